@@ -1,0 +1,1 @@
+"""PostgreSQL: tables, migrations, and the tenant session that all work happens in."""

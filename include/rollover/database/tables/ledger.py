@@ -1,0 +1,202 @@
+"""The truth about what happened. A step writes here in the transaction that makes its change.
+
+Plan lines, receipts and evidence are insert-only for the role that works (see the migration's grants).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from rollover.database.tables.base import metadata, tenant_column, text
+
+SCHEMA = "ledger"
+STEPS = (
+    "guard",
+    "pause_sync",
+    "plan",
+    "export_reports",
+    "approve",
+    "archive",
+    "erase",
+    "reset",
+    "verify_reset",
+    "await_roster",
+    "import_roster",
+    "verify_roster",
+    "resume_sync",
+    "certify",
+)
+
+
+def _ledger_table(name: str, *items: Any) -> Table:
+    return Table(name, metadata, tenant_column(), *items, schema=SCHEMA)
+
+
+def _at(name: str, *, null: bool = False, default_now: bool = False) -> Column[Any]:
+    return Column(
+        name, DateTime(timezone=True), nullable=null, server_default=func.clock_timestamp() if default_now else None
+    )
+
+
+rollovers = _ledger_table(
+    "rollovers",
+    Column("rollover_id", Text, primary_key=True),
+    text("school_year"),
+    Column("reset_date", Date, nullable=False),
+    _at("reset_at"),
+    Column("is_current", Boolean, nullable=False, comment="false: only archives or erases a past year"),
+    text("state"),
+    text("run_id"),
+    _at("started_at", default_now=True),
+    _at("finished_at", null=True),
+    UniqueConstraint("tenant_id", "school_year"),
+    CheckConstraint("state IN ('running', 'certified')", name="state"),
+)
+
+steps = _ledger_table(
+    "steps",
+    text("rollover_id"),
+    text("step"),
+    _at("finished_at", default_now=True),
+    Column("seconds", Numeric(12, 3), nullable=False),
+    Column("result", JSONB, nullable=False),
+    PrimaryKeyConstraint("rollover_id", "step"),
+)
+
+plans = _ledger_table(
+    "plans",
+    Column("rollover_id", Text, primary_key=True),
+    text("plan_hash"),
+    _at("frozen_at", default_now=True),
+    Column("warnings", JSONB, nullable=False),
+    text("approved_by", null=True),
+    _at("approved_at", null=True),
+)
+
+plan_lines = _ledger_table(
+    "plan_lines",
+    text("rollover_id"),
+    text("school_id"),
+    text("data_class"),
+    text("table_name"),
+    text("action"),
+    text("reason"),
+    Column("rows", BigInteger, nullable=False),
+    Column("checksum", Numeric, nullable=False, comment="order-independent, of the rows as frozen"),
+    PrimaryKeyConstraint("rollover_id", "school_id", "table_name"),
+)
+
+pauses = _ledger_table(
+    "pauses",
+    Column("pause_id", BigInteger, Identity(), primary_key=True),
+    text("paused_by"),
+    text("reason"),
+    _at("paused_at", default_now=True),
+    text("ended_by", null=True),
+    _at("ended_at", null=True),
+)
+Index(
+    "uq_pauses_open",
+    pauses.c.tenant_id,
+    unique=True,
+    postgresql_where=pauses.c.ended_at.is_(None),
+)
+
+drops = _ledger_table(
+    "drops",
+    Column("drop_id", Text, primary_key=True, comment="<tenant>__<12 hex digits of the fingerprint>"),
+    text("folder"),
+    text("fingerprint"),
+    Column("files", JSONB, nullable=False, comment="[{name, size, modified}] as listed on SFTP"),
+    _at("found_at", default_now=True),
+    UniqueConstraint("tenant_id", "fingerprint"),
+)
+
+imports = _ledger_table(
+    "imports",
+    Column("import_id", Text, primary_key=True, comment="one per drop: the drop's id"),
+    text("state"),
+    text("school_year", null=True),
+    text("sha256", null=True),
+    text("reason", null=True),
+    Column("counts", JSONB, nullable=False, server_default="{}"),
+    _at("found_at", default_now=True),
+    _at("changed_at", default_now=True),
+    CheckConstraint(
+        "state IN ('found', 'fetched', 'staged', 'validated', 'ready', 'applied', 'rejected', 'superseded')",
+        name="state",
+    ),
+)
+Index(None, imports.c.tenant_id, imports.c.state)
+
+findings = _ledger_table(
+    "findings",
+    Column("finding_id", BigInteger, Identity(), primary_key=True),
+    text("import_id"),
+    text("code"),
+    text("severity"),
+    text("file"),
+    Column("row", Integer, comment="1 is the header; null: the file as a whole"),
+    text("column", null=True),
+    text("message"),
+    CheckConstraint("severity IN ('error', 'warning')", name="severity"),
+)
+Index(None, findings.c.tenant_id, findings.c.import_id)
+
+exports = _ledger_table(
+    "exports",
+    text("rollover_id"),
+    text("report"),
+    text("path"),
+    Column("rows", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    text("sha256"),
+    text("delivered_to", null=True),
+    _at("written_at", default_now=True),
+    PrimaryKeyConstraint("rollover_id", "report"),
+)
+
+archives = _ledger_table(
+    "archives",
+    text("rollover_id"),
+    text("school_id"),
+    text("table_name"),
+    text("path"),
+    Column("rows", BigInteger, nullable=False),
+    Column("checksum", Numeric, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    text("sha256"),
+    _at("read_back_at", default_now=True),
+    PrimaryKeyConstraint("rollover_id", "school_id", "table_name"),
+)
+
+evidence = _ledger_table(
+    "evidence",
+    Column("evidence_id", BigInteger, Identity(), primary_key=True),
+    text("rollover_id", null=True),
+    text("kind"),
+    Column("facts", JSONB, nullable=False),
+    _at("recorded_at"),
+    text("previous_hash"),
+    text("hash"),
+    UniqueConstraint("tenant_id", "previous_hash"),
+)
