@@ -6,21 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, func, select, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, func, select, text
 
 APP_ROLE = "rollover_app"
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
 
 
-def connect(url: str) -> Engine:
+def connect(url: str | URL) -> Engine:
     """An engine for a task or a command: no pool, since a task is short and forked workers share nothing."""
     return create_engine(url, poolclass=NullPool)
 
 
 @contextmanager
-def tenant_session(
-    engine: Engine, tenant_id: str, *, isolation: Isolation = "READ COMMITTED"
-) -> Iterator[Connection]:
+def tenant_session(engine: Engine, tenant_id: str, *, isolation: Isolation = "READ COMMITTED") -> Iterator[Connection]:
     """One transaction in which only `tenant_id`'s rows exist. Commits at the end, rolls back on an error.
 
     Row-level security enforces the tenant for ``rollover_app``, a role that owns nothing; a session that

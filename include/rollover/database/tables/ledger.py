@@ -53,7 +53,10 @@ def _ledger_table(name: str, *items: Any) -> Table:
 
 def _at(name: str, *, null: bool = False, default_now: bool = False) -> Column[Any]:
     return Column(
-        name, DateTime(timezone=True), nullable=null, server_default=func.clock_timestamp() if default_now else None
+        name,
+        DateTime(timezone=True),
+        nullable=null,
+        server_default=func.clock_timestamp() if default_now else None,
     )
 
 
@@ -72,29 +75,35 @@ rollovers = _ledger_table(
     CheckConstraint("state IN ('running', 'certified')", name="state"),
 )
 
+# A plan can be frozen anew while nothing is erased yet (plan_no 2, 3, …); what follows from a plan names it.
+# Plan 0 stands for what comes before any plan.
 steps = _ledger_table(
     "steps",
     text("rollover_id"),
+    Column("plan_no", Integer, nullable=False),
     text("step"),
     _at("finished_at", default_now=True),
     Column("seconds", Numeric(12, 3), nullable=False),
     Column("result", JSONB, nullable=False),
-    PrimaryKeyConstraint("rollover_id", "step"),
+    PrimaryKeyConstraint("rollover_id", "plan_no", "step"),
 )
 
 plans = _ledger_table(
     "plans",
-    Column("rollover_id", Text, primary_key=True),
+    text("rollover_id"),
+    Column("plan_no", Integer, nullable=False),
     text("plan_hash"),
     _at("frozen_at", default_now=True),
     Column("warnings", JSONB, nullable=False),
     text("approved_by", null=True),
     _at("approved_at", null=True),
+    PrimaryKeyConstraint("rollover_id", "plan_no"),
 )
 
 plan_lines = _ledger_table(
     "plan_lines",
     text("rollover_id"),
+    Column("plan_no", Integer, nullable=False),
     text("school_id"),
     text("data_class"),
     text("table_name"),
@@ -102,7 +111,7 @@ plan_lines = _ledger_table(
     text("reason"),
     Column("rows", BigInteger, nullable=False),
     Column("checksum", Numeric, nullable=False, comment="order-independent, of the rows as frozen"),
-    PrimaryKeyConstraint("rollover_id", "school_id", "table_name"),
+    PrimaryKeyConstraint("rollover_id", "plan_no", "school_id", "table_name"),
 )
 
 pauses = _ledger_table(
@@ -165,6 +174,7 @@ Index(None, findings.c.tenant_id, findings.c.import_id)
 exports = _ledger_table(
     "exports",
     text("rollover_id"),
+    Column("plan_no", Integer, nullable=False),
     text("report"),
     text("path"),
     Column("rows", BigInteger, nullable=False),
@@ -172,12 +182,13 @@ exports = _ledger_table(
     text("sha256"),
     text("delivered_to", null=True),
     _at("written_at", default_now=True),
-    PrimaryKeyConstraint("rollover_id", "report"),
+    PrimaryKeyConstraint("rollover_id", "plan_no", "report"),
 )
 
 archives = _ledger_table(
     "archives",
     text("rollover_id"),
+    Column("plan_no", Integer, nullable=False),
     text("school_id"),
     text("table_name"),
     text("path"),
@@ -186,7 +197,7 @@ archives = _ledger_table(
     Column("bytes", BigInteger, nullable=False),
     text("sha256"),
     _at("read_back_at", default_now=True),
-    PrimaryKeyConstraint("rollover_id", "school_id", "table_name"),
+    PrimaryKeyConstraint("rollover_id", "plan_no", "school_id", "table_name"),
 )
 
 evidence = _ledger_table(

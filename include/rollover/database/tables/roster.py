@@ -93,7 +93,11 @@ people = _roster_table(
     text("grade", null=True),
     _texts("school_ids"),
     Column("enabled", Boolean, nullable=False),
-    Column("last_year_grade", Text, comment="the grade before the new year's import; set by it, for verify_roster"),
+    Column(
+        "last_year_grade",
+        Text,
+        comment="the grade before the new year's import; set by it, for verify_roster",
+    ),
 )
 
 guardians = _roster_table("guardians", key=("student_id", "guardian_id"))

@@ -401,6 +401,7 @@ def upgrade() -> None:
     op.create_table('archives',
     sa.Column('tenant_id', sa.Text(), nullable=False),
     sa.Column('rollover_id', sa.Text(), nullable=False),
+    sa.Column('plan_no', sa.Integer(), nullable=False),
     sa.Column('school_id', sa.Text(), nullable=False),
     sa.Column('table_name', sa.Text(), nullable=False),
     sa.Column('path', sa.Text(), nullable=False),
@@ -409,7 +410,7 @@ def upgrade() -> None:
     sa.Column('bytes', sa.BigInteger(), nullable=False),
     sa.Column('sha256', sa.Text(), nullable=False),
     sa.Column('read_back_at', sa.DateTime(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
-    sa.PrimaryKeyConstraint('rollover_id', 'school_id', 'table_name', name=op.f('pk_archives')),
+    sa.PrimaryKeyConstraint('rollover_id', 'plan_no', 'school_id', 'table_name', name=op.f('pk_archives')),
     schema='ledger'
     )
     op.create_table('drops',
@@ -439,6 +440,7 @@ def upgrade() -> None:
     op.create_table('exports',
     sa.Column('tenant_id', sa.Text(), nullable=False),
     sa.Column('rollover_id', sa.Text(), nullable=False),
+    sa.Column('plan_no', sa.Integer(), nullable=False),
     sa.Column('report', sa.Text(), nullable=False),
     sa.Column('path', sa.Text(), nullable=False),
     sa.Column('rows', sa.BigInteger(), nullable=False),
@@ -446,7 +448,7 @@ def upgrade() -> None:
     sa.Column('sha256', sa.Text(), nullable=False),
     sa.Column('delivered_to', sa.Text(), nullable=True),
     sa.Column('written_at', sa.DateTime(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
-    sa.PrimaryKeyConstraint('rollover_id', 'report', name=op.f('pk_exports')),
+    sa.PrimaryKeyConstraint('rollover_id', 'plan_no', 'report', name=op.f('pk_exports')),
     schema='ledger'
     )
     op.create_table('findings',
@@ -494,6 +496,7 @@ def upgrade() -> None:
     op.create_table('plan_lines',
     sa.Column('tenant_id', sa.Text(), nullable=False),
     sa.Column('rollover_id', sa.Text(), nullable=False),
+    sa.Column('plan_no', sa.Integer(), nullable=False),
     sa.Column('school_id', sa.Text(), nullable=False),
     sa.Column('data_class', sa.Text(), nullable=False),
     sa.Column('table_name', sa.Text(), nullable=False),
@@ -501,18 +504,19 @@ def upgrade() -> None:
     sa.Column('reason', sa.Text(), nullable=False),
     sa.Column('rows', sa.BigInteger(), nullable=False),
     sa.Column('checksum', sa.Numeric(), nullable=False, comment='order-independent, of the rows as frozen'),
-    sa.PrimaryKeyConstraint('rollover_id', 'school_id', 'table_name', name=op.f('pk_plan_lines')),
+    sa.PrimaryKeyConstraint('rollover_id', 'plan_no', 'school_id', 'table_name', name=op.f('pk_plan_lines')),
     schema='ledger'
     )
     op.create_table('plans',
     sa.Column('tenant_id', sa.Text(), nullable=False),
     sa.Column('rollover_id', sa.Text(), nullable=False),
+    sa.Column('plan_no', sa.Integer(), nullable=False),
     sa.Column('plan_hash', sa.Text(), nullable=False),
     sa.Column('frozen_at', sa.DateTime(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
     sa.Column('warnings', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
     sa.Column('approved_by', sa.Text(), nullable=True),
     sa.Column('approved_at', sa.DateTime(timezone=True), nullable=True),
-    sa.PrimaryKeyConstraint('rollover_id', name=op.f('pk_plans')),
+    sa.PrimaryKeyConstraint('rollover_id', 'plan_no', name=op.f('pk_plans')),
     schema='ledger'
     )
     op.create_table('rollovers',
@@ -534,11 +538,12 @@ def upgrade() -> None:
     op.create_table('steps',
     sa.Column('tenant_id', sa.Text(), nullable=False),
     sa.Column('rollover_id', sa.Text(), nullable=False),
+    sa.Column('plan_no', sa.Integer(), nullable=False),
     sa.Column('step', sa.Text(), nullable=False),
     sa.Column('finished_at', sa.DateTime(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
     sa.Column('seconds', sa.Numeric(precision=12, scale=3), nullable=False),
     sa.Column('result', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-    sa.PrimaryKeyConstraint('rollover_id', 'step', name=op.f('pk_steps')),
+    sa.PrimaryKeyConstraint('rollover_id', 'plan_no', 'step', name=op.f('pk_steps')),
     schema='ledger'
     )
     op.create_table('academic_sessions',

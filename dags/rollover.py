@@ -1,0 +1,124 @@
+"""
+### One tenant's school year ends
+
+Walks one district's use of one product from the old school year into the new one: pause the roster sync, freeze
+a plan, export the reports, have the plan approved, archive and prove, erase, reset, wait for the new roster,
+import it, verify it, resume the sync, certify. There is one DAG per tenant and one run per school year, on the
+tenant's reset date; its partition key is the school year.
+
+**Guarantees.** Nothing is erased that is not in the frozen plan. What a subscription keeps is archived and read
+back before it goes. Every step can be killed and run again: the ledger, not Airflow, says what was done. A year
+that was certified is not rolled over twice: a second run ends after `guard`.
+
+**Not guaranteed.** That a run is quick: `ask_approval` waits for a person, `await_roster` for the district's
+files, for weeks if need be. Neither holds a worker.
+
+**A past year**: `airflow backfill create --dag-id rollover__hero__springfield-il --from-date 2022-07-01
+--to-date 2024-07-01 --reprocess-behavior completed --max-active-runs 1` archives or erases the data of 2022-23
+to 2024-25, oldest first. Pause, reset and roster are skipped: they belong to the current year.
+
+**When it fails.** The roster sync stays paused, on purpose. Read the log of the failed task: a refusal says why,
+and how to go on. Do that, clear the task, and the run goes on where it stopped. To have another plan approved,
+clear `plan` and what follows; after `erase` there is no other plan.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, TriggerRule, chain, dag, get_current_context, get_parsing_context, task
+from wiring import DEFAULT_ARGS, Tag, roster_import_group
+
+from rollover import adapter
+from rollover.config import District, Product
+from rollover.tenant import Tenant
+from school_year_timetable import SchoolYearTimetable
+
+# What a past year skips does not skip the steps after it.
+AFTER_A_SKIP = TriggerRule.NONE_FAILED
+
+
+def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
+    """The DAG of one tenant."""
+
+    def step(name: str, *, only_current_year: bool = False, **options: Any) -> Any:
+        """A task that does the step of this name; where it belongs to the current year, a past year skips it."""
+
+        @task(task_id=name, **options)
+        def do(partition_key: str | None = None) -> dict[str, Any]:
+            from rollover import steps
+
+            run = adapter.open_run(partition_key, tenant.id)
+            if only_current_year:
+                adapter.only_current_year(run)
+            result: dict[str, Any] = getattr(steps, name)(run)
+            return result
+
+        return do()
+
+    @task.short_circuit(task_id="guard")
+    def guard(partition_key: str | None = None) -> dict[str, Any] | None:
+        from rollover import steps
+
+        run_id = get_current_context()["run_id"]
+        result = steps.guard(adapter.open_run(partition_key, tenant.id), run_id, adapter.is_alive)
+        return result if result["go"] else None
+
+    @task(task_id="export_reports")
+    def export_reports(partition_key: str | None = None) -> dict[str, Any]:
+        from rollover import steps
+
+        run = adapter.open_run(partition_key, tenant.id)
+        return steps.export_reports(run, adapter.deliver_to_outbox(run))
+
+    @task(task_id="approve")
+    def approve(answer: dict[str, Any] | None, partition_key: str | None = None) -> dict[str, Any]:
+        from rollover import steps
+
+        return steps.approve(adapter.open_run(partition_key, tenant.id), answer)
+
+    @dag(
+        dag_id=tenant.dag_id,
+        dag_display_name=f"{product.name}: {district.name}",
+        description=f"Ends the school year of {district.name} in {product.name}",
+        doc_md=__doc__,
+        schedule=SchoolYearTimetable.of(district, product),
+        max_active_runs=1,
+        default_args=DEFAULT_ARGS,
+        on_failure_callback=adapter.on_failure,
+        tags=[Tag.ROLLOVER, tenant.product, tenant.district],
+    )
+    def rollover() -> None:
+        ask_approval = adapter.ApprovePlan(
+            task_id="ask_approval",
+            plan_task="plan",
+            subject=f"May the plan for {product.name}, {district.name}, be carried out?",
+            body="{{ ti.xcom_pull(task_ids='plan')['markdown'] }}",
+        )
+        await_roster = adapter.AwaitRoster(task_id="await_roster", tenant_id=tenant.id)
+        chain(
+            guard(),
+            step("pause_sync", only_current_year=True),
+            step("plan", trigger_rule=AFTER_A_SKIP),
+            export_reports(),
+            ask_approval,
+            approve(ask_approval.output),
+            step("archive"),
+            step("erase"),
+            step("reset", only_current_year=True),
+            step("verify_reset", trigger_rule=AFTER_A_SKIP),
+            await_roster,
+            roster_import_group(for_rollover=True)(await_roster.output),
+            step("verify_roster"),
+            step("resume_sync"),
+            step("certify", trigger_rule=AFTER_A_SKIP),
+        )
+
+    return rollover()
+
+
+wanted = get_parsing_context().dag_id  # in a worker: the one DAG whose task is to run
+known = adapter.catalog()
+for tenant in known.tenants:
+    if wanted in (None, tenant.dag_id):
+        rollover_dag(tenant, known.districts[tenant.district], known.products[tenant.product])

@@ -1,0 +1,50 @@
+"""
+### Imports what a tenant's ledger lists
+
+One run per tenant that was woken; its partition key is the tenant (`hero__springfield-il`). The run asks the
+ledger what there is to import, and takes each import from the files on SFTP to the live roster: fetch, stage,
+validate, compare, apply.
+
+**Guarantees.** The event that started the run is only a wake-up: what is imported comes from the ledger, so a lost
+or doubled event does no harm. A set is applied whole or not at all. While a rollover has paused the sync, a drop is
+checked at once and kept: the rollover applies it. A tenant that imports nightly has its drops checked at once too;
+they are applied by the sweep of `roster_sync`.
+
+**By hand.** Trigger with a tenant as partition key: the run applies whatever is ready, nightly or not.
+
+**Skipped tasks.** A rejected set skips what follows, with the reason in the log and every finding (file, row, rule) in
+`ledger.findings`. The remedy is a corrected drop by the district.
+
+**When it fails.** Clear the failed task: a step that was done does nothing when it is run again.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import PartitionedAssetTimetable, dag, task
+from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag, roster_import_group
+
+from rollover import adapter
+
+
+@dag(
+    dag_id="roster_import",
+    description="Takes a tenant's drops from SFTP to the live roster",
+    doc_md=__doc__,
+    schedule=PartitionedAssetTimetable(assets=ROSTER_DROPS),
+    catchup=False,
+    max_active_runs=8,
+    default_args=DEFAULT_ARGS,
+    on_failure_callback=adapter.on_failure,
+    tags=[Tag.ROSTER],
+)
+def roster_import() -> None:
+    @task
+    def pending(partition_key: str | None = None) -> list[str]:
+        from rollover.roster import pending
+
+        return pending.pending(adapter.engine(), adapter.tenant_of(partition_key).id)
+
+    roster_import_group(for_rollover=False).expand(import_id=pending())
+
+
+roster_import()

@@ -1,0 +1,329 @@
+"""Where Rollover meets Airflow: connections, waiting, asking and telling. No other module here imports it.
+
+DAG files import it when they are parsed, so what is heavy (paramiko) is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import BaseHook, BaseNotifier, BaseOperator, get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.execution_time.context import NEVER_EXPIRE
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from sqlalchemy import URL, Engine
+from upath import UPath
+
+from rollover import ledger
+from rollover.calendar import SchoolYear
+from rollover.config import Catalog, District, load_catalog
+from rollover.database.session import connect, tenant_session
+from rollover.errors import Refused
+from rollover.run import Run
+from rollover.settings import Settings
+from rollover.tenant import SEPARATOR, Tenant
+
+if TYPE_CHECKING:
+    import paramiko
+    from airflow.sdk import Context
+
+    from rollover.intake import Place, Watch
+
+log = logging.getLogger(__name__)
+
+PRODUCT_DB = "product_db"
+CATALOG_SECONDS = 300.0
+"""How long the watch goes by the district files as it read them."""
+NIGHTLY = "nightly"
+"""In the extra of an asset event: the nightly sweep sent it."""
+UNFINISHED = frozenset({"queued", "running"})
+
+
+# Connections
+
+
+def engine() -> Engine:
+    """The product database, from the Airflow connection ``product_db``; its host may be a socket folder."""
+    said = BaseHook.get_connection(PRODUCT_DB)
+    query = {str(key): str(value) for key, value in said.extra_dejson.items()}
+    host = said.host
+    if host and host.startswith("/"):
+        query, host = {"host": host, **query}, None
+    url = URL.create("postgresql+psycopg", said.login, said.password, host, said.port, said.schema, query)
+    return connect(url)
+
+
+@contextmanager
+def sftp(connection_id: str) -> Iterator[paramiko.SFTPClient]:
+    """A session with a district's SFTP server, whose key the connection must name (extra ``host_key``).
+
+    Raises Refused where it names none: whoever answers would get our password and could send any roster.
+    """
+    from airflow.providers.sftp.hooks.sftp import SFTPHook
+
+    hook = SFTPHook(ssh_conn_id=connection_id, compress=False)
+    if hook.host_key is None or hook.no_host_key_check:
+        raise Refused(
+            f"The connection '{connection_id}' names no host key.",
+            'add the server\'s public key to its extra: {"host_key": "ssh-ed25519 AAAA…"}.',
+        )
+    with hook.get_managed_conn() as client:
+        yield client
+
+
+# Runs
+
+
+def catalog() -> Catalog:
+    """The district and product files that are right."""
+    settings = Settings()
+    return load_catalog(settings.districts, settings.products)
+
+
+def open_run(partition_key: str | None, tenant_id: str) -> Run:
+    """What every step of a rollover takes. Raises Refused for a run without a school year as its key."""
+    try:
+        school_year = SchoolYear.parse(partition_key or "")
+    except ValueError:
+        raise Refused(
+            f"The run of {tenant_id} has no school year as its partition key.",
+            "start it with one: Trigger, Advanced Options, Partition Key, like 2025-26.",
+        ) from None
+    tenant, known = Tenant.parse(tenant_id), catalog()
+    return Run(
+        engine=engine(),
+        tenant=tenant,
+        school_year=school_year,
+        district=_district_of(known, tenant),
+        product=known.products[tenant.product],
+        storage=Settings().storage_root,
+        now=datetime.now(UTC),
+    )
+
+
+def is_alive(run_id: str) -> bool:
+    """Whether another run of the current DAG is still at work, as Airflow knows it."""
+    task = get_current_context()["ti"]
+    if task.get_dr_count(dag_id=task.dag_id, run_ids=[run_id]) == 0:
+        return False
+    return str(task.get_dagrun_state(dag_id=task.dag_id, run_id=run_id)) in UNFINISHED
+
+
+def only_current_year(run: Run) -> None:
+    """Skip the current task in the rollover of a past year, which only archives or erases."""
+    with tenant_session(run.engine, run.tenant.id) as connection:
+        if not ledger.is_current(connection, run):
+            raise AirflowSkipException(f"{run.school_year} is a past year of {run.tenant}: nothing to do here")
+
+
+def deliver_to_outbox(run: Run) -> Callable[[UPath, str], None]:
+    """How a step puts a file into the district's outbox."""
+    from rollover import drops
+
+    def deliver(file: UPath, remote_path: str) -> None:
+        with sftp(run.district.sftp_connection) as client, file.open("rb") as stream:
+            drops.put_file(client, stream, remote_path)
+
+    return deliver
+
+
+def tenant_of(partition_key: str | None) -> Tenant:
+    """The tenant that a run's partition key names. Raises Refused where it names none."""
+    try:
+        return Tenant.parse(partition_key or "")
+    except ValueError as error:
+        raise Refused(f"The partition key {error}.", "start the run with a tenant as its partition key.") from None
+
+
+@dataclass(frozen=True)
+class OpenImport:
+    """What the steps of one import take."""
+
+    engine: Engine
+    tenant: Tenant
+    district: District
+    storage: UPath
+
+
+def open_import(import_id: str) -> OpenImport:
+    """An import by its id, ``<tenant>__<12 digits>``, which says whose it is."""
+    tenant = Tenant.parse(import_id.rpartition(SEPARATOR)[0])
+    return OpenImport(engine(), tenant, _district_of(catalog(), tenant), Settings().storage_root)
+
+
+def import_is_due(work: OpenImport) -> bool:
+    """Whether a ready import may be applied in this run: at once, in the nightly sweep, or when a person asks.
+
+    The sweep says so in its asset event; a run without any event was started by a person.
+    """
+    if work.district.products[work.tenant.product].roster_import == "at_once":  # type: ignore[index]
+        return True
+    by_asset = get_current_context()["triggering_asset_events"]
+    events = [event for group in by_asset.values() for event in group]
+    return not events or any(event.extra.get(NIGHTLY) for event in events)
+
+
+def _district_of(known: Catalog, tenant: Tenant) -> District:
+    district = known.districts.get(tenant.district)
+    if district is None or tenant.product not in district.products:
+        raise Refused(
+            f"No district file that is right lists {tenant}.",
+            "see the import error of district_files.py, mend the file, then clear this task.",
+        )
+    return district
+
+
+# Waiting, in the triggerer
+
+_watches: dict[float, Watch] = {}
+"""By settle time: outlive the triggers, so that what was seen before a drop was found is not forgotten."""
+
+
+class DropsSettledTrigger(BaseTrigger):
+    """Fires when one or more drops that nobody has recorded yet have settled, with all of them."""
+
+    def __init__(self, settle_seconds: float, poll_seconds: float) -> None:
+        super().__init__()
+        self.settle_seconds = settle_seconds
+        self.poll_seconds = poll_seconds
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        arguments = {"settle_seconds": self.settle_seconds, "poll_seconds": self.poll_seconds}
+        return f"{__name__}.{type(self).__name__}", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        from rollover.intake import Watch, places
+
+        watch = _watches.setdefault(self.settle_seconds, Watch(self.settle_seconds))
+        where: tuple[Place, ...] = ()
+        read_at = float("-inf")
+        while True:
+            try:
+                if time.monotonic() - read_at > CATALOG_SECONDS:
+                    where, read_at = places(await asyncio.to_thread(catalog)), time.monotonic()
+                found = await asyncio.to_thread(watch.look, where, engine, sftp, time.monotonic())
+                if found:
+                    yield TriggerEvent([drop.as_json() for drop in found])
+                    return
+            except Exception as error:  # a trigger that raises would end the watch
+                log.warning("cannot look for drops (%s); trying again", type(error).__name__)
+            await asyncio.sleep(self.poll_seconds)
+
+
+class RosterReadyTrigger(BaseTrigger):
+    """Fires with the id of the import that brings in a tenant's school year, once there is one."""
+
+    def __init__(self, tenant_id: str, school_year: str, poll_seconds: float) -> None:
+        super().__init__()
+        self.tenant_id = tenant_id
+        self.school_year = school_year
+        self.poll_seconds = poll_seconds
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        names = ("tenant_id", "school_year", "poll_seconds")
+        return f"{__name__}.{type(self).__name__}", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        while True:
+            try:
+                import_id = await asyncio.to_thread(self._find)
+                if import_id is not None:
+                    yield TriggerEvent(import_id)
+                    return
+            except Exception as error:  # the database may be restarted in the weeks of a summer
+                log.warning("cannot read the ledger (%s); trying again", type(error).__name__)
+            await asyncio.sleep(self.poll_seconds)
+
+    def _find(self) -> str | None:
+        from rollover.intake import awaited_import
+
+        with tenant_session(engine(), self.tenant_id) as connection:
+            return awaited_import(connection, self.school_year)
+
+
+class WaitForDrops(BaseOperator):
+    """Waits, without a worker, until drops have settled; returns them as JSON."""
+
+    def execute(self, context: Context) -> None:
+        settings = Settings()
+        self.defer(trigger=DropsSettledTrigger(settings.settle_seconds, settings.poll_seconds), method_name="found")
+
+    def found(self, context: Context, event: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return event
+
+
+class AwaitRoster(BaseOperator):
+    """Waits, without a worker, for the new year's roster; returns its import id. A past year waits for none."""
+
+    def __init__(self, *, tenant_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.tenant_id = tenant_id
+
+    def execute(self, context: Context) -> None:
+        run = open_run(context["dag_run"].partition_key, self.tenant_id)
+        only_current_year(run)
+        trigger = RosterReadyTrigger(self.tenant_id, run.school_year.next.key, Settings().poll_seconds)
+        self.defer(trigger=trigger, method_name="found")
+
+    def found(self, context: Context, event: str) -> str:
+        return event
+
+
+# Asking and telling
+
+
+class ApprovePlan(HITLOperator):
+    """Asks a person to approve the plan, for as long as it takes; returns the answer and the plan's hash.
+
+    Not Airflow's ApprovalOperator: it skips what follows a rejection, and the ledger would never hear of it.
+    The hash is kept from when the question was put, so an answer never counts for a plan nobody has seen.
+    """
+
+    OPTIONS = ("Approve", "Reject")
+
+    def __init__(self, *, plan_task: str, **kwargs: Any) -> None:
+        super().__init__(options=list(self.OPTIONS), notifiers=[ApprovalAsked()], **kwargs)
+        self.plan_task = plan_task
+
+    def execute(self, context: Context) -> Any:
+        plan = context["ti"].xcom_pull(task_ids=self.plan_task)
+        if not plan["approval_required"]:
+            raise AirflowSkipException("the product file asks for no approval")
+        plan_hash = plan["plan_hash"]
+        context["task_state_store"].set("plan_hash", plan_hash, retention=NEVER_EXPIRE)
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        answer = super().execute_complete(context, event)
+        return {
+            "chosen_options": answer["chosen_options"],
+            "responded_by_user": answer["responded_by_user"],
+            "plan_hash": context["task_state_store"].get("plan_hash"),
+        }
+
+
+class ApprovalAsked(BaseNotifier):
+    """Says where the approval can be answered."""
+
+    def notify(self, context: Context) -> None:
+        link = HITLOperator.generate_link_to_ui_from_context(context=context)
+        log.info("approval of the plan is asked for: %s", link)
+
+
+def on_failure(context: Context) -> None:
+    """Says what failed and how to go on. Names ids only: an exception's text stays in the task's own log."""
+    run = context["dag_run"]
+    log.error(
+        "%s failed in its run %s. What was done is in the ledger and stays; a pause of the roster sync stays too. "
+        "Read the log of the failed task, mend what it says, and clear that task: the run goes on from there.",
+        run.dag_id,
+        run.run_id,
+    )

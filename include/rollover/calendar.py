@@ -1,0 +1,160 @@
+"""School years and reset dates. Pure functions: every date comes in as an argument.
+
+Sources of the rules: Hero archives "sometime between July 1st - July 15th", earlier or later on request.
+Imagine resets on July 28 unless the district asks for another date, June 19 or later, before rostering of
+the new year; where the school year or the summer session ends later: the earliest day after both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Self
+from zoneinfo import ZoneInfo
+
+SATURDAY = 5
+
+
+@dataclass(frozen=True, order=True)
+class SchoolYear:
+    """July 1 to June 30, named as schools name it: ``2025-26``."""
+
+    first_year: int
+
+    @classmethod
+    def parse(cls, key: str) -> Self:
+        """Read ``2025-26``. Raises ValueError for anything else."""
+        if re.fullmatch(r"\d{4}-\d{2}", key) and (year := cls(int(key[:4]))).key == key:
+            return year
+        raise ValueError(f"{key!r} is not a school year like '2025-26'")
+
+    @classmethod
+    def ending_in(cls, year: int) -> Self:
+        """The school year that ends in `year`: OneRoster's ``schoolYear`` 2026 is 2025-26."""
+        return cls(year - 1)
+
+    @property
+    def key(self) -> str:
+        return f"{self.first_year}-{(self.first_year + 1) % 100:02d}"
+
+    @property
+    def last_year(self) -> int:
+        return self.first_year + 1
+
+    @property
+    def starts_on(self) -> date:
+        return date(self.first_year, 7, 1)
+
+    @property
+    def next(self) -> Self:
+        return type(self)(self.first_year + 1)
+
+    @property
+    def previous(self) -> Self:
+        return type(self)(self.first_year - 1)
+
+    def __str__(self) -> str:
+        return self.key
+
+
+@dataclass(frozen=True)
+class MonthDay:
+    month: int
+    day: int
+
+    def in_year(self, year: int) -> date:
+        return date(year, self.month, self.day)
+
+
+@dataclass(frozen=True)
+class ResetRule:
+    """When a product resets: the window of default days, and what own dates may be.
+
+    `window_from` equals `window_to` where the default is one fixed day. `waits_for_summer_session`: the reset
+    comes after the summer session too, not only after the school year.
+    """
+
+    window_from: MonthDay
+    window_to: MonthDay
+    earliest_own_date: MonthDay | None
+    waits_for_summer_session: bool
+    at: time
+
+
+@dataclass(frozen=True)
+class YearFacts:
+    """What a district says about one school year; None where it says nothing."""
+
+    ends: date | None = None
+    summer_session_ends: date | None = None
+    rostering_begins: date | None = None
+    own_reset_date: date | None = None
+
+
+def reset_day(rule: ResetRule, district: str, year: SchoolYear, facts: YearFacts) -> date:
+    """The local day on which a district's year is reset: its own date, else the product's default."""
+    if facts.own_reset_date is not None:
+        return facts.own_reset_date
+    default = _default_day(rule, district, year)
+    last = _last_day_of_school(rule, facts)
+    return default if last is None or last < default else last + timedelta(days=1)
+
+
+def reset_instant(day: date, at: time, time_zone: str) -> datetime:
+    """The UTC instant of `day`, `at` in a time zone.
+
+    A time that daylight saving skips is read with the offset before the change, so it falls after the gap;
+    one that occurs twice is the first.
+    """
+    return datetime.combine(day, at, ZoneInfo(time_zone)).astimezone(UTC)
+
+
+def date_problems(rule: ResetRule, district: str, year: SchoolYear, facts: YearFacts) -> Iterator[tuple[str, str]]:
+    """What is wrong with the dates of one tenant and year, as (field, message)."""
+    own, last = facts.own_reset_date, _last_day_of_school(rule, facts)
+    field = "reset_dates" if own else "school_years"
+    day = reset_day(rule, district, year, facts)
+    if own and own.year != year.last_year:
+        yield field, f"{own} is not in {year.last_year}, the year in which {year} ends"
+        return
+    if own and rule.earliest_own_date and own < (earliest := rule.earliest_own_date.in_year(own.year)):
+        yield field, f"{own} is before {earliest}, the earliest own reset date of this product"
+    if own and last and own <= last:
+        what = "the summer session" if last == facts.summer_session_ends else "the school year"
+        yield field, f"{own} is not after {last}, the last day of {what}"
+    if facts.rostering_begins and day >= facts.rostering_begins:
+        yield (
+            field,
+            f"the reset on {day} would not be before {facts.rostering_begins}, when rostering of {year.next} "
+            "begins; agree on an earlier own date",
+        )
+    if facts.ends and facts.ends.year != year.last_year:
+        yield "school_years", f"ends: {facts.ends} is not in {year.last_year}, the year in which {year} ends"
+    if facts.ends and facts.summer_session_ends and facts.summer_session_ends < facts.ends:
+        yield (
+            "school_years",
+            f"the summer session ends {facts.summer_session_ends}, before the school year does",
+        )
+
+
+def _last_day_of_school(rule: ResetRule, facts: YearFacts) -> date | None:
+    summer = facts.summer_session_ends if rule.waits_for_summer_session else None
+    return max((day for day in (facts.ends, summer) if day is not None), default=None)
+
+
+def _default_day(rule: ResetRule, district: str, year: SchoolYear) -> date:
+    """A fixed day as it is; in a window, one of its weekdays, the same for a district whoever asks.
+
+    Spreading by a hash keeps a district's day when others come and go. Weekends are left out of a window
+    since somebody has to answer the approval; a fixed default is a promise and holds on a Sunday too.
+    """
+    first, last = rule.window_from.in_year(year.last_year), rule.window_to.in_year(year.last_year)
+    if first == last:
+        return first
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    weekdays = [day for day in days if day.weekday() < SATURDAY]
+    pick = int.from_bytes(hashlib.sha256(district.encode()).digest()[:8], "big")
+    return weekdays[pick % len(weekdays)]

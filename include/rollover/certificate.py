@@ -1,0 +1,110 @@
+"""The end of a rollover: a certificate that says what was done and no more, and names no student.
+
+It is refused while a step is missing or the chain of evidence does not hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from rollover import evidence, ledger, plan
+from rollover.database.tables.ledger import archives, exports, plans, rollovers, steps
+from rollover.errors import ProofFailed
+from rollover.exports.write import read_back, whole_file
+from rollover.run import Run
+
+log = logging.getLogger(__name__)
+
+METHOD = (
+    "Rows were deleted from a live PostgreSQL database inside a transaction that compared them with the frozen "
+    "plan. This is a logical deletion; it makes no claim about backups or about the medium."
+)
+
+
+def certify(connection: Connection, run: Run) -> dict[str, Any]:
+    """Write the certificate, mark the rollover as certified; returns its path and SHA-256.
+
+    Raises ProofFailed where the chain of evidence is broken. Missing steps are refused by the ledger before.
+    """
+    broken = evidence.broken_links(connection)
+    if broken:
+        raise ProofFailed(f"The evidence of {run.tenant} does not hold at {broken[:5]}.", "report this at once.")
+    facts = _facts(connection, run)
+    path = run.storage / "certificates" / run.tenant.product / run.tenant.district / f"{run.school_year}.json"
+    with whole_file(path) as stream:
+        stream.write(json.dumps(facts, indent=2, sort_keys=True).encode())
+    digest, _ = read_back(path)
+    connection.execute(
+        update(rollovers)
+        .where(rollovers.c.rollover_id == run.id)
+        .values(state="certified", finished_at=func.clock_timestamp())
+    )
+    log.info("%s is certified: %s", run.id, path)
+    return {"path": str(path), "sha256": digest}
+
+
+def _facts(connection: Connection, run: Run) -> dict[str, Any]:
+    number = ledger.plan_number(connection, run)
+    rollover = connection.execute(select(rollovers).where(rollovers.c.rollover_id == run.id)).mappings().one()
+    approved = (
+        connection.execute(select(plans).where(plans.c.rollover_id == run.id, plans.c.plan_no == number))
+        .mappings()
+        .one()
+    )
+    done = connection.execute(
+        select(steps)
+        .where(steps.c.rollover_id == run.id, steps.c.plan_no.in_((0, number)))
+        .order_by(steps.c.finished_at)
+    ).mappings()
+    lines = plan.current_lines(connection, run)
+    return {
+        "certificate_of": "the rollover of one district's use of one product for one school year",
+        "district": run.district.district,
+        "product": run.product.product,
+        "school_year": run.school_year.key,
+        "reset_date": run.reset_date.isoformat(),
+        "time_zone": run.district.time_zone,
+        "scope": "the current school year" if rollover["is_current"] else "a past school year",
+        "method": METHOD,
+        "plan": {
+            "number": number,
+            "sha256": approved["plan_hash"],
+            "approved_by": approved["approved_by"],
+            "approved_at": approved["approved_at"].isoformat() if approved["approved_at"] else None,
+            "lines": [
+                {
+                    "school": line.school_id,
+                    "data_class": line.data_class,
+                    "table": line.table_name,
+                    "action": line.action,
+                    "rows_before": line.rows,
+                    "rows_deleted": line.rows if line.action in (plan.ARCHIVE, plan.ERASE) else 0,
+                    "reason": line.reason,
+                }
+                for line in lines
+            ],
+        },
+        "exports": _receipts(connection, exports, run, number, ("report", "rows", "sha256")),
+        "archives": _receipts(connection, archives, run, number, ("school_id", "table_name", "rows", "sha256")),
+        "steps": [{"step": s["step"], "finished_at": s["finished_at"].isoformat()} for s in done],
+        "evidence_head": _head(connection),
+    }
+
+
+def _receipts(
+    connection: Connection, table: Any, run: Run, number: int, names: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    query = select(*[table.c[name] for name in names]).where(table.c.rollover_id == run.id, table.c.plan_no == number)
+    return [dict(row) for row in connection.execute(query.order_by(*[table.c[name] for name in names[:2]])).mappings()]
+
+
+def _head(connection: Connection) -> str:
+    """The newest hash of the tenant's chain: it covers everything before it."""
+    chain = evidence.evidence
+    head = connection.scalar(select(chain.c.hash).order_by(chain.c.evidence_id.desc()).limit(1))
+    return head or hashlib.sha256(b"").hexdigest()

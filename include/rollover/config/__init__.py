@@ -1,0 +1,16 @@
+"""District and product files: read into frozen models, or refused with file, line, field and reason."""
+
+from rollover.config.load import Catalog, load_catalog
+from rollover.config.models import Action, DataClassRule, District, Product, TenantConfig
+from rollover.config.problems import Problem
+
+__all__ = [
+    "Action",
+    "Catalog",
+    "DataClassRule",
+    "District",
+    "Problem",
+    "Product",
+    "TenantConfig",
+    "load_catalog",
+]

@@ -1,0 +1,117 @@
+"""Read the folders of district and product files. A file that is wrong is left out, with its reasons.
+
+The others load: one district's mistake never takes another district's rollover away.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from rollover.calendar import SchoolYear, date_problems
+from rollover.config.document import Document
+from rollover.config.models import District, Product
+from rollover.config.problems import Problem
+from rollover.config.tables import table_problems
+from rollover.tenant import Tenant
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Every district and product that is right, and what is wrong with the others."""
+
+    districts: dict[str, District]
+    products: dict[str, Product]
+    problems: tuple[Problem, ...]
+
+    @property
+    def tenants(self) -> list[Tenant]:
+        """The tenants that may run, in a stable order."""
+        return sorted(
+            Tenant(product, district.district) for district in self.districts.values() for product in district.products
+        )
+
+
+def load_catalog(districts: Path, products: Path) -> Catalog:
+    """Read both folders. Raises nothing for a bad file: it is in `problems`, and not in the catalog."""
+    product_files, problems = _load_products(products)
+    read = [(document := Document(path), document.validate(District)) for path in _files(districts)]
+    if not districts.is_dir():
+        problems.append(Problem(districts, 1, "", "is not a folder; set ROLLOVER_DISTRICTS"))
+    candidates = [(document, district) for document, district in read if district is not None]
+    for document, district in candidates:
+        document.problems += _problems_of(document, district, product_files)
+    _refuse_shared_folders(candidates)
+    for document, _ in read:
+        problems += document.problems
+    good = {district.district: district for document, district in candidates if not document.problems}
+    return Catalog(good, product_files, tuple(problems))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.y*ml") if path.suffix in (".yaml", ".yml"))
+
+
+def _load_products(folder: Path) -> tuple[dict[str, Product], list[Problem]]:
+    products: dict[str, Product] = {}
+    problems: list[Problem] = []
+    for path in _files(folder):
+        document = Document(path)
+        product = document.validate(Product)
+        if product is not None and product.product != path.stem:
+            document.problems.append(document.problem(("product",), f"is not the file's name, '{path.stem}'"))
+        if product is not None:
+            document.problems += table_problems(product, document)
+        problems += document.problems
+        if product is not None and not document.problems:
+            products[product.product] = product
+    if not products:
+        problems.append(Problem(folder, 1, "", "holds no usable product file; set ROLLOVER_PRODUCTS"))
+    return products, problems
+
+
+def _problems_of(document: Document, district: District, products: dict[str, Product]) -> list[Problem]:
+    found = []
+    if district.district != document.path.stem:
+        found.append(document.problem(("district",), f"is not the file's name, '{document.path.stem}'"))
+    for name, tenant in district.products.items():
+        where = ("products", name)
+        if name not in products:
+            found.append(document.problem(where, f"the product file {name}.yaml is missing or refused"))
+            continue
+        first, last = tenant.first_school_year, tenant.last_school_year
+        if last is not None and last < first:
+            found.append(document.problem((*where, "last_school_year"), f"{last} is before {first}"))
+        for year in sorted({first, *tenant.reset_dates, *district.school_years}):
+            found += _date_problems(document, district, products[name], year)
+    return list(dict.fromkeys(found))
+
+
+def _date_problems(document: Document, district: District, product: Product, year: SchoolYear) -> list[Problem]:
+    facts = district.facts(product.product, year)
+    return [
+        document.problem(
+            ("products", product.product, field, year.key) if field == "reset_dates" else (field, year.key),
+            message,
+        )
+        for field, message in date_problems(product.reset_rule, district.district, year, facts)
+    ]
+
+
+def _refuse_shared_folders(candidates: list[tuple[Document, District]]) -> None:
+    """One folder, one tenant. Where two claim it, it stays with the one district it is named after, if any."""
+    claims: dict[tuple[str, str], list[tuple[Document, District, str]]] = defaultdict(list)
+    for document, district in candidates:
+        for name, tenant in district.products.items():
+            claims[district.sftp_connection, tenant.folder].append((document, district, name))
+    for (_, folder), claimants in claims.items():
+        if len(claimants) == 1:
+            continue
+        named = [c for c in claimants if c[1].district in PurePosixPath(folder).parts]
+        for document, district, product in claimants:
+            if len(named) == 1 and named[0][1] is district:
+                continue
+            others = sorted(f"{d.path.name} ({p})" for d, _, p in claimants if (d, p) != (document, product))
+            where = ("products", product, "folder")
+            document.problems.append(document.problem(where, f"'{folder}' is claimed by {', '.join(others)} too"))

@@ -1,0 +1,175 @@
+"""The typed form of `include/districts/*.yaml` and `include/products/*.yaml`."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, time
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    field_validator,
+)
+
+from rollover.calendar import MonthDay, ResetRule, SchoolYear, YearFacts
+
+ProductName = Literal["hero", "imagine_math", "imagine_math_facts"]
+
+
+def _school_year(value: object) -> object:
+    return SchoolYear.parse(value) if isinstance(value, str) else value
+
+
+def _month_day(value: object) -> object:
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d{2})-(\d{2})", value)):
+        day = MonthDay(int(match[1]), int(match[2]))
+        day.in_year(2025)  # not a leap year: February 29 is no yearly date
+        return day
+    raise ValueError(f"{value!r} is not a day of the year like '07-28'")
+
+
+def _date(value: object) -> object:
+    """YAML reads 2026-07-28 as a date; a date with a time, or a number, is a mistake."""
+    if type(value) is date:
+        return value
+    raise ValueError(f"{value!r} is not a date like 2026-07-28")
+
+
+Year = Annotated[SchoolYear, BeforeValidator(_school_year), PlainSerializer(lambda year: year.key, return_type=str)]
+Day = Annotated[date, BeforeValidator(_date)]
+YearlyDay = Annotated[MonthDay, BeforeValidator(_month_day)]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class Contact(_Model):
+    """Whom to tell. Kept in the file only; never written to a log."""
+
+    role: Literal["district_it", "data_engineer", "customer_success", "privacy_officer"]
+    name: Name
+    email: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
+
+
+class YearDates(_Model):
+    """What the district said about one school year."""
+
+    ends: Day | None = None
+    summer_session_ends: Day | None = None
+    rostering_begins: Day | None = None
+
+
+class TenantConfig(_Model):
+    """A district's use of one product."""
+
+    first_school_year: Year
+    last_school_year: Year | None = None
+    folder: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]*[A-Za-z0-9_-]$")]
+    roster_format: Literal["oneroster_1_1"]
+    roster_import: Literal["nightly", "at_once"]
+    reset_dates: dict[Year, Day] = Field(default_factory=dict)
+
+    @property
+    def outbox(self) -> str:
+        """Where the district finds what we made for it."""
+        return f"{self.folder}/outbox"
+
+
+class District(_Model):
+    """One district file."""
+
+    district: Slug
+    name: Name
+    time_zone: str
+    org_sourced_id: Name
+    sftp_connection: Name
+    contacts: tuple[Contact, ...] = ()
+    school_years: dict[Year, YearDates] = Field(default_factory=dict)
+    products: dict[ProductName, TenantConfig] = Field(min_length=1)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_time_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"'{value}' is not an IANA time zone like America/Chicago")
+        return value
+
+    def facts(self, product: str, year: SchoolYear) -> YearFacts:
+        """The dates that decide one tenant's reset in one school year."""
+        said = self.school_years.get(year, YearDates())
+        own = self.products[product].reset_dates.get(year)  # type: ignore[index]
+        return YearFacts(said.ends, said.summer_session_ends, said.rostering_begins, own)
+
+
+class Action(StrEnum):
+    """What a rollover does to a data class."""
+
+    ARCHIVE_OR_ERASE = "archive_or_erase"  # by the school's subscription as of the reset date
+    ERASE = "erase"  # whatever the subscription
+    RESET = "reset"  # set to the values of `set`, or removed
+    KEEP = "keep"  # proved unchanged
+    FOLLOW_ROSTER = "follow_roster"  # replaced by the new year's files
+
+
+class DataClassRule(_Model):
+    """The one rule of a data class, with the sentence it comes from."""
+
+    action: Action
+    source: Name
+    set: dict[str, int | bool] | Literal["removed"] | None = None
+    bound_to_archive: bool = False
+    """Kept, and copied into the archive, so that an archived year is read with the codes of its time."""
+
+    @field_validator("set")
+    @classmethod
+    def _set_goes_with_reset(cls, value: Any, info: Any) -> Any:
+        if (value is not None) != (info.data.get("action") is Action.RESET):
+            raise ValueError("stands with `action: reset`, and only there")
+        return value
+
+
+class ProductDates(_Model):
+    """When the product resets; see :class:`rollover.calendar.ResetRule`."""
+
+    default_from: YearlyDay
+    default_to: YearlyDay
+    earliest_own_date: YearlyDay | None = None
+    waits_for_summer_session: bool
+    reset_time: time
+
+
+class Product(_Model):
+    """One product file."""
+
+    product: ProductName
+    name: Name
+    approval_required: bool
+    subscription_max_age_days: Annotated[int, Field(gt=0)]
+    dates: ProductDates
+    reports: tuple[str, ...]
+    data_classes: dict[str, DataClassRule]
+
+    @property
+    def reset_rule(self) -> ResetRule:
+        dates = self.dates
+        return ResetRule(
+            window_from=dates.default_from,
+            window_to=dates.default_to,
+            earliest_own_date=dates.earliest_own_date,
+            waits_for_summer_session=dates.waits_for_summer_session,
+            at=dates.reset_time,
+        )
+
+    def classes(self, *actions: Action) -> list[str]:
+        """The data classes that one of `actions` applies to."""
+        return [name for name, rule in self.data_classes.items() if rule.action in actions]

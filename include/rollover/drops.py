@@ -1,0 +1,166 @@
+"""Drops: the sets of roster files that districts leave on SFTP, from the listing to the ledger.
+
+SFTP is read-only for us but for the outbox. A drop is known by its fingerprint, made of its files' names, sizes
+and times: a file that is overwritten in place makes a new drop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import IO
+
+import paramiko
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.postgresql import insert
+
+from rollover.database.tables import ledger
+from rollover.tenant import SEPARATOR
+
+MARKER = "done"
+MARKER_SUFFIX = ".done"
+
+
+@dataclass(frozen=True, order=True)
+class RemoteFile:
+    """A file as SFTP lists it: size in bytes, time of its last change in whole seconds since 1970 (UTC)."""
+
+    name: str
+    size: int
+    modified: int
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Files that belong together and may be a drop, once they have settled."""
+
+    files: tuple[RemoteFile, ...]
+    done: bool
+    """The sender's own marker says that the upload is complete."""
+
+    @property
+    def fingerprint(self) -> str:
+        facts = [[file.name, file.size, file.modified] for file in sorted(self.files)]
+        return hashlib.sha256(json.dumps(facts, ensure_ascii=True).encode()).hexdigest()
+
+    @property
+    def modified(self) -> int:
+        return max(file.modified for file in self.files)
+
+
+def list_folder(sftp: paramiko.SFTPClient, folder: str) -> tuple[RemoteFile, ...]:
+    """The regular files directly in a folder, by name; hidden files and sub folders (the outbox) are left out.
+
+    Raises FileNotFoundError where there is no such folder: that is a mistake in the district file, not an
+    empty folder.
+    """
+    return tuple(
+        sorted(
+            RemoteFile(entry.filename, entry.st_size or 0, int(entry.st_mtime or 0))
+            for entry in sftp.listdir_attr(folder)
+            if stat.S_ISREG(entry.st_mode or 0) and not entry.filename.startswith(".")
+        )
+    )
+
+
+def candidates(files: Iterable[RemoteFile]) -> tuple[Candidate, ...]:
+    """What may be drops: each zip by itself, all loose CSV files together. Oldest first.
+
+    A marker (``done``, or any ``*.done``) says that an upload is complete; ``<file>.done`` speaks for that file
+    only. A marker that is older than a file of the candidate is left from an earlier upload and says nothing.
+    """
+    files = tuple(files)
+    markers = [file for file in files if file.name == MARKER or file.name.endswith(MARKER_SUFFIX)]
+    names = {file.name for file in files}
+    zips = [(file,) for file in files if file.name.lower().endswith(".zip")]
+    loose = tuple(file for file in files if file.name.lower().endswith(".csv"))
+
+    def is_done(group: tuple[RemoteFile, ...]) -> bool:
+        newest = max(file.modified for file in group)
+        group_names = {file.name for file in group}
+        for marker in markers:
+            speaks_for = marker.name.removesuffix(MARKER_SUFFIX)
+            if marker.modified >= newest and (speaks_for in group_names or speaks_for not in names - {MARKER}):
+                return True
+        return False
+
+    groups = [*zips, *([loose] if loose else [])]
+    found = [Candidate(tuple(sorted(group)), is_done(group)) for group in groups]
+    return tuple(sorted(found, key=lambda candidate: (candidate.modified, candidate.files)))
+
+
+class Settling:
+    """Watches folders and tells which candidates have settled.
+
+    A candidate settles when we ourselves have seen it unchanged for `settle_seconds`, or when its marker says
+    that it is complete. File times are not compared with our clock: an SFTP server's may be wrong.
+    """
+
+    def __init__(self, settle_seconds: float) -> None:
+        self._settle_seconds = settle_seconds
+        self._seen: dict[str, dict[str, float]] = {}
+
+    def observe(self, folder: str, found: Iterable[Candidate], clock: float) -> tuple[Candidate, ...]:
+        """Take note of what a folder holds at `clock` (seconds, monotonic) and return what has settled."""
+        found = tuple(found)
+        before = self._seen.get(folder, {})
+        self._seen[folder] = {c.fingerprint: before.get(c.fingerprint, clock) for c in found}
+        since = self._seen[folder]
+        return tuple(c for c in found if c.done or clock - since[c.fingerprint] >= self._settle_seconds)
+
+
+def known_fingerprints(connection: Connection) -> set[str]:
+    """The fingerprints of every drop of the session's tenant that the ledger has."""
+    return set(connection.scalars(select(ledger.drops.c.fingerprint)))
+
+
+def record(connection: Connection, tenant_id: str, folder: str, candidate: Candidate) -> str | None:
+    """Write a settled candidate to the ledger as a drop and its import, state ``found``.
+
+    Returns the import's id; None, with nothing written, where the drop is known already.
+    """
+    import_id = f"{tenant_id}{SEPARATOR}{candidate.fingerprint[:12]}"
+    drop = {
+        "tenant_id": tenant_id,
+        "drop_id": import_id,
+        "folder": folder,
+        "fingerprint": candidate.fingerprint,
+        "files": [asdict(file) for file in candidate.files],
+    }
+    inserted = connection.scalar(
+        insert(ledger.drops).values(drop).on_conflict_do_nothing().returning(ledger.drops.c.drop_id)
+    )
+    if inserted is None:
+        return None
+    connection.execute(insert(ledger.imports).values(tenant_id=tenant_id, import_id=import_id, state="found"))
+    return import_id
+
+
+def put_file(sftp: paramiko.SFTPClient, local_stream: IO[bytes], remote_path: str) -> None:
+    """Deliver a file: missing folders are made, and the file appears under its name when it is whole.
+
+    Replaces a file of that name. Raises PermissionError outside an outbox, as the server says.
+    """
+    folder, name = posixpath.split(remote_path)
+    _make_folders(sftp, folder)
+    part = posixpath.join(folder, f".{name}.part")
+    sftp.putfo(local_stream, part)
+    sftp.posix_rename(part, remote_path)
+
+
+def _make_folders(sftp: paramiko.SFTPClient, folder: str) -> None:
+    if folder in ("", "/"):
+        return
+    try:
+        sftp.stat(folder)
+    except FileNotFoundError:
+        _make_folders(sftp, posixpath.dirname(folder))
+        # Another delivery may make the folder at the same time: only its absence afterwards is an error.
+        with suppress(OSError):
+            sftp.mkdir(folder)
+        sftp.stat(folder)

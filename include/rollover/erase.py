@@ -1,0 +1,118 @@
+"""Erase exactly the rows of the frozen plan, and prove in the same transaction that nothing else changed.
+
+Law 2: what was archived goes only if the rows that go are the archived ones. Law 8: what is kept has the same
+fingerprint before and after.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, select
+
+from rollover import ledger, plan
+from rollover.archive.write import REPLAN, plan_archives
+from rollover.config import Action
+from rollover.database.fingerprint import Fingerprint, delete_rows, fingerprints_by_school
+from rollover.database.tables import metadata, tables_of
+from rollover.database.tables.ledger import plans
+from rollover.errors import ProofFailed, Refused
+from rollover.run import Run
+
+log = logging.getLogger(__name__)
+
+
+def erase(connection: Connection, run: Run) -> dict[str, Any]:
+    """Delete the archived rows and the rows to be erased; returns the rows gone per data class.
+
+    Needs a REPEATABLE READ transaction: proof and deletion see the same rows. Raises ProofFailed, with nothing
+    changed, where rows were added, changed or removed since the plan, or a subscription now says otherwise.
+    """
+    _check_approved(connection, run)
+    _check_plan_still_holds(connection, run)
+    archived = {(row["school_id"], row["table_name"]): row for row in plan_archives(connection, run)}
+    gone: dict[str, int] = defaultdict(int)
+    lines = plan.current_lines(connection, run, plan.ARCHIVE, plan.ERASE)
+    tables = [metadata.tables[name] for name in sorted({line.table_name for line in lines})]
+    before = {table: _rows_of_tenant(connection, table) for table in tables}
+    with kept_unchanged(connection, run):
+        for line in lines:
+            if line.action == plan.ARCHIVE:
+                _check_archived(line, archived.get((line.school_id, line.table_name)))
+            table = metadata.tables[line.table_name]
+            deleted = delete_rows(connection, table, school_year=run.school_year.key, school_id=line.school_id)
+            _check_deleted(run, line, deleted)
+            gone[line.data_class] += deleted.rows
+    for table in tables:
+        planned = sum(line.rows for line in lines if line.table_name == table.fullname)
+        left = _rows_of_tenant(connection, table)
+        if before[table] - left != planned:
+            raise ProofFailed(f"{table.fullname} lost {before[table] - left} rows, planned were {planned}.", REPLAN)
+    log.info("erased %s rows", sum(gone.values()))
+    return {"rows": dict(gone), "kept_unchanged": True}
+
+
+@contextmanager
+def kept_unchanged(connection: Connection, run: Run) -> Iterator[None]:
+    """Prove that a block leaves every kept row of the tenant as it was; else everything rolls back."""
+    before = _kept(connection, run)
+    yield
+    after = _kept(connection, run)
+    changed = sorted(name for name in before if before[name] != after[name])
+    if changed:
+        raise ProofFailed(f"{', '.join(changed)} of {run.tenant} would have changed, but is kept.", "report this.")
+
+
+def _kept(connection: Connection, run: Run) -> dict[str, dict[str, Fingerprint]]:
+    classes = run.product.classes(Action.KEEP)
+    tables = [table for name in classes for table in tables_of(run.product.product, name)]
+    return {t.fullname: dict(fingerprints_by_school(connection, t, run.school_year.key)) for t in tables}
+
+
+def _rows_of_tenant(connection: Connection, table: Table) -> int:
+    return connection.scalar(select(func.count()).select_from(table)) or 0
+
+
+def _check_approved(connection: Connection, run: Run) -> None:
+    approved_by = connection.scalar(
+        select(plans.c.approved_by).where(
+            plans.c.rollover_id == run.id, plans.c.plan_no == ledger.plan_number(connection, run)
+        )
+    )
+    if run.product.approval_required and approved_by is None:
+        raise Refused(f"The plan of {run.id} is not approved.", "answer the approval in Airflow.")
+
+
+def _check_plan_still_holds(connection: Connection, run: Run) -> None:
+    """The plan drawn up again must be the plan in force: same subscriptions, same rows, nothing new."""
+    frozen = plan.hash_of(connection, run, ledger.plan_number(connection, run))
+    if plan.plan_hash(_destructive(plan.draft(connection, run))) == plan.plan_hash(
+        _destructive(plan.current_lines(connection, run))
+    ):
+        return
+    raise ProofFailed(
+        f"The data or a subscription of {run.id} changed since its plan {frozen[:12]} was frozen.", REPLAN
+    )
+
+
+def _destructive(lines: list[plan.Line]) -> list[plan.Line]:
+    """Kept rows and rows to be reset may change between plan and execution; people go on working."""
+    return [line for line in lines if line.action in (plan.ARCHIVE, plan.ERASE)]
+
+
+def _check_archived(line: plan.Line, receipt: dict[str, Any] | None) -> None:
+    if receipt is None or Fingerprint(receipt["rows"], receipt["checksum"]) != line.fingerprint:
+        raise ProofFailed(f"{line.table_name} of school {line.school_id} is not archived as planned.", REPLAN)
+
+
+def _check_deleted(run: Run, line: plan.Line, deleted: Fingerprint) -> None:
+    if deleted != line.fingerprint:
+        raise ProofFailed(
+            f"{line.table_name} of school {line.school_id} in {run.id}: {line.rows} rows were planned, "
+            f"{deleted.rows} would have gone{'' if deleted.rows != line.rows else ' with other content'}.",
+            REPLAN,
+        )

@@ -1,0 +1,127 @@
+"""Each step once: its change, its ledger row and its evidence are one transaction.
+
+Airflow may run a task again at any time, also one that had succeeded. The ledger says what happened, and what
+must have happened before: a task marked as success by hand does not make its step done.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+
+from rollover import evidence
+from rollover.database.session import Isolation, lock_tenant, tenant_session
+from rollover.database.tables.ledger import plans, rollovers, steps
+from rollover.errors import Refused
+from rollover.run import Run
+
+log = logging.getLogger(__name__)
+
+Result = dict[str, Any]
+
+# What a step needs done before it may run. A past year has no pause, reset or roster.
+REQUIRES: dict[str, tuple[str, ...]] = {
+    "pause_sync": ("guard",),
+    "plan": ("guard",),
+    "export_reports": ("plan",),
+    "approve": ("plan", "export_reports"),
+    "archive": ("approve",),
+    "erase": ("approve", "export_reports", "archive"),
+    "reset": ("erase",),
+    "verify_reset": ("erase",),
+    "verify_roster": ("verify_reset",),
+    "resume_sync": ("verify_roster",),
+    "certify": ("verify_reset",),
+}
+CURRENT_ONLY = ("pause_sync", "reset", "import_roster", "verify_roster", "resume_sync")
+REQUIRES_OF_CURRENT: dict[str, tuple[str, ...]] = {
+    "plan": ("pause_sync",),
+    "verify_reset": ("reset",),
+    "verify_roster": ("import_roster",),
+    "certify": ("resume_sync",),
+}
+BEFORE_A_PLAN = ("guard", "pause_sync")
+
+
+def once(run: Run, step: str, work: Callable[[Connection], Result], isolation: Isolation = "READ COMMITTED") -> Result:
+    """Do `work` and record its result, unless the ledger has it already; returns the result either way.
+
+    `work` returns small JSON without personal values. An error leaves neither change nor record.
+    """
+    started = time.monotonic()
+    with tenant_session(run.engine, run.tenant.id, isolation=isolation) as connection:
+        lock_tenant(connection)
+        done = result_of(connection, run, step)
+        if done is not None:
+            log.info("%s of %s is already done: nothing to do", step, run.id)
+            return done
+        require(connection, run, step)
+        result = work(connection)
+        finish(connection, run, step, result, time.monotonic() - started)
+        return result
+
+
+def finish(connection: Connection, run: Run, step: str, result: Result, seconds: float) -> None:
+    """Record a step as done, and its result as evidence."""
+    number = _plan_number_for(connection, run, step)
+    connection.execute(
+        insert(steps).values(
+            tenant_id=run.tenant.id,
+            rollover_id=run.id,
+            plan_no=number,
+            step=step,
+            seconds=round(seconds, 3),
+            result=result,
+        )
+    )
+    evidence.record(connection, run.tenant.id, step, result, run.id)
+
+
+def result_of(connection: Connection, run: Run, step: str) -> Result | None:
+    """What a step returned when it was done; None while it is not."""
+    query = select(steps.c.result).where(
+        steps.c.rollover_id == run.id,
+        steps.c.step == step,
+        steps.c.plan_no == _plan_number_for(connection, run, step),
+    )
+    result: Result | None = connection.scalar(query)
+    return result
+
+
+def plan_number(connection: Connection, run: Run) -> int:
+    """The number of the plan in force; 0 where none is frozen yet."""
+    query = select(func.max(plans.c.plan_no)).where(plans.c.rollover_id == run.id)
+    return connection.scalar(query) or 0
+
+
+def is_current(connection: Connection, run: Run) -> bool:
+    """Whether the rollover was started for the tenant's current year (else only archives or erases)."""
+    current: bool | None = connection.scalar(select(rollovers.c.is_current).where(rollovers.c.rollover_id == run.id))
+    if current is None:
+        raise Refused(f"{run.id} has not passed its guard.", "run the task 'guard' first.")
+    return current
+
+
+def require(connection: Connection, run: Run, step: str) -> None:
+    """Raise Refused unless the ledger has everything that `step` needs done before."""
+    if step == "guard":
+        return
+    needed = REQUIRES.get(step, ())
+    if is_current(connection, run):
+        needed += REQUIRES_OF_CURRENT.get(step, ())
+    elif step in CURRENT_ONLY:
+        raise Refused(f"{run.school_year} is not the current year of {run.tenant}: {step} is not for it.", "skip it.")
+    missing = [name for name in needed if result_of(connection, run, name) is None]
+    if missing:
+        raise Refused(
+            f"{step} of {run.id} needs {', '.join(missing)}, which the ledger does not have.",
+            f"clear the task '{missing[0]}' and everything after it in Airflow.",
+        )
+
+
+def _plan_number_for(connection: Connection, run: Run, step: str) -> int:
+    return 0 if step in BEFORE_A_PLAN else plan_number(connection, run)

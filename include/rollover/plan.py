@@ -1,0 +1,192 @@
+"""The plan: per school and table what will happen to which rows, why, and how many. Frozen before anything goes.
+
+Law 1: nothing is erased that is not in a frozen plan. Law 3: a school that the directory does not know, or a
+subscription that is not certain, stops the plan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, insert, select
+
+from rollover import ledger
+from rollover.config import Action
+from rollover.database.fingerprint import Fingerprint, fingerprints_by_school
+from rollover.database.tables import hero, product_tables
+from rollover.database.tables.base import is_activity
+from rollover.database.tables.ledger import plan_lines, plans
+from rollover.errors import Refused
+from rollover.run import Run
+from rollover.subscription import Standing, standings
+
+log = logging.getLogger(__name__)
+
+ARCHIVE, ERASE, RESET, KEEP = "archive", "erase", "reset", "keep"
+
+
+@dataclass(frozen=True, order=True)
+class Line:
+    """One school's rows of one table, what happens to them and why."""
+
+    school_id: str
+    data_class: str
+    table_name: str
+    action: str
+    reason: str
+    rows: int
+    checksum: Decimal
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return Fingerprint(self.rows, self.checksum)
+
+
+def freeze(connection: Connection, run: Run) -> dict[str, Any]:
+    """Freeze the plan, or the next one where the data changed since the last; returns what the approval shows.
+
+    The same data gives the same hash, so planning again without a change keeps the plan in force.
+    """
+    lines = draft(connection, run)
+    digest = plan_hash(lines)
+    number = ledger.plan_number(connection, run)
+    if number and hash_of(connection, run, number) == digest:
+        return summary(connection, run, lines, digest, number)
+    if number and ledger.result_of(connection, run, "erase") is not None:
+        raise Refused(f"Plan {number} of {run.id} is already carried out.", "nothing: the year's data is gone.")
+    number += 1
+    key = {"tenant_id": run.tenant.id, "rollover_id": run.id, "plan_no": number}
+    notes = warnings(connection, run)
+    connection.execute(insert(plans).values(**key, plan_hash=digest, warnings=notes))
+    if lines:
+        connection.execute(insert(plan_lines), [{**key, **asdict(line)} for line in lines])
+    return summary(connection, run, lines, digest, number)
+
+
+def draft(connection: Connection, run: Run) -> list[Line]:
+    """What a plan would say now. Changes nothing.
+
+    A past year's plan holds the rows of that year only; the current year's also the tenant's current state.
+    """
+    current = ledger.is_current(connection, run)
+    known = standings(connection, run)
+    lines: list[Line] = []
+    for table in product_tables(run.product.product):
+        rule = run.product.data_classes[table.info["data_class"]]
+        if rule.action is Action.FOLLOW_ROSTER or not (current or is_activity(table)):
+            continue
+        found = fingerprints_by_school(connection, table, run.school_year.key)
+        _refuse_unknown_schools(run, table, found, known)
+        for school_id, mark in found.items():
+            action, reason = _decide(rule.action, known[school_id])
+            names = (table.info["data_class"], table.fullname)
+            lines.append(Line(school_id, *names, action, reason, mark.rows, mark.checksum))
+    return sorted(lines)
+
+
+def current_lines(connection: Connection, run: Run, *actions: str) -> list[Line]:
+    """The lines of the plan in force, of some actions or of all."""
+    number = ledger.plan_number(connection, run)
+    query = select(*[plan_lines.c[name] for name in Line.__dataclass_fields__]).where(
+        plan_lines.c.rollover_id == run.id, plan_lines.c.plan_no == number
+    )
+    if actions:
+        query = query.where(plan_lines.c.action.in_(actions))
+    rows = connection.execute(query.order_by(plan_lines.c.school_id, plan_lines.c.table_name)).mappings()
+    return [Line(**row) for row in rows]
+
+
+def hash_of(connection: Connection, run: Run, number: int) -> str:
+    query = select(plans.c.plan_hash).where(plans.c.rollover_id == run.id, plans.c.plan_no == number)
+    digest: str = connection.scalars(query).one()
+    return digest
+
+
+def plan_hash(lines: Iterable[Line]) -> str:
+    """SHA-256 over the lines. The reason counts too: another subscription is another plan.
+
+    When the source was read may differ between two readings of the same subscription, so it does not count.
+    """
+    content = [
+        {**asdict(line), "checksum": str(line.checksum), "reason": re.sub(r", read [^)]*", "", line.reason)}
+        for line in sorted(lines)
+    ]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def summary(connection: Connection, run: Run, lines: list[Line], digest: str, number: int) -> dict[str, Any]:
+    """The plan in small JSON: for the approval, the log and the evidence. Numbers and school names only."""
+    rows: dict[str, int] = {}
+    for line in lines:
+        rows[line.action] = rows.get(line.action, 0) + line.rows
+    notes = connection.scalar(select(plans.c.warnings).where(plans.c.rollover_id == run.id, plans.c.plan_no == number))
+    log.info("plan %s of %s: %s", number, run.id, ", ".join(f"{action} {n} rows" for action, n in rows.items()))
+    return {
+        "plan_no": number,
+        "plan_hash": digest,
+        "rows": rows,
+        "warnings": notes,
+        "approval_required": run.product.approval_required,
+        "markdown": markdown(lines, {s.school_id: s for s in standings(connection, run).values()}, notes or []),
+    }
+
+
+def markdown(lines: list[Line], known: dict[str, Standing], notes: list[str]) -> str:
+    """The plan as a person reads it before approving: one row per school and data class."""
+    cells: dict[tuple[str, str, str, str], int] = {}
+    for line in lines:
+        key = (line.school_id, line.data_class, line.action, line.reason)
+        cells[key] = cells.get(key, 0) + line.rows
+    table = [
+        f"| {known[school].school_name} | {data_class} | **{action}** | {rows:,} | {reason} |"
+        for (school, data_class, action, reason), rows in cells.items()
+    ]
+    head = ["| School | Data class | Action | Rows | Why |", "|---|---|---|---:|---|"]
+    erased = sum(line.rows for line in lines if line.action == ERASE)
+    archived = sum(line.rows for line in lines if line.action == ARCHIVE)
+    intro = f"**{erased:,} rows are erased for good, {archived:,} archived** and then removed from the live database."
+    return "\n".join([intro, "", *(f"- Warning: {note}" for note in notes), "", *head, *table])
+
+
+def warnings(connection: Connection, run: Run) -> list[str]:
+    """What may have altered the year's history: codes or settings changed after the school year ended."""
+    if run.product.product != "hero" or run.facts.ends is None or not ledger.is_current(connection, run):
+        return []
+    notes = []
+    for table in (hero.behavior_codes, hero.action_settings):
+        changed = connection.scalar(select(func.count()).where(table.c.updated_at > run.facts.ends))
+        if changed:
+            notes.append(
+                f"{changed} {table.name.replace('_', ' ')} changed after the school year ended on {run.facts.ends}; "
+                "records of the year may read differently. The archive binds them as they are now."
+            )
+    return notes
+
+
+def _decide(action: Action, standing: Standing) -> tuple[str, str]:
+    match action:
+        case Action.ARCHIVE_OR_ERASE:
+            return (ARCHIVE if standing.active else ERASE), f"subscription {standing.reason}"
+        case Action.ERASE:
+            return ERASE, "erased whatever the subscription"
+        case Action.RESET:
+            return RESET, "starts anew each school year"
+        case _:
+            return KEEP, "kept from year to year"
+
+
+def _refuse_unknown_schools(run: Run, table: Table, found: Iterable[str], known: dict[str, Standing]) -> None:
+    unknown = sorted(set(found) - known.keys())
+    if unknown:
+        raise Refused(
+            f"{table.fullname} holds rows of {run.tenant} in schools that the directory does not know: "
+            f"{', '.join(unknown[:5])}{' and more' if len(unknown) > 5 else ''}.",
+            "add the school to the directory, or correct the rows, then clear this task.",
+        )

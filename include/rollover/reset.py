@@ -1,0 +1,72 @@
+"""Start the new year: points to zero, avatars away, notifications off, schedules hidden. Current year only."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, insert, literal, select, update
+from sqlalchemy import func as f
+
+from rollover.config import Action
+from rollover.database.tables import hero, tables_of
+from rollover.database.tables.directory import tenants
+from rollover.erase import kept_unchanged
+from rollover.run import Run
+
+log = logging.getLogger(__name__)
+
+
+def reset(connection: Connection, run: Run) -> dict[str, Any]:
+    """Reset every data class that the product file resets, and move the tenant to its next school year.
+
+    Returns the rows reset per data class. Rows that are already as they should be count too: they were checked.
+    """
+    counts: dict[str, int] = {}
+    with kept_unchanged(connection, run):
+        if run.product.product == "hero":
+            _enter_resets(connection, run)
+        for name in run.product.classes(Action.RESET):
+            values = run.product.data_classes[name].set
+            for table in tables_of(run.product.product, name):
+                counts[name] = counts.get(name, 0) + _reset_table(connection, run, table, values)
+    connection.execute(update(tenants).values(current_school_year=run.school_year.next.key))
+    log.info("reset: %s; the current school year is now %s", counts, run.school_year.next)
+    return {"rows": counts, "kept_unchanged": True, "current_school_year": run.school_year.next.key}
+
+
+def _reset_table(connection: Connection, run: Run, table: Table, values: Any) -> int:
+    if values == "removed":
+        return connection.execute(delete(table)).rowcount
+    stamp = {name: run.reset_at for name in ("as_of", "switched_at") if name in table.c}
+    return connection.execute(update(table).values(**values, **stamp)).rowcount
+
+
+def _enter_resets(connection: Connection, run: Run) -> None:
+    """An entry of the new year, as of the reset date, for each student who had points left.
+
+    A balance is the sum since the last reset entry, so a redemption that arrives late with a date before the
+    reset cannot make it negative. Entry ids of resets are negative: the product's own are not.
+    """
+    balances, entries = hero.point_balances, hero.points_ledger
+    rows = select(
+        balances.c.tenant_id,
+        literal(run.school_year.next.key),
+        balances.c.school_id,
+        -f.row_number().over(order_by=balances.c.student_id),
+        balances.c.student_id,
+        literal("reset"),
+        literal(0),
+        literal(run.reset_at),
+    ).where(balances.c.balance != 0)
+    columns = [
+        "tenant_id",
+        "school_year",
+        "school_id",
+        "entry_id",
+        "student_id",
+        "kind",
+        "points",
+        "entered_at",
+    ]
+    connection.execute(insert(entries).from_select(columns, rows))

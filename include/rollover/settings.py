@@ -1,0 +1,32 @@
+"""What a deployment sets, by environment variables ``ROLLOVER_*``. Nothing here differs in code paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from upath import UPath
+
+HOME = Path(__file__).resolve().parents[2]
+
+
+class Settings(BaseSettings):
+    """Folders, storage and waiting times."""
+
+    model_config = SettingsConfigDict(env_prefix="ROLLOVER_", frozen=True)
+
+    districts: Path = HOME / "include" / "districts"
+    products: Path = HOME / "include" / "products"
+    storage: str = f"file://{HOME / 'var' / 'storage'}"
+    database_url: str | None = None
+    """PostgreSQL as the command line reaches it; tasks use the Airflow connection ``product_db``."""
+    settle_seconds: float = 300
+    """How long size and time of a drop's files must not change before it is taken."""
+    poll_seconds: float = 30
+    """How often the SFTP folders are listed, and the ledger asked for an awaited roster."""
+    roster_sync_schedule: str = "0 3 * * *"
+    """Cron expression, UTC: when the nightly sweep looks at every unpaused tenant."""
+
+    @property
+    def storage_root(self) -> UPath:
+        return UPath(self.storage)

@@ -1,0 +1,183 @@
+"""The steps of a rollover, in the order in which a district walks through them.
+
+guard → pause_sync → plan → export_reports → approve → archive → erase → reset → verify_reset → await_roster →
+import_roster → verify_roster → resume_sync → certify
+
+Each takes a :class:`~rollover.run.Run`, does its work once (see :mod:`rollover.ledger`) and returns small JSON
+without personal values. A past year has no pause, reset or roster.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+from upath import UPath
+
+from rollover import certificate, ledger, pause, verify
+from rollover import erase as erasing
+from rollover import guard as guarding
+from rollover import plan as planning
+from rollover import reset as resetting
+from rollover.archive import write as archiving
+from rollover.database.session import lock_tenant, tenant_session
+from rollover.database.tables.ledger import exports, imports, plans
+from rollover.errors import Refused
+from rollover.exports import reports_of
+from rollover.exports.write import write_report
+from rollover.ledger import Result, once
+from rollover.roster import verify as roster_verification
+from rollover.run import Run
+
+log = logging.getLogger(__name__)
+
+Deliver = Callable[[UPath, str], None]
+"""Put a file at a path on the district's SFTP: ``deliver(file, remote path)``."""
+
+
+def guard(run: Run, run_id: str, is_alive: Callable[[str], bool]) -> Result:
+    """Check what can only be known on the day. ``go`` is False where the year is certified already."""
+    return guarding.begin(run, run_id, is_alive)
+
+
+def pause_sync(run: Run) -> Result:
+    """Pause the tenant's roster sync; waits for an import that is under way."""
+
+    def work(connection: Connection) -> Result:
+        return pause.begin(connection, run.tenant.id, by=run.id, reason=f"rollover of {run.school_year}")
+
+    return once(run, "pause_sync", work)
+
+
+def plan(run: Run) -> Result:
+    """Freeze what will happen to which rows, and why. Run again after a change, it freezes the next plan."""
+    with tenant_session(run.engine, run.tenant.id) as connection:
+        lock_tenant(connection)
+        ledger.require(connection, run, "plan")
+        result = planning.freeze(connection, run)
+        if ledger.result_of(connection, run, "plan") is None:
+            ledger.finish(connection, run, "plan", result, 0)
+        return result
+
+
+def export_reports(run: Run, deliver: Deliver) -> Result:
+    """Write every report of the year with its receipt, and put it into the district's outbox."""
+
+    def work(connection: Connection) -> Result:
+        folder = run.storage / "exports" / run.tenant.product / run.tenant.district / run.school_year.key
+        parameters = {"school_year": run.school_year.key, "is_current": ledger.is_current(connection, run)}
+        receipts = []
+        for name in run.product.reports:
+            receipt = write_report(connection, reports_of(run.product.product)[name], parameters, folder)
+            path = UPath(receipt.path)
+            remote = f"{run.config.outbox}/{run.school_year}/{path.name}"
+            deliver(path, remote)
+            connection.execute(
+                insert(exports).values(
+                    tenant_id=run.tenant.id,
+                    rollover_id=run.id,
+                    plan_no=ledger.plan_number(connection, run),
+                    delivered_to=remote,
+                    **vars(receipt),
+                )
+            )
+            log.info("%s: %s rows, delivered to %s", receipt.report, receipt.rows, remote)
+            receipts.append({"report": receipt.report, "rows": receipt.rows, "sha256": receipt.sha256})
+        return {"reports": receipts}
+
+    return once(run, "export_reports", work)
+
+
+def approve(run: Run, answer: dict[str, Any] | None) -> Result:
+    """Record who approved the plan in force, or that the product asks for no approval.
+
+    `answer`: ``{"chosen_options": ["Approve"], "responded_by_user": {"id", "name"}, "plan_hash": …}``.
+    """
+
+    def work(connection: Connection) -> Result:
+        number = ledger.plan_number(connection, run)
+        digest = planning.hash_of(connection, run, number)
+        if not run.product.approval_required:
+            return {"approved_by": None, "plan_hash": digest, "why": "the product file asks for no approval"}
+        if answer is None or answer.get("chosen_options") != ["Approve"]:
+            raise Refused(f"The plan of {run.id} is not approved.", "answer the approval in Airflow.")
+        if answer.get("plan_hash") != digest:
+            raise Refused(
+                f"The approval of {run.id} is for another plan than {digest[:12]}.",
+                "clear 'ask_approval' and everything after it: the plan in force must be the approved one.",
+            )
+        by = (answer.get("responded_by_user") or {}).get("id")
+        if not by:
+            raise Refused(f"Nobody is named as the one who approved {run.id}.", "answer the approval in Airflow.")
+        connection.execute(
+            update(plans)
+            .where(plans.c.rollover_id == run.id, plans.c.plan_no == number)
+            .values(approved_by=by, approved_at=func.clock_timestamp())
+        )
+        return {"approved_by": by, "plan_hash": digest}
+
+    return once(run, "approve", work)
+
+
+def archive(run: Run) -> Result:
+    """Archive the plan's rows to Parquet; each file is loaded back and compared before it counts."""
+    return once(run, "archive", lambda connection: archiving.archive(connection, run), "REPEATABLE READ")
+
+
+def erase(run: Run) -> Result:
+    """Delete exactly the plan's rows, proved in the deleting transaction."""
+    return once(run, "erase", lambda connection: erasing.erase(connection, run), "REPEATABLE READ")
+
+
+def reset(run: Run) -> Result:
+    """Points, avatars, notifications, portal schedules; then the tenant's next school year is current."""
+    return once(run, "reset", lambda connection: resetting.reset(connection, run), "REPEATABLE READ")
+
+
+def verify_reset(run: Run) -> Result:
+    """Look again with other queries: nothing left, reports blank, files intact."""
+    return once(run, "verify_reset", lambda connection: verify.verify_reset(connection, run), "REPEATABLE READ")
+
+
+def import_roster(run: Run, import_id: str) -> Result:
+    """Record that the new year's roster is in; the import itself is done by the steps of :mod:`rollover.roster`."""
+
+    def work(connection: Connection) -> Result:
+        row = connection.execute(select(imports).where(imports.c.import_id == import_id)).mappings().one_or_none()
+        if row is None or row["state"] != "applied" or row["school_year"] != run.school_year.next.key:
+            raise Refused(
+                f"The import {import_id} has not brought in {run.school_year.next} of {run.tenant}.",
+                "clear the tasks of import_roster.",
+            )
+        return {"import_id": import_id, "counts": row["counts"]}
+
+    return once(run, "import_roster", work)
+
+
+def verify_roster(run: Run) -> Result:
+    """Check the new roster: grades, graduates, schedules, terms, guardian e-mail and birth date coverage."""
+
+    def work(connection: Connection) -> Result:
+        imported = ledger.result_of(connection, run, "import_roster")
+        assert imported is not None  # once() requires it
+        return roster_verification.verify_roster(
+            connection,
+            imported["import_id"],
+            run.school_year.next.key,
+            run.storage,
+            product=run.tenant.product,
+        )
+
+    return once(run, "verify_roster", work)
+
+
+def resume_sync(run: Run) -> Result:
+    """End the pause; the nightly sync takes in what the district drops from now on."""
+    return once(run, "resume_sync", lambda connection: pause.end(connection, by=run.id))
+
+
+def certify(run: Run) -> Result:
+    """Issue the certificate; refused while anything is missing."""
+    return once(run, "certify", lambda connection: certificate.certify(connection, run))

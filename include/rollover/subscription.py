@@ -1,0 +1,96 @@
+"""Whether a school's right to a product covers the reset date. Unknown, stale or contradictory means no answer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Connection, select
+
+from rollover.config.problems import nearest
+from rollover.database.tables.directory import schools, subscriptions
+from rollover.errors import Refused
+from rollover.run import Run
+
+ACTIVE = "active"
+STATES = (ACTIVE, "ended", "cancelled")
+REMEDY = "correct it at its source, wait for the directory to be read again, then clear this task."
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """One row of the directory: from-to (both inclusive), as its source said it."""
+
+    school_id: str
+    state: str
+    starts_on: date
+    ends_on: date
+    source: str
+    read_at: datetime
+
+    def covers(self, day: date) -> bool:
+        return self.starts_on <= day <= self.ends_on
+
+    def __str__(self) -> str:
+        return (
+            f"{self.state} {self.starts_on} to {self.ends_on} "
+            f"(source {self.source}, read {self.read_at:%Y-%m-%d %H:%M} UTC)"
+        )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A school's subscription as of the reset date, and the sentence that proves it."""
+
+    school_id: str
+    school_name: str
+    active: bool
+    reason: str
+
+
+def standings(connection: Connection, run: Run) -> dict[str, Standing]:
+    """Every school of the district with its standing as of the reset date.
+
+    Raises Refused where any school's is not certain: erasing by a guess cannot be taken back.
+    """
+    rows = connection.execute(select(subscriptions).where(subscriptions.c.product == run.product.product)).mappings()
+    of_school: dict[str, list[Subscription]] = defaultdict(list)
+    for row in rows:
+        fields = {name: row[name] for name in Subscription.__dataclass_fields__}
+        of_school[row["school_id"]].append(Subscription(**fields))
+    found = connection.execute(select(schools.c.school_id, schools.c.name).order_by(schools.c.school_id)).all()
+    if not found:
+        raise Refused(f"The directory knows no school of {run.district.district}.", REMEDY)
+    return {school_id: _standing(run, school_id, name, of_school[school_id]) for school_id, name in found}
+
+
+def _standing(run: Run, school_id: str, name: str, known: list[Subscription]) -> Standing:
+    day, where = run.reset_date, f"school {school_id} of {run.tenant}"
+    if not known:
+        raise Refused(f"Nothing is known about the subscription of {where}.", REMEDY)
+    for subscription in known:
+        if subscription.state not in STATES:
+            meant = nearest(subscription.state, STATES)
+            hint = f" (did it mean '{meant}'?)" if meant else ""
+            raise Refused(
+                f"The subscription of {where} has the unknown state '{subscription.state}'{hint}; "
+                f"known are {', '.join(STATES)}.",
+                REMEDY,
+            )
+        if subscription.ends_on < subscription.starts_on:
+            raise Refused(f"A subscription of {where} ends before it starts: {subscription}.", REMEDY)
+        age = run.now - subscription.read_at
+        if age > timedelta(days=run.product.subscription_max_age_days):
+            raise Refused(f"The subscription of {where} was last read {age.days} days ago.", REMEDY)
+    covering = [subscription for subscription in known if subscription.covers(day)]
+    if len({subscription.state == ACTIVE for subscription in covering}) > 1:
+        raise Refused(
+            f"The subscriptions of {where} contradict each other on {day}: "
+            + "; ".join(str(subscription) for subscription in covering),
+            REMEDY,
+        )
+    active = any(subscription.state == ACTIVE for subscription in covering)
+    said = "; ".join(str(subscription) for subscription in (covering or known))
+    verdict = f"{'active' if active else 'not active'} on {day}: {said}"
+    return Standing(school_id, name, active, verdict)

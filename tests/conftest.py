@@ -1,0 +1,62 @@
+"""A real PostgreSQL for the whole session, and a fresh database for each test that asks for one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+from upath import UPath
+
+from rollover.database import migrate
+from rollover.database.session import connect
+from rollover.local.postgres import LOGIN, PostgresServer
+
+TEMPLATE = "rollover_template"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A server of our own, with a migrated template database; gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="rollover-test-"))
+    server = PostgresServer(folder / "pg")
+    server.create(TEMPLATE)
+    migrate.upgrade(connect(server.url(TEMPLATE)))
+    server.create_login()
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """The name of a fresh, migrated, empty database."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    postgres.create(name, template=TEMPLATE)
+    yield name
+    postgres.drop(name)
+
+
+@pytest.fixture
+def owner(postgres: PostgresServer, database: str) -> Engine:
+    """A superuser's engine: for seeding, and for looking past row-level security."""
+    return connect(postgres.url(database))
+
+
+@pytest.fixture
+def engine(postgres: PostgresServer, database: str) -> Engine:
+    """The engine the product works with: a login that owns nothing."""
+    return connect(postgres.url(database, user=LOGIN))
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> UPath:
+    return UPath(tmp_path / "storage")
+
+
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="rollover-airflow-"))

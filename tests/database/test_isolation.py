@@ -1,0 +1,101 @@
+"""A tenant never touches another tenant: PostgreSQL enforces it for the role that works."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine, delete, func, insert, select, text, update
+from sqlalchemy.exc import ProgrammingError
+
+from rollover.database.session import tenant_session
+from rollover.database.tables import hero, metadata
+from tests.world import everything, hero_world, imagine_world, rows
+
+HERE, OTHER = "hero__riverside-ca", "hero__lakeside-ca"
+TENANT_TABLES = sorted(name for name, table in metadata.tables.items() if "tenant_id" in table.c)
+
+
+def test_every_table_is_under_row_level_security(owner: Engine) -> None:
+    query = text(
+        "SELECT format('%s.%s', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relrowsecurity "
+        "AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid)"
+    )
+    with owner.connect() as connection:
+        assert set(connection.scalars(query)) == set(metadata.tables)
+    assert len(TENANT_TABLES) > 30
+
+
+def test_the_role_that_works_owns_nothing_and_bypasses_nothing(owner: Engine) -> None:
+    query = text(
+        "SELECT (SELECT count(*) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner"
+        " WHERE r.rolname LIKE 'rollover%'), bool_or(rolsuper OR rolbypassrls) FROM pg_roles WHERE rolname LIKE 'rollover%'"
+    )
+    with owner.connect() as connection:
+        assert tuple(connection.execute(query).one()) == (0, False)
+
+
+def test_without_a_tenant_there_is_no_row(owner: Engine, engine: Engine) -> None:
+    hero_world(owner)
+    with engine.connect() as connection:
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            connection.execute(select(func.count()).select_from(hero.tracking_events))
+        connection.rollback()
+        connection.execute(text("SET ROLE rollover_app"))
+        for name in TENANT_TABLES:
+            assert connection.scalar(select(func.count()).select_from(metadata.tables[name])) == 0, name
+
+
+def test_a_session_sees_its_own_tenant_only(owner: Engine, engine: Engine) -> None:
+    hero_world(owner)
+    with tenant_session(engine, HERE) as connection:
+        assert connection.scalar(select(func.count()).select_from(hero.tracking_events)) == 20
+        assert set(connection.scalars(select(hero.tracking_events.c.tenant_id))) == {HERE}
+        assert connection.scalar(text("SELECT count(*) FROM directory.districts")) == 1
+        other = select(hero.tracking_events).where(hero.tracking_events.c.tenant_id == OTHER)
+        assert connection.execute(other).all() == []
+
+
+@pytest.mark.parametrize("world", [hero_world, imagine_world])
+def test_a_session_cannot_change_or_erase_another_tenant(owner: Engine, engine: Engine, world: object) -> None:
+    hero_world(owner) if world is hero_world else imagine_world(owner)
+    schema = "hero" if world is hero_world else "imagine_math"
+    here, other = f"{schema}__riverside-ca", f"{schema}__lakeside-ca"
+    before = everything(owner, other, [schema, "roster"])
+    assert any(before.values())
+    with tenant_session(engine, here) as connection:
+        for name, table in metadata.tables.items():
+            if table.schema in (schema, "roster"):
+                connection.execute(update(table).where(table.c.tenant_id == other).values(tenant_id=other))
+                connection.execute(delete(table).where(table.c.tenant_id == other))
+                connection.execute(delete(table))
+                assert connection.scalar(select(func.count()).select_from(table)) == 0, name
+    assert everything(owner, other, [schema, "roster"]) == before
+
+
+def test_a_row_of_another_tenant_cannot_be_written(owner: Engine, engine: Engine) -> None:
+    hero_world(owner)
+    for statement in (
+        insert(hero.point_balances).values(
+            tenant_id=OTHER, school_id="north", student_id="x", balance=1, as_of=func.now()
+        ),
+        update(hero.point_balances).values(tenant_id=OTHER),
+    ):
+        with pytest.raises(ProgrammingError, match="row-level security"), tenant_session(engine, HERE) as connection:
+            connection.execute(statement)
+
+
+def test_a_partition_cannot_be_read_around_its_policy(owner: Engine, engine: Engine) -> None:
+    hero_world(owner)
+    with (
+        pytest.raises(ProgrammingError, match="permission denied"),
+        tenant_session(engine, HERE) as connection,
+    ):
+        connection.execute(text("SELECT * FROM hero.tracking_events__y2025"))
+
+
+def test_an_error_leaves_nothing_behind(owner: Engine, engine: Engine) -> None:
+    hero_world(owner)
+    with pytest.raises(ZeroDivisionError), tenant_session(engine, HERE) as connection:
+        connection.execute(delete(hero.tracking_events))
+        raise ZeroDivisionError
+    assert rows(owner, "hero.tracking_events", HERE) == 20

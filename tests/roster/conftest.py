@@ -1,0 +1,121 @@
+"""A tenant to import for, its SFTP folder on a real server, and a small but whole OneRoster set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from rollover.database.session import tenant_session
+from rollover.drops import candidates, list_folder, record
+from rollover.roster.apply import apply
+from rollover.roster.compare import compare
+from rollover.roster.fetch import fetch
+from rollover.roster.stage import stage
+from rollover.roster.validate import validate
+from sqlalchemy import Engine, text
+from upath import UPath
+
+from tests.roster.sets import as_files
+from tests.sftp_fixtures import DISTRICT, Sftp, sftp, sftp_server
+
+__all__ = ["sftp", "sftp_server"]
+
+YEAR = "2025-26"
+OTHER = "hero__shelbyville-il"
+
+
+@pytest.fixture(params=["hero"])
+def tenant_id(request: pytest.FixtureRequest, owner: Engine) -> str:
+    """A tenant in 2025-26 with two schools, beside another district's tenant."""
+    product = request.param
+    tenant = f"{product}__{DISTRICT}"
+    with owner.begin() as connection:
+        for district, org, its_tenant in (
+            (DISTRICT, "springfield-district", tenant),
+            ("shelbyville-il", "shelbyville-district", OTHER),
+        ):
+            connection.execute(
+                text("INSERT INTO directory.districts VALUES (:district, 'A district', :org)"),
+                {"district": district, "org": org},
+            )
+            connection.execute(
+                text("INSERT INTO directory.tenants VALUES (:tenant, :district, :product, :year)"),
+                {"tenant": its_tenant, "district": district, "product": its_tenant.split("__")[0], "year": YEAR},
+            )
+    return tenant
+
+
+@dataclass
+class District:
+    """What a district does (upload), and what Rollover then does, up to a step of choice."""
+
+    engine: Engine
+    owner: Engine
+    tenant_id: str
+    storage: UPath
+    sftp: Sftp
+    folder: str
+    uploads: int = 0
+
+    def upload(self, files: dict[str, bytes]) -> str:
+        """Replace the folder's files, and record them as a drop; return the import's id."""
+        local = self.sftp.root / self.folder
+        local.mkdir(parents=True, exist_ok=True)
+        for old in local.iterdir():
+            if old.is_file():
+                old.unlink()
+        self.uploads += 1
+        for name, content in files.items():
+            (local / name).write_bytes(content)
+            os.utime(local / name, (1_790_000_000 + self.uploads, 1_790_000_000 + self.uploads))
+        (candidate,) = candidates(list_folder(self.sftp.client, f"/{self.folder}"))
+        with tenant_session(self.engine, self.tenant_id) as connection:
+            import_id = record(connection, self.tenant_id, f"/{self.folder}", candidate)
+        assert import_id is not None
+        return import_id
+
+    def fetch(self, import_id: str) -> dict[str, Any]:
+        return fetch(self.engine, self.tenant_id, import_id, self.sftp.client, self.storage)
+
+    def steps(self) -> tuple[Callable[[str], dict[str, Any]], ...]:
+        """Every step up to comparing, in order."""
+
+        def on_storage(step: Callable[..., dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
+            return lambda import_id: step(self.engine, self.tenant_id, import_id, self.storage)
+
+        return (self.fetch, on_storage(stage), on_storage(validate), on_storage(compare))
+
+    def take(self, files: dict[str, bytes]) -> dict[str, Any]:
+        """Upload and go on to comparing (or to where the set is rejected)."""
+        import_id = self.upload(files)
+        result: dict[str, Any] = {}
+        for step in self.steps():
+            result = step(import_id)
+        return result
+
+    def take_rows(self, rows: dict[str, list[dict[str, str]]]) -> dict[str, Any]:
+        return self.take(as_files(rows))
+
+    def apply(self, import_id: str, rollover_id: str | None = None) -> dict[str, Any]:
+        return apply(self.engine, self.tenant_id, import_id, self.storage, rollover_id=rollover_id)
+
+    def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """What the database holds, seen past row-level security."""
+        with self.owner.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(query), parameters)]
+
+    def run(self, statement: str, **parameters: Any) -> None:
+        with self.owner.begin() as connection:
+            connection.execute(text(statement), parameters)
+
+    def findings(self, import_id: str) -> set[tuple[str, str, str, int | None, str | None]]:
+        query = 'SELECT code, severity, file, "row", "column" FROM ledger.findings WHERE import_id = :id'
+        return {(c, s, f, r, k) for c, s, f, r, k in self.rows(query, id=import_id)}
+
+
+@pytest.fixture
+def district(engine: Engine, owner: Engine, tenant_id: str, storage: UPath, sftp: Sftp, database: str) -> District:
+    return District(engine, owner, tenant_id, storage, sftp, f"{DISTRICT}/{database}")

@@ -1,0 +1,358 @@
+"""A season's steps on a small world, one after another, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import csv
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import Engine, delete, insert, text, update
+from upath import UPath
+
+from rollover import evidence, steps
+from rollover.database.session import tenant_session
+from rollover.database.tables import directory, hero, ledger
+from rollover.errors import ProofFailed, Refused
+from rollover.run import Run
+from tests.world import NORTH, SOUTH, YEAR, add_hero, everything, hero_world, imagine_world, rows, run_of
+
+HERO, OTHER = "hero__riverside-ca", "hero__lakeside-ca"
+RUN_ID = "scheduled__2025-26"
+
+
+def no_outbox(path: UPath, remote: str) -> None:
+    assert path.exists()
+
+
+def nobody(run_id: str) -> bool:
+    return False
+
+
+def until_approved(run: Run) -> dict[str, Any]:
+    steps.guard(run, RUN_ID, nobody)
+    if run.school_year == YEAR:
+        steps.pause_sync(run)
+    plan = steps.plan(run)
+    steps.export_reports(run, no_outbox)
+    steps.approve(run, answer_to(plan))
+    return plan
+
+
+def answer_to(plan: dict[str, Any]) -> dict[str, Any]:
+    return {"chosen_options": ["Approve"], "responded_by_user": {"id": "dana"}, "plan_hash": plan["plan_hash"]}
+
+
+def until_reset(run: Run) -> None:
+    until_approved(run)
+    steps.archive(run)
+    steps.erase(run)
+    steps.reset(run)
+
+
+@pytest.fixture
+def run(owner: Engine, engine: Engine, storage: UPath) -> Run:
+    hero_world(owner)
+    return run_of(engine, storage)
+
+
+def test_hero_archives_the_subscribed_and_erases_the_others(run: Run, owner: Engine) -> None:
+    untouched = everything(owner, OTHER, ["hero", "roster", "ledger"])
+    plan = until_approved(run)
+    assert plan["rows"]["archive"] == 12 + 3 + 12
+    assert plan["rows"]["erase"] == 8 + 2 + 8
+    assert "North School" in plan["markdown"] and "not active on 2026-07" in plan["markdown"]
+
+    archived = steps.archive(run)
+    assert archived["rows"] == 27
+    folder = run.storage / "archive" / "hero" / "riverside-ca" / "2025-26" / NORTH
+    events = pq.read_table(str(folder / "tracking_events.parquet"))
+    assert events.num_rows == 12
+    assert set(events["location"].to_pylist()) == {'Hall, "B"\nwing'}
+    assert set(events["comment"].to_pylist()) == {None, ""}
+    assert pq.read_table(str(folder / "behavior_codes.parquet")).num_rows == 1
+    assert not (folder.parent / SOUTH).exists()
+
+    assert steps.erase(run)["rows"] == {"tracking_data": 25, "points_history": 20}
+    for table in ("tracking_events", "action_assignments", "points_ledger"):
+        assert rows(owner, f"hero.{table}", HERO) == 0
+
+    assert steps.reset(run)["rows"] == {"points": 5, "notification_switch": 2, "portal_schedules": 2}
+    assert rows(owner, "hero.point_balances", HERO, balance=0) == 5
+    assert rows(owner, "hero.points_ledger", HERO, kind="reset", school_year="2026-27") == 5
+    assert rows(owner, "hero.notification_settings", HERO, sending=False) == 2
+    for table in ("student_logins", "parent_logins"):
+        assert rows(owner, f"hero.{table}", HERO) == 5
+    assert steps.verify_reset(run)["rows_left"] == 0
+    assert everything(owner, OTHER, ["hero", "roster", "ledger"]) == untouched
+
+
+def test_a_report_is_complete_and_safe_to_open(run: Run) -> None:
+    until_approved(run)
+    folder = Path(str(run.storage)) / "exports" / "hero" / "riverside-ca" / "2025-26"
+    with (folder / "behavior_history.csv").open(encoding="utf-8", newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    assert len(lines) == 20
+    assert {line["first_name"] for line in lines} == {"'=Quentin", "Rosalind"}
+    with (folder / "schoolwide_points.csv").open(encoding="utf-8", newline="") as stream:
+        assert {line["balance"] for line in csv.DictReader(stream)} == {"20"}
+
+
+@pytest.mark.parametrize("product", ["imagine_math", "imagine_math_facts"])
+def test_imagine_erases_whatever_the_subscription(product: str, owner: Engine, engine: Engine, storage: UPath) -> None:
+    imagine_world(owner, product)
+    tenant, other = f"{product}__riverside-ca", f"{product}__lakeside-ca"
+    untouched = everything(owner, other, [product, "roster", "ledger"])
+    run = run_of(engine, storage, product)
+    until_approved(run)
+    sheet = openpyxl.load_workbook(
+        str(storage / "exports" / product / "riverside-ca" / "2025-26" / "student_data_export.xlsx")
+    ).active
+    assert sheet is not None and sheet.max_row == 1 + 5 and sheet.freeze_panes == "A2"
+    header = [cell.value for cell in sheet[1]]
+    assert sheet.cell(2, header.index("Minutes") + 1).value == 30
+    assert sheet.cell(2, header.index("Average score") + 1).value == 81.5
+    steps.archive(run)
+    steps.erase(run)
+    counts = steps.reset(run)["rows"]
+    assert counts == ({"think_points": 5, "avatars": 5} if product == "imagine_math" else {})
+    left = {name: len(found) for name, found in everything(owner, tenant, [product]).items() if found}
+    assert left == {f"{product}.educator_accounts": 2}
+    assert steps.verify_reset(run)["reports_blank"] is True
+    assert everything(owner, other, [product, "roster", "ledger"]) == untouched
+
+
+def test_a_past_year_leaves_the_current_one_alone(run: Run, owner: Engine) -> None:
+    with owner.begin() as connection:
+        add_hero(connection, HERO, YEAR.previous)
+    with pytest.raises(Refused, match=r"2024-25 .* still has rows .*backfill"):
+        steps.guard(run, RUN_ID, nobody)
+    current = everything(owner, HERO, ["hero"])
+    for name in ("hero.tracking_events", "hero.action_assignments", "hero.points_ledger"):
+        current[name] = [row for row in current[name] if row[1] == YEAR.key]
+
+    past = run_of(run.engine, run.storage, year=YEAR.previous)
+    assert until_approved(past)["rows"] == {"archive": 27, "erase": 18}
+    steps.archive(past)
+    steps.erase(past)
+    with pytest.raises(Refused, match="not the current year"):
+        steps.reset(past)
+    steps.verify_reset(past)
+    steps.certify(past)
+    assert everything(owner, HERO, ["hero"]) == current
+    assert steps.guard(run, RUN_ID, nobody)["is_current"] is True
+
+
+def test_a_certified_year_is_not_done_again(run: Run) -> None:
+    past = run_of(run.engine, run.storage, year=YEAR.previous)
+    until_approved(past)
+    for step in (steps.archive, steps.erase, steps.verify_reset, steps.certify):
+        step(past)
+    again = steps.guard(past, "another_run", nobody)
+    assert again["go"] is False and "certified" in again["why"]
+
+
+def test_the_certificate_names_no_student_and_its_chain_holds(run: Run) -> None:
+    past = run_of(run.engine, run.storage, year=YEAR.previous)
+    until_approved(past)
+    for step in (steps.archive, steps.erase, steps.verify_reset):
+        step(past)
+    certificate = UPath(steps.certify(past)["path"]).read_text()
+    assert json.loads(certificate)["plan"]["approved_by"] == "dana"
+    assert "Zebrowski" not in certificate and "n1" not in json.loads(certificate)["plan"]
+    with tenant_session(run.engine, HERO) as connection:
+        assert evidence.broken_links(connection) == []
+
+
+def test_a_changed_link_of_the_chain_is_found(run: Run, owner: Engine) -> None:
+    until_approved(run)
+    with owner.begin() as connection:
+        connection.execute(
+            text("UPDATE ledger.evidence SET facts = '{\"rows\": 1}' WHERE kind = 'plan' AND tenant_id = :t"),
+            {"t": HERO},
+        )
+    with tenant_session(run.engine, HERO) as connection:
+        assert len(evidence.broken_links(connection)) == 1
+
+
+@pytest.mark.parametrize("step", ["plan", "archive", "erase", "reset", "verify_reset", "certify", "resume_sync"])
+def test_no_step_runs_before_what_it_needs(run: Run, step: str) -> None:
+    with pytest.raises(Refused, match=r"guard|needs"):
+        getattr(steps, step)(run)
+    steps.guard(run, RUN_ID, nobody)
+    with pytest.raises(Refused, match="needs"):
+        getattr(steps, step)(run)
+
+
+def test_nothing_is_erased_without_the_approval_of_this_plan(run: Run, owner: Engine) -> None:
+    steps.guard(run, RUN_ID, nobody)
+    steps.pause_sync(run)
+    plan = steps.plan(run)
+    steps.export_reports(run, no_outbox)
+    for answer in (None, {**answer_to(plan), "chosen_options": ["Reject"]}, {**answer_to(plan), "plan_hash": "0" * 64}):
+        with pytest.raises(Refused, match="approv"):
+            steps.approve(run, answer)
+    with pytest.raises(Refused, match="needs approve"):
+        steps.archive(run)
+    assert rows(owner, "hero.tracking_events", HERO) == 20
+
+
+def change_row(owner: Engine) -> None:
+    with owner.begin() as connection:
+        connection.execute(update(hero.tracking_events).where(hero.tracking_events.c.event_id == 1).values(points=6))
+
+
+def add_row(owner: Engine) -> None:
+    with owner.begin() as connection:
+        row = dict(connection.execute(hero.tracking_events.select().limit(1)).mappings().one())
+        connection.execute(insert(hero.tracking_events).values({**row, "tenant_id": HERO, "event_id": 999}))
+
+
+def remove_row(owner: Engine) -> None:
+    with owner.begin() as connection:
+        connection.execute(delete(hero.tracking_events).where(hero.tracking_events.c.event_id == 1))
+
+
+def end_subscription(owner: Engine) -> None:
+    with owner.begin() as connection:
+        connection.execute(update(directory.subscriptions).values(state="cancelled"))
+
+
+@pytest.mark.parametrize("change", [change_row, add_row, remove_row, end_subscription])
+def test_a_change_between_archive_and_erase_stops_and_asks_again(run: Run, owner: Engine, change: Any) -> None:
+    until_approved(run)
+    steps.archive(run)
+    change(owner)
+    before = everything(owner, HERO, ["hero"])
+    with pytest.raises(ProofFailed, match="changed since its plan"):
+        steps.erase(run)
+    assert everything(owner, HERO, ["hero"]) == before
+    plan = steps.plan(run)
+    assert plan["plan_no"] == 2
+    with pytest.raises(Refused, match="needs"):
+        steps.erase(run)
+    steps.export_reports(run, no_outbox)
+    steps.approve(run, answer_to(plan))
+    steps.archive(run)
+    steps.erase(run)
+    assert rows(owner, "hero.tracking_events", HERO) == 0
+
+
+def test_a_late_redemption_makes_no_balance_negative(run: Run, owner: Engine) -> None:
+    until_reset(run)
+    with owner.connect() as connection:
+        sums = connection.execute(
+            text("SELECT sum(points) FROM hero.points_ledger WHERE tenant_id = :t GROUP BY student_id"), {"t": HERO}
+        ).scalars()
+        assert set(sums) == {0}
+    with pytest.raises(Exception, match="never_negative"), owner.begin() as connection:
+        connection.execute(update(hero.point_balances).values(balance=-5))
+
+
+def test_every_step_run_twice_changes_nothing_more(run: Run, owner: Engine) -> None:
+    until_approved(run)
+    for step in (steps.archive, steps.erase, steps.reset, steps.verify_reset):
+        first = step(run)
+        after = everything(owner, HERO, ["hero", "ledger"])
+        assert step(run) == first
+        assert everything(owner, HERO, ["hero", "ledger"]) == after
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"state": "actve"}, r"unknown state 'actve' \(did it mean 'active'\?\)"),
+        ({"read_at": run_of(None, None).now - timedelta(days=8)}, "last read 8 days ago"),  # type: ignore[arg-type]
+        ({"ends_on": "2020-01-01"}, "ends before it starts"),
+    ],
+)
+def test_a_subscription_that_is_not_certain_stops_the_plan(
+    run: Run, owner: Engine, values: dict[str, Any], reason: str
+) -> None:
+    with owner.begin() as connection:
+        table = directory.subscriptions
+        connection.execute(update(table).where(table.c.school_id == NORTH).values(**values))
+    steps.guard(run, RUN_ID, nobody)
+    steps.pause_sync(run)
+    with pytest.raises(Refused, match=reason):
+        steps.plan(run)
+
+
+def test_subscriptions_that_contradict_or_are_missing_stop_the_plan(run: Run, owner: Engine) -> None:
+    steps.guard(run, RUN_ID, nobody)
+    steps.pause_sync(run)
+    table = directory.subscriptions
+    with owner.begin() as connection:
+        row = dict(connection.execute(table.select().where(table.c.school_id == NORTH).limit(1)).mappings().one())
+        del row["subscription_id"]
+        connection.execute(insert(table).values({**row, "district_id": "riverside-ca", "state": "cancelled"}))
+    with pytest.raises(Refused, match="contradict"):
+        steps.plan(run)
+    with owner.begin() as connection:
+        connection.execute(delete(table).where(table.c.school_id == NORTH))
+    with pytest.raises(Refused, match="Nothing is known"):
+        steps.plan(run)
+
+
+def test_rows_of_an_unknown_school_stop_the_plan(run: Run, owner: Engine) -> None:
+    with owner.begin() as connection:
+        connection.execute(
+            update(hero.tracking_events).where(hero.tracking_events.c.event_id == 1).values(school_id="x")
+        )
+    steps.guard(run, RUN_ID, nobody)
+    steps.pause_sync(run)
+    with pytest.raises(Refused, match="does not know: x"):
+        steps.plan(run)
+
+
+def test_the_guard_refuses_what_cannot_be_right(run: Run, owner: Engine) -> None:
+    for wrong, reason in (
+        (run_of(run.engine, run.storage, year=YEAR.next), "has not begun"),
+        (run_of(run.engine, run.storage, now=run.reset_at - timedelta(hours=1)), "not reached"),
+        (
+            run_of(run.engine, run.storage, district=run.district.model_copy(update={"org_sourced_id": "other"})),
+            "knows",
+        ),
+    ):
+        with pytest.raises(Refused, match=reason):
+            steps.guard(wrong, RUN_ID, nobody)
+    steps.guard(run, RUN_ID, nobody)
+    with pytest.raises(Refused, match="under way"):
+        steps.guard(run, "second_run", lambda run_id: True)
+    assert steps.guard(run, "second_run", nobody)["go"] is True
+    with pytest.raises(Refused, match="not finished"):
+        steps.guard(run_of(run.engine, run.storage, year=YEAR.previous), RUN_ID, nobody)
+
+
+def test_codes_changed_after_the_year_are_warned_of(run: Run, owner: Engine) -> None:
+    late = run.district.model_validate(
+        {**run.district.model_dump(), "school_years": {"2025-26": {"ends": run.reset_date - timedelta(days=30)}}}
+    )
+    with owner.begin() as connection:
+        connection.execute(update(hero.behavior_codes).values(updated_at=run.reset_at - timedelta(days=5)))
+    run = run_of(run.engine, run.storage, district=late)
+    steps.guard(run, RUN_ID, nobody)
+    steps.pause_sync(run)
+    assert any("2 behavior codes changed after the school year" in note for note in steps.plan(run)["warnings"])
+
+
+def test_a_damaged_archive_is_found(run: Run) -> None:
+    until_reset(run)
+    path = Path(str(run.storage)) / "archive" / "hero" / "riverside-ca" / "2025-26" / NORTH / "tracking_events.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ProofFailed, match="not the file that was written"):
+        steps.verify_reset(run)
+
+
+def test_the_ledger_cannot_be_rewritten_by_the_role_that_works(run: Run) -> None:
+    until_approved(run)
+    for table in (ledger.plan_lines, ledger.evidence, ledger.steps, ledger.exports, ledger.archives):
+        for statement in (delete(table), update(table).values(rollover_id="x")):
+            with pytest.raises(Exception, match="permission denied"), tenant_session(run.engine, HERO) as connection:
+                connection.execute(statement)
