@@ -10,8 +10,7 @@ tenant's reset date; its partition key is the school year.
 back before it goes. Every step can be killed and run again: the ledger, not Airflow, says what was done. A year
 that was certified is not rolled over twice: a second run ends after `guard`.
 
-**Not guaranteed.** That a run is quick: `ask_approval` waits for a person, `await_roster` for the district's
-files, for weeks if need be. Neither holds a worker.
+**Not guaranteed.** Speed: `ask_approval` waits for a person, `await_roster` for files, holding no worker.
 
 **A past year**: `airflow backfill create --dag-id rollover__hero__springfield-il --from-date 2022-07-01
 --to-date 2024-07-01 --reprocess-behavior completed --max-active-runs 1` archives or erases the data of 2022-23
@@ -34,8 +33,7 @@ from rollover.config import District, Product
 from rollover.tenant import Tenant
 from school_year_timetable import SchoolYearTimetable
 
-# What a past year skips does not skip the steps after it.
-AFTER_A_SKIP = TriggerRule.NONE_FAILED
+AFTER_A_SKIP = TriggerRule.NONE_FAILED  # what is skipped for a past year does not skip what follows
 
 
 def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
@@ -51,12 +49,11 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
             run = adapter.open_run(partition_key, tenant.id)
             if only_current_year:
                 adapter.only_current_year(run)
-            result: dict[str, Any] = getattr(steps, name)(run)
-            return result
+            return dict(getattr(steps, name)(run))
 
         return do()
 
-    @task.short_circuit(task_id="guard")
+    @task.short_circuit
     def guard(partition_key: str | None = None) -> dict[str, Any] | None:
         from rollover import steps
 
@@ -64,14 +61,14 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
         result = steps.guard(adapter.open_run(partition_key, tenant.id), run_id, adapter.is_alive)
         return result if result["go"] else None
 
-    @task(task_id="export_reports")
+    @task
     def export_reports(partition_key: str | None = None) -> dict[str, Any]:
         from rollover import steps
 
         run = adapter.open_run(partition_key, tenant.id)
         return steps.export_reports(run, adapter.deliver_to_outbox(run))
 
-    @task(task_id="approve")
+    @task(trigger_rule=AFTER_A_SKIP)
     def approve(answer: dict[str, Any] | None, partition_key: str | None = None) -> dict[str, Any]:
         from rollover import steps
 
@@ -79,7 +76,6 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
 
     @dag(
         dag_id=tenant.dag_id,
-        dag_display_name=f"{product.name}: {district.name}",
         description=f"Ends the school year of {district.name} in {product.name}",
         doc_md=__doc__,
         schedule=SchoolYearTimetable.of(district, product),
@@ -117,8 +113,8 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
     return rollover()
 
 
-wanted = get_parsing_context().dag_id  # in a worker: the one DAG whose task is to run
 known = adapter.catalog()
+wanted = get_parsing_context().dag_id  # in a worker: the one DAG whose task is to run
 for tenant in known.tenants:
     if wanted in (None, tenant.dag_id):
         rollover_dag(tenant, known.districts[tenant.district], known.products[tenant.product])

@@ -84,6 +84,7 @@ def _tenant(before: Tables, after: Tables, tenant: Mapping[Any, Any], read_archi
         yield f"{tenant_id}: the rollover of {row['school_year']} is not certified"
     yield from _activity(before, after, tenant_id, product, year, set(done["school_year"]))
     for row in done.to_dict("records"):
+        yield from _exports(before, after, product, row)
         if product == "hero":
             yield from _archive(before, after, row, read_archive)
     finished = bool((done["school_year"] == year).any())
@@ -117,6 +118,29 @@ def _activity(
             others = others[~started]
         if changed := _differences(was[~was["school_year"].isin(done)], others):
             yield f"{tenant_id}: {changed} rows of {table} of other years changed"
+
+
+def _exports(before: Tables, after: Tables, product: str, rollover: Mapping[Any, Any]) -> Iterator[str]:
+    """Every report was exported, with all that there was to report."""
+    receipts = after["ledger.exports"]
+    receipts = receipts[receipts["rollover_id"] == rollover["rollover_id"]]
+    for report, expected in _expected_reports(before, product, rollover["tenant_id"], rollover["school_year"]).items():
+        rows = receipts[receipts["report"] == report]["rows"].tolist()
+        if rows[-1:] != [expected]:
+            said = f"says {rows[-1]} rows" if rows else "is missing"
+            yield f"{rollover['rollover_id']}: the export {report} {said}, there were {expected}"
+
+
+def _expected_reports(before: Tables, product: str, tenant_id: str, year: str) -> dict[str, int]:
+    if product != "hero":
+        return {"student_data_export": len(_of(before[f"{product}.student_accounts"], tenant_id))}
+    of_year = {name: _of(before[f"hero.{name}"], tenant_id) for name in ACTIVITY["hero"]}
+    of_year = {name: frame[frame["school_year"] == year] for name, frame in of_year.items()}
+    # A line per event, and one more where a second consequence followed from it.
+    further = int(of_year["action_assignments"]["event_id"].duplicated().sum())
+    entries = of_year["points_ledger"]
+    students = entries[entries["kind"] != "reset"][["school_id", "student_id"]].drop_duplicates()
+    return {"behavior_history": len(of_year["tracking_events"]) + further, "schoolwide_points": len(students)}
 
 
 def _archive(before: Tables, after: Tables, rollover: Mapping[Any, Any], read_archive: ReadArchive) -> Iterator[str]:

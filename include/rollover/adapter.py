@@ -82,6 +82,11 @@ def sftp(connection_id: str) -> Iterator[paramiko.SFTPClient]:
 # Runs
 
 
+def clock() -> datetime:
+    """The one look at a clock that a run makes."""
+    return datetime.now(UTC)
+
+
 def catalog() -> Catalog:
     """The district and product files that are right."""
     settings = Settings()
@@ -105,7 +110,7 @@ def open_run(partition_key: str | None, tenant_id: str) -> Run:
         district=_district_of(known, tenant),
         product=known.products[tenant.product],
         storage=Settings().storage_root,
-        now=datetime.now(UTC),
+        now=clock(),
     )
 
 

@@ -1,36 +1,27 @@
-"""Airflow in this process, on a metadata database of its own. Set up before anything imports airflow."""
+"""Airflow in this process: its database, its DAGs, and the connections that the DAGs use."""
 
 from __future__ import annotations
 
-import atexit
+import json
 import os
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from sqlalchemy import Engine
 
-from rollover.local.postgres import PostgresServer
+# First of all: it sets what Airflow reads when it is imported.
+from tests.dags.airflow_home import HOME, POSTGRES  # isort: skip
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
 
-HOME = Path(__file__).resolve().parents[2]
-# Below /tmp: the path of a unix socket may not be longer than 107 characters.
-VAR = Path(tempfile.mkdtemp(prefix="rollover-airflow-", dir="/tmp"))
-POSTGRES = VAR / "postgres"
-atexit.register(shutil.rmtree, VAR, ignore_errors=True)
+from rollover import adapter
+from rollover.local.postgres import LOGIN, PostgresServer
+from tests import world
+from tests.sftp_fixtures import Sftp, sftp, sftp_server
 
-os.environ |= {
-    "AIRFLOW_HOME": str(HOME),
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://postgres@/airflow?host={POSTGRES}",
-    "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(VAR / "logs"),
-    "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(VAR / "logs" / "dag_processor"),
-    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(VAR / "passwords.json"),
-    "AIRFLOW__CORE__FERNET_KEY": "",
-}
-for folder in (HOME / "plugins", HOME / "dags", HOME / "tests"):
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
+__all__ = ["sftp", "sftp_server"]
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +32,73 @@ def metadata_database() -> Iterator[None]:
 
     server = PostgresServer(POSTGRES)
     try:
-        assert server.socket_folder == str(POSTGRES), "the URL above was made before the server was"
+        assert server.socket_folder == str(POSTGRES), "the URL in airflow_home was made before the server was"
         server.create("airflow")
         initdb()
         yield
         settings.dispose_orm()
     finally:
         server.stop()
+
+
+@pytest.fixture
+def airflow(
+    metadata_database: None,
+    monkeypatch: pytest.MonkeyPatch,
+    postgres: PostgresServer,
+    database: str,
+    sftp: Sftp,
+    tmp_path: Path,
+) -> Callable[[str], DAG]:
+    """Loads a DAG by its id, with Riverside as the only district, at the time of `tests.world`.
+
+    The product database, SFTP server and storage of the test are reached as in production: by connections and
+    settings.
+    """
+    districts = tmp_path / "districts"
+    districts.mkdir()
+    riverside = world.district().model_dump(mode="json", exclude_defaults=True)
+    (districts / "riverside-ca.yaml").write_text(yaml.safe_dump(riverside))
+    product_db = {"conn_type": "postgres", "login": LOGIN, "host": postgres.socket_folder, "schema": database}
+    district_sftp = {
+        "conn_type": "sftp",
+        "host": sftp.server.host,
+        "port": sftp.server.port,
+        "login": "rollover",
+        "password": "vendor-secret",
+        "extra": {"host_key": sftp.server.host_key},
+    }
+    environment = {
+        "ROLLOVER_DISTRICTS": str(districts),
+        "ROLLOVER_STORAGE": f"file://{tmp_path / 'storage'}",
+        "ROLLOVER_POLL_SECONDS": "0.1",
+        "AIRFLOW_CONN_PRODUCT_DB": json.dumps(product_db),
+        "AIRFLOW_CONN_DISTRICT_SFTP": json.dumps(district_sftp),
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(adapter, "clock", lambda: world.NOW)
+    monkeypatch.setattr(adapter, "_watches", {})
+
+    def load(dag_id: str) -> DAG:
+        name = "rollover" if dag_id.startswith("rollover__") else dag_id
+        bag = DagBag(dag_folder=HOME / "dags" / f"{name}.py")
+        assert not bag.import_errors
+        return bag.dags[dag_id]
+
+    return load
+
+
+@pytest.fixture
+def riverside(owner: Engine, sftp: Sftp, database: str) -> Path:
+    """Riverside's Hero tenant in the database, and its folder on SFTP, empty."""
+    world.hero_world(owner)
+    folder = sftp.root / "riverside-ca" / "hero"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.is_file():
+            path.unlink()
+    return folder
+
+
+assert os.environ["AIRFLOW_HOME"] == str(HOME)

@@ -65,12 +65,9 @@ def timetable(**changes: object) -> SchoolYearTimetable:
     return SchoolYearTimetable(**(arguments | changes))
 
 
-def due_keys(
-    schedule: SchoolYearTimetable, from_date: str, to_date: str, now: pendulum.DateTime
-) -> list[str]:
+def due_keys(schedule: SchoolYearTimetable, from_date: str, to_date: str, now: pendulum.DateTime) -> list[str]:
     first, last = (
-        schedule.localize_partition_datetime(pendulum.parse(bound, tz="UTC"))
-        for bound in (from_date, to_date)
+        schedule.localize_partition_datetime(pendulum.parse(bound, tz="UTC")) for bound in (from_date, to_date)
     )
     return [run.partition_key for run in schedule._due_runs(first, last, now)]
 
@@ -129,9 +126,7 @@ def test_backfill_bounds_are_school_years_in_every_time_zone(
     last = SchoolYear(first.first_year + more)
     expected = [SchoolYear(year) for year in range(first.first_year, last.first_year + 1)]
     assert due_keys(schedule, str(first.starts_on), str(last.starts_on), AFTER_EVERYTHING) == [
-        year.key
-        for year in expected
-        if schedule.last_school_year is None or year <= schedule.last_school_year
+        year.key for year in expected if schedule.last_school_year is None or year <= schedule.last_school_year
     ]
     day_after, day_before = first.starts_on + timedelta(days=1), first.next.starts_on - timedelta(days=1)
     assert due_keys(schedule, str(day_after), str(day_before), AFTER_EVERYTHING) == []

@@ -45,7 +45,7 @@ def _before() -> Tables:
     }
     for name in rules_check.ACTIVITY["hero"]:
         tables[f"hero.{name}"] = [
-            _row(t, school, school_year=year, kind="earned", points=2)
+            _row(t, school, school_year=year, kind="earned", points=2, student_id=f"s{school}", event_id=int(school))
             for t in (HERO, OTHER)
             for school in ("1", "2")
             for year in ("2024-25", "2025-26")
@@ -67,6 +67,7 @@ def _before() -> Tables:
     nothing_done = {
         "ledger.rollovers": pd.DataFrame([_rollover(HERO)]).iloc[:0],
         "ledger.archives": pd.DataFrame([_archive("1", "hero.points_ledger")]).iloc[:0],
+        "ledger.exports": pd.DataFrame([_export(HERO, "behavior_history", 2)]).iloc[:0],
     }
     return nothing_done | {name: pd.DataFrame(rows) for name, rows in tables.items()}
 
@@ -79,7 +80,11 @@ def _after() -> Tables:
             frame = after[f"{product}.{name}"]
             mine = frame["tenant_id"].isin([HERO, MATH]) & (frame["school_year"] == "2025-26")
             after[f"{product}.{name}"] = frame[~mine]
-    _add(after, "hero.points_ledger", _row(HERO, "1", school_year="2026-27", kind="reset", points=0))
+    _add(
+        after,
+        "hero.points_ledger",
+        _row(HERO, "1", school_year="2026-27", kind="reset", points=0, student_id="s1", event_id=3),
+    )
     for name, columns in rules_check.SWITCHED_OFF.items():
         frame = after[f"hero.{name}"]
         frame.loc[frame["tenant_id"] == HERO, list(columns)] = 0
@@ -112,6 +117,13 @@ def _after() -> Tables:
             + [_session(OTHER, "2025-26", "active")]
         ),
         "ledger.rollovers": pd.DataFrame([_rollover(HERO), _rollover(MATH)]),
+        "ledger.exports": pd.DataFrame(
+            [
+                _export(HERO, "behavior_history", 2),
+                _export(HERO, "schoolwide_points", 2),
+                _export(MATH, "student_data_export", 2),
+            ]
+        ),
         "ledger.archives": pd.DataFrame(
             [_archive("1", f"hero.{name}") for name in rules_check.ACTIVITY["hero"]] + [_archive("1", "hero.email")]
         ),
@@ -175,6 +187,10 @@ def _archive(school_id: str, table: str) -> dict[str, object]:
     }
 
 
+def _export(tenant_id: str, report: str, rows: int) -> dict[str, object]:
+    return {"tenant_id": tenant_id, "rollover_id": f"{tenant_id}__2025-26", "report": report, "rows": rows}
+
+
 def _add(tables: Tables, table: str, row: dict[str, object]) -> None:
     tables[table] = pd.concat([tables[table], pd.DataFrame([row])], ignore_index=True)
 
@@ -189,7 +205,7 @@ def _set(tables: Tables, table: str, column: str, value: object, tenant_id: str 
 
 MISTAKES: dict[str, tuple[Mistake, str]] = {
     "a row of the year is left": (
-        lambda t: _add(t, "hero.tracking_events", _row(HERO, "1", school_year="2025-26", kind="x", points=1)),
+        lambda t: _add(t, "hero.tracking_events", _row(HERO, "1", school_year="2025-26", event_id=9)),
         "hero__oak: 1 rows of hero.tracking_events of 2025-26 are still there",
     ),
     "a row of another year is lost": (
@@ -201,7 +217,11 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
         "imagine_math__oak: 1 rows of imagine_math.usage of 2025-26 are still there",
     ),
     "the new year begins with points": (
-        lambda t: _add(t, "hero.points_ledger", _row(HERO, "1", school_year="2026-27", kind="earned", points=3)),
+        lambda t: _add(
+            t,
+            "hero.points_ledger",
+            _row(HERO, "1", school_year="2026-27", kind="earned", points=3, student_id="s1", event_id=4),
+        ),
         "hero__oak: 1 rows of hero.points_ledger of other years changed",
     ),
     "an archive is missing": (
@@ -215,6 +235,14 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
     "a school without a subscription is archived": (
         lambda t: _add(t, "ledger.archives", _archive("2", "hero.points_ledger")),
         "hero.points_ledger of 2025-26, school 2, is archived without a subscription",
+    ),
+    "a report is missing": (
+        lambda t: _drop_first(t, "ledger.exports"),
+        "hero__oak__2025-26: the export behavior_history is missing, there were 2",
+    ),
+    "a report leaves students out": (
+        lambda t: _set(t, "ledger.exports", "rows", 1, MATH),
+        "imagine_math__oak__2025-26: the export student_data_export says 1 rows, there were 2",
     ),
     "points are left": (
         lambda t: _set(t, "hero.point_balances", "balance", 7),

@@ -92,9 +92,9 @@ def test_hero_is_consistent(loaded: tuple[Engine, dict[str, dict[str, int]]], vi
 def test_every_kind_of_point_entry_occurs(loaded: tuple[Engine, dict[str, dict[str, int]]]) -> None:
     with loaded[0].connect() as connection:
         kinds = connection.scalars(text("SELECT DISTINCT kind FROM hero.points_ledger ORDER BY 1")).all()
-        zero = connection.scalar(text("SELECT count(*) FROM hero.point_balances WHERE balance > 0"))
+        with_points = connection.scalar(text("SELECT count(*) FROM hero.point_balances WHERE balance > 0"))
     assert kinds == ["adjusted", "earned", "redeemed", "reset"]
-    assert zero
+    assert with_points
 
 
 def test_a_snapshot_holds_every_row(loaded: tuple[Engine, dict[str, dict[str, int]]], tmp_path: Path) -> None:

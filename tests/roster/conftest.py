@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, text
+from upath import UPath
+
 from rollover.database.session import tenant_session
 from rollover.drops import candidates, list_folder, record
 from rollover.roster.apply import apply
@@ -15,9 +18,6 @@ from rollover.roster.compare import compare
 from rollover.roster.fetch import fetch
 from rollover.roster.stage import stage
 from rollover.roster.validate import validate
-from sqlalchemy import Engine, text
-from upath import UPath
-
 from tests.roster.sets import as_files
 from tests.sftp_fixtures import DISTRICT, Sftp, sftp, sftp_server
 

@@ -19,7 +19,7 @@ def whole_set(ends: int = 2026) -> Rows:
         "orgs": [
             _org("springfield-district", "Springfield Public Schools", "district", ""),
             _org("school-1", "Elm Street School", "school", "springfield-district"),
-            _org("school-2", "Oak, Hill & \"Vale\" School", "school", "springfield-district"),
+            _org("school-2", 'Oak, Hill & "Vale" School', "school", "springfield-district"),
         ],
         "academicSessions": [
             _session(f"year-{year}", "schoolYear", f"{ends - 1}-08-15", f"{ends}-06-05", "", ends),

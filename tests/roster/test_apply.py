@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
+from rollover.database.session import tenant_session
 from rollover.errors import Refused
 from rollover.roster.pending import pending, ready_import
-from rollover.database.session import tenant_session
-
 from tests.roster.conftest import OTHER, District
 from tests.roster.sets import Rows, row_of, whole_set
 

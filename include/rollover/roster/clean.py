@@ -150,7 +150,7 @@ def _enum_values(
     batch.report(wrong & meant.is_not_null(), "value_spelling", "warning", column.name, message)
     message = f"{column.name} is none of: {choice}."
     batch.report(wrong & meant.is_null(), "bad_value", "error", column.name, message)
-    return value.to_frame("v").select(pl.when(wrong).then(meant).otherwise(pl.col("v")))["v"]
+    return value.zip_with(~wrong, meant)
 
 
 def _grade(batch: _Batch, column: Column, value: pl.Series) -> pl.Series:

@@ -23,7 +23,7 @@ from rollover.roster import imports
 from rollover.roster.files import fetched_file, written_whole
 from rollover.roster.findings import Findings, why_rejected
 from rollover.roster.model import FILE_NAMES, MANIFEST
-from rollover.roster.unpack import Unusable, contents, copy
+from rollover.roster.unpack import Unusable, contents, copy, refusing_damage
 
 WANTED = {name.lower(): name for name in (MANIFEST, *FILE_NAMES)}
 WITH_PASSWORDS = "users.csv"
@@ -49,7 +49,8 @@ def fetch(engine: Engine, tenant_id: str, import_id: str, sftp: paramiko.SFTPCli
     folder, files = _drop(engine, tenant_id, import_id)
     findings = Findings()
     try:
-        sizes, digest = _copy_drop(sftp, folder, files, storage, import_id, findings)
+        with refusing_damage():
+            sizes, digest = _copy_drop(sftp, folder, files, storage, import_id, findings)
         moved: dict[str, Any] = {
             "after": "fetched",
             "sha256": digest,

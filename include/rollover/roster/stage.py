@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Table, select
 from upath import UPath
 
 from rollover.database.session import tenant_session
@@ -86,14 +87,12 @@ def _finish(
         return imports.load(connection, import_id).summary()
 
 
-def _stage_file(cleaned: Any, file: File, storage: UPath, import_id: str) -> int:
+def _stage_file(cleaned: Iterable[pl.DataFrame], file: File, storage: UPath, import_id: str) -> int:
     rows = 0
-    with written_whole(staged_file(storage, import_id, file.table)) as stream:
-        writer = StagedWriter(stream, TABLES[file.table])
+    with _written(storage, import_id, TABLES[file.table]) as writer:
         for frame in cleaned:
             writer.write(frame)
             rows += frame.height
-        writer.close()
     return rows
 
 
@@ -110,7 +109,7 @@ def _birth_dates(engine: Engine, tenant_id: str) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=_BIRTH_DATES, orient="row")
 
 
-def _read_birth_dates(cleaned: Any, findings: Findings) -> tuple[pl.DataFrame, int]:
+def _read_birth_dates(cleaned: Iterable[pl.DataFrame], findings: Findings) -> tuple[pl.DataFrame, int]:
     frames = [*cleaned, pl.DataFrame(schema={ROW: pl.Int32, **_BIRTH_DATES})]
     frame = pl.concat(frames).filter(pl.col("sourced_id").is_not_null())
     again = frame.filter(~frame["sourced_id"].is_first_distinct())
@@ -120,23 +119,20 @@ def _read_birth_dates(cleaned: Any, findings: Findings) -> tuple[pl.DataFrame, i
     return once.select("sourced_id", "birth_date"), frame.height
 
 
-def _stage_users(cleaned: Any, birth_dates: pl.DataFrame, storage: UPath, import_id: str) -> int:
+def _stage_users(cleaned: Iterable[pl.DataFrame], birth_dates: pl.DataFrame, storage: UPath, import_id: str) -> int:
     """Write people, each with the birth date, and who names whom as agent."""
     rows = 0
-    with ExitStack() as files:
-        people = StagedWriter(
-            files.enter_context(written_whole(staged_file(storage, import_id, roster.people.name))), roster.people
-        )
-        agents = pq.ParquetWriter(
-            files.enter_context(written_whole(staged_file(storage, import_id, AGENTS))), _AGENTS_SCHEMA
-        )
+    agents_file = staged_file(storage, import_id, AGENTS)
+    with (
+        _written(storage, import_id, roster.people) as people,
+        written_whole(agents_file) as stream,
+        pq.ParquetWriter(stream, _AGENTS_SCHEMA) as agents,
+    ):
         for frame in cleaned:
             rows += frame.height
             named = frame.select(ROW, person_id="sourced_id", agent_id="agent_ids").explode("agent_id")
             agents.write_table(named.drop_nulls().to_arrow().cast(_AGENTS_SCHEMA))
             people.write(frame.join(birth_dates, on="sourced_id", how="left", maintain_order="left"))
-        people.close()
-        agents.close()
     return rows
 
 
@@ -161,7 +157,12 @@ def _stage_guardians(storage: UPath, import_id: str) -> None:
             backward.rename({"agent_id": "student_id", "person_id": "guardian_id"}).select(columns),
         ]
     ).unique(["student_id", "guardian_id"], keep="first", maintain_order=True)
-    with written_whole(staged_file(storage, import_id, roster.guardians.name)) as stream:
-        writer = StagedWriter(stream, roster.guardians)
+    with _written(storage, import_id, roster.guardians) as writer:
         writer.write(pairs)
-        writer.close()
+
+
+@contextmanager
+def _written(storage: UPath, import_id: str, table: Table) -> Iterator[StagedWriter]:
+    """A writer of one table's staged file, which appears when it is whole."""
+    with written_whole(staged_file(storage, import_id, table.name)) as stream, StagedWriter(stream, table) as writer:
+        yield writer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -67,7 +67,10 @@ class StagedWriter:
         frame = frame.with_columns(row_hash(frame, self._table))
         self._writer.write_table(frame.select(self._schema.names).to_arrow().cast(self._schema))
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._writer.close()
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO
@@ -67,14 +69,20 @@ def contents(stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
     """Each CSV file of a zip as (name, stream); a stream ends before the next one begins.
 
     zipfile reads no more than the announced size of a member and checks its sum at the end, so that the limits
-    of :func:`members` hold for what comes out. Raises Unusable.
+    of :func:`members` hold for what comes out. Raises Unusable; use it within :func:`refusing_damage`.
     """
+    with zipfile.ZipFile(stream) as archive:
+        for member in members(archive):
+            with archive.open(member.info) as unpacked:
+                yield member.name, unpacked
+
+
+@contextmanager
+def refusing_damage() -> Iterator[None]:
+    """Turn what zipfile raises on damage, at whatever moment of reading, into Unusable."""
     try:
-        with zipfile.ZipFile(stream) as archive:
-            for member in members(archive):
-                with archive.open(member.info) as unpacked:
-                    yield member.name, unpacked
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        yield
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
         raise Unusable("zip_broken", "The zip is damaged or of an unknown kind. Make it anew and upload it.") from error
 
 

@@ -1,0 +1,42 @@
+# Everything that is needed is installed here, into .venv: Python 3.11, pip and make are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export AIRFLOW_HOME := $(CURDIR)
+export AIRFLOW__CORE__LOAD_EXAMPLES := False
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean requirements
+
+help: ## what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/installed ## a season's rollovers on real parts; ARGS=--exit, --ask, --snapshots
+	@$(BIN)/python -m rollover.local.demo $(ARGS)
+
+test: $(VENV)/installed-dev ## every test, against a real PostgreSQL, SFTP server and Airflow; ARGS for pytest
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed-dev ## ruff, mypy, and the district and product files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/rollover lint
+
+clean: ## remove what was installed and made
+	rm -rf $(VENV) var *.egg-info include/*.egg-info
+
+requirements: ## compile requirements*.in anew (needs uv)
+	uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links requirements.in -o requirements.txt
+	uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links requirements-dev.in -o requirements-dev.txt
+
+$(VENV)/installed: requirements.txt pyproject.toml
+	@echo "Installing into $(VENV) (a minute or two)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

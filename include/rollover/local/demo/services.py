@@ -1,0 +1,124 @@
+"""The demo's parts: PostgreSQL, an SFTP server and Airflow, on free ports, with all data in one folder."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import paramiko
+from sqlalchemy import Engine
+
+from rollover.database import migrate
+from rollover.database.session import connect
+from rollover.local.airflow import LocalAirflow
+from rollover.local.airflow_client import AirflowClient
+from rollover.local.postgres import LOGIN, PostgresServer
+from rollover.local.seed.load import load
+from rollover.local.seed.season import write_district_files
+from rollover.local.seed.specs import DistrictSpec
+from rollover.local.sftp_server import ROLLOVER, Account, SftpServer, start
+
+DATABASE, METADATA = "rollover", "airflow"
+USERS = {"dana": "admin"}
+"""Who logs in to the demo's Airflow: Dana, the data engineer."""
+# What takes minutes in production takes seconds here. By configuration: the code is the same.
+SHORT_WAITS = {
+    "ROLLOVER_SETTLE_SECONDS": "4",
+    "ROLLOVER_POLL_SECONDS": "1",
+    "ROLLOVER_ROSTER_SYNC_SCHEDULE": "* * * * *",
+    "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "5",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+}
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything running, and how to reach it."""
+
+    folder: Path
+    specs: tuple[DistrictSpec, ...]
+    owner: Engine
+    airflow: LocalAirflow
+    api: AirflowClient
+    sftp: SftpServer
+    sftp_accounts: dict[str, Account]
+
+    def district_it(self, district: str) -> paramiko.Transport:
+        """A connection as a district's IT department; it sees its own folder as ``/``."""
+        transport = paramiko.Transport((self.sftp.host, self.sftp.port))
+        transport.connect(username=district, password=self.sftp_accounts[district].password)
+        return transport
+
+
+@contextmanager
+def prepared(folder: Path, specs: Iterable[DistrictSpec]) -> Iterator[tuple[PostgresServer, Engine]]:
+    """A fresh `folder` with a PostgreSQL that holds the finished year. What an interrupted demo left is removed."""
+    specs = tuple(specs)
+    remove(folder)
+    server = PostgresServer(folder / "postgres")
+    try:
+        for name in (DATABASE, METADATA):
+            server.create(name)
+        owner = connect(server.url(DATABASE))
+        migrate.upgrade(owner)
+        server.create_login()
+        load(owner, specs, datetime.now(UTC))
+        write_district_files(specs, folder / "districts")
+        yield server, owner
+    finally:
+        server.stop()
+
+
+@contextmanager
+def running(folder: Path, specs: Iterable[DistrictSpec], server: PostgresServer, owner: Engine) -> Iterator[Services]:
+    """SFTP server and Airflow, started and healthy; stopped at the end, whatever happens."""
+    specs = tuple(specs)
+    accounts = {ROLLOVER: Account(secrets.token_urlsafe(16), ".")}
+    accounts |= {spec.id: Account(secrets.token_urlsafe(16), spec.id) for spec in specs}
+    root = folder / "sftp"
+    for spec in specs:
+        for tenant in spec.tenants:
+            (root / spec.id / tenant.tenant.product).mkdir(parents=True)
+    sftp = start(root, accounts, folder / "sftp-server")
+    environment = SHORT_WAITS | {
+        "ROLLOVER_DISTRICTS": str(folder / "districts"),
+        "ROLLOVER_STORAGE": f"file://{folder / 'storage'}",
+        "ROLLOVER_DATABASE_URL": server.url(DATABASE, user=LOGIN).render_as_string(hide_password=False),
+        "AIRFLOW_CONN_PRODUCT_DB": json.dumps(
+            {"conn_type": "postgres", "host": server.socket_folder, "login": LOGIN, "schema": DATABASE}
+        ),
+        "AIRFLOW_CONN_DISTRICT_SFTP": json.dumps(
+            {
+                "conn_type": "sftp",
+                "host": sftp.host,
+                "port": sftp.port,
+                "login": ROLLOVER,
+                "password": accounts[ROLLOVER].password,
+                "extra": {"host_key": sftp.host_key},
+            }
+        ),
+    }
+    metadata = server.url(METADATA, driver="psycopg2")
+    airflow = LocalAirflow(folder / "airflow", metadata, environment=environment, users=USERS)
+    try:
+        api = airflow.start()
+        yield Services(folder, specs, owner, airflow, api, sftp, accounts)
+    finally:
+        airflow.stop()
+        sftp.stop()
+
+
+def remove(folder: Path) -> None:
+    """Stop what an interrupted demo left running in `folder`, and remove its data."""
+    if (folder / "airflow" / "secrets.json").exists():
+        LocalAirflow(folder / "airflow", connect("postgresql+psycopg2://").url).end_left_over()
+    if (folder / "postgres" / "postmaster.pid").exists():
+        PostgresServer(folder / "postgres").stop()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,185 @@
+"""What holds for every DAG, whatever it does. None of it can pass because nothing was loaded."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+
+from rollover.config import load_catalog
+from rollover.settings import Settings
+from tests.dags.airflow_home import DISTRICTS, HOME
+
+ROLLOVERS = {
+    "rollover__hero__lakeside-wa",
+    "rollover__hero__springfield-il",
+    "rollover__imagine_math__springfield-il",
+    "rollover__imagine_math_facts__springfield-il",
+}
+ROSTERS = {"roster_intake", "roster_import", "roster_sync"}
+DAG_FILES = ("rollover.py", "roster_intake.py", "roster_import.py", "roster_sync.py", "district_files.py")
+HEAVY = ("pandas", "numpy", "polars", "pyarrow", "paramiko", "asyncssh")
+
+IMPORT_GROUP = {
+    "import_roster.fetch": {"import_roster.stage"},
+    "import_roster.stage": {"import_roster.validate"},
+    "import_roster.validate": {"import_roster.compare"},
+    "import_roster.compare": {"import_roster.apply"},
+}
+WITHIN_GROUP = {*IMPORT_GROUP, "import_roster.apply"}
+DOWNSTREAM = {
+    "rollover": {
+        "guard": {"pause_sync"},
+        "pause_sync": {"plan"},
+        "plan": {"export_reports"},
+        "export_reports": {"ask_approval"},
+        "ask_approval": {"approve"},
+        "approve": {"archive"},
+        "archive": {"erase"},
+        "erase": {"reset"},
+        "reset": {"verify_reset"},
+        "verify_reset": {"await_roster"},
+        "await_roster": WITHIN_GROUP,
+        **IMPORT_GROUP,
+        "import_roster.apply": {"verify_roster"},
+        "verify_roster": {"resume_sync"},
+        "resume_sync": {"certify"},
+        "certify": set(),
+    },
+    "roster_intake": {"wait": {"record"}, "record": set()},
+    "roster_import": {"pending": WITHIN_GROUP, **IMPORT_GROUP, "import_roster.apply": set()},
+    "roster_sync": {"wake": set()},
+}
+
+
+@pytest.fixture(scope="module")
+def bag() -> DagBag:
+    return DagBag(dag_folder=HOME / "dags")
+
+
+@pytest.fixture(scope="module", params=sorted(ROLLOVERS | ROSTERS))
+def dag(bag: DagBag, request: pytest.FixtureRequest) -> DAG:
+    return bag.dags[request.param]
+
+
+def test_every_file_loads_and_every_tenant_has_its_dag(bag: DagBag) -> None:
+    assert bag.import_errors == {}
+    assert set(bag.dags) == ROLLOVERS | ROSTERS
+    catalog = load_catalog(DISTRICTS, Settings().products)
+    assert {tenant.dag_id for tenant in catalog.tenants} == ROLLOVERS
+
+
+def test_the_tasks_and_their_order(dag: DAG) -> None:
+    expected = DOWNSTREAM["rollover" if dag.dag_id in ROLLOVERS else dag.dag_id]
+    assert {task.task_id: task.downstream_task_ids for task in dag.tasks} == expected
+
+
+@pytest.mark.parametrize("dag_id", sorted(ROLLOVERS))
+def test_nothing_is_erased_before_it_is_planned_exported_approved_and_archived(bag: DagBag, dag_id: str) -> None:
+    before = {"guard", "pause_sync", "plan", "export_reports", "ask_approval", "approve", "archive"}
+    for task_id in ("erase", "reset"):
+        upstream = bag.dags[dag_id].get_task(task_id).get_flat_relative_ids(upstream=True)
+        assert before <= upstream
+
+
+@pytest.mark.parametrize("dag_id", sorted(ROLLOVERS))
+def test_a_failure_stops_everything_after_it(bag: DagBag, dag_id: str) -> None:
+    rules = {task.task_id: task.trigger_rule.value for task in bag.dags[dag_id].tasks}
+    lenient = {"plan", "approve", "verify_reset", "certify"}
+    assert rules == {name: "none_failed" if name in lenient else "all_success" for name in rules}
+
+
+def test_every_dag_says_what_it_does_and_who_owns_it(dag: DAG) -> None:
+    assert dag.doc_md and dag.description
+    for promise in ("**Guarantees.**", "**When it fails.**"):
+        assert promise in dag.doc_md
+    assert {task.owner for task in dag.tasks} == {"rollover"}
+
+
+def test_tags_are_known(bag: DagBag, dag: DAG) -> None:
+    from wiring import Tag
+
+    catalog = load_catalog(DISTRICTS, Settings().products)
+    known = {*Tag, *catalog.districts, *catalog.products}
+    assert dag.tags and set(dag.tags) <= known
+    if dag.dag_id in ROLLOVERS:
+        assert dag.dag_id == "__".join(("rollover", *(tag for tag in dag.dag_id.split("__")[1:])))
+        assert set(dag.tags) == {Tag.ROLLOVER, *dag.dag_id.split("__")[1:]}
+
+
+def test_runs_are_bounded_and_failures_are_told(dag: DAG) -> None:
+    limit = {"roster_import": 8}.get(dag.dag_id, 1)
+    assert dag.max_active_runs == limit
+    assert dag.has_on_failure_callback
+    assert dag.on_failure_callback.__module__ == "rollover.adapter"
+
+
+def test_a_refusal_is_not_tried_again_and_a_lost_connection_is(dag: DAG) -> None:
+    from rollover.errors import ProofFailed, Refused
+
+    for task in dag.tasks:
+        assert task.retries == 3
+        decide = task.retry_policy.evaluate
+        assert str(decide(Refused("no", "ask"), 1, 3).action.value) == "fail"
+        assert str(decide(ProofFailed("no", "ask"), 1, 3).action.value) == "fail"
+        assert str(decide(ConnectionResetError(), 1, 3).action.value) == "retry"
+        assert str(decide(KeyError(), 1, 3).action.value) == "default"
+
+
+def test_airflow_says_nothing_about_dates_that_partitioned_runs_do_not_have(bag: DagBag) -> None:
+    assert bag.dags and not any(task.depends_on_past for dag in bag.dags.values() for task in dag.tasks)
+
+
+@pytest.mark.parametrize("name", DAG_FILES)
+def test_a_dag_file_is_wiring_only(name: str) -> None:
+    source = (HOME / "dags" / name).read_text()
+    assert len(source.splitlines()) <= 120
+    tree = ast.parse(source)
+    assert ast.get_docstring(tree)
+    imported = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
+    allowed = ("__future__", "typing", "airflow.sdk", "rollover", "wiring", "school_year_timetable")
+    assert imported and all(module.split(".")[0] in allowed or module.startswith("airflow.sdk") for module in imported)
+
+
+def test_the_list_of_files_is_complete() -> None:
+    files = {path.name for path in (HOME / "dags").glob("*.py")}
+    assert files == {*DAG_FILES, "wiring.py"}
+    assert {path.name for path in (HOME / "plugins").glob("*.py")} >= {"school_year_timetable.py"}
+
+
+def test_parsing_imports_nothing_heavy() -> None:
+    """In a fresh process, as the dag processor parses."""
+    script = (
+        f"import sys, airflow; before = set(sys.modules); sys.path.append({str(HOME / 'dags')!r})\n"
+        "from airflow.dag_processing.dagbag import DagBag\n"
+        f"bag = DagBag(dag_folder={str(HOME / 'dags')!r})\n"
+        "assert len(bag.dags) == 7, bag.import_errors\n"
+        f"print([name for name in {HEAVY!r} if name in set(sys.modules) - before])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_in_a_worker_only_the_dag_at_hand_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "rollover__hero__lakeside-wa")
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", "guard")
+    assert set(DagBag(dag_folder=HOME / "dags" / "rollover.py").dags) == {"rollover__hero__lakeside-wa"}
+
+
+def test_a_district_file_that_is_wrong_is_shown_and_takes_no_other_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in DISTRICTS.glob("*.yaml"):
+        (tmp_path / path.name).write_text(path.read_text())
+    broken = tmp_path / "lakeside-wa.yaml"
+    broken.write_text(broken.read_text().replace("roster_import:", "roster_imports:"))
+    monkeypatch.setenv("ROLLOVER_DISTRICTS", str(tmp_path))
+    bag = DagBag(dag_folder=HOME / "dags")
+    assert set(bag.dags) == (ROLLOVERS | ROSTERS) - {"rollover__hero__lakeside-wa"}
+    (message,) = bag.import_errors.values()
+    assert "lakeside-wa.yaml" in message and "roster_import" in message

@@ -1,0 +1,215 @@
+"""A tenant's season through its DAGs: drop, intake, import, rollover, and what the grid shows at each end."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from airflow.sdk import DAG
+from sqlalchemy import Engine, select, text, update
+
+from rollover.calendar import SchoolYear
+from rollover.database.tables import directory, hero
+from tests.roster.sets import as_files, as_zip, whole_set
+from tests.run_dag import Finished, asset_events_of, run_dag
+from tests.world import STUDENTS, YEAR, add_hero, rows
+
+HERO = "hero__riverside-ca"
+ROLLOVER = f"rollover__{HERO}"
+YES = {"ask_approval": "Approve"}
+STEPS = ["guard", "pause_sync", "plan", "export_reports", "ask_approval", "approve", "archive", "erase", "reset", "verify_reset", "await_roster", "import_roster.fetch", "import_roster.stage", "import_roster.validate", "import_roster.compare", "import_roster.apply", "verify_roster", "resume_sync", "certify"]
+CURRENT_YEAR_ONLY = {
+    "pause_sync",
+    "reset",
+    "await_roster",
+    *(step for step in STEPS if step.startswith("import_roster.")),
+    "verify_roster",
+    "resume_sync",
+}
+
+Load = Callable[[str], DAG]
+
+
+def new_year_zip(ends: int = YEAR.next.last_year) -> bytes:
+    """The set of a school year, as Riverside would send it."""
+    content = json.dumps(whole_set(ends)).replace("springfield-district", "riverside-ca-org")
+    return as_zip(as_files(json.loads(content.replace("school-1", "north").replace("school-2", "south"))))
+
+
+def drop(folder: Path, content: bytes, name: str = "roster.zip") -> None:
+    (folder / name).write_bytes(content)
+    (folder / f"{name}.done").touch()
+
+
+def take_in(airflow: Load, *, nightly: bool = False) -> Finished:
+    """The intake finds what lies in the folder, and the tenant that it wakes imports it."""
+    found = run_dag(airflow("roster_intake"))
+    assert found.state == "success"
+    assert [event.partition_key for event in asset_events_of(found.run_id)] == [HERO]
+    extra = {"nightly": True} if nightly else {}
+    return run_dag(airflow("roster_import"), partition_key=HERO, asset_extra=extra)
+
+
+def imports(owner: Engine) -> list[tuple[str, str | None]]:
+    with owner.connect() as connection:
+        query = text("SELECT state, school_year FROM ledger.imports ORDER BY found_at")
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def test_a_season(airflow: Load, riverside: Path, owner: Engine) -> None:
+    drop(riverside, new_year_zip())
+    imported = take_in(airflow)
+    assert imported.state == "success"
+    assert imports(owner) == [("ready", "2026-27")], "the new year's set is checked, and waits for the rollover"
+
+    done = run_dag(airflow(ROLLOVER), partition_key="2025-26", answers=YES)
+
+    assert done.tasks == {(step, -1): "success" for step in STEPS}
+    assert done.state == "success"
+    assert imports(owner) == [("applied", "2026-27")]
+    assert rows(owner, "hero.tracking_events", HERO) == 0
+    assert rows(owner, "hero.tracking_events", "hero__lakeside-ca") == 4 * sum(map(len, STUDENTS.values()))
+    with owner.connect() as connection:
+        approved = connection.scalar(text("SELECT approved_by FROM ledger.plans"))
+        year = select(directory.tenants.c.current_school_year).where(directory.tenants.c.tenant_id == HERO)
+        assert (approved, connection.scalar(year)) == ("tester", "2026-27")
+        assert connection.scalar(text("SELECT state FROM ledger.rollovers")) == "certified"
+    outbox = riverside / "outbox" / "2025-26"
+    assert {path.name for path in outbox.iterdir()} >= {"behavior_history.csv"}
+
+    again = run_dag(airflow(ROLLOVER), partition_key="2025-26")
+    assert again.state == "success"
+    assert again.tasks == {(step, -1): "success" if step == "guard" else "skipped" for step in STEPS}
+
+
+def test_nothing_personal_is_in_what_the_tasks_return(airflow: Load, riverside: Path, owner: Engine) -> None:
+    drop(riverside, new_year_zip())
+    imported = take_in(airflow)
+    done = run_dag(airflow(ROLLOVER), partition_key="2025-26", answers=YES)
+    said = json.dumps([*imported.results.values(), *done.results.values()], default=str)
+    assert len(done.results) == len(STEPS)
+    for personal in ("Zebrowski", "Quentin", "O'Hara", "@example.org", "user-n1", "2017-03", "student-1"):
+        assert personal not in said
+
+
+def test_a_past_year_archives_and_erases_and_skips_the_rest(airflow: Load, riverside: Path, owner: Engine) -> None:
+    past = SchoolYear.parse("2024-25")
+    with owner.begin() as connection:
+        add_hero(connection, HERO, past)
+    done = run_dag(airflow(ROLLOVER), partition_key="2024-25", answers=YES)
+    assert done.tasks == {(step, -1): "skipped" if step in CURRENT_YEAR_ONLY else "success" for step in STEPS}
+    assert done.state == "success"
+    assert rows(owner, "hero.tracking_events", HERO, school_year="2024-25") == 0
+    assert rows(owner, "hero.tracking_events", HERO, school_year="2025-26") > 0
+    assert rows(owner, "hero.point_balances", HERO, balance=20) == sum(map(len, STUDENTS.values()))
+
+
+def test_a_later_year_waits_for_the_one_before(airflow: Load, riverside: Path, owner: Engine) -> None:
+    with owner.begin() as connection:
+        add_hero(connection, HERO, SchoolYear.parse("2024-25"))
+    done = run_dag(airflow(ROLLOVER), partition_key="2025-26")
+    assert done.state == "failed"
+    assert done.state_of("guard") == "failed"
+    assert set(done.tasks.values()) == {"failed", "upstream_failed"}
+
+
+def test_a_rejected_plan_ends_the_run_before_anything_is_archived(
+    airflow: Load, riverside: Path, owner: Engine
+) -> None:
+    done = run_dag(airflow(ROLLOVER), partition_key="2025-26", answers={"ask_approval": "Reject"})
+    assert done.state == "failed"
+    assert (done.state_of("ask_approval"), done.state_of("approve")) == ("success", "failed")
+    assert {done.state_of(step) for step in STEPS[STEPS.index("archive") :]} == {"upstream_failed"}
+    assert rows(owner, "hero.tracking_events", HERO) > 0
+    with owner.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM ledger.pauses WHERE ended_at IS NULL")) == 1
+
+
+@pytest.mark.parametrize("key", [None, "2026-27"])
+def test_a_run_without_a_year_that_is_over_is_refused(
+    airflow: Load, riverside: Path, owner: Engine, key: str | None
+) -> None:
+    done = run_dag(airflow(ROLLOVER), partition_key=key)
+    assert done.state == "failed"
+    assert done.state_of("guard") == "failed"
+    with owner.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM ledger.rollovers")) == 0
+
+
+def test_a_broken_drop_is_rejected_and_skips_what_follows(airflow: Load, riverside: Path, owner: Engine) -> None:
+    drop(riverside, new_year_zip(ends=2022))
+    imported = take_in(airflow)
+    assert imported.state == "success"
+    assert [imported.state_of(f"import_roster.{step}", 0) for step in ("stage", "validate", "compare", "apply")] == [
+        "success",
+        "skipped",
+        "skipped",
+        "skipped",
+    ]
+    assert imports(owner) == [("rejected", None)] or imports(owner) == [("rejected", "2021-22")]
+
+
+def test_the_intake_records_a_drop_once(airflow: Load, riverside: Path, owner: Engine) -> None:
+    drop(riverside, new_year_zip(YEAR.last_year))
+    assert take_in(airflow).state == "success"
+    later = (riverside / "roster.zip.done").stat().st_mtime + 5
+    drop(riverside, new_year_zip(), "second.zip")
+    os.utime(riverside / "second.zip.done", (later, later))
+    assert take_in(airflow).state == "success"
+    assert sorted(state for state, _ in imports(owner)) == ["applied", "ready"]
+
+
+def test_a_nightly_tenant_waits_for_the_sweep(airflow: Load, riverside: Path, owner: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "districts" / "riverside-ca.yaml"
+    file.write_text(file.read_text().replace("roster_import: at_once", "roster_import: nightly"))
+    drop(riverside, new_year_zip(YEAR.last_year))
+
+    by_day = take_in(airflow)
+    assert by_day.state_of("import_roster.compare", 0) == "success"
+    assert by_day.state_of("import_roster.apply", 0) == "skipped"
+    assert imports(owner) == [("ready", "2025-26")]
+
+    sweep = run_dag(airflow("roster_sync"))
+    (event,) = asset_events_of(sweep.run_id)
+    assert (event.partition_key, event.extra) == (HERO, {"nightly": True})
+    by_night = run_dag(airflow("roster_import"), partition_key=HERO, asset_extra=event.extra)
+    assert by_night.state_of("import_roster.apply", 0) == "success"
+    assert imports(owner) == [("applied", "2025-26")]
+
+    quiet = run_dag(airflow("roster_sync"))
+    assert quiet.state_of("wake") == "skipped"
+    assert asset_events_of(quiet.run_id) == []
+
+
+def test_a_person_can_import_by_hand(airflow: Load, riverside: Path, owner: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "districts" / "riverside-ca.yaml"
+    file.write_text(file.read_text().replace("roster_import: at_once", "roster_import: nightly"))
+    drop(riverside, new_year_zip(YEAR.last_year))
+    take_in(airflow)
+    by_hand = run_dag(airflow("roster_import"), partition_key=HERO)
+    assert by_hand.state_of("import_roster.apply", 0) == "success"
+
+
+def test_data_that_changed_after_the_plan_stops_the_rollover(
+    airflow: Load, riverside: Path, owner: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows change while the approval waits; the archive must not take what nobody approved."""
+    from rollover import steps
+
+    approve = steps.approve
+
+    def approve_and_change(*arguments: object) -> object:
+        result = approve(*arguments)  # type: ignore[arg-type]
+        with owner.begin() as connection:
+            change = update(hero.tracking_events).where(hero.tracking_events.c.tenant_id == HERO)
+            connection.execute(change.values(points=6))
+        return result
+
+    monkeypatch.setattr(steps, "approve", approve_and_change)
+    done = run_dag(airflow(ROLLOVER), partition_key="2025-26", answers=YES)
+    assert done.state == "failed"
+    assert done.state_of("erase") != "success"
+    assert rows(owner, "hero.tracking_events", HERO) > 0

@@ -1,0 +1,133 @@
+"""What each product gets for the people of the new roster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.roster.conftest import District
+from tests.roster.sets import row_of, whole_set
+
+imagine = pytest.mark.parametrize("tenant_id", ["imagine_math", "imagine_math_facts"], indirect=True)
+
+
+def schema(district: District) -> str:
+    return district.tenant_id.split("__")[0]
+
+
+def take_in(district: District, change: Any = None) -> dict[str, int]:
+    rows = whole_set()
+    if change:
+        change(rows)
+    provisioned: dict[str, int] = district.apply(district.take_rows(rows)["import_id"])["counts"]["provisioned"]
+    return provisioned
+
+
+def test_hero_gets_a_balance_of_nothing_for_each_new_student(district: District) -> None:
+    district.run(
+        "INSERT INTO hero.point_balances VALUES (:t, 'school-1', 'student-1', 42, now())", t=district.tenant_id
+    )
+    assert take_in(district) == {"point_balances_added": 2}
+    assert district.rows("SELECT student_id, school_id, balance FROM hero.point_balances ORDER BY 1") == [
+        ("student-1", "school-1", 42),
+        ("student-2", "school-2", 0),  # the district is listed before the school
+        ("student-3", "school-2", 0),
+    ]
+    assert take_in(district) == {"point_balances_added": 0}
+    assert district.rows("SELECT count(*) FROM hero.student_logins") == [(0,)]
+
+
+@imagine
+def test_imagine_gets_accounts_and_classrooms(district: District) -> None:
+    assert take_in(district) == {
+        "student_accounts_added": 3,
+        "student_accounts_changed": 0,
+        "educator_accounts_added": 1,
+        "classrooms_added": 2,
+        "classrooms_changed": 0,
+        "classroom_students_added": 3,
+        "classroom_students_removed": 0,
+    }
+    its = schema(district)
+    assert district.rows(
+        f"SELECT person_id, school_id, username, grade, band FROM {its}.student_accounts ORDER BY 1"
+    ) == [
+        ("student-1", "school-1", "student-1-login", "02", "PreK-2"),
+        ("student-2", "school-2", "student-2-login", "05", "3+"),
+        ("student-3", "school-2", "student-3-login", "05", "3+"),
+    ]
+    assert district.rows(
+        f"SELECT r.class_id, e.person_id, array_agg(s.person_id ORDER BY s.person_id) "
+        f"FROM {its}.classrooms r LEFT JOIN {its}.educator_accounts e ON e.account_id = r.educator_account_id "
+        f"JOIN {its}.classroom_students c USING (classroom_id) "
+        f"JOIN {its}.student_accounts s ON s.account_id = c.account_id GROUP BY 1, 2 ORDER BY 1"
+    ) == [
+        ("class-1-2025-26", "teacher-1", ["student-1"]),
+        ("class-2-2025-26", None, ["student-2", "student-3"]),
+    ]
+
+
+@imagine
+def test_a_second_time_nothing_is_new_and_accounts_stay(district: District) -> None:
+    take_in(district)
+    its = schema(district)
+    accounts = (
+        f"SELECT account_id, person_id FROM {its}.student_accounts "
+        f"UNION ALL SELECT account_id, person_id FROM {its}.educator_accounts ORDER BY 1"
+    )
+    before = district.rows(accounts)
+    assert len(before) == 4
+    assert set(take_in(district).values()) == {0}
+    assert district.rows(accounts) == before
+
+
+@imagine
+def test_a_returning_student_gets_a_new_account_after_the_reset(district: District) -> None:
+    take_in(district)
+    its = schema(district)
+    query = f"SELECT person_id, account_id FROM {its}.student_accounts"
+    before = dict(district.rows(query))
+    district.run(f"DELETE FROM {its}.student_accounts")
+    take_in(district)
+    after = dict(district.rows(query))
+    assert after.keys() == before.keys()
+    assert not set(after.values()) & set(before.values())
+
+
+@imagine
+def test_accounts_follow_changes_within_the_year(district: District) -> None:
+    take_in(district)
+
+    def change(rows: Any) -> None:
+        row_of(rows, "users", "student-1").update(grades="03", username="renamed")
+        row_of(rows, "classes", "class-2-2025-26")["title"] = "Math B"
+        row_of(rows, "users", "teacher-1")["role"] = "aide"
+        rows["enrollments"] = [row for row in rows["enrollments"] if row["sourcedId"] != "e4-2025-26"]
+        row_of(rows, "enrollments", "e3-2025-26")["classSourcedId"] = "class-1-2025-26"
+
+    assert take_in(district, change) == {
+        "student_accounts_added": 0,
+        "student_accounts_changed": 1,
+        "educator_accounts_added": 0,
+        "classrooms_added": 0,
+        "classrooms_changed": 1,
+        "classroom_students_added": 1,
+        "classroom_students_removed": 2,
+    }
+    its = schema(district)
+    assert district.rows(f"SELECT username, grade, band FROM {its}.student_accounts WHERE person_id = 'student-1'") == [
+        ("renamed", "03", "3+")
+    ]
+    # Who left keeps the account; who is no educator any more, too.
+    assert district.rows(f"SELECT count(*) FROM {its}.student_accounts") == [(3,)]
+    assert district.rows(f"SELECT count(*) FROM {its}.educator_accounts") == [(1,)]
+
+
+@imagine
+def test_a_student_without_a_school_takes_that_of_an_enrollment(district: District) -> None:
+    take_in(district, lambda rows: row_of(rows, "users", "student-3").update(orgSourcedIds="springfield-district"))
+    its = schema(district)
+    assert district.rows(f"SELECT school_id FROM {its}.student_accounts WHERE person_id = 'student-3'") == [
+        ("school-2",)
+    ]

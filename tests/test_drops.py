@@ -1,0 +1,152 @@
+"""What is a drop, when it has settled, and that each is recorded once."""
+
+from __future__ import annotations
+
+import io
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, text
+
+from rollover.database.session import tenant_session
+from rollover.drops import (
+    Candidate,
+    RemoteFile,
+    Settling,
+    candidates,
+    known_fingerprints,
+    list_folder,
+    put_file,
+    record,
+)
+from tests.sftp_fixtures import Sftp, sftp, sftp_server
+
+__all__ = ["sftp", "sftp_server"]
+
+USERS = RemoteFile("users.csv", 10, 100)
+ORGS = RemoteFile("orgs.csv", 20, 200)
+ZIP = RemoteFile("roster.zip", 30, 150)
+TENANT = "hero__springfield-il"
+
+
+def test_a_listing_leaves_out_hidden_files_and_folders(sftp: Sftp) -> None:
+    folder = sftp.root / uuid.uuid4().hex
+    (folder / "outbox").mkdir(parents=True)
+    (folder / "users.csv").write_bytes(b"12345")
+    (folder / ".users.csv.part").write_bytes(b"1")
+    (listed,) = list_folder(sftp.client, f"/{folder.name}")
+    assert (listed.name, listed.size, listed.modified) == (
+        "users.csv",
+        5,
+        int((folder / "users.csv").stat().st_mtime),
+    )
+
+
+def test_a_missing_folder_is_an_error_not_an_empty_one(sftp: Sftp) -> None:
+    with pytest.raises(FileNotFoundError):
+        list_folder(sftp.client, "/nowhere")
+
+
+def test_each_zip_is_a_candidate_and_all_loose_files_are_one() -> None:
+    other = RemoteFile("notes.txt", 1, 1)
+    found = candidates([USERS, ORGS, ZIP, RemoteFile("B.ZIP", 1, 300), other])
+    assert [candidate.files for candidate in found] == [(ZIP,), (ORGS, USERS), (RemoteFile("B.ZIP", 1, 300),)]
+    assert candidates([other]) == ()
+
+
+@pytest.mark.parametrize(
+    ("markers", "zip_done", "loose_done"),
+    [
+        ([], False, False),
+        ([RemoteFile("done", 0, 200)], True, True),
+        ([RemoteFile("upload.done", 0, 300)], True, True),
+        ([RemoteFile("roster.zip.done", 0, 300)], True, False),
+        ([RemoteFile("users.csv.done", 0, 300)], False, True),
+        # Left from an earlier upload: older than the zip, or than one of the loose files.
+        ([RemoteFile("done", 0, 149)], False, False),
+        ([RemoteFile("done", 0, 199)], True, False),
+    ],
+)
+def test_a_marker_speaks_for_what_was_there_before_it(
+    markers: list[RemoteFile], zip_done: bool, loose_done: bool
+) -> None:
+    of_zip, loose = candidates([USERS, ORGS, ZIP, *markers])
+    assert (of_zip.done, loose.done) == (zip_done, loose_done)
+
+
+FILES = st.builds(
+    RemoteFile,
+    name=st.text(min_size=1, max_size=8),
+    size=st.integers(0, 2**40),
+    modified=st.integers(0, 2**33),
+)
+
+
+@given(st.lists(FILES, min_size=1, max_size=5), st.randoms())
+def test_a_fingerprint_tells_sets_of_files_apart_and_nothing_else(files: list[RemoteFile], random: object) -> None:
+    shuffled = list(files)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    fingerprint = Candidate(tuple(files), done=False).fingerprint
+    assert fingerprint == Candidate(tuple(shuffled), done=True).fingerprint
+    first, *others = files
+    for changed in (
+        RemoteFile(first.name + "x", first.size, first.modified),
+        RemoteFile(first.name, first.size + 1, first.modified),
+        RemoteFile(first.name, first.size, first.modified + 1),
+    ):
+        if sorted([changed, *others]) != sorted(files):
+            assert Candidate((changed, *others), done=False).fingerprint != fingerprint
+
+
+def test_a_candidate_settles_after_it_was_seen_unchanged_long_enough() -> None:
+    settling = Settling(300)
+    small, grown = candidates([USERS]), candidates([RemoteFile("users.csv", 11, 101)])
+    assert settling.observe("/a", small, clock=1000) == ()
+    assert settling.observe("/a", small, clock=1299.9) == ()
+    assert settling.observe("/a", grown, clock=1300) == ()
+    assert settling.observe("/a", grown, clock=1599) == ()
+    assert settling.observe("/a", grown, clock=1600) == grown
+    # Another folder with the same listing has its own clock, and a file that came back starts anew.
+    assert settling.observe("/b", grown, clock=1600) == ()
+    assert settling.observe("/a", (), clock=1700) == ()
+    assert settling.observe("/a", grown, clock=2000) == ()
+
+
+def test_a_marker_settles_at_once() -> None:
+    done = candidates([USERS, RemoteFile("done", 0, 100)])
+    assert Settling(300).observe("/a", done, clock=0) == done
+
+
+def test_a_drop_is_recorded_once(engine: Engine, owner: Engine) -> None:
+    (candidate,) = candidates([USERS, ORGS])
+    with tenant_session(engine, TENANT) as connection:
+        import_id = record(connection, TENANT, "/springfield-il/hero", candidate)
+    assert import_id == f"{TENANT}__{candidate.fingerprint[:12]}"
+    with tenant_session(engine, TENANT) as connection:
+        assert record(connection, TENANT, "/springfield-il/hero", candidate) is None
+        assert known_fingerprints(connection) == {candidate.fingerprint}
+    with tenant_session(engine, "hero__shelbyville-il") as connection:
+        assert known_fingerprints(connection) == set()
+    with owner.connect() as connection:
+        assert connection.execute(text("SELECT import_id, state FROM ledger.imports")).all() == [(import_id, "found")]
+        assert connection.scalar(text("SELECT files FROM ledger.drops")) == [
+            {"name": "orgs.csv", "size": 20, "modified": 200},
+            {"name": "users.csv", "size": 10, "modified": 100},
+        ]
+
+
+def test_a_delivery_makes_folders_and_replaces_the_file(sftp: Sftp) -> None:
+    folder = sftp.root / uuid.uuid4().hex
+    folder.mkdir()
+    remote = f"/{folder.name}/outbox/2025-26/report.csv"
+    for content in (b"first", b"second, longer"):
+        put_file(sftp.client, io.BytesIO(content), remote)
+        assert [path.name for path in (folder / "outbox" / "2025-26").iterdir()] == ["report.csv"]
+        assert (folder / "outbox" / "2025-26" / "report.csv").read_bytes() == content
+
+
+def test_a_delivery_outside_an_outbox_is_refused(sftp: Sftp) -> None:
+    with pytest.raises(PermissionError):
+        put_file(sftp.client, io.BytesIO(b"x"), "/report.csv")
