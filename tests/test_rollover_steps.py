@@ -93,6 +93,9 @@ def test_hero_archives_the_subscribed_and_erases_the_others(run: Run, owner: Eng
 
 def test_a_report_is_complete_and_safe_to_open(run: Run) -> None:
     until_approved(run)
+    with tenant_session(run.engine, HERO) as connection:
+        receipts = connection.execute(ledger.exports.select()).mappings().all()
+    assert {r["report"]: r["rows"] for r in receipts} == {"behavior_history": 20, "schoolwide_points": 5}
     folder = Path(str(run.storage)) / "exports" / "hero" / "riverside-ca" / "2025-26"
     with (folder / "behavior_history.csv").open(encoding="utf-8", newline="") as stream:
         lines = list(csv.DictReader(stream))

@@ -17,7 +17,7 @@ from upath import UPath
 
 from rollover.calendar import SchoolYear
 from rollover.config import District, load_catalog
-from rollover.database import migrate
+from rollover.database.school_years import ensure_school_year
 from rollover.database.tables import directory, hero, metadata, roster
 from rollover.run import Run
 from rollover.settings import HOME
@@ -95,7 +95,7 @@ def add_directory(connection: Connection, name: str, products: Iterable[str]) ->
 
 def add_hero(connection: Connection, tenant_id: str, year: SchoolYear = YEAR) -> None:
     """Codes, events, consequences, points, logins and settings of a Hero tenant, for one school year."""
-    migrate.ensure_school_year(connection, year.key)
+    ensure_school_year(connection, year.key)
     at = datetime(year.last_year, 3, 2, 18, 30, tzinfo=UTC)
     events: list[dict[str, Any]] = []
     for school, students in STUDENTS.items():
@@ -205,7 +205,7 @@ def add_people(connection: Connection, tenant_id: str) -> None:
 def add_imagine(connection: Connection, tenant_id: str, year: SchoolYear = YEAR, *, state: bool = True) -> None:
     """A year of an Imagine tenant; with `state`, accounts, classrooms, THINK Points and avatars too."""
     product = Tenant.parse(tenant_id).product
-    migrate.ensure_school_year(connection, year.key)
+    ensure_school_year(connection, year.key)
     at = datetime(year.last_year, 3, 2, tzinfo=UTC)
 
     def add(name: str, /, **values: Any) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from rollover import ledger
 from rollover.calendar import SchoolYear
-from rollover.database.migrate import ensure_school_year
+from rollover.database.school_years import ensure_school_year
 from rollover.database.session import lock_tenant, tenant_session
 from rollover.database.tables import product_tables
 from rollover.database.tables.base import is_activity

@@ -28,7 +28,6 @@ from rollover.errors import Refused
 from rollover.exports import reports_of
 from rollover.exports.write import write_report
 from rollover.ledger import Result, once
-from rollover.roster import verify as roster_verification
 from rollover.run import Run
 
 log = logging.getLogger(__name__)
@@ -158,6 +157,8 @@ def import_roster(run: Run, import_id: str) -> Result:
 
 def verify_roster(run: Run) -> Result:
     """Check the new roster: grades, graduates, schedules, terms, guardian e-mail and birth date coverage."""
+
+    from rollover.roster import verify as roster_verification  # polars: only this step needs it
 
     def work(connection: Connection) -> Result:
         imported = ledger.result_of(connection, run, "import_roster")

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from rollover.database import migrate
+from rollover.database.school_years import ensure_school_year
 from rollover.database.tables import hero, metadata, product_tables, roster
 from rollover.tenant import PRODUCTS
 
@@ -19,7 +20,7 @@ def is_ours(name: str | None, kind: str, parents: object) -> bool:
 
 def test_the_database_is_what_the_tables_say(owner: Engine) -> None:
     with owner.begin() as connection:
-        migrate.ensure_school_year(connection, "2025-26")
+        ensure_school_year(connection, "2025-26")
         options = {"include_schemas": True, "include_name": is_ours, "version_table": "schema_version"}
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, metadata) == []
@@ -40,8 +41,8 @@ def test_every_product_table_names_its_data_class(product: str) -> None:
 
 def test_a_school_year_gets_its_partitions_once(owner: Engine, engine: Engine) -> None:
     with owner.begin() as connection:
-        migrate.ensure_school_year(connection, "2099-00")
-        migrate.ensure_school_year(connection, "2099-00")
+        ensure_school_year(connection, "2099-00")
+        ensure_school_year(connection, "2099-00")
         name = f"{hero.tracking_events.fullname}__y2099"
         assert connection.scalar(text("SELECT to_regclass(:name)"), {"name": name}) is not None
 
@@ -49,4 +50,4 @@ def test_a_school_year_gets_its_partitions_once(owner: Engine, engine: Engine) -
 @pytest.mark.parametrize("year", ["2025-27", "2025", "x'; DROP TABLE hero.tracking_events; --", ""])
 def test_what_is_no_school_year_gets_none(owner: Engine, year: str) -> None:
     with pytest.raises(DBAPIError, match="is not a school year"), owner.begin() as connection:
-        migrate.ensure_school_year(connection, year)
+        ensure_school_year(connection, year)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -23,8 +23,3 @@ def upgrade(engine: Engine) -> None:
     """Create or upgrade every schema, table, policy and grant. Does nothing when all is there."""
     with engine.begin() as connection:
         command.upgrade(config(connection), "head")
-
-
-def ensure_school_year(connection: Connection, school_year: str) -> None:
-    """Make the partitions of a school year, where they are missing. The role that works may call it."""
-    connection.execute(text("SELECT ledger.ensure_school_year(:year)"), {"year": school_year})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 from collections.abc import Iterator
@@ -9,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
 
-import pandas as pd
 import psycopg
 from psycopg import sql
 from sqlalchemy import Connection
@@ -34,11 +34,17 @@ class Receipt:
 
 
 def write_report(connection: Connection, report: Report, parameters: dict[str, Any], folder: UPath) -> Receipt:
-    """Write a report into `folder`; a file of that name is replaced when the new one is complete."""
+    """Write a report into `folder`; a file of that name is replaced when the new one is complete.
+
+    Raises ProofFailed where the file, read back, has not as many rows as the database.
+    """
     target = folder / report.file_name
     with whole_file(target) as stream:
         write = _write_csv if report.format == "csv" else _write_xlsx
-        rows = write(connection, report, parameters, stream)
+        write(connection, report, parameters, stream)
+    rows, expected = _rows_in(target, report), count_rows(connection, report, parameters)
+    if rows != expected:
+        raise ProofFailed(f"{target} has {rows} rows, the database {expected}.", "clear this task.")
     digest, size = read_back(target)
     return Receipt(report.name, str(target), rows, size, digest)
 
@@ -79,17 +85,30 @@ def read_back(path: UPath) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _write_csv(connection: Connection, report: Report, parameters: dict[str, Any], stream: IO[bytes]) -> int:
+def _rows_in(target: UPath, report: Report) -> int:
+    """The rows below the header, as a reader of the format sees them."""
+    if report.format == "csv":
+        with target.open("r", encoding="utf-8", newline="") as stream:
+            return sum(1 for _ in csv.reader(stream)) - 1
+    from openpyxl import load_workbook
+
+    with target.open("rb") as stream:
+        sheet = load_workbook(stream, read_only=True).worksheets[0]
+        return sum(1 for _ in sheet.iter_rows(values_only=True)) - 1
+
+
+def _write_csv(connection: Connection, report: Report, parameters: dict[str, Any], stream: IO[bytes]) -> None:
     cursor = _driver(connection).cursor()
     query = sql.SQL("COPY ({}) TO STDOUT WITH (FORMAT csv, HEADER, ENCODING 'UTF8')")
     with cursor, cursor.copy(query.format(_defused(connection, report, parameters)), parameters) as copy:
         for chunk in copy:
             stream.write(chunk)
-    return max(cursor.rowcount, 0)
 
 
-def _write_xlsx(connection: Connection, report: Report, parameters: dict[str, Any], stream: IO[bytes]) -> int:
-    """One sheet with real types and a frozen header. One row per student fits in memory: 100,000 are 60 MB."""
+def _write_xlsx(connection: Connection, report: Report, parameters: dict[str, Any], stream: IO[bytes]) -> None:
+    """One sheet with real types and a frozen header, one row per student."""
+    import pandas as pd  # most of a second, and only this format needs it
+
     with _driver(connection).cursor() as cursor:
         cursor.execute(_defused(connection, report, parameters), parameters)
         columns = [column.name for column in cursor.description or ()]
@@ -101,7 +120,6 @@ def _write_xlsx(connection: Connection, report: Report, parameters: dict[str, An
     ) as book:
         frame.to_excel(book, sheet_name=report.title, index=False, freeze_panes=(1, 0))
         book.sheets[report.title].autofit()
-    return len(frame)
 
 
 def _defused(connection: Connection, report: Report, parameters: dict[str, Any]) -> sql.Composed:

@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,11 @@ def main() -> int:
                     return 1 if wrong else 0
                 print(f"Airflow is at {services.airflow.url}, user dana, password {services.airflow.password}")
                 print("Ctrl-C stops everything.", flush=True)
-                signal.pause()
+                with suppress(KeyboardInterrupt):
+                    signal.pause()
+                print("\nstopping", flush=True)
     except KeyboardInterrupt:
-        print("\nstopped", flush=True)
+        print("\nstopped before the end; `make demo` starts anew", flush=True)
         return 130
     return 0
 

@@ -12,7 +12,7 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine, Table
 
 from rollover.calendar import SchoolYear
-from rollover.database.migrate import ensure_school_year
+from rollover.database.school_years import ensure_school_year
 from rollover.database.tables import directory, product_tables
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.local.seed import hero, imagine
