@@ -92,7 +92,6 @@ def plan(options: argparse.Namespace, settings: Settings) -> int:
     from rollover import plan as planning
     from rollover.database.session import connect, tenant_session
     from rollover.run import Run
-    from rollover.subscription import standings
 
     catalog, tenant = load_catalog(settings.districts, settings.products), Tenant.parse(options.tenant)
     if tenant not in catalog.tenants:
@@ -108,8 +107,9 @@ def plan(options: argparse.Namespace, settings: Settings) -> int:
         now=datetime.now(UTC),
     )
     with tenant_session(run.engine, tenant.id) as connection:
-        lines = planning.draft(connection, run)
-        print(planning.markdown(lines, standings(connection, run), planning.warnings(connection, run)))
+        current = planning.current_school_year(connection) == run.school_year.key
+        lines = planning.draft(connection, run, current=current)
+        print(planning.markdown(connection, lines, planning.warnings(connection, run)))
     return 0
 
 

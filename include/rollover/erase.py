@@ -90,9 +90,9 @@ def _check_approved(connection: Connection, run: Run) -> None:
 def _check_plan_still_holds(connection: Connection, run: Run) -> None:
     """The plan drawn up again must be the plan in force: same subscriptions, same rows, nothing new."""
     frozen = plan.hash_of(connection, run, ledger.plan_number(connection, run))
-    if plan.plan_hash(_destructive(plan.draft(connection, run))) == plan.plan_hash(
-        _destructive(plan.current_lines(connection, run))
-    ):
+    if plan.plan_hash(
+        _destructive(plan.draft(connection, run, current=ledger.is_current(connection, run)))
+    ) == plan.plan_hash(_destructive(plan.current_lines(connection, run))):
         return
     raise ProofFailed(
         f"The data or a subscription of {run.id} changed since its plan {frozen[:12]} was frozen.", REPLAN

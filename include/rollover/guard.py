@@ -14,10 +14,11 @@ from rollover.database.school_years import ensure_school_year
 from rollover.database.session import lock_tenant, tenant_session
 from rollover.database.tables import product_tables
 from rollover.database.tables.base import is_activity
-from rollover.database.tables.directory import districts, tenants
+from rollover.database.tables.directory import districts
 from rollover.database.tables.ledger import rollovers
 from rollover.database.tables.roster import academic_sessions
 from rollover.errors import Refused
+from rollover.plan import current_school_year
 from rollover.run import Run
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ def _check_district(connection: Connection, run: Run) -> None:
 
 
 def _current_year(connection: Connection, run: Run) -> str:
-    year: str | None = connection.scalar(select(tenants.c.current_school_year))
+    year = current_school_year(connection)
     if year is None:
         raise Refused(f"The directory does not know the tenant {run.tenant}.", "add it to the directory.")
     return year

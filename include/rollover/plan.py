@@ -18,10 +18,11 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, insert, select
 
 from rollover import ledger
-from rollover.config import Action
+from rollover.config import Action, DataClassRule
 from rollover.database.fingerprint import Fingerprint, fingerprints_by_school
 from rollover.database.tables import hero, product_tables
 from rollover.database.tables.base import is_activity
+from rollover.database.tables.directory import schools, tenants
 from rollover.database.tables.ledger import plan_lines, plans
 from rollover.errors import Refused
 from rollover.run import Run
@@ -54,7 +55,7 @@ def freeze(connection: Connection, run: Run) -> dict[str, Any]:
 
     The same data gives the same hash, so planning again without a change keeps the plan in force.
     """
-    lines = draft(connection, run)
+    lines = draft(connection, run, current=ledger.is_current(connection, run))
     digest = plan_hash(lines)
     number = ledger.plan_number(connection, run)
     if number and hash_of(connection, run, number) == digest:
@@ -70,22 +71,23 @@ def freeze(connection: Connection, run: Run) -> dict[str, Any]:
     return summary(connection, run, lines, digest, number)
 
 
-def draft(connection: Connection, run: Run) -> list[Line]:
+def draft(connection: Connection, run: Run, *, current: bool) -> list[Line]:
     """What a plan would say now. Changes nothing.
 
     A past year's plan holds the rows of that year only; the current year's also the tenant's current state.
     """
-    current = ledger.is_current(connection, run)
-    known = standings(connection, run)
+    tables = [
+        table
+        for table in product_tables(run.product.product)
+        if _rule(run, table).action is not Action.FOLLOW_ROSTER and (current or is_activity(table))
+    ]
+    found = {table: fingerprints_by_school(connection, table, run.school_year.key) for table in tables}
+    known = standings(connection, run, {school_id for marks in found.values() for school_id in marks})
     lines: list[Line] = []
-    for table in product_tables(run.product.product):
-        rule = run.product.data_classes[table.info["data_class"]]
-        if rule.action is Action.FOLLOW_ROSTER or not (current or is_activity(table)):
-            continue
-        found = fingerprints_by_school(connection, table, run.school_year.key)
-        _refuse_unknown_schools(run, table, found, known)
-        for school_id, mark in found.items():
-            action, reason = _decide(rule.action, known[school_id])
+    for table, marks in found.items():
+        _refuse_unknown_schools(run, table, marks, known)
+        for school_id, mark in marks.items():
+            action, reason = _decide(_rule(run, table).action, known[school_id])
             names = (table.info["data_class"], table.fullname)
             lines.append(Line(school_id, *names, action, reason, mark.rows, mark.checksum))
     return sorted(lines)
@@ -134,18 +136,19 @@ def summary(connection: Connection, run: Run, lines: list[Line], digest: str, nu
         "rows": rows,
         "warnings": notes,
         "approval_required": run.product.approval_required,
-        "markdown": markdown(lines, {s.school_id: s for s in standings(connection, run).values()}, notes or []),
+        "markdown": markdown(connection, lines, notes or []),
     }
 
 
-def markdown(lines: list[Line], known: dict[str, Standing], notes: list[str]) -> str:
+def markdown(connection: Connection, lines: list[Line], notes: list[str]) -> str:
     """The plan as a person reads it before approving: one row per school and data class."""
+    names = {row.school_id: row.name for row in connection.execute(select(schools.c.school_id, schools.c.name))}
     cells: dict[tuple[str, str, str, str], int] = {}
     for line in lines:
         key = (line.school_id, line.data_class, line.action, line.reason)
         cells[key] = cells.get(key, 0) + line.rows
     table = [
-        f"| {known[school].school_name} | {data_class} | **{action}** | {rows:,} | {reason} |"
+        f"| {names[school]} | {data_class} | **{action}** | {rows:,} | {reason} |"
         for (school, data_class, action, reason), rows in cells.items()
     ]
     head = ["| School | Data class | Action | Rows | Why |", "|---|---|---|---:|---|"]
@@ -157,7 +160,11 @@ def markdown(lines: list[Line], known: dict[str, Standing], notes: list[str]) ->
 
 def warnings(connection: Connection, run: Run) -> list[str]:
     """What may have altered the year's history: codes or settings changed after the school year ended."""
-    if run.product.product != "hero" or run.facts.ends is None or not ledger.is_current(connection, run):
+    if (
+        run.product.product != "hero"
+        or run.facts.ends is None
+        or run.school_year.key != current_school_year(connection)
+    ):
         return []
     notes = []
     for table in (hero.behavior_codes, hero.action_settings):
@@ -168,6 +175,15 @@ def warnings(connection: Connection, run: Run) -> list[str]:
                 "records of the year may read differently. The archive binds them as they are now."
             )
     return notes
+
+
+def current_school_year(connection: Connection) -> str | None:
+    """The session's tenant's current school year, as the directory has it."""
+    return connection.scalar(select(tenants.c.current_school_year))
+
+
+def _rule(run: Run, table: Table) -> DataClassRule:
+    return run.product.data_classes[table.info["data_class"]]
 
 
 def _decide(action: Action, standing: Standing) -> tuple[str, str]:

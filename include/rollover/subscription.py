@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -44,28 +45,29 @@ class Standing:
     """A school's subscription as of the reset date, and the sentence that proves it."""
 
     school_id: str
-    school_name: str
     active: bool
     reason: str
 
 
-def standings(connection: Connection, run: Run) -> dict[str, Standing]:
-    """Every school of the district with its standing as of the reset date.
+def standings(connection: Connection, run: Run, school_ids: Collection[str]) -> dict[str, Standing]:
+    """The standing of some schools as of the reset date; schools that the directory does not know are absent.
 
-    Raises Refused where any school's is not certain: erasing by a guess cannot be taken back.
+    Raises Refused where a school's is not certain: erasing by a guess cannot be taken back.
     """
-    rows = connection.execute(select(subscriptions).where(subscriptions.c.product == run.product.product)).mappings()
+    rows = connection.execute(
+        select(subscriptions).where(
+            subscriptions.c.product == run.product.product, subscriptions.c.school_id.in_(school_ids)
+        )
+    ).mappings()
     of_school: dict[str, list[Subscription]] = defaultdict(list)
     for row in rows:
         fields = {name: row[name] for name in Subscription.__dataclass_fields__}
         of_school[row["school_id"]].append(Subscription(**fields))
-    found = connection.execute(select(schools.c.school_id, schools.c.name).order_by(schools.c.school_id)).all()
-    if not found:
-        raise Refused(f"The directory knows no school of {run.district.district}.", REMEDY)
-    return {school_id: _standing(run, school_id, name, of_school[school_id]) for school_id, name in found}
+    known = select(schools.c.school_id).where(schools.c.school_id.in_(school_ids)).order_by(schools.c.school_id)
+    return {school_id: _standing(run, school_id, of_school[school_id]) for school_id in connection.scalars(known)}
 
 
-def _standing(run: Run, school_id: str, name: str, known: list[Subscription]) -> Standing:
+def _standing(run: Run, school_id: str, known: list[Subscription]) -> Standing:
     day, where = run.reset_date, f"school {school_id} of {run.tenant}"
     if not known:
         raise Refused(f"Nothing is known about the subscription of {where}.", REMEDY)
@@ -93,4 +95,4 @@ def _standing(run: Run, school_id: str, name: str, known: list[Subscription]) ->
     active = any(subscription.state == ACTIVE for subscription in covering)
     said = "; ".join(str(subscription) for subscription in (covering or known))
     verdict = f"{'active' if active else 'not active'} on {day}: {said}"
-    return Standing(school_id, name, active, verdict)
+    return Standing(school_id, active, verdict)

@@ -28,7 +28,8 @@ def test_every_table_is_under_row_level_security(owner: Engine) -> None:
 def test_the_role_that_works_owns_nothing_and_bypasses_nothing(owner: Engine) -> None:
     query = text(
         "SELECT (SELECT count(*) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner"
-        " WHERE r.rolname LIKE 'rollover%'), bool_or(rolsuper OR rolbypassrls) FROM pg_roles WHERE rolname LIKE 'rollover%'"
+        " WHERE r.rolname LIKE 'rollover%'), bool_or(rolsuper OR rolbypassrls)"
+        " FROM pg_roles WHERE rolname LIKE 'rollover%'"
     )
     with owner.connect() as connection:
         assert tuple(connection.execute(query).one()) == (0, False)
