@@ -89,14 +89,11 @@ def _check_approved(connection: Connection, run: Run) -> None:
 
 def _check_plan_still_holds(connection: Connection, run: Run) -> None:
     """The plan drawn up again must be the plan in force: same subscriptions, same rows, nothing new."""
-    frozen = plan.hash_of(connection, run, ledger.plan_number(connection, run))
-    if plan.plan_hash(
-        _destructive(plan.draft(connection, run, current=ledger.is_current(connection, run)))
-    ) == plan.plan_hash(_destructive(plan.current_lines(connection, run))):
-        return
-    raise ProofFailed(
-        f"The data or a subscription of {run.id} changed since its plan {frozen[:12]} was frozen.", REPLAN
-    )
+    planned = _destructive(plan.current_lines(connection, run))
+    now = _destructive(plan.draft(connection, run, current=ledger.is_current(connection, run)))
+    if plan.plan_hash(now) != plan.plan_hash(planned):
+        number = ledger.plan_number(connection, run)
+        raise ProofFailed(f"The data or a subscription of {run.id} changed since its plan {number} was frozen.", REPLAN)
 
 
 def _destructive(lines: list[plan.Line]) -> list[plan.Line]:

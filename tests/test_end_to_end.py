@@ -1,0 +1,115 @@
+"""A season over the real scheduler, a real PostgreSQL and a real SFTP server, judged from outside.
+
+Two districts of the demo: Harbor's first drop is broken and its second is right, and it gets an update after the
+rollover; Cedar Valley has three past years, which are backfilled before its current one may start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from sqlalchemy import Engine, text
+
+from rollover.local.demo.season import Season
+from rollover.local.demo.services import METADATA, prepared, running
+from rollover.local.demo.summary import summary
+from rollover.local.postgres import PostgresServer
+from rollover.local.seed.season import demo_year, season
+from rollover.local.snapshot import snapshot
+from tests import rules_check
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(480)]
+DISTRICTS = ("harbor-ct", "cedar-valley-wa")
+
+
+@pytest.fixture(scope="module")
+def after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Engine, Engine]]:
+    """The folder, the product database and Airflow's metadata after the season; all still there to look at."""
+    folder = tmp_path_factory.mktemp("season")
+    specs = tuple(spec for spec in season(demo_year(datetime.now(UTC).date())) if spec.id in DISTRICTS)
+    with prepared(folder, specs) as (server, owner):
+        snapshot(owner, folder / "before")
+        with running(folder, specs, server, owner) as services:
+            happening = Season(services, print, answer_approvals=True)
+            happening.begin()
+            happening.run(timeout=420)
+        snapshot(owner, folder / "after")
+        yield folder, owner, metadata_of(server)
+
+
+def metadata_of(server: PostgresServer) -> Engine:
+    from rollover.database.session import connect
+
+    return connect(server.url(METADATA))
+
+
+def test_every_year_of_every_tenant_is_certified(after: tuple[Path, Engine, Engine]) -> None:
+    entries = summary(after[1])
+    assert {(e["tenant"], e["current"]) for e in entries} == {
+        ("imagine_math_facts__harbor-ct", True),
+        ("hero__cedar-valley-wa", True),
+        ("hero__cedar-valley-wa", False),
+    }
+    assert len(entries) == 5
+    assert {e["state"] for e in entries} == {"certified"}
+    assert all(e["kept_unchanged"] and e["exports"] for e in entries)
+
+
+def test_what_happened_is_what_the_rules_say(after: tuple[Path, Engine, Engine]) -> None:
+    folder = after[0]
+    assert rules_check.main([str(folder / "before"), str(folder / "after")]) == 0
+
+
+def test_a_broken_drop_is_rejected_and_the_right_one_and_its_update_are_applied(
+    after: tuple[Path, Engine, Engine],
+) -> None:
+    with after[1].connect() as connection:
+        states = connection.scalars(
+            text("SELECT state FROM ledger.imports WHERE tenant_id = 'imagine_math_facts__harbor-ct' ORDER BY found_at")
+        ).all()
+        codes = connection.scalars(text("SELECT DISTINCT code FROM ledger.findings WHERE severity = 'error'")).all()
+    assert states == ["rejected", "applied", "applied"]
+    assert set(codes) == {"reference", "bad_date"}
+
+
+def test_the_district_finds_its_exports_in_its_outbox(after: tuple[Path, Engine, Engine]) -> None:
+    found = {path.name for path in (after[0] / "sftp").glob("*/*/outbox/*/*")}
+    assert found == {"student_data_export.xlsx", "behavior_history.csv", "schoolwide_points.csv"}
+
+
+def test_nothing_personal_is_outside_the_database_the_archive_and_the_exports(
+    after: tuple[Path, Engine, Engine],
+) -> None:
+    """Logs, XComs, run conf, notes: everything Airflow keeps, searched for every person of the season."""
+    folder, _, metadata = after
+    secret = personal_values(folder)
+    assert len(secret) > 5_000
+    places = {str(path): path.read_text(errors="replace") for path in (folder / "airflow" / "logs").rglob("*.log")}
+    assert len(places) > 60
+    with metadata.connect() as connection:
+        for name in connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).all():
+            rows = connection.scalars(text(f'SELECT t::text FROM "{name}" t')).all()
+            places[f"metadata table {name}"] = "\n".join(rows)
+    leaks = {place for place, content in places.items() if not secret.isdisjoint(words(content))}
+    assert leaks == set()
+
+
+def personal_values(folder: Path) -> set[str]:
+    """E-mail addresses, logins and the files' ids of every person, before and after."""
+    values: set[str] = set()
+    for when in ("before", "after"):
+        people = pl.read_parquet(folder / when / "roster.people.parquet")
+        for column in ("sourced_id", "username", "email"):
+            values |= {value for value in people[column].drop_nulls().to_list() if not value.isdigit()}
+    return values
+
+
+def words(content: str) -> set[str]:
+    """The words of a text, with what ids and addresses are made of."""
+    import re
+
+    return set(re.findall(r"[A-Za-z0-9._@+-]+", content))
