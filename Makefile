@@ -23,6 +23,9 @@ lint: $(VENV)/installed-dev ## ruff, mypy, and the district and product files
 	$(BIN)/mypy
 	$(BIN)/rollover lint
 
+bench: $(VENV)/installed-dev ## rates of the steps beside pandas and bare SQL; ARGS="--rows 1000000"
+	@$(BIN)/python -m bench.steps $(ARGS)
+
 clean: ## remove what was installed and made
 	rm -rf $(VENV) var *.egg-info include/*.egg-info
 

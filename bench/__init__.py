@@ -1,0 +1,1 @@
+"""Measured rates of the steps, beside what a user would otherwise do and the limits, in one run."""
