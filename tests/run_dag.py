@@ -21,11 +21,10 @@ from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import handle_event_submit
 from airflow.models.xcom import XComModel
-from airflow.sdk import DAG
+from airflow.sdk import DAG, timezone
 from airflow.sdk.definitions.dag import _run_task
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.triggers.base import TriggerEvent
-from airflow.utils import timezone
 from airflow.utils.state import DagRunState, TaskInstanceState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
 from sqlalchemy import select
@@ -65,7 +64,7 @@ def run_dag(
     AssertionError. `asset_extra`: the extra of an asset event that set off the run. Deferred tasks run their
     triggers here, and retries follow at once, whatever their delay.
     """
-    session = settings.Session()
+    session = settings.NonScopedSession()  # tasks run in this thread too, and close the scoped one
     run = _create_run(dag, partition_key, run_type, asset_extra, session)
     deadline = time.monotonic() + timeout
     while run.state == DagRunState.RUNNING:
@@ -84,7 +83,7 @@ def run_dag(
 
 def asset_events_of(run_id: str) -> list[AssetEvent]:
     """The asset events that the tasks of a run sent, by partition key."""
-    with settings.Session() as session:
+    with settings.NonScopedSession() as session:
         query = select(AssetEvent).where(AssetEvent.source_run_id == run_id).order_by(AssetEvent.partition_key)
         return list(session.scalars(query))
 
@@ -131,7 +130,7 @@ def _asset_id(name: str, session: Session) -> int:
 
 
 def _schedule(run: DagRun, session: Session) -> None:
-    ready, _ = run.update_state(session=session)
+    ready, _ = run.update_state(session=session, execute_callbacks=False)
     for ti in ready:
         if ti.state != TaskInstanceState.UP_FOR_RESCHEDULE:
             ti.try_number += 1

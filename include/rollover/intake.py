@@ -16,11 +16,14 @@ from rollover.config import Catalog
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import imports
 from rollover.drops import Candidate, RemoteFile, Settling, candidates, known_fingerprints, list_folder, record
+from rollover.errors import Refused
 from rollover.roster.pending import pending, ready_import
 from rollover.tenant import Tenant
 
 log = logging.getLogger(__name__)
 
+UNREACHABLE = (OSError, EOFError, paramiko.SSHException, Refused)
+"""What a server, its connection or its host key can answer with; anything else is a mistake of ours."""
 OpenSftp = Callable[[str], AbstractContextManager[paramiko.SFTPClient]]
 FIRST_WAIT, LONGEST_WAIT = 15.0, 300.0
 """Seconds for which a server that does not answer is left alone: doubled each time, to no more than the second."""
@@ -84,6 +87,7 @@ class Watch:
     _settling: Settling = field(init=False)
     _known: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set), init=False)
     _silent: dict[str, _Silence] = field(default_factory=dict, init=False)
+    _unreadable: set[Place] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         self._settling = Settling(self.settle_seconds)
@@ -117,7 +121,7 @@ class Watch:
             with open_sftp(connection) as sftp:
                 for place in group:
                     found += self._settled_in(place, sftp, clock)
-        except Exception as error:  # whatever it is, the watch over the other servers goes on
+        except UNREACHABLE as error:
             wait = min(silence.wait * 2, LONGEST_WAIT) if silence else FIRST_WAIT
             self._silent[connection] = _Silence(clock + wait, wait)
             log.warning("SFTP %s does not answer (%s); next try in %.0f s", connection, _kind(error), wait)
@@ -130,8 +134,11 @@ class Watch:
         try:
             listed = list_folder(sftp, place.folder)
         except (FileNotFoundError, PermissionError) as error:
-            log.warning("folder of %s is not readable (%s): check its file", place.tenant_id, _kind(error))
+            if place not in self._unreadable:
+                log.warning("folder of %s is not readable (%s): check its file", place.tenant_id, _kind(error))
+            self._unreadable.add(place)
             return []
+        self._unreadable.discard(place)
         settled = self._settling.observe(f"{place.connection}:{place.folder}", candidates(listed), clock)
         return [Found(place.tenant_id, place.folder, candidate) for candidate in settled]
 

@@ -70,7 +70,7 @@ def airflow(
     }
     environment = {
         "ROLLOVER_DISTRICTS": str(districts),
-        "ROLLOVER_STORAGE": f"file://{tmp_path / 'storage'}",
+        "ROLLOVER_STORAGE": str(tmp_path / "storage"),
         "ROLLOVER_POLL_SECONDS": "0.1",
         "AIRFLOW_CONN_PRODUCT_DB": json.dumps(product_db),
         "AIRFLOW_CONN_DISTRICT_SFTP": json.dumps(district_sftp),

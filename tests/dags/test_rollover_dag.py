@@ -20,15 +20,12 @@ from tests.world import STUDENTS, YEAR, add_hero, rows
 HERO = "hero__riverside-ca"
 ROLLOVER = f"rollover__{HERO}"
 YES = {"ask_approval": "Approve"}
-STEPS = ["guard", "pause_sync", "plan", "export_reports", "ask_approval", "approve", "archive", "erase", "reset", "verify_reset", "await_roster", "import_roster.fetch", "import_roster.stage", "import_roster.validate", "import_roster.compare", "import_roster.apply", "verify_roster", "resume_sync", "certify"]
-CURRENT_YEAR_ONLY = {
-    "pause_sync",
-    "reset",
-    "await_roster",
-    *(step for step in STEPS if step.startswith("import_roster.")),
-    "verify_roster",
-    "resume_sync",
-}
+IMPORT_STEPS = tuple(f"import_roster.{step}" for step in ("fetch", "stage", "validate", "compare", "apply"))
+STEPS = (
+    *("guard", "pause_sync", "plan", "export_reports", "ask_approval", "approve", "archive", "erase", "reset"),
+    *("verify_reset", "await_roster", *IMPORT_STEPS, "verify_roster", "resume_sync", "certify"),
+)
+CURRENT_YEAR_ONLY = {"pause_sync", "reset", "await_roster", *IMPORT_STEPS, "verify_roster", "resume_sync"}
 
 Load = Callable[[str], DAG]
 

@@ -203,6 +203,13 @@ def test_a_newer_set_makes_the_older_one_needless(district: District) -> None:
     assert district.apply(new)["applied"] is True
 
 
+def test_a_rollover_takes_the_set_it_waited_for(district: District) -> None:
+    awaited = district.take_rows(whole_set())["import_id"]
+    later = district.take_rows(whole_set())["import_id"]
+    assert district.apply(awaited, rollover_id="r")["applied"] is True
+    assert district.apply(later)["applied"] is True
+
+
 def test_applying_supersedes_older_ready_sets_but_not_those_of_the_next_year(district: District) -> None:
     next_year = district.take_rows(whole_set(ends=2027))["import_id"]
     old = district.take_rows(whole_set())["import_id"]

@@ -100,9 +100,7 @@ class LocalAirflow:
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__FERNET_KEY": self._secrets.fernet_key,
             "AIRFLOW__CORE__PARALLELISM": "12",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
-                f"{n}:{role}" for n, role in self.users.items()
-            ),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{n}:{role}" for n, role in self.users.items()),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.folder / "passwords.json"),
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.port),
@@ -210,9 +208,7 @@ class LocalAirflow:
                 if process.poll() is not None:
                     raise AirflowFailed(f"{name} ended with {process.returncode}; see {self.log_of(name)}")
             if time.monotonic() > deadline:
-                raise AirflowFailed(
-                    f"not healthy in time: {', '.join(sorted(missing))}; see {self.folder / 'logs'}"
-                )
+                raise AirflowFailed(f"not healthy in time: {', '.join(sorted(missing))}; see {self.folder / 'logs'}")
             time.sleep(0.2)
             health = AirflowClient.health(self.url)
             missing = {what for key, what in HEALTH_OF.items() if health.get(key) != "healthy"}

@@ -53,8 +53,8 @@ def apply(engine: Engine, tenant_id: str, import_id: str, storage: UPath, *, rol
 
     Returns the import's summary with ``applied``. It is False, and the set stays ``ready``, while the sync is
     paused and `rollover_id` is None (only a rollover imports then), and while the set is of a later school year
-    than the tenant. A set of an earlier year, or with a newer one of its year applied or ready, becomes
-    ``superseded``. Raises Refused for an import that is not ready yet.
+    than the tenant. A set of an earlier year, or with a newer one of its year applied (or ready, unless a
+    rollover waited for this one), becomes ``superseded``. Raises Refused for an import that is not ready yet.
     """
     with tenant_session(engine, tenant_id) as connection:
         lock_tenant(connection)
@@ -67,7 +67,7 @@ def apply(engine: Engine, tenant_id: str, import_id: str, storage: UPath, *, rol
             )
         if kept := _why_kept(connection, tenant_id, found, rollover_id):
             return found.summary() | {"applied": False, "reason": kept}
-        if superseded := _why_superseded(connection, tenant_id, found):
+        if superseded := _why_superseded(connection, tenant_id, found, rollover_id):
             imports.advance(connection, import_id, before="ready", after="superseded", reason=superseded)
             return imports.load(connection, import_id).summary() | {"applied": False}
         if _begins_a_year(connection, found.school_year):
@@ -97,14 +97,16 @@ def _why_kept(connection: Connection, tenant_id: str, found: Import, rollover_id
     return None
 
 
-def _why_superseded(connection: Connection, tenant_id: str, found: Import) -> str | None:
+def _why_superseded(connection: Connection, tenant_id: str, found: Import, rollover_id: str | None) -> str | None:
     current = _current_year(connection, tenant_id)
     if str(found.school_year) < current:
         return f"of {found.school_year}, a school year that is over: the tenant is in {current}"
     rows = ledger.imports.c
+    # A rollover takes the set that it waited for; one that got ready meanwhile follows when the sync resumes.
+    overtaking = ("applied", "ready") if rollover_id is None else ("applied",)
     newer = connection.scalar(
         select(rows.import_id)
-        .where(rows.state.in_(("applied", "ready")), rows.school_year == found.school_year)
+        .where(rows.state.in_(overtaking), rows.school_year == found.school_year)
         .where(tuple_(rows.found_at, rows.import_id) > (found.found_at, found.import_id))
         .limit(1)
     )

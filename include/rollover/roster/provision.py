@@ -92,6 +92,7 @@ CHANGED_CLASSROOMS = """
 """
 
 SEATS = """
+    CREATE TEMPORARY TABLE seats ON COMMIT DROP AS
     SELECT DISTINCT r.tenant_id, r.school_id, r.classroom_id, a.account_id
     FROM roster.enrollments e
     JOIN $schema.classrooms r ON r.class_id = e.class_id
@@ -101,20 +102,21 @@ SEATS = """
 
 NEW_SEATS = """
     INSERT INTO $schema.classroom_students (tenant_id, school_id, classroom_id, account_id)
-    SELECT tenant_id, school_id, classroom_id, account_id FROM ($seats) seat
+    SELECT tenant_id, school_id, classroom_id, account_id FROM pg_temp.seats
+    ORDER BY classroom_id, account_id
     ON CONFLICT (tenant_id, classroom_id, account_id) DO NOTHING
 """
 
 LEFT_SEATS = """
     DELETE FROM $schema.classroom_students held
     WHERE NOT EXISTS (
-        SELECT FROM ($seats) seat
+        SELECT FROM pg_temp.seats seat
         WHERE seat.classroom_id = held.classroom_id AND seat.account_id = held.account_id
     )
 """
 
 # What the statements name by $: the product's schema, and these, which use it themselves.
-PARTS = {"school_of_person": SCHOOL_OF_PERSON, "classes": CLASSES, "seats": SEATS}
+PARTS = {"school_of_person": SCHOOL_OF_PERSON, "classes": CLASSES}
 
 HERO = {"point_balances_added": NEW_BALANCES}
 IMAGINE = {
@@ -123,9 +125,8 @@ IMAGINE = {
     "educator_accounts_added": NEW_EDUCATOR_ACCOUNTS,
     "classrooms_added": NEW_CLASSROOMS,
     "classrooms_changed": CHANGED_CLASSROOMS,
-    "classroom_students_added": NEW_SEATS,
-    "classroom_students_removed": LEFT_SEATS,
 }
+SEATED = {"classroom_students_added": NEW_SEATS, "classroom_students_removed": LEFT_SEATS}
 STATEMENTS = {"hero": HERO, "imagine_math": IMAGINE, "imagine_math_facts": IMAGINE}
 
 
@@ -136,9 +137,22 @@ def provision(connection: Connection, product: str) -> dict[str, int]:
     balance of 0 points for each new student. `connection` is the tenant session that applied the roster. Does
     nothing when all is there.
     """
+    # The rows that this transaction brought are not in the planner's statistics: it expects hardly any, and
+    # would go through all of them for each of them.
+    connection.execute(text("SET LOCAL enable_nestloop = off"))
+    changed = _run(connection, product, STATEMENTS[product])
+    if product != "hero":
+        connection.execute(text(_for_product(SEATS, product)))
+        changed |= _run(connection, product, SEATED)
+        connection.execute(text("DROP TABLE pg_temp.seats"))
+    connection.execute(text("SET LOCAL enable_nestloop TO DEFAULT"))
+    return changed
+
+
+def _run(connection: Connection, product: str, statements: dict[str, str]) -> dict[str, int]:
     return {
         name: connection.execute(text(_for_product(statement, product))).rowcount
-        for name, statement in STATEMENTS[product].items()
+        for name, statement in statements.items()
     }
 
 
