@@ -17,6 +17,7 @@ task says which servers or folders cannot be read.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import dag, task
@@ -31,6 +32,8 @@ from rollover import adapter
     description="Finds settled drops on SFTP, records them and wakes their tenants",
     doc_md=__doc__,
     schedule="@continuous",
+    # In the past: without a start date the second run would get the first one's logical date, and never start.
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,

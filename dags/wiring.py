@@ -6,7 +6,6 @@ No DAG of its own; ``.airflowignore`` keeps Airflow from looking for one here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -32,7 +31,6 @@ ROSTER_DROPS = Asset("roster_drops", group="rollover")
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": OWNER,
     "retries": 3,
-    "retry_delay": timedelta(minutes=5),
     # A refusal needs a person. What a network or a database does may be over in a minute.
     "retry_policy": ExceptionRetryPolicy(
         rules=[
@@ -40,7 +38,6 @@ DEFAULT_ARGS: dict[str, Any] = {
             RetryRule(
                 exception=[ConnectionError, TimeoutError, EOFError, "sqlalchemy.exc.OperationalError"],
                 action=RetryAction.RETRY,
-                retry_delay=timedelta(minutes=1),
                 reason="a server did not answer",
             ),
         ]

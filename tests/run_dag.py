@@ -64,18 +64,19 @@ def run_dag(
     AssertionError. `asset_extra`: the extra of an asset event that set off the run. Deferred tasks run their
     triggers here, and retries follow at once, whatever their delay.
     """
-    session = settings.NonScopedSession()  # tasks run in this thread too, and close the scoped one
+    session = settings.Session()
     run = _create_run(dag, partition_key, run_type, asset_extra, session)
-    deadline = time.monotonic() + timeout
+    run_pk, scheduled, deadline = run.id, run.dag, time.monotonic() + timeout
     while run.state == DagRunState.RUNNING:
         if time.monotonic() > deadline:
             raise TimeoutError({ti.task_id: str(ti.state) for ti in run.get_task_instances(session=session)})
-        session.expire_all()
         _schedule(run, session)
         _answer(run, answers or {}, session)
         for ti in run.get_task_instances(state=[TaskInstanceState.SCHEDULED], session=session):
             _run_task(ti=ti, task=dag.task_dict[ti.task_id], run_triggerer=True)
-    session.expire_all()
+        session.expire_all()
+        run = session.get_one(DagRun, run_pk)  # a task may have closed the session, which is the thread's
+        run.dag = scheduled
     finished = _finished(run, session)
     session.close()
     return finished

@@ -212,6 +212,7 @@ class DropsSettledTrigger(BaseTrigger):
         where: tuple[Place, ...] = ()
         read_at = float("-inf")
         while True:
+            await asyncio.sleep(self.poll_seconds)  # first: see Airflow's race in RosterReadyTrigger
             try:
                 if time.monotonic() - read_at > CATALOG_SECONDS:
                     where, read_at = places(await asyncio.to_thread(catalog)), time.monotonic()
@@ -239,6 +240,9 @@ class RosterReadyTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         while True:
+            # First, also when the roster is there already: the scheduler takes a task for lost that is queued
+            # again before it has heard from the executor that the task had deferred.
+            await asyncio.sleep(self.poll_seconds)
             try:
                 import_id = await asyncio.to_thread(self._find)
                 if import_id is not None:

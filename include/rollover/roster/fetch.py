@@ -41,7 +41,7 @@ def fetch(engine: Engine, tenant_id: str, import_id: str, sftp: paramiko.SFTPCli
     Only the files that the roster is made of are kept, with passwords blanked on the way. The drop is compared
     with a fresh listing before and after: where the district has changed it meanwhile, the import becomes
     ``superseded`` (the new state of the files is a new drop). A zip that cannot be trusted or read is
-    ``rejected``. Errors of the connection are raised as they come, and a retry starts over.
+    ``rejected``. A connection that breaks raises ConnectionError, and a retry starts over.
     """
     found = imports.current(engine, tenant_id, import_id)
     if found.state != "found":
@@ -109,8 +109,19 @@ def _copy_drop(
     return sizes, whole.hexdigest()
 
 
+@contextmanager
+def _server_closing() -> Iterator[None]:
+    """paramiko tells by EOFError that the server closed the connection, zipfile that a zip is cut off."""
+    try:
+        yield
+    except EOFError as error:
+        raise ConnectionError("the SFTP server closed the connection") from error
+
+
 def _refuse_changed(sftp: paramiko.SFTPClient, folder: str, files: tuple[RemoteFile, ...]) -> None:
-    if tuple(sorted(files)) not in [candidate.files for candidate in candidates(list_folder(sftp, folder))]:
+    with _server_closing():
+        listed = list_folder(sftp, folder)
+    if tuple(sorted(files)) not in [candidate.files for candidate in candidates(listed)]:
         raise _Changed
 
 
@@ -129,7 +140,8 @@ def _local_copy(sftp: paramiko.SFTPClient, remote: str, size: int) -> Iterator[I
     """A copy that has no name on disk and goes when it is closed: it may still hold passwords."""
     with tempfile.TemporaryFile() as local:
         try:
-            sftp.getfo(remote, local)
+            with _server_closing():
+                sftp.getfo(remote, local)
         except OSError as error:
             # paramiko finds fewer or more bytes than the server announced: written to at this moment.
             if "size mismatch" in str(error):

@@ -26,6 +26,9 @@ from rollover.local.seed.uploads import broken_files, new_year_files, update_fil
 from rollover.tenant import rollover_id
 
 POLL_SECONDS = 1.0
+READING_SECONDS = 5.0
+"""A person reads a plan before approving it. An answer within a second of the question can meet Airflow while it
+still parks the task; it then asks again."""
 Say = Callable[[str], None]
 
 
@@ -59,6 +62,7 @@ class Season:
         self._tenants = [(spec, tenant) for spec in services.specs for tenant in spec.tenants]
         self._uploads = {tenant.id: Uploads() for _, tenant in self._tenants}
         self._told: set[str] = set()
+        self._asked: dict[str, float] = {}
         self._backfilled: set[str] = set()
         self._cleared: set[str] = set()
 
@@ -117,10 +121,12 @@ class Season:
         for question in api.questions():
             dag_id = question["task_instance"]["dag_id"]
             key = f"{dag_id} {question['task_instance']['dag_run_id']}"
-            if self._answer_approvals:
+            asked = self._asked.setdefault(key, time.monotonic())
+            if self._answer_approvals and time.monotonic() - asked > READING_SECONDS:
                 api.answer(question, "Approve")
+                del self._asked[key]
                 self._say(f"Dana approves: {question['subject']}")
-            elif key not in self._told:
+            elif not self._answer_approvals and key not in self._told:
                 self._told.add(key)
                 self._say(f"approval wanted: {question['subject']}: {self._services.airflow.url}/required_actions")
 
