@@ -56,7 +56,8 @@ def engine(postgres: PostgresServer, database: str) -> Engine:
 
 @pytest.fixture
 def storage(tmp_path: Path) -> UPath:
-    return UPath(tmp_path / "storage")
+    """As in production, with a protocol: such a path is another class than a plain one."""
+    return UPath(f"file://{tmp_path}/storage")
 
 
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="rollover-airflow-"))

@@ -96,7 +96,7 @@ def test_a_report_is_complete_and_safe_to_open(run: Run) -> None:
     with tenant_session(run.engine, HERO) as connection:
         receipts = connection.execute(ledger.exports.select()).mappings().all()
     assert {r["report"]: r["rows"] for r in receipts} == {"behavior_history": 20, "schoolwide_points": 5}
-    folder = Path(str(run.storage)) / "exports" / "hero" / "riverside-ca" / "2025-26"
+    folder = Path(run.storage.path) / "exports" / "hero" / "riverside-ca" / "2025-26"
     with (folder / "behavior_history.csv").open(encoding="utf-8", newline="") as stream:
         lines = list(csv.DictReader(stream))
     assert len(lines) == 20
@@ -113,7 +113,7 @@ def test_imagine_erases_whatever_the_subscription(product: str, owner: Engine, e
     run = run_of(engine, storage, product)
     until_approved(run)
     sheet = openpyxl.load_workbook(
-        str(storage / "exports" / product / "riverside-ca" / "2025-26" / "student_data_export.xlsx")
+        (storage / "exports" / product / "riverside-ca" / "2025-26" / "student_data_export.xlsx").path
     ).active
     assert sheet is not None and sheet.max_row == 1 + 5 and sheet.freeze_panes == "A2"
     header = [cell.value for cell in sheet[1]]
@@ -345,7 +345,7 @@ def test_codes_changed_after_the_year_are_warned_of(run: Run, owner: Engine) -> 
 
 def test_a_damaged_archive_is_found(run: Run) -> None:
     until_reset(run)
-    path = Path(str(run.storage)) / "archive" / "hero" / "riverside-ca" / "2025-26" / NORTH / "tracking_events.parquet"
+    path = Path(run.storage.path) / "archive" / "hero" / "riverside-ca" / "2025-26" / NORTH / "tracking_events.parquet"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)

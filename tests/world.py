@@ -31,9 +31,11 @@ EVENTS_EACH = 4
 PRODUCTS = HOME / "include" / "products"
 
 
-def district(name: str = "riverside-ca", **more: Any) -> District:
+def district(name: str = "riverside-ca", *, own_reset_date: date | None = None, **more: Any) -> District:
     """A district's file, as the loader would return it."""
-    tenant = {"first_school_year": "2025-26", "roster_format": "oneroster_1_1", "roster_import": "at_once"}
+    tenant: dict[str, Any] = {"first_school_year": YEAR.key, "roster_format": "oneroster_1_1"}
+    tenant["roster_import"] = "at_once"
+    tenant["reset_dates"] = {YEAR.key: own_reset_date} if own_reset_date else {}
     return District.model_validate(
         {
             "district": name,

@@ -222,7 +222,6 @@ class DropsSettledTrigger(BaseTrigger):
                     return
             except Exception:  # a trigger that raises would end the watch
                 log.exception("cannot look for drops; trying again")
-            await asyncio.sleep(self.poll_seconds)
 
 
 class RosterReadyTrigger(BaseTrigger):
@@ -244,15 +243,15 @@ class RosterReadyTrigger(BaseTrigger):
             # again before it has heard from the executor that the task had deferred.
             await asyncio.sleep(self.poll_seconds)
             try:
-                import_id = await asyncio.to_thread(self._find)
+                import_id = await asyncio.to_thread(self.find)
                 if import_id is not None:
                     yield TriggerEvent(import_id)
                     return
             except Exception:  # the database may be restarted in the weeks of a summer
                 log.exception("cannot read the ledger; trying again")
-            await asyncio.sleep(self.poll_seconds)
 
-    def _find(self) -> str | None:
+    def find(self) -> str | None:
+        """The import, as the ledger has it now."""
         from rollover.intake import awaited_import
 
         with tenant_session(engine(), self.tenant_id) as connection:
@@ -277,10 +276,12 @@ class AwaitRoster(BaseOperator):
         super().__init__(**kwargs)
         self.tenant_id = tenant_id
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: Context) -> str:
         run = open_run(context["dag_run"].partition_key, self.tenant_id)
         only_current_year(run)
         trigger = RosterReadyTrigger(self.tenant_id, run.school_year.next.key, Settings().poll_seconds)
+        if import_id := trigger.find():
+            return import_id
         self.defer(trigger=trigger, method_name="found")
 
     def found(self, context: Context, event: str) -> str:

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, func, select, update
 from rollover import evidence, ledger, plan
 from rollover.database.tables.ledger import archives, exports, plans, rollovers, steps
 from rollover.errors import ProofFailed
-from rollover.exports.write import read_back, whole_file
 from rollover.run import Run
+from rollover.storage import read_back, whole_file
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,8 @@ REQUIRES: dict[str, tuple[str, ...]] = {
     "erase": ("approve", "export_reports", "archive"),
     "reset": ("erase",),
     "verify_reset": ("erase",),
-    "verify_roster": ("verify_reset",),
+    "import_roster": ("verify_reset",),
+    "verify_roster": ("import_roster",),
     "resume_sync": ("verify_roster",),
     "certify": ("verify_reset",),
 }
@@ -41,7 +42,6 @@ CURRENT_ONLY = ("pause_sync", "reset", "import_roster", "verify_roster", "resume
 REQUIRES_OF_CURRENT: dict[str, tuple[str, ...]] = {
     "plan": ("pause_sync",),
     "verify_reset": ("reset",),
-    "verify_roster": ("import_roster",),
     "certify": ("resume_sync",),
 }
 BEFORE_A_PLAN = ("guard", "pause_sync")

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 from upath import UPath
 
-from rollover import certificate, ledger, pause, verify
+from rollover import certificate, evidence, ledger, pause, verify
 from rollover import erase as erasing
 from rollover import guard as guarding
 from rollover import plan as planning
@@ -141,37 +141,49 @@ def verify_reset(run: Run) -> Result:
 
 
 def import_roster(run: Run, import_id: str) -> Result:
-    """Record that the new year's roster is in; the import itself is done by the steps of :mod:`rollover.roster`."""
+    """Record that the new year's roster is in; the import itself is done by the steps of :mod:`rollover.roster`.
 
-    def work(connection: Connection) -> Result:
-        row = connection.execute(select(imports).where(imports.c.import_id == import_id)).mappings().one_or_none()
-        if row is None or row["state"] != "applied" or row["school_year"] != run.school_year.next.key:
+    Not once only: a district may correct a set that was applied but not verified, and the last one counts.
+    """
+    with tenant_session(run.engine, run.tenant.id) as connection:
+        lock_tenant(connection)
+        ledger.require(connection, run, "import_roster")
+        applied = _applied_import(connection, run)
+        if applied is None or applied["import_id"] != import_id:
             raise Refused(
-                f"The import {import_id} has not brought in {run.school_year.next} of {run.tenant}.",
-                "clear the tasks of import_roster.",
+                f"The import {import_id} is not the last that brought in {run.school_year.next} of {run.tenant}.",
+                "clear 'await_roster' and everything after it.",
             )
-        return {"import_id": import_id, "counts": row["counts"]}
-
-    return once(run, "import_roster", work)
+        if ledger.result_of(connection, run, "import_roster") is None:
+            ledger.finish(connection, run, "import_roster", applied, 0)
+        else:
+            evidence.record(connection, run.tenant.id, "import_roster", applied, run.id)
+        return applied
 
 
 def verify_roster(run: Run) -> Result:
     """Check the new roster: grades, graduates, schedules, terms, guardian e-mail and birth date coverage."""
-
     from rollover.roster import verify as roster_verification  # polars: only this step needs it
 
     def work(connection: Connection) -> Result:
-        imported = ledger.result_of(connection, run, "import_roster")
-        assert imported is not None  # once() requires it
-        return roster_verification.verify_roster(
-            connection,
-            imported["import_id"],
-            run.school_year.next.key,
-            run.storage,
-            product=run.tenant.product,
-        )
+        applied = _applied_import(connection, run)
+        assert applied is not None  # once() requires import_roster
+        year, product = run.school_year.next.key, run.tenant.product
+        return roster_verification.verify_roster(connection, applied["import_id"], year, run.storage, product=product)
 
     return once(run, "verify_roster", work)
+
+
+def _applied_import(connection: Connection, run: Run) -> Result | None:
+    """The last applied import of the new year."""
+    query = (
+        select(imports.c.import_id, imports.c.counts)
+        .where(imports.c.state == "applied", imports.c.school_year == run.school_year.next.key)
+        .order_by(imports.c.changed_at.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).mappings().one_or_none()
+    return dict(row) if row else None
 
 
 def resume_sync(run: Run) -> Result:

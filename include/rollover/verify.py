@@ -17,8 +17,9 @@ from rollover.database.tables.base import is_activity
 from rollover.database.tables.ledger import exports
 from rollover.errors import ProofFailed
 from rollover.exports import reports_of
-from rollover.exports.write import count_rows, read_back
+from rollover.exports.write import count_rows
 from rollover.run import Run
+from rollover.storage import read_back
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ import pytest
 from airflow.sdk import DAG
 from sqlalchemy import Engine, select, text, update
 
+from rollover import adapter
 from rollover.calendar import SchoolYear
 from rollover.database.tables import directory, hero
 from tests.roster.sets import as_files, as_zip, whole_set
@@ -80,6 +81,25 @@ def test_a_season(airflow: Load, riverside: Path, owner: Engine) -> None:
     again = run_dag(airflow(ROLLOVER), partition_key="2025-26")
     assert again.state == "success"
     assert again.tasks == {(step, -1): "success" if step == "guard" else "skipped" for step in STEPS}
+
+
+def test_the_rollover_waits_for_a_roster_that_is_not_there_yet(
+    airflow: Load, riverside: Path, owner: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The set becomes ready while `await_roster` is deferred."""
+    drop(riverside, new_year_zip())
+    take_in(airflow)
+    looked: list[str | None] = []
+    find = adapter.RosterReadyTrigger.find
+
+    def later(trigger: adapter.RosterReadyTrigger) -> str | None:
+        looked.append(find(trigger) if len(looked) >= 2 else None)
+        return looked[-1]
+
+    monkeypatch.setattr(adapter.RosterReadyTrigger, "find", later)
+    done = run_dag(airflow(ROLLOVER), partition_key="2025-26", answers=YES)
+    assert done.state == "success"
+    assert looked == [None, None, done.result_of("await_roster")]
 
 
 def test_nothing_personal_is_in_what_the_tasks_return(airflow: Load, riverside: Path, owner: Engine) -> None:

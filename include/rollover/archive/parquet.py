@@ -45,7 +45,8 @@ def copy_out(connection: Connection, table: Table, where: str, bound: dict[str, 
     )
     with (
         pq.ParquetWriter(stream, schema, compression="zstd") as writer,
-        _driver(connection).cursor() as cursor,cursor.copy(query.encode(), bound) as copy
+        _driver(connection).cursor() as cursor,
+        cursor.copy(query.encode(), bound) as copy,
     ):
         reader = io.BufferedReader(_CopyReader(iter(copy)), BATCH_BYTES)
         for batch in pacsv.open_csv(reader, read_options=_READ, parse_options=_PARSE, convert_options=convert):

@@ -14,8 +14,8 @@ from rollover.database.fingerprint import Fingerprint, fingerprint, fingerprints
 from rollover.database.tables import metadata, tables_of
 from rollover.database.tables.ledger import archives
 from rollover.errors import ProofFailed
-from rollover.exports.write import read_back, whole_file
 from rollover.run import Run
+from rollover.storage import read_back, whole_file
 
 log = logging.getLogger(__name__)
 

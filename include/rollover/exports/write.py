@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
 
@@ -17,6 +13,7 @@ from upath import UPath
 
 from rollover.errors import ProofFailed
 from rollover.exports.definitions import Report
+from rollover.storage import read_back, whole_file
 
 TEXT_OIDS = (25, 1042, 1043)  # text, char, varchar
 MAX_XLSX_ROWS = 1_048_575
@@ -56,33 +53,6 @@ def count_rows(connection: Connection, report: Report, parameters: dict[str, Any
         row = cursor.fetchone()
     assert row is not None
     return int(row[0])
-
-
-@contextmanager
-def whole_file(target: UPath) -> Iterator[IO[bytes]]:
-    """A stream that becomes `target` when the block ends well, and leaves nothing when it does not."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        with part.open("wb") as stream:
-            yield stream
-            stream.flush()
-            if target.protocol in ("", "file"):
-                os.fsync(stream.fileno())
-        part.rename(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def read_back(path: UPath) -> tuple[str, int]:
-    """SHA-256 and size of a file as the storage gives it back."""
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-            size += len(chunk)
-    return digest.hexdigest(), size
 
 
 def _rows_in(target: UPath, report: Report) -> int:

@@ -20,10 +20,11 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import ledger
 from rollover.drops import RemoteFile, candidates, list_folder
 from rollover.roster import imports
-from rollover.roster.files import fetched_file, written_whole
+from rollover.roster.files import fetched_file
 from rollover.roster.findings import Findings, why_rejected
 from rollover.roster.model import FILE_NAMES, MANIFEST
-from rollover.roster.unpack import Unusable, contents, copy, refusing_damage
+from rollover.roster.unpack import Unusable, contents, copy
+from rollover.storage import whole_file
 
 WANTED = {name.lower(): name for name in (MANIFEST, *FILE_NAMES)}
 WITH_PASSWORDS = "users.csv"
@@ -49,8 +50,7 @@ def fetch(engine: Engine, tenant_id: str, import_id: str, sftp: paramiko.SFTPCli
     folder, files = _drop(engine, tenant_id, import_id)
     findings = Findings()
     try:
-        with refusing_damage():
-            sizes, digest = _copy_drop(sftp, folder, files, storage, import_id, findings)
+        sizes, digest = _copy_drop(sftp, folder, files, storage, import_id, findings)
         moved: dict[str, Any] = {
             "after": "fetched",
             "sha256": digest,
@@ -99,7 +99,7 @@ def _copy_drop(
             if known != name:
                 findings.add("file_name", "warning", known, f"The file name is not spelled {known}. Rename it.")
             received = _Received(stream)
-            with written_whole(fetched_file(storage, import_id, known)) as target:
+            with whole_file(fetched_file(storage, import_id, known)) as target:
                 _write(known, received, target)
             digests[known], sizes[known] = received.digest.hexdigest(), received.size
     except FileNotFoundError as error:

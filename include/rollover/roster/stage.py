@@ -16,12 +16,13 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import roster
 from rollover.roster import imports, model
 from rollover.roster.clean import clean
-from rollover.roster.files import fetched_file, fetched_folder, staged_file, written_whole
+from rollover.roster.files import fetched_file, fetched_folder, staged_file
 from rollover.roster.findings import Findings, why_rejected
 from rollover.roster.manifest import files_to_read
 from rollover.roster.model import File
 from rollover.roster.read import BROKEN_OFF, ROW, batches, read_header
 from rollover.roster.staged import TABLES, StagedWriter, read_staged
+from rollover.storage import whole_file
 
 AGENTS = "agents"
 """Staged beside the tables: who names whom in ``agentSourcedIds``, as (row, person_id, agent_id)."""
@@ -125,7 +126,7 @@ def _stage_users(cleaned: Iterable[pl.DataFrame], birth_dates: pl.DataFrame, sto
     agents_file = staged_file(storage, import_id, AGENTS)
     with (
         _written(storage, import_id, roster.people) as people,
-        written_whole(agents_file) as stream,
+        whole_file(agents_file) as stream,
         pq.ParquetWriter(stream, _AGENTS_SCHEMA) as agents,
     ):
         for frame in cleaned:
@@ -164,5 +165,5 @@ def _stage_guardians(storage: UPath, import_id: str) -> None:
 @contextmanager
 def _written(storage: UPath, import_id: str, table: Table) -> Iterator[StagedWriter]:
     """A writer of one table's staged file, which appears when it is whole."""
-    with written_whole(staged_file(storage, import_id, table.name)) as stream, StagedWriter(stream, table) as writer:
+    with whole_file(staged_file(storage, import_id, table.name)) as stream, StagedWriter(stream, table) as writer:
         yield writer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import zipfile
 import zlib
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import IO
+from typing import IO, Any, cast
 
 MAX_MEMBERS = 200
 MAX_BYTES = 8 * 2**30
@@ -69,17 +70,33 @@ def contents(stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
     """Each CSV file of a zip as (name, stream); a stream ends before the next one begins.
 
     zipfile reads no more than the announced size of a member and checks its sum at the end, so that the limits
-    of :func:`members` hold for what comes out. Raises Unusable; use it within :func:`refusing_damage`.
+    of :func:`members` hold for what comes out. Raises Unusable, also while a stream is read.
     """
-    with zipfile.ZipFile(stream) as archive:
+    with _refusing_damage(), zipfile.ZipFile(stream) as archive:
         for member in members(archive):
             with archive.open(member.info) as unpacked:
-                yield member.name, unpacked
+                yield member.name, cast(IO[bytes], _Unpacked(unpacked))
+
+
+class _Unpacked(io.RawIOBase):
+    """A member of a zip as it is read; damage shows in the middle of it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with _refusing_damage():
+            block = self._stream.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
 
 
 @contextmanager
-def refusing_damage() -> Iterator[None]:
-    """Turn what zipfile raises on damage, at whatever moment of reading, into Unusable."""
+def _refusing_damage() -> Iterator[None]:
+    """Turn what zipfile raises on damage into Unusable. Only around what zipfile does: others raise these too."""
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
