@@ -207,12 +207,22 @@ def _switched_off(before: Tables, after: Tables, tenant_id: str) -> Iterator[str
                 yield f"{tenant_id}: {column} of hero.{name} is not reset in {on} rows"
 
 
+def _left_later(after: Tables, people: pd.DataFrame, tenant_id: str) -> set[str]:
+    imports = _of(after["ledger.imports"], tenant_id).sort_values("found_at")
+    later = imports[imports["state"] == "applied"]["import_id"].tolist()[1:]
+    return set(people[(people["status"] == "tobedeleted") & people["import_id"].isin(later)]["sourced_id"])
+
+
 def _accounts(after: Tables, tenant_id: str, product: str) -> Iterator[str]:
-    """Each active student has one account in the right band, each active class one classroom."""
+    """Each active student has one account in the right band, each active class one classroom.
+
+    A student who left with a set after the new year's first one may still have the account.
+    """
     people = _of(after["roster.people"], tenant_id)
     students = people[(people["role"] == "student") & (people["status"] == "active")]
     accounts = _of(after[f"{product}.student_accounts"], tenant_id)
-    if differ := len(set(students["sourced_id"]) ^ set(accounts["person_id"])):
+    differ = set(students["sourced_id"]) ^ set(accounts["person_id"])
+    if differ := len(differ - _left_later(after, people, tenant_id)):
         yield f"{tenant_id}: {differ} students without an account, or accounts without a student"
     if twice := int(accounts["person_id"].duplicated().sum()):
         yield f"{tenant_id}: {twice} students have more than one account"

@@ -66,6 +66,7 @@ def _before() -> Tables:
     }
     nothing_done = {
         "ledger.rollovers": pd.DataFrame([_rollover(HERO)]).iloc[:0],
+        "ledger.imports": pd.DataFrame([_import(HERO, "i1", "applied")]).iloc[:0],
         "ledger.archives": pd.DataFrame([_archive("1", "hero.points_ledger")]).iloc[:0],
         "ledger.exports": pd.DataFrame([_export(HERO, "behavior_history", 2)]).iloc[:0],
     }
@@ -117,6 +118,7 @@ def _after() -> Tables:
             + [_session(OTHER, "2025-26", "active")]
         ),
         "ledger.rollovers": pd.DataFrame([_rollover(HERO), _rollover(MATH)]),
+        "ledger.imports": pd.DataFrame([_import(t, "i1", "applied") for t in (HERO, MATH)]),
         "ledger.exports": pd.DataFrame(
             [
                 _export(HERO, "behavior_history", 2),
@@ -141,7 +143,12 @@ def _read_archive(path: str) -> pd.DataFrame:
 
 
 def _person(tenant_id: str, sourced_id: str, role: str, grade: str, status: str = "active") -> dict[str, object]:
-    return {"tenant_id": tenant_id, "sourced_id": sourced_id, "role": role, "grade": grade, "status": status}
+    person = {"tenant_id": tenant_id, "sourced_id": sourced_id, "role": role, "grade": grade, "status": status}
+    return {**person, "import_id": "i1"}
+
+
+def _import(tenant_id: str, import_id: str, state: str) -> dict[str, object]:
+    return {"tenant_id": tenant_id, "import_id": import_id, "state": state, "found_at": pd.Timestamp("2026-08-10")}
 
 
 def _session(tenant_id: str, year: str, status: str) -> dict[str, object]:
@@ -287,6 +294,10 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
     "a student has no account": (
         lambda t: _drop_first(t, "imagine_math.student_accounts"),
         "1 students without an account",
+    ),
+    "one who left has a new account": (
+        lambda t: _set(t, "roster.people", "status", "tobedeleted", MATH),
+        "2 students without an account, or accounts without a student",
     ),
     "a student has two accounts": (
         lambda t: _add(t, "imagine_math.student_accounts", _account("a9", "s1", "03", "3+")),
