@@ -38,7 +38,7 @@ from rollover.settings import Settings
 def roster_sync() -> None:
     @task(outlets=[ROSTER_DROPS])
     def wake(*, outlet_events: Any = None) -> list[str]:
-        from rollover.intake import tenants_with_work
+        from rollover.roster.pending import tenants_with_work
 
         woken = tenants_with_work(adapter.engine(), [tenant.id for tenant in adapter.catalog().tenants])
         if not woken:

@@ -21,7 +21,6 @@ class Tag(StrEnum):
 
     ROLLOVER = "rollover"
     ROSTER = "roster"
-    CONFIGURATION = "configuration"
 
 
 OWNER = "rollover"
@@ -106,6 +105,7 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
 
         work = adapter.open_import(import_id)
         run = adapter.open_run(partition_key, work.tenant.id)
+        steps.before_import(run)
         unless_over(apply.apply(run.engine, run.tenant.id, import_id, run.storage, rollover_id=run.id))
         return steps.import_roster(run, import_id)
 

@@ -168,7 +168,8 @@ def _archive(before: Tables, after: Tables, rollover: Mapping[Any, Any], read_ar
 def _active_schools(before: Tables, tenant_id: str, day: object) -> set[str]:
     product, _, district = tenant_id.partition("__")
     rows = before["directory.subscriptions"]
-    rows = rows[(rows["district_id"] == district) & (rows["product"] == product) & (rows["state"] == "active")]
+    # One that has ended since was in force between its dates; a cancelled one counts for nothing.
+    rows = rows[(rows["district_id"] == district) & (rows["product"] == product) & (rows["state"] != "cancelled")]
     return set(rows[(rows["starts_on"] <= day) & (rows["ends_on"] >= day)]["school_id"])
 
 

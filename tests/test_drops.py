@@ -137,6 +137,57 @@ def test_a_drop_is_recorded_once(engine: Engine, owner: Engine) -> None:
         ]
 
 
+FIRST, SECOND, ZIPPED = (
+    candidates([*files])[0] for files in ((USERS, ORGS), (RemoteFile("users.csv", 11, 101), ORGS), (ZIP,))
+)
+
+
+def test_a_drop_that_comes_back_is_recorded_anew(engine: Engine, owner: Engine) -> None:
+    def recorded(candidate: Candidate) -> str | None:
+        with tenant_session(engine, TENANT) as connection:
+            return record(connection, TENANT, "/springfield-il/hero", candidate)
+
+    ids = [recorded(candidate) for candidate in (ZIPPED, FIRST, SECOND, FIRST, SECOND)]
+    assert None not in ids and len(set(ids)) == len(ids)
+    assert recorded(SECOND) is None
+    assert recorded(ZIPPED) is None, "a file of another name has not taken its place"
+    with tenant_session(engine, TENANT) as connection:
+        assert known_fingerprints(connection) == {SECOND.fingerprint, ZIPPED.fingerprint}
+    with owner.connect() as connection:
+        assert list(connection.scalars(text("SELECT import_id FROM ledger.imports ORDER BY found_at"))) == ids
+
+
+def test_a_drop_that_changed_before_it_was_fetched_is_news_when_it_comes_back(engine: Engine, owner: Engine) -> None:
+    with tenant_session(engine, TENANT) as connection:
+        first = record(connection, TENANT, "/f", FIRST)
+    for sha256, is_news in (("a hash", False), (None, True)):
+        with owner.begin() as connection:
+            connection.execute(
+                text("UPDATE ledger.imports SET state = 'superseded', sha256 = :sha256"), {"sha256": sha256}
+            )
+        with tenant_session(engine, TENANT) as connection:
+            assert (FIRST.fingerprint not in known_fingerprints(connection)) is is_news
+            again = record(connection, TENANT, "/f", FIRST)
+            assert (again is not None) is is_news and again != first
+
+
+def test_a_newer_drop_is_newer_whatever_the_clock_says(engine: Engine, owner: Engine) -> None:
+    with tenant_session(engine, TENANT) as connection:
+        first = record(connection, TENANT, "/f", FIRST)
+    with owner.begin() as connection:
+        for table in ("drops", "imports"):
+            connection.execute(text(f"UPDATE ledger.{table} SET found_at = found_at + interval '1 hour'"))
+    with tenant_session(engine, TENANT) as connection:
+        second = record(connection, TENANT, "/f", SECOND)
+        assert record(connection, TENANT, "/f", SECOND) is None
+    with owner.connect() as connection:
+        for query in (
+            "SELECT import_id FROM ledger.imports ORDER BY found_at",
+            "SELECT drop_id FROM ledger.drops ORDER BY found_at",
+        ):
+            assert list(connection.scalars(text(query))) == [first, second]
+
+
 def test_a_delivery_makes_folders_and_replaces_the_file(sftp: Sftp) -> None:
     folder = sftp.root / uuid.uuid4().hex
     folder.mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,10 @@ from sqlalchemy import Engine, text
 
 from rollover.config import load_catalog
 from rollover.database.session import tenant_session
+from rollover.drops import RemoteFile, candidates
 from rollover.errors import Refused
-from rollover.intake import FIRST_WAIT, Found, OpenSftp, Place, Watch, awaited_import, places, record_all
+from rollover.intake import FIRST_WAIT, KNOWN_SECONDS, Found, OpenSftp, Place, Watch, places, record_all
+from rollover.roster.pending import awaited_import
 from tests.sftp_fixtures import Sftp, sftp, sftp_server
 from tests.world import PRODUCTS
 
@@ -65,6 +68,37 @@ def test_a_drop_is_found_when_it_has_settled_and_not_again_when_it_is_recorded(
     assert record_all(engine, [Found.from_json(found.as_json())]) == [HERO]
     assert look(SETTLE + 60, place) == []
     assert record_all(engine, [found]) == [], "the ledger knows it"
+
+
+def test_an_earlier_set_that_is_put_back_with_its_old_time_is_found_again(
+    look: Callable[..., list[Found]], place: Place, folder: Path, engine: Engine
+) -> None:
+    file = folder / "roster.zip"
+    (folder / "done").touch()
+
+    def upload(content: bytes, modified: int) -> None:
+        file.write_bytes(content)
+        os.utime(file, (modified, modified))
+
+    for clock, content, modified in ((0.0, b"first", 1000), (30.0, b"second", 2000), (60.0, b"first", 1000)):
+        upload(content, modified)
+        found = look(clock, place)
+        assert [drop.candidate.modified for drop in found] == [modified]
+        assert record_all(engine, found) == [HERO]
+        assert look(clock + 1, place) == []
+
+
+def test_the_watch_learns_what_another_process_recorded(
+    look: Callable[..., list[Found]], place: Place, folder: Path, engine: Engine
+) -> None:
+    (folder / "roster.zip").write_bytes(b"first")
+    (folder / "done").touch()
+    (first,) = look(0.0, place)
+    record_all(engine, [first])
+    assert look(1.0, place) == []
+    (other,) = candidates([RemoteFile("roster.zip", 6, 2000)])
+    assert record_all(engine, [Found(HERO, place.folder, other)]) == [HERO]
+    assert look(1.0 + KNOWN_SECONDS, place) == [first], "it was put back after the other"
 
 
 def test_a_drop_that_another_one_overtakes_settles_in_its_own_time(

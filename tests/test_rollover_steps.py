@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,24 @@ import pytest
 from sqlalchemy import Engine, delete, insert, text, update
 from upath import UPath
 
-from rollover import evidence, steps
+from rollover import evidence, pause, steps
 from rollover.database.session import tenant_session
 from rollover.database.tables import directory, hero, ledger
-from rollover.errors import ProofFailed, Refused
+from rollover.errors import DatabaseFailed, ProofFailed, Refused
 from rollover.run import Run
-from tests.world import NORTH, SOUTH, YEAR, add_hero, everything, hero_world, imagine_world, rows, run_of
+from tests.world import (
+    NORTH,
+    SOUTH,
+    YEAR,
+    add_directory,
+    add_hero,
+    district,
+    everything,
+    hero_world,
+    imagine_world,
+    rows,
+    run_of,
+)
 
 HERO, OTHER = "hero__riverside-ca", "hero__lakeside-ca"
 RUN_ID = "scheduled__2025-26"
@@ -77,7 +89,9 @@ def test_hero_archives_the_subscribed_and_erases_the_others(run: Run, owner: Eng
     assert pq.read_table(str(folder / "behavior_codes.parquet")).num_rows == 1
     assert not (folder.parent / SOUTH).exists()
 
-    assert steps.erase(run)["rows"] == {"tracking_data": 25, "points_history": 20}
+    gone = steps.erase(run)
+    assert gone["archived"] == {"tracking_data": 15, "points_history": 12}
+    assert gone["erased"] == {"tracking_data": 10, "points_history": 8}
     for table in ("tracking_events", "action_assignments", "points_ledger"):
         assert rows(owner, f"hero.{table}", HERO) == 0
 
@@ -120,9 +134,12 @@ def test_imagine_erases_whatever_the_subscription(product: str, owner: Engine, e
     assert sheet.cell(2, header.index("Minutes") + 1).value == 30
     assert sheet.cell(2, header.index("Average score") + 1).value == 81.5
     steps.archive(run)
-    steps.erase(run)
-    counts = steps.reset(run)["rows"]
-    assert counts == ({"think_points": 5, "avatars": 5} if product == "imagine_math" else {})
+    erased = steps.erase(run)["erased"]
+    assert erased["student_accounts"] == 5 and erased["assessment"] == 5 and erased["classrooms"] == 7
+    assert (erased.get("think_points"), erased.get("avatars")) == (
+        (5, 5) if product == "imagine_math" else (None, None)
+    )
+    assert steps.reset(run)["rows"] == {}
     left = {name: len(found) for name, found in everything(owner, tenant, [product]).items() if found}
     assert left == {f"{product}.educator_accounts": 2}
     assert steps.verify_reset(run)["reports_blank"] is True
@@ -139,7 +156,8 @@ def test_a_past_year_leaves_the_current_one_alone(run: Run, owner: Engine) -> No
         current[name] = [row for row in current[name] if row[1] == YEAR.key]
 
     past = run_of(run.engine, run.storage, year=YEAR.previous)
-    assert until_approved(past)["rows"] == {"archive": 27, "erase": 18}
+    # South's subscription ended in December 2025: in July 2025 it was in force.
+    assert until_approved(past)["rows"] == {"archive": 45}
     steps.archive(past)
     steps.erase(past)
     with pytest.raises(Refused, match="not the current year"):
@@ -222,13 +240,15 @@ def remove_row(owner: Engine) -> None:
 
 def end_subscription(owner: Engine) -> None:
     with owner.begin() as connection:
-        connection.execute(update(directory.subscriptions).values(state="cancelled"))
+        connection.execute(update(directory.subscriptions).values(state="ended", ends_on="2026-01-01"))
 
 
 @pytest.mark.parametrize("change", [change_row, add_row, remove_row, end_subscription])
 def test_a_change_between_archive_and_erase_stops_and_asks_again(run: Run, owner: Engine, change: Any) -> None:
     until_approved(run)
     steps.archive(run)
+    first = UPath(run.storage) / "archive" / "hero" / "riverside-ca" / "2025-26" / NORTH / "tracking_events.parquet"
+    content = first.read_bytes()
     change(owner)
     before = everything(owner, HERO, ["hero"])
     with pytest.raises(ProofFailed, match="changed since its plan"):
@@ -243,6 +263,7 @@ def test_a_change_between_archive_and_erase_stops_and_asks_again(run: Run, owner
     steps.archive(run)
     steps.erase(run)
     assert rows(owner, "hero.tracking_events", HERO) == 0
+    assert first.read_bytes() == content, "what one plan archived is not overwritten by the next"
 
 
 def test_a_late_redemption_makes_no_balance_negative(run: Run, owner: Engine) -> None:
@@ -271,6 +292,10 @@ def test_every_step_run_twice_changes_nothing_more(run: Run, owner: Engine) -> N
         ({"state": "actve"}, r"unknown state 'actve' \(did it mean 'active'\?\)"),
         ({"read_at": run_of(None, None).now - timedelta(days=8)}, "last read 8 days ago"),  # type: ignore[arg-type]
         ({"ends_on": "2020-01-01"}, "ends before it starts"),
+        ({"read_at": run_of(None, None).now + timedelta(days=1)}, "read in the future"),  # type: ignore[arg-type]
+        ({"state": "ended"}, "has ended, but runs on"),
+        ({"state": "cancelled"}, "is cancelled, but its from-to covers"),
+        ({"ends_on": "2026-06-30"}, "is active, but over since before it was read"),
     ],
 )
 def test_a_subscription_that_is_not_certain_stops_the_plan(
@@ -293,7 +318,7 @@ def test_subscriptions_that_contradict_or_are_missing_stop_the_plan(run: Run, ow
         row = dict(connection.execute(table.select().where(table.c.school_id == NORTH).limit(1)).mappings().one())
         del row["subscription_id"]
         connection.execute(insert(table).values({**row, "district_id": "riverside-ca", "state": "cancelled"}))
-    with pytest.raises(Refused, match="contradict"):
+    with pytest.raises(Refused, match="is cancelled, but its from-to covers"):
         steps.plan(run)
     with owner.begin() as connection:
         connection.execute(delete(table).where(table.c.school_id == NORTH))
@@ -357,5 +382,126 @@ def test_the_ledger_cannot_be_rewritten_by_the_role_that_works(run: Run) -> None
     until_approved(run)
     for table in (ledger.plan_lines, ledger.evidence, ledger.steps, ledger.exports, ledger.archives):
         for statement in (delete(table), update(table).values(rollover_id="x")):
-            with pytest.raises(Exception, match="permission denied"), tenant_session(run.engine, HERO) as connection:
+            with (
+                pytest.raises(DatabaseFailed, match="InsufficientPrivilege"),
+                tenant_session(run.engine, HERO) as connection,
+            ):
                 connection.execute(statement)
+
+
+def until_erased(run: Run) -> None:
+    until_approved(run)
+    steps.archive(run)
+    steps.erase(run)
+
+
+def test_nothing_is_erased_whose_archive_or_export_is_gone(run: Run, owner: Engine) -> None:
+    until_approved(run)
+    steps.archive(run)
+    for path in (Path(run.storage.path) / "archive").rglob("tracking_events.parquet"):
+        path.unlink()
+    with pytest.raises(ProofFailed, match=r"kept nowhere else: .*tracking_events.parquet is missing"):
+        steps.erase(run)
+    assert rows(owner, "hero.tracking_events", HERO) == 20
+
+
+def test_planning_again_after_the_erase_changes_nothing(run: Run) -> None:
+    until_approved(run)
+    steps.archive(run)
+    plan = steps.erase(run) and steps.plan(run)
+    assert plan["plan_no"] == 1 and plan["rows"]["archive"] == 27
+    steps.reset(run)
+    assert steps.plan(run) == plan
+
+
+def test_rows_that_came_late_go_by_a_further_plan(run: Run, owner: Engine) -> None:
+    until_erased(run)
+    steps.reset(run)
+    add_row(owner)
+    with pytest.raises(ProofFailed, match=r"tracking_events still has 1 rows.* clear 'plan'"):
+        steps.verify_reset(run)
+    plan = steps.plan(run)
+    assert plan["plan_no"] == 2 and plan["rows"] == {"archive": 1}
+    steps.export_reports(run, no_outbox)
+    steps.approve(run, answer_to(plan))
+    assert steps.archive(run)["rows"] == 1
+    assert steps.erase(run)["archived"] == {"tracking_data": 1}
+    assert steps.reset(run)["rows"]["points"] == 5, "the reset is not done again"
+    steps.verify_reset(run)
+    exports = Path(run.storage.path) / "exports" / "hero" / "riverside-ca" / "2025-26"
+    assert {path.name for path in exports.iterdir()} == {
+        *("behavior_history.csv", "behavior_history.plan-2.csv"),
+        *("schoolwide_points.csv", "schoolwide_points.plan-2.csv"),
+    }
+
+
+def test_a_certified_year_is_opened_again_for_late_rows_only(run: Run, owner: Engine) -> None:
+    past = run_of(run.engine, run.storage, year=YEAR.previous)
+    until_erased(past)
+    steps.verify_reset(past)
+    steps.certify(past)
+    with owner.begin() as connection:
+        add_hero(connection, HERO, YEAR.previous)
+    with pytest.raises(Refused, match=r"2024-25 .* still has rows"):
+        steps.guard(run, RUN_ID, nobody)
+    assert steps.guard(past, "again", nobody)["go"] is True
+    until_erased(past)
+    steps.verify_reset(past)
+    steps.certify(past)
+    assert steps.guard(past, "third", nobody)["go"] is False
+    assert rows(owner, "hero.tracking_events", HERO, school_year=YEAR.previous.key) == 0
+
+
+def test_nothing_destructive_happens_while_the_sync_is_on(run: Run, owner: Engine) -> None:
+    until_approved(run)
+    with tenant_session(run.engine, HERO) as connection:
+        pause.end(connection, by="somebody")
+    for step in (steps.archive, steps.plan):
+        with pytest.raises(Refused, match="not paused any more"):
+            step(run)
+    steps.pause_sync(run)
+    steps.archive(run)
+    steps.erase(run)
+    assert rows(owner, "ledger.pauses", HERO) == 2
+
+
+def test_a_moved_reset_date_is_checked_again(run: Run) -> None:
+    until_approved(run)
+    later = run_of(run.engine, run.storage, district=district(own_reset_date=date(2026, 9, 15)))
+    with pytest.raises(Refused, match=r"moved from 2026-07-.* to 2026-09-15"):
+        steps.archive(later)
+    with pytest.raises(Refused, match="is not reached"):
+        steps.guard(later, RUN_ID, nobody)
+    earlier = run_of(run.engine, run.storage, district=district(own_reset_date=date(2026, 7, 30)))
+    assert steps.guard(earlier, RUN_ID, nobody)["go"] is True
+    with tenant_session(run.engine, HERO) as connection:
+        assert steps.ledger.rollover(connection, earlier)["reset_date"] == date(2026, 7, 30)
+
+
+def test_a_year_is_not_reset_after_its_rostering_began(run: Run) -> None:
+    dates = {YEAR.key: {"rostering_begins": date(2026, 8, 1)}}
+    with pytest.raises(Refused, match="Rostering of 2026-27 began on 2026-08-01"):
+        steps.guard(run_of(run.engine, run.storage, district=district(school_years=dates)), RUN_ID, nobody)
+    dates = {YEAR.key: {"rostering_begins": date(2026, 8, 2)}}
+    on_time = run_of(run.engine, run.storage, district=district(school_years=dates))
+    assert steps.guard(on_time, RUN_ID, nobody)["go"] is True
+
+
+def test_a_tenant_that_was_moved_on_by_hand_is_not_half_erased(run: Run, owner: Engine) -> None:
+    with owner.begin() as connection:
+        connection.execute(update(directory.tenants).values(current_school_year=YEAR.next.key))
+    with pytest.raises(Refused, match="was never rolled over"):
+        steps.guard(run, RUN_ID, nobody)
+
+
+def test_a_plan_by_which_nothing_goes_is_asked_about(owner: Engine, engine: Engine, storage: UPath) -> None:
+    with owner.begin() as connection:
+        add_directory(connection, "riverside-ca", ["imagine_math_facts"])
+    run = run_of(engine, storage, "imagine_math_facts")
+    steps.guard(run, RUN_ID, nobody)
+    steps.pause_sync(run)
+    plan = steps.plan(run)
+    assert run.product.approval_required is False and plan["approval_required"] is True
+    steps.export_reports(run, no_outbox)
+    with pytest.raises(Refused, match="not approved"):
+        steps.approve(run, None)

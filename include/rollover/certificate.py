@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from rollover import evidence, ledger, plan
+from rollover import evidence, ledger, plan, receipts
 from rollover.database.tables.ledger import archives, exports, plans, rollovers, steps
 from rollover.errors import ProofFailed
 from rollover.run import Run
@@ -29,16 +29,22 @@ METHOD = (
 def certify(connection: Connection, run: Run) -> dict[str, Any]:
     """Write the certificate, mark the rollover as certified; returns its path and SHA-256.
 
-    Raises ProofFailed where the chain of evidence is broken. Missing steps are refused by the ledger before.
+    Raises ProofFailed where the chain of evidence is broken, or a file that it speaks of is not as it was written.
+    Missing steps are refused by the ledger before. The file is named by its hash: one that a killed task left is
+    nobody's certificate, since the ledger does not name it.
     """
-    broken = evidence.broken_links(connection)
-    if broken:
-        raise ProofFailed(f"The evidence of {run.tenant} does not hold at {broken[:5]}.", "report this at once.")
-    facts = _facts(connection, run)
-    path = run.storage / "certificates" / run.tenant.product / run.tenant.district / f"{run.school_year}.json"
+    wrong = [f"evidence {number} is not as it was recorded" for number in evidence.broken_links(connection)]
+    wrong += receipts.damaged(receipts.of_archives(connection, run) + receipts.of_exports(connection, run))
+    if wrong:
+        raise ProofFailed(f"{run.id} cannot be certified: {'; '.join(wrong[:5])}.", "report this at once.")
+    content = json.dumps(_facts(connection, run), indent=2, sort_keys=True).encode()
+    digest = hashlib.sha256(content).hexdigest()
+    folder = run.storage / "certificates" / run.tenant.product / run.tenant.district
+    path = folder / f"{run.school_year}-{digest[:12]}.json"
     with whole_file(path) as stream:
-        stream.write(json.dumps(facts, indent=2, sort_keys=True).encode())
-    digest, _ = read_back(path)
+        stream.write(content)
+    if read_back(path) != (digest, len(content)):
+        raise ProofFailed(f"{path} does not read back as it was written.", "clear this task.")
     connection.execute(
         update(rollovers)
         .where(rollovers.c.rollover_id == run.id)
@@ -50,48 +56,55 @@ def certify(connection: Connection, run: Run) -> dict[str, Any]:
 
 def _facts(connection: Connection, run: Run) -> dict[str, Any]:
     number = ledger.plan_number(connection, run)
-    rollover = connection.execute(select(rollovers).where(rollovers.c.rollover_id == run.id)).mappings().one()
-    approved = (
+    rollover = ledger.rollover(connection, run)
+    results = {name: ledger.result_of(connection, run, name) or {} for name in ("erase", "reset", "verify_reset")}
+    frozen = (
         connection.execute(select(plans).where(plans.c.rollover_id == run.id, plans.c.plan_no == number))
         .mappings()
         .one()
     )
     done = connection.execute(
-        select(steps)
+        select(steps.c.step, steps.c.finished_at)
         .where(steps.c.rollover_id == run.id, steps.c.plan_no.in_((0, number)))
         .order_by(steps.c.finished_at)
-    ).mappings()
-    lines = plan.current_lines(connection, run)
+    )
     return {
         "certificate_of": "the rollover of one district's use of one product for one school year",
         "district": run.district.district,
         "product": run.product.product,
         "school_year": run.school_year.key,
-        "reset_date": run.reset_date.isoformat(),
+        "reset_date": rollover["reset_date"].isoformat(),
         "time_zone": run.district.time_zone,
-        "scope": "the current school year" if rollover["is_current"] else "a past school year",
+        "scope": "the current school year" if rollover["is_current"] else "rows of a past school year",
         "method": METHOD,
+        "rows_removed_after_archiving": results["erase"].get("archived", {}),
+        "rows_erased": results["erase"].get("erased", {}),
+        "rows_reset": results["reset"].get("rows", {}),
+        "rows_remaining": results["verify_reset"].get("rows_left"),
+        "kept_unchanged_by_erase_and_reset": all(
+            result.get("kept_unchanged", True) for result in (results["erase"], results["reset"])
+        ),
         "plan": {
             "number": number,
-            "sha256": approved["plan_hash"],
-            "approved_by": approved["approved_by"],
-            "approved_at": approved["approved_at"].isoformat() if approved["approved_at"] else None,
+            "sha256": frozen["plan_hash"],
+            "approved_by": frozen["approved_by"],
+            "approved_at": frozen["approved_at"].isoformat() if frozen["approved_at"] else None,
             "lines": [
                 {
                     "school": line.school_id,
                     "data_class": line.data_class,
                     "table": line.table_name,
                     "action": line.action,
-                    "rows_before": line.rows,
-                    "rows_deleted": line.rows if line.action in (plan.ARCHIVE, plan.ERASE) else 0,
+                    "rows": line.rows,
+                    "checksum": str(line.checksum),
                     "reason": line.reason,
                 }
-                for line in lines
+                for line in plan.current_lines(connection, run)
             ],
         },
         "exports": _receipts(connection, exports, run, number, ("report", "rows", "sha256")),
         "archives": _receipts(connection, archives, run, number, ("school_id", "table_name", "rows", "sha256")),
-        "steps": [{"step": s["step"], "finished_at": s["finished_at"].isoformat()} for s in done],
+        "steps": [{"step": step, "finished_at": at.isoformat()} for step, at in done],
         "evidence_head": _head(connection),
     }
 

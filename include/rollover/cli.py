@@ -10,9 +10,14 @@ from datetime import UTC, datetime
 
 from rollover.calendar import SchoolYear
 from rollover.config import Catalog, load_catalog
+from rollover.config.problems import nearest
 from rollover.errors import RolloverError
 from rollover.settings import Settings
 from rollover.tenant import Tenant
+
+
+class BadArgument(Exception):
+    """An argument that names nothing."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RolloverError as error:
         print(error, file=sys.stderr)
         return 1
+    except BadArgument as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 def lint(options: argparse.Namespace, settings: Settings) -> int:
@@ -50,7 +58,7 @@ def dates(options: argparse.Namespace, settings: Settings) -> int:
     """Name the reset date of every tenant for a school year."""
     from rollover.calendar import reset_day
 
-    year = SchoolYear.parse(options.year)
+    year = _year(options)
     catalog = load_catalog(settings.districts, settings.products)
     for tenant in catalog.tenants:
         district, product = catalog.districts[tenant.district], catalog.products[tenant.product]
@@ -75,11 +83,10 @@ def status(options: argparse.Namespace, settings: Settings) -> int:
 def resume(options: argparse.Namespace, settings: Settings) -> int:
     """End the pause of a tenant's roster sync by hand."""
     from rollover import evidence, pause
-    from rollover.database.session import connect, lock_tenant, tenant_session
+    from rollover.database.session import connect, tenant_session
 
-    tenant = Tenant.parse(options.tenant)
-    with tenant_session(connect(_database_url(settings)), tenant.id) as connection:
-        lock_tenant(connection)
+    tenant = _tenant(options, load_catalog(settings.districts, settings.products))
+    with tenant_session(connect(_database_url(settings)), tenant.id, exclusive=True) as connection:
         result = pause.end(connection, by=getpass.getuser())
         if result["was_paused"]:
             evidence.record(connection, tenant.id, "resumed_by_hand", {**result, "why": options.reason}, None)
@@ -93,14 +100,12 @@ def plan(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.database.session import connect, tenant_session
     from rollover.run import Run
 
-    catalog, tenant = load_catalog(settings.districts, settings.products), Tenant.parse(options.tenant)
-    if tenant not in catalog.tenants:
-        print(f"{tenant.id} is no tenant of {settings.districts}", file=sys.stderr)
-        return 2
+    catalog = load_catalog(settings.districts, settings.products)
+    tenant = _tenant(options, catalog)
     run = Run(
         engine=connect(_database_url(settings)),
         tenant=tenant,
-        school_year=SchoolYear.parse(options.year),
+        school_year=_year(options),
         district=catalog.districts[tenant.district],
         product=catalog.products[tenant.product],
         storage=settings.storage_root,
@@ -111,6 +116,46 @@ def plan(options: argparse.Namespace, settings: Settings) -> int:
         lines = planning.draft(connection, run, current=current)
         print(planning.markdown(connection, lines, planning.warnings(connection, run)))
     return 0
+
+
+def switch_on(options: argparse.Namespace, settings: Settings) -> int:
+    """Switch on again what the reset switched off: Hero's notification e-mails, or its portal schedules."""
+    from sqlalchemy import update
+
+    from rollover import evidence
+    from rollover.database.session import connect, tenant_session
+    from rollover.database.tables import tables_of
+
+    catalog = load_catalog(settings.districts, settings.products)
+    tenant = _tenant(options, catalog)
+    rule = catalog.products[tenant.product].data_classes.get(options.data_class)
+    columns = [name for name, value in ((rule.set if rule else None) or {}).items() if value is False]
+    if not columns:
+        raise BadArgument(f"'{options.data_class}' of {tenant.product} is not switched off by a reset")
+    with tenant_session(connect(_database_url(settings)), tenant.id, exclusive=True) as connection:
+        rows = 0
+        for table in tables_of(tenant.product, options.data_class):
+            rows += connection.execute(update(table).values(dict.fromkeys(columns, True))).rowcount
+        facts = {"data_class": options.data_class, "rows": rows, "by": getpass.getuser(), "why": options.reason}
+        evidence.record(connection, tenant.id, "switched_on", facts, None)
+    print(f"{tenant.id}: {options.data_class} is on for {rows} schools")
+    return 0
+
+
+def _year(options: argparse.Namespace) -> SchoolYear:
+    try:
+        return SchoolYear.parse(options.year)
+    except ValueError as error:
+        raise BadArgument(str(error)) from None
+
+
+def _tenant(options: argparse.Namespace, catalog: Catalog) -> Tenant:
+    found = next((tenant for tenant in catalog.tenants if tenant.id == options.tenant), None)
+    if found is None:
+        meant = nearest(options.tenant, [tenant.id for tenant in catalog.tenants])
+        hint = f"; did you mean '{meant}'?" if meant else ""
+        raise BadArgument(f"no district file lists the tenant '{options.tenant}'{hint}")
+    return found
 
 
 def _database_url(settings: Settings) -> str:
@@ -139,6 +184,10 @@ def _parser() -> argparse.ArgumentParser:
     command = add("resume", resume)
     command.add_argument("tenant", help="e.g. hero__springfield-il")
     command.add_argument("--reason", required=True, help="why the pause ends; goes to the evidence")
+    command = add("switch-on", switch_on)
+    command.add_argument("tenant", help="e.g. hero__springfield-il")
+    command.add_argument("data_class", help="notification_switch or portal_schedules")
+    command.add_argument("--reason", required=True, help="goes to the evidence")
     command = add("plan", plan)
     command.add_argument("tenant", help="e.g. hero__springfield-il")
     command.add_argument("--year", required=True, help="a school year like 2025-26")

@@ -1,7 +1,7 @@
 """Drops: the sets of roster files that districts leave on SFTP, from the listing to the ledger.
 
 SFTP is read-only for us but for the outbox. A drop is known by its fingerprint, made of its files' names, sizes
-and times: a file that is overwritten in place makes a new drop.
+and times: a file that is overwritten in place makes a new drop, and so does one that is put back afterwards.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import IO
+from typing import IO, Any
 
 import paramiko
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from rollover.database.tables import ledger
@@ -24,6 +24,24 @@ from rollover.tenant import SEPARATOR
 
 MARKER = "done"
 MARKER_SUFFIX = ".done"
+
+# A zip has its name as its place, and all loose files together have one. A place holds one drop at a time: the last
+# one that was recorded there, unless it had changed before it could be fetched.
+LAST_DROPS = """
+    SELECT DISTINCT ON (place) place, drop_id, files, fetched
+    FROM (
+        SELECT d.drop_id, d.files, d.found_at,
+               CASE WHEN lower(d.files -> 0 ->> 'name') LIKE '%.zip' THEN d.files -> 0 ->> 'name' ELSE '' END AS place,
+               NOT (i.state = 'superseded' AND i.sha256 IS NULL) AS fetched
+        FROM ledger.drops d JOIN ledger.imports i ON i.import_id = d.drop_id
+    ) recorded
+    ORDER BY place, found_at DESC, drop_id DESC
+"""
+# Which drop is newer decides which one is live, so the moments of a tenant's drops rise whatever the clock says: that
+# of a server which takes over may be behind.
+NEXT_MOMENT = """
+    SELECT greatest(clock_timestamp(), max(found_at) + interval '1 microsecond') FROM ledger.imports
+"""
 
 
 @dataclass(frozen=True, order=True)
@@ -47,6 +65,12 @@ class Candidate:
     def fingerprint(self) -> str:
         facts = [[file.name, file.size, file.modified] for file in sorted(self.files)]
         return hashlib.sha256(json.dumps(facts, ensure_ascii=True).encode()).hexdigest()
+
+    @property
+    def place(self) -> str:
+        """Where in its folder it lies: a zip under its name, all loose files together."""
+        name = self.files[0].name
+        return name if name.lower().endswith(".zip") else ""
 
     @property
     def modified(self) -> int:
@@ -115,30 +139,50 @@ class Settling:
 
 
 def known_fingerprints(connection: Connection) -> set[str]:
-    """The fingerprints of every drop of the session's tenant that the ledger has."""
-    return set(connection.scalars(select(ledger.drops.c.fingerprint)))
+    """The fingerprints of the last drop of each place of the session's tenant, as the ledger has them.
+
+    What else is found on SFTP is news: also what was there before, when something else was recorded in between.
+    """
+    return {_candidate(row).fingerprint for row in connection.execute(text(LAST_DROPS)) if row.fetched}
 
 
 def record(connection: Connection, tenant_id: str, folder: str, candidate: Candidate) -> str | None:
     """Write a settled candidate to the ledger as a drop and its import, state ``found``.
 
-    Returns the import's id; None, with nothing written, where the drop is known already.
+    Returns the import's id; None, with nothing written, where it is the last drop of its place already. A drop
+    that came back gets a fingerprint of its own, made of the files' and of the drop that it follows.
     """
-    import_id = f"{tenant_id}{SEPARATOR}{candidate.fingerprint[:12]}"
+    last = {row.place: row for row in connection.execute(text(LAST_DROPS))}.get(candidate.place)
+    fingerprint = candidate.fingerprint
+    if last is not None:
+        if last.fetched and _candidate(last).fingerprint == fingerprint:
+            return None
+        if connection.scalar(select(func.count()).where(ledger.drops.c.fingerprint == fingerprint)):
+            fingerprint = hashlib.sha256(f"{fingerprint} after {last.drop_id}".encode()).hexdigest()
+    import_id = f"{tenant_id}{SEPARATOR}{fingerprint[:12]}"
     drop = {
         "tenant_id": tenant_id,
         "drop_id": import_id,
         "folder": folder,
-        "fingerprint": candidate.fingerprint,
+        "fingerprint": fingerprint,
         "files": [asdict(file) for file in candidate.files],
+        "found_at": connection.scalar(text(NEXT_MOMENT)),
     }
-    inserted = connection.scalar(
-        insert(ledger.drops).values(drop).on_conflict_do_nothing().returning(ledger.drops.c.drop_id)
-    )
+    inserted = connection.execute(
+        insert(ledger.drops).values(drop).on_conflict_do_nothing().returning(ledger.drops.c.found_at)
+    ).one_or_none()
     if inserted is None:
         return None
-    connection.execute(insert(ledger.imports).values(tenant_id=tenant_id, import_id=import_id, state="found"))
+    connection.execute(
+        insert(ledger.imports).values(
+            tenant_id=tenant_id, import_id=import_id, state="found", found_at=inserted.found_at
+        )
+    )
     return import_id
+
+
+def _candidate(row: Row[Any]) -> Candidate:
+    return Candidate(tuple(sorted(RemoteFile(**file) for file in row.files)), done=True)
 
 
 def put_file(sftp: paramiko.SFTPClient, local_stream: IO[bytes], remote_path: str) -> None:

@@ -7,15 +7,14 @@ fingerprint before and after.
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, select
 
-from rollover import ledger, plan
-from rollover.archive.write import REPLAN, plan_archives
+from rollover import ledger, plan, receipts
+from rollover.archive.write import REPLAN
 from rollover.config import Action
 from rollover.database.fingerprint import Fingerprint, delete_rows, fingerprints_by_school
 from rollover.database.tables import metadata, tables_of
@@ -27,15 +26,19 @@ log = logging.getLogger(__name__)
 
 
 def erase(connection: Connection, run: Run) -> dict[str, Any]:
-    """Delete the archived rows and the rows to be erased; returns the rows gone per data class.
+    """Delete the archived rows and the rows to be erased; returns the rows gone per action and data class.
 
     Needs a REPEATABLE READ transaction: proof and deletion see the same rows. Raises ProofFailed, with nothing
-    changed, where rows were added, changed or removed since the plan, or a subscription now says otherwise.
+    changed, where rows were added, changed or removed since the plan, a subscription now says otherwise, or an
+    archived or exported file is no longer as it was written.
     """
     _check_approved(connection, run)
     _check_plan_still_holds(connection, run)
-    archived = {(row["school_id"], row["table_name"]): row for row in plan_archives(connection, run)}
-    gone: dict[str, int] = defaultdict(int)
+    kept = receipts.of_archives(connection, run)
+    if wrong := receipts.damaged(kept + receipts.of_exports(connection, run)):
+        raise ProofFailed(f"{run.id} cannot erase what is kept nowhere else: {'; '.join(wrong)}.", REPLAN)
+    archived = {(row["school_id"], row["table_name"]): row for row in kept}
+    gone: dict[str, dict[str, int]] = {plan.ARCHIVE: {}, plan.ERASE: {}}
     lines = plan.current_lines(connection, run, plan.ARCHIVE, plan.ERASE)
     tables = [metadata.tables[name] for name in sorted({line.table_name for line in lines})]
     before = {table: _rows_of_tenant(connection, table) for table in tables}
@@ -46,14 +49,15 @@ def erase(connection: Connection, run: Run) -> dict[str, Any]:
             table = metadata.tables[line.table_name]
             deleted = delete_rows(connection, table, school_year=run.school_year.key, school_id=line.school_id)
             _check_deleted(run, line, deleted)
-            gone[line.data_class] += deleted.rows
+            counts = gone[line.action]
+            counts[line.data_class] = counts.get(line.data_class, 0) + deleted.rows
     for table in tables:
         planned = sum(line.rows for line in lines if line.table_name == table.fullname)
         left = _rows_of_tenant(connection, table)
         if before[table] - left != planned:
             raise ProofFailed(f"{table.fullname} lost {before[table] - left} rows, planned were {planned}.", REPLAN)
-    log.info("erased %s rows", sum(gone.values()))
-    return {"rows": dict(gone), "kept_unchanged": True}
+    log.info("removed %s archived and %s other rows", *(sum(counts.values()) for counts in gone.values()))
+    return {"archived": gone[plan.ARCHIVE], "erased": gone[plan.ERASE], "kept_unchanged": True}
 
 
 @contextmanager
@@ -83,22 +87,17 @@ def _check_approved(connection: Connection, run: Run) -> None:
             plans.c.rollover_id == run.id, plans.c.plan_no == ledger.plan_number(connection, run)
         )
     )
-    if run.product.approval_required and approved_by is None:
+    required = plan.needs_approval(run, plan.current_lines(connection, run))
+    if required and approved_by is None:
         raise Refused(f"The plan of {run.id} is not approved.", "answer the approval in Airflow.")
 
 
 def _check_plan_still_holds(connection: Connection, run: Run) -> None:
     """The plan drawn up again must be the plan in force: same subscriptions, same rows, nothing new."""
-    planned = _destructive(plan.current_lines(connection, run))
-    now = _destructive(plan.draft(connection, run, current=ledger.is_current(connection, run)))
-    if plan.plan_hash(now) != plan.plan_hash(planned):
-        number = ledger.plan_number(connection, run)
+    number = ledger.plan_number(connection, run)
+    now = plan.draft(connection, run, current=plan.holds_current_state(connection, run))
+    if plan.plan_hash(now) != plan.hash_of(connection, run, number):
         raise ProofFailed(f"The data or a subscription of {run.id} changed since its plan {number} was frozen.", REPLAN)
-
-
-def _destructive(lines: list[plan.Line]) -> list[plan.Line]:
-    """Kept rows and rows to be reset may change between plan and execution; people go on working."""
-    return [line for line in lines if line.action in (plan.ARCHIVE, plan.ERASE)]
 
 
 def _check_archived(line: plan.Line, receipt: dict[str, Any] | None) -> None:

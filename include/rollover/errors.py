@@ -25,3 +25,11 @@ class Refused(RolloverError):
 
 class ProofFailed(Refused):
     """What was done does not equal what was to be done; the transaction was rolled back."""
+
+
+class DatabaseFailed(RolloverError):
+    """PostgreSQL refused something. Told by kind, table and constraint; its own text may quote a row."""
+
+
+class DatabaseUnavailable(DatabaseFailed, ConnectionError):
+    """The connection broke, or another transaction was in the way: the same again may succeed."""

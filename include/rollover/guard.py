@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import time
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Table, func, insert, select, update
 
 from rollover import ledger
-from rollover.calendar import SchoolYear
+from rollover.calendar import SchoolYear, reset_instant
 from rollover.database.school_years import ensure_school_year
-from rollover.database.session import lock_tenant, tenant_session
+from rollover.database.session import tenant_session
 from rollover.database.tables import product_tables
 from rollover.database.tables.base import is_activity
 from rollover.database.tables.directory import districts
@@ -26,8 +27,7 @@ log = logging.getLogger(__name__)
 
 def begin(run: Run, run_id: str, is_alive: Callable[[str], bool]) -> dict[str, Any]:
     """The guard as a step: decides anew each time it runs, and records the first admission."""
-    with tenant_session(run.engine, run.tenant.id) as connection:
-        lock_tenant(connection)
+    with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         result = admit(connection, run, run_id, is_alive)
         if result["go"] and ledger.result_of(connection, run, "guard") is None:
             ledger.finish(connection, run, "guard", result, 0)
@@ -40,13 +40,12 @@ def admit(connection: Connection, run: Run, run_id: str, is_alive: Callable[[str
     Returns ``{"go": bool, "is_current": bool, "why": str}``; ``go`` is False where the year is certified already.
     `is_alive` tells whether another DAG run is still at work. Raises Refused with the reason otherwise.
     """
-    known = connection.execute(select(rollovers).where(rollovers.c.rollover_id == run.id)).mappings().one_or_none()
-    if known and known["state"] == "certified":
-        why = f"{run.school_year} was rolled over and certified on {known['finished_at']:%Y-%m-%d}; nothing to do."
-        log.info(why)
-        return {"go": False, "is_current": known["is_current"], "why": why}
-    if known:
-        return _go_on(connection, run, run_id, is_alive, is_current=known["is_current"], by=known["run_id"])
+    row = connection.execute(select(rollovers).where(rollovers.c.rollover_id == run.id)).mappings().one_or_none()
+    if row is not None:
+        known = dict(row)
+        if known["state"] == "certified":
+            return _again(connection, run, run_id, known)
+        return _go_on(connection, run, run_id, is_alive, known)
     _check_district(connection, run)
     current = SchoolYear.parse(_current_year(connection, run))
     if run.school_year > current:
@@ -56,8 +55,11 @@ def admit(connection: Connection, run: Run, run_id: str, is_alive: Callable[[str
         )
     _check_other_rollovers(connection, run)
     _check_earlier_years(connection, run)
+    _check_reached(run)
     if run.school_year == current:
-        _check_dates(connection, run)
+        _check_rostering(connection, run)
+    else:
+        _check_past(run, current)
     ensure_school_year(connection, run.school_year.key)
     ensure_school_year(connection, run.school_year.next.key)
     connection.execute(
@@ -78,21 +80,36 @@ def admit(connection: Connection, run: Run, run_id: str, is_alive: Callable[[str
     return {"go": True, "is_current": is_current, "why": why}
 
 
+def _again(connection: Connection, run: Run, run_id: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """A certified year is done, unless rows of it came late: those go the way of a past year, by a further plan."""
+    if not _tables_with_rows(connection, run, run.school_year):
+        why = f"{run.school_year} was rolled over and certified on {known['finished_at']:%Y-%m-%d}; nothing to do."
+        log.info(why)
+        return {"go": False, "is_current": known["is_current"], "why": why}
+    _check_other_rollovers(connection, run)
+    values = {"state": "running", "is_current": False, "run_id": run_id}
+    connection.execute(update(rollovers).where(rollovers.c.rollover_id == run.id).values(**values))
+    why = "rows came late, after the certificate: they are archived or erased by a further plan"
+    log.info("%s: %s", run.id, why)
+    return {"go": True, "is_current": False, "why": why}
+
+
 def _go_on(
-    connection: Connection,
-    run: Run,
-    run_id: str,
-    is_alive: Callable[[str], bool],
-    *,
-    is_current: bool,
-    by: str,
+    connection: Connection, run: Run, run_id: str, is_alive: Callable[[str], bool], known: Mapping[str, Any]
 ) -> dict[str, Any]:
+    by = known["run_id"]
     if by != run_id and is_alive(by):
         raise Refused(f"{run.id} is under way in the run {by}.", "wait for it, or mark it as failed first.")
-    connection.execute(update(rollovers).where(rollovers.c.rollover_id == run.id).values(run_id=run_id))
+    values: dict[str, Any] = {"run_id": run_id}
+    if ledger.result_of(connection, run, "erase") is None:
+        _check_reached(run)
+        if known["is_current"]:
+            _check_rostering(connection, run)
+        values |= {"reset_date": run.reset_date, "reset_at": run.reset_at}
+    connection.execute(update(rollovers).where(rollovers.c.rollover_id == run.id).values(**values))
     why = "goes on where the ledger says it stopped"
     log.info("%s %s", run.id, why)
-    return {"go": True, "is_current": is_current, "why": why}
+    return {"go": True, "is_current": known["is_current"], "why": why}
 
 
 def _check_district(connection: Connection, run: Run) -> None:
@@ -120,9 +137,7 @@ def _check_other_rollovers(connection: Connection, run: Run) -> None:
 
 def _check_earlier_years(connection: Connection, run: Run) -> None:
     """Airflow's depends_on_past does not hold for partitioned runs, so the ledger and the data answer."""
-    for table in product_tables(run.product.product):
-        if not is_activity(table):
-            continue
+    for table in _activity_tables(run):
         oldest = connection.scalar(select(func.min(table.c.school_year)))
         if oldest is not None and oldest < run.school_year.key:
             raise Refused(
@@ -133,11 +148,29 @@ def _check_earlier_years(connection: Connection, run: Run) -> None:
             )
 
 
-def _check_dates(connection: Connection, run: Run) -> None:
+def _check_reached(run: Run) -> None:
     if run.now < run.reset_at:
         raise Refused(
             f"The reset date of {run.school_year} is {run.reset_date}; it is not reached.",
             "wait for the scheduled run, or agree on an earlier own date in the district file.",
+        )
+
+
+def _check_past(run: Run, current: SchoolYear) -> None:
+    """A year that Rollover itself should have left behind cannot be past: its accounts and points are still there."""
+    if run.school_year >= run.config.first_school_year:
+        raise Refused(
+            f"The directory says that {run.tenant} is in {current}, but {run.school_year} was never rolled over.",
+            f"set current_school_year in the directory back to {run.school_year}: only the reset step moves it on.",
+        )
+
+
+def _check_rostering(connection: Connection, run: Run) -> None:
+    begins = run.facts.rostering_begins
+    if begins and run.now >= reset_instant(begins, time(0), run.district.time_zone):
+        raise Refused(
+            f"Rostering of {run.school_year.next} began on {begins}, so {run.school_year} cannot be reset any more.",
+            "find out whether it did; if not, correct rostering_begins in the district file.",
         )
     began = connection.scalar(
         select(func.count()).where(
@@ -149,3 +182,15 @@ def _check_dates(connection: Connection, run: Run) -> None:
             f"Rostering of {run.school_year.next} has begun: its sessions are in the live roster.",
             "find out who imported it; `rollover status` names the last import.",
         )
+
+
+def _tables_with_rows(connection: Connection, run: Run, year: SchoolYear) -> list[str]:
+    counts = (
+        (table.fullname, connection.scalar(select(func.count()).where(table.c.school_year == year.key)))
+        for table in _activity_tables(run)
+    )
+    return [name for name, rows in counts if rows]
+
+
+def _activity_tables(run: Run) -> list[Table]:
+    return [table for table in product_tables(run.product.product) if is_activity(table)]

@@ -10,14 +10,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import paramiko
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Engine
 
 from rollover.config import Catalog
 from rollover.database.session import tenant_session
-from rollover.database.tables.ledger import imports
 from rollover.drops import Candidate, RemoteFile, Settling, candidates, known_fingerprints, list_folder, record
 from rollover.errors import Refused
-from rollover.roster.pending import pending, ready_import
 from rollover.tenant import Tenant
 
 log = logging.getLogger(__name__)
@@ -27,6 +25,8 @@ UNREACHABLE = (OSError, EOFError, paramiko.SSHException, Refused)
 OpenSftp = Callable[[str], AbstractContextManager[paramiko.SFTPClient]]
 FIRST_WAIT, LONGEST_WAIT = 15.0, 300.0
 """Seconds for which a server that does not answer is left alone: doubled each time, to no more than the second."""
+KNOWN_SECONDS = 300.0
+"""How long the watch goes by the drops of a tenant as it read them. Another process may have recorded one since."""
 
 
 @dataclass(frozen=True, order=True)
@@ -75,6 +75,14 @@ class _Silence:
     wait: float
 
 
+@dataclass(frozen=True)
+class _Known:
+    """The drops of a tenant that the ledger has, by fingerprint, as it said at some time."""
+
+    fingerprints: frozenset[str]
+    read_at: float
+
+
 @dataclass
 class Watch:
     """What we have seen so far. Keep it as long as the process lives.
@@ -85,7 +93,7 @@ class Watch:
 
     settle_seconds: float
     _settling: Settling = field(init=False)
-    _known: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set), init=False)
+    _known: dict[str, _Known] = field(default_factory=dict, init=False)
     _silent: dict[str, _Silence] = field(default_factory=dict, init=False)
     _unreadable: set[Place] = field(default_factory=set, init=False)
 
@@ -98,8 +106,8 @@ class Watch:
         """Look at every folder once; returns what is new and has settled.
 
         A server or folder that cannot be read is reported in the log, and does not keep the others from being
-        read. The database is asked only about drops that have settled and are not known from before. `clock`
-        is in seconds and monotonic. Raises what the database raises.
+        read. The database is asked only about drops that have settled and are not known from a few
+        minutes before. `clock` is in seconds and monotonic. Raises what the database raises.
         """
         by_connection = defaultdict(list)
         for place in where:
@@ -109,8 +117,8 @@ class Watch:
             for connection, group in by_connection.items()
             for found in self._look_at(connection, group, open_sftp, clock)
         ]
-        self._learn(settled, open_engine)
-        return [found for found in settled if found.candidate.fingerprint not in self._known[found.tenant_id]]
+        self._learn(settled, open_engine, clock)
+        return [found for found in settled if not self._knows(found)]
 
     def _look_at(self, connection: str, group: list[Place], open_sftp: OpenSftp, clock: float) -> list[Found]:
         silence = self._silent.get(connection)
@@ -142,14 +150,20 @@ class Watch:
         settled = self._settling.observe(f"{place.connection}:{place.folder}", candidates(listed), clock)
         return [Found(place.tenant_id, place.folder, candidate) for candidate in settled]
 
-    def _learn(self, settled: Iterable[Found], open_engine: Callable[[], Engine]) -> None:
-        unsure = {f.tenant_id for f in settled if f.candidate.fingerprint not in self._known[f.tenant_id]}
+    def _knows(self, found: Found) -> bool:
+        known = self._known.get(found.tenant_id)
+        return known is not None and found.candidate.fingerprint in known.fingerprints
+
+    def _learn(self, settled: Iterable[Found], open_engine: Callable[[], Engine], clock: float) -> None:
+        for tenant_id in [t for t, known in self._known.items() if clock - known.read_at >= KNOWN_SECONDS]:
+            del self._known[tenant_id]
+        unsure = {found.tenant_id for found in settled if not self._knows(found)}
         if not unsure:
             return
         engine = open_engine()
         for tenant_id in unsure:
             with tenant_session(engine, tenant_id) as connection:
-                self._known[tenant_id] |= known_fingerprints(connection)
+                self._known[tenant_id] = _Known(frozenset(known_fingerprints(connection)), clock)
 
 
 def record_all(engine: Engine, found: Iterable[Found]) -> list[str]:
@@ -165,24 +179,3 @@ def record_all(engine: Engine, found: Iterable[Found]) -> list[str]:
 def _kind(error: Exception) -> str:
     """The kind of an error only: its text may hold a server's answer with a login in it."""
     return type(error).__name__
-
-
-def awaited_import(connection: Connection, school_year: str) -> str | None:
-    """The import that brings in a school year, for a rollover that waits for it; None while there is none.
-
-    A set that is ready goes first: it may be the district's correction of one that was applied. One that was
-    applied counts too, or a task killed right after it would wait for ever. `connection` is a tenant session.
-    """
-    query = (
-        select(imports.c.import_id)
-        .where(imports.c.state == "applied", imports.c.school_year == school_year)
-        .order_by(imports.c.changed_at.desc())
-        .limit(1)
-    )
-    applied: str | None = connection.scalar(query)
-    return ready_import(connection, school_year) or applied
-
-
-def tenants_with_work(engine: Engine, tenant_ids: Iterable[str]) -> list[str]:
-    """The tenants whose ledger lists an import that is not at its end."""
-    return [tenant_id for tenant_id in tenant_ids if pending(engine, tenant_id)]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
-from rollover import evidence
-from rollover.database.session import Isolation, lock_tenant, tenant_session
+from rollover import evidence, pause
+from rollover.database.session import Isolation, tenant_session
 from rollover.database.tables.ledger import plans, rollovers, steps
 from rollover.errors import Refused
 from rollover.run import Run
@@ -44,7 +45,10 @@ REQUIRES_OF_CURRENT: dict[str, tuple[str, ...]] = {
     "verify_reset": ("reset",),
     "certify": ("resume_sync",),
 }
-BEFORE_A_PLAN = ("guard", "pause_sync")
+ONCE_A_ROLLOVER = ("guard", "pause_sync", "reset", "import_roster", "verify_roster", "resume_sync")
+"""Done once, whatever the plan; the others once for each plan, should a further one hold rows that came late."""
+WHILE_PAUSED = ("plan", "archive", "erase", "reset", "import_roster")
+BY_THE_RESET_DATE = ("plan", "export_reports", "approve", "archive", "erase")
 
 
 def once(run: Run, step: str, work: Callable[[Connection], Result], isolation: Isolation = "READ COMMITTED") -> Result:
@@ -53,8 +57,7 @@ def once(run: Run, step: str, work: Callable[[Connection], Result], isolation: I
     `work` returns small JSON without personal values. An error leaves neither change nor record.
     """
     started = time.monotonic()
-    with tenant_session(run.engine, run.tenant.id, isolation=isolation) as connection:
-        lock_tenant(connection)
+    with tenant_session(run.engine, run.tenant.id, isolation=isolation, exclusive=True) as connection:
         done = result_of(connection, run, step)
         if done is not None:
             log.info("%s of %s is already done: nothing to do", step, run.id)
@@ -98,12 +101,23 @@ def plan_number(connection: Connection, run: Run) -> int:
     return connection.scalar(query) or 0
 
 
-def is_current(connection: Connection, run: Run) -> bool:
-    """Whether the rollover was started for the tenant's current year (else only archives or erases)."""
-    current: bool | None = connection.scalar(select(rollovers.c.is_current).where(rollovers.c.rollover_id == run.id))
-    if current is None:
+def rollover(connection: Connection, run: Run) -> Mapping[str, Any]:
+    """The ledger's row of the rollover. Raises Refused while its guard has not let it in."""
+    row = connection.execute(select(rollovers).where(rollovers.c.rollover_id == run.id)).mappings().one_or_none()
+    if row is None:
         raise Refused(f"{run.id} has not passed its guard.", "run the task 'guard' first.")
-    return current
+    return dict(row)
+
+
+def is_current(connection: Connection, run: Run) -> bool:
+    """Whether the rollover is of the tenant's current year (else it only archives or erases)."""
+    return bool(rollover(connection, run)["is_current"])
+
+
+def reset_at(connection: Connection, run: Run) -> datetime:
+    """The instant as of which the rollover happens, as its guard fixed it."""
+    instant: datetime = rollover(connection, run)["reset_at"]
+    return instant
 
 
 def require(connection: Connection, run: Run, step: str) -> None:
@@ -115,13 +129,22 @@ def require(connection: Connection, run: Run, step: str) -> None:
         needed += REQUIRES_OF_CURRENT.get(step, ())
     elif step in CURRENT_ONLY:
         raise Refused(f"{run.school_year} is not the current year of {run.tenant}: {step} is not for it.", "skip it.")
+    if step in BY_THE_RESET_DATE and (frozen := rollover(connection, run)["reset_date"]) != run.reset_date:
+        raise Refused(
+            f"The reset date of {run.id} moved from {frozen} to {run.reset_date} since its guard.",
+            "clear 'guard' and everything after it.",
+        )
     missing = [name for name in needed if result_of(connection, run, name) is None]
     if missing:
         raise Refused(
             f"{step} of {run.id} needs {', '.join(missing)}, which the ledger does not have.",
             f"clear the task '{missing[0]}' and everything after it in Airflow.",
         )
+    if is_current(connection, run) and step in WHILE_PAUSED and pause.current(connection) is None:
+        raise Refused(
+            f"The roster sync of {run.tenant} is not paused any more.", "clear 'pause_sync' and all after it."
+        )
 
 
 def _plan_number_for(connection: Connection, run: Run, step: str) -> int:
-    return 0 if step in BEFORE_A_PLAN else plan_number(connection, run)
+    return 0 if step in ONCE_A_ROLLOVER else plan_number(connection, run)

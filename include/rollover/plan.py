@@ -12,12 +12,14 @@ import logging
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from datetime import time, timedelta
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, insert, select
 
 from rollover import ledger
+from rollover.calendar import reset_instant
 from rollover.config import Action, DataClassRule
 from rollover.database.fingerprint import Fingerprint, fingerprints_by_school
 from rollover.database.tables import hero, product_tables
@@ -53,15 +55,14 @@ class Line:
 def freeze(connection: Connection, run: Run) -> dict[str, Any]:
     """Freeze the plan, or the next one where the data changed since the last; returns what the approval shows.
 
-    The same data gives the same hash, so planning again without a change keeps the plan in force.
+    The same data gives the same hash, so planning again without a change keeps the plan in force. A plan after an
+    erase holds the rows that came late; a plan that was carried out is never carried out again.
     """
-    lines = draft(connection, run, current=ledger.is_current(connection, run))
+    lines = draft(connection, run, current=holds_current_state(connection, run))
     digest = plan_hash(lines)
     number = ledger.plan_number(connection, run)
-    if number and hash_of(connection, run, number) == digest:
+    if number and ledger.result_of(connection, run, "erase") is None and hash_of(connection, run, number) == digest:
         return summary(connection, run, lines, digest, number)
-    if number and ledger.result_of(connection, run, "erase") is not None:
-        raise Refused(f"Plan {number} of {run.id} is already carried out.", "nothing: the year's data is gone.")
     number += 1
     key = {"tenant_id": run.tenant.id, "rollover_id": run.id, "plan_no": number}
     notes = warnings(connection, run)
@@ -69,6 +70,21 @@ def freeze(connection: Connection, run: Run) -> dict[str, Any]:
     if lines:
         connection.execute(insert(plan_lines), [{**key, **asdict(line)} for line in lines])
     return summary(connection, run, lines, digest, number)
+
+
+def needs_approval(run: Run, lines: list[Line]) -> bool:
+    """Whether a person must approve. A plan by which nothing goes is asked about too: is it the right database?"""
+    return run.product.approval_required or not rows_to_go(lines)
+
+
+def rows_to_go(lines: list[Line]) -> int:
+    """How many rows a plan removes from the live database."""
+    return sum(line.rows for line in lines if line.action in (ARCHIVE, ERASE))
+
+
+def holds_current_state(connection: Connection, run: Run) -> bool:
+    """Whether a plan now holds the tenant's current state too: in its current year, until that is reset."""
+    return ledger.is_current(connection, run) and ledger.result_of(connection, run, "reset") is None
 
 
 def draft(connection: Connection, run: Run, *, current: bool) -> list[Line]:
@@ -112,13 +128,15 @@ def hash_of(connection: Connection, run: Run, number: int) -> str:
 
 
 def plan_hash(lines: Iterable[Line]) -> str:
-    """SHA-256 over the lines. The reason counts too: another subscription is another plan.
+    """SHA-256 over the lines by which rows go. The reason counts too: another subscription is another plan.
 
-    When the source was read may differ between two readings of the same subscription, so it does not count.
+    When the source was read may differ between two readings of the same subscription, so it does not count. Nor do
+    the rows that are kept or reset: people go on working with them.
     """
     content = [
         {**asdict(line), "checksum": str(line.checksum), "reason": re.sub(r", read [^)]*", "", line.reason)}
         for line in sorted(lines)
+        if line.action in (ARCHIVE, ERASE)
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -135,7 +153,7 @@ def summary(connection: Connection, run: Run, lines: list[Line], digest: str, nu
         "plan_hash": digest,
         "rows": rows,
         "warnings": notes,
-        "approval_required": run.product.approval_required,
+        "approval_required": needs_approval(run, lines),
         "markdown": markdown(connection, lines, notes or []),
     }
 
@@ -160,15 +178,14 @@ def markdown(connection: Connection, lines: list[Line], notes: list[str]) -> str
 
 def warnings(connection: Connection, run: Run) -> list[str]:
     """What may have altered the year's history: codes or settings changed after the school year ended."""
-    if (
-        run.product.product != "hero"
-        or run.facts.ends is None
-        or run.school_year.key != current_school_year(connection)
-    ):
+    if run.product.product != "hero" or run.school_year.key != current_school_year(connection):
         return []
+    if run.facts.ends is None:
+        return [f"The district file does not say when {run.school_year} ended: whether codes changed since is unknown."]
+    over = reset_instant(run.facts.ends + timedelta(days=1), time(0), run.district.time_zone)
     notes = []
     for table in (hero.behavior_codes, hero.action_settings):
-        changed = connection.scalar(select(func.count()).where(table.c.updated_at > run.facts.ends))
+        changed = connection.scalar(select(func.count()).where(table.c.updated_at >= over))
         if changed:
             notes.append(
                 f"{changed} {table.name.replace('_', ' ')} changed after the school year ended on {run.facts.ends}; "

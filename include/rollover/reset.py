@@ -1,13 +1,15 @@
-"""Start the new year: points to zero, avatars away, notifications off, schedules hidden. Current year only."""
+"""Start the new year: points to zero, notifications off, schedules hidden. Current year only."""
 
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, insert, literal, select, update
+from sqlalchemy import Connection, Table, insert, literal, select, update
 from sqlalchemy import func as f
 
+from rollover import ledger
 from rollover.config import Action
 from rollover.database.tables import hero, tables_of
 from rollover.database.tables.directory import tenants
@@ -23,26 +25,25 @@ def reset(connection: Connection, run: Run) -> dict[str, Any]:
     Returns the rows reset per data class. Rows that are already as they should be count too: they were checked.
     """
     counts: dict[str, int] = {}
+    reset_at = ledger.reset_at(connection, run)
     with kept_unchanged(connection, run):
         if run.product.product == "hero":
-            _enter_resets(connection, run)
+            _enter_resets(connection, run, reset_at)
         for name in run.product.classes(Action.RESET):
-            values = run.product.data_classes[name].set
+            values = run.product.data_classes[name].set or {}
             for table in tables_of(run.product.product, name):
-                counts[name] = counts.get(name, 0) + _reset_table(connection, run, table, values)
+                counts[name] = counts.get(name, 0) + _reset_table(connection, table, values, reset_at)
     connection.execute(update(tenants).values(current_school_year=run.school_year.next.key))
     log.info("reset: %s; the current school year is now %s", counts, run.school_year.next)
     return {"rows": counts, "kept_unchanged": True, "current_school_year": run.school_year.next.key}
 
 
-def _reset_table(connection: Connection, run: Run, table: Table, values: Any) -> int:
-    if values == "removed":
-        return connection.execute(delete(table)).rowcount
-    stamp = {name: run.reset_at for name in ("as_of", "switched_at") if name in table.c}
+def _reset_table(connection: Connection, table: Table, values: dict[str, Any], reset_at: datetime) -> int:
+    stamp = {name: reset_at for name in ("as_of", "switched_at") if name in table.c}
     return connection.execute(update(table).values(**values, **stamp)).rowcount
 
 
-def _enter_resets(connection: Connection, run: Run) -> None:
+def _enter_resets(connection: Connection, run: Run, reset_at: datetime) -> None:
     """An entry of the new year, as of the reset date, for each student who had points left.
 
     A balance is the sum since the last reset entry, so a redemption that arrives late with a date before the
@@ -57,7 +58,7 @@ def _enter_resets(connection: Connection, run: Run) -> None:
         balances.c.student_id,
         literal("reset"),
         literal(0),
-        literal(run.reset_at),
+        literal(reset_at),
     ).where(balances.c.balance != 0)
     columns = [
         "tenant_id",

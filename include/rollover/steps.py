@@ -16,13 +16,13 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 from upath import UPath
 
-from rollover import certificate, evidence, ledger, pause, verify
+from rollover import certificate, evidence, ledger, pause, receipts, verify
 from rollover import erase as erasing
 from rollover import guard as guarding
 from rollover import plan as planning
 from rollover import reset as resetting
 from rollover.archive import write as archiving
-from rollover.database.session import lock_tenant, tenant_session
+from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import exports, imports, plans
 from rollover.errors import Refused
 from rollover.exports import reports_of
@@ -42,19 +42,31 @@ def guard(run: Run, run_id: str, is_alive: Callable[[str], bool]) -> Result:
 
 
 def pause_sync(run: Run) -> Result:
-    """Pause the tenant's roster sync; waits for an import that is under way."""
-
-    def work(connection: Connection) -> Result:
-        return pause.begin(connection, run.tenant.id, by=run.id, reason=f"rollover of {run.school_year}")
-
-    return once(run, "pause_sync", work)
+    """Pause the tenant's roster sync; waits for an import that is under way. Run again, it pauses anew if need be."""
+    with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
+        ledger.require(connection, run, "pause_sync")
+        before = pause.current(connection)
+        lease = pause.begin(connection, run.tenant.id, by=run.id, reason=f"rollover of {run.school_year}")
+        if ledger.result_of(connection, run, "pause_sync") is None:
+            ledger.finish(connection, run, "pause_sync", lease, 0)
+        elif before is None:
+            evidence.record(connection, run.tenant.id, "pause_sync", lease, run.id)
+        return lease
 
 
 def plan(run: Run) -> Result:
-    """Freeze what will happen to which rows, and why. Run again after a change, it freezes the next plan."""
-    with tenant_session(run.engine, run.tenant.id) as connection:
-        lock_tenant(connection)
+    """Freeze what will happen to which rows, and why. Run again after a change, it freezes the next plan.
+
+    A plan that was carried out stays in force while no row came late.
+    """
+    with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         ledger.require(connection, run, "plan")
+        done = ledger.result_of(connection, run, "plan")
+        if done is not None and ledger.result_of(connection, run, "erase") is not None:
+            left = planning.draft(connection, run, current=planning.holds_current_state(connection, run))
+            if not planning.rows_to_go(left):
+                log.info("plan %s of %s is carried out, and nothing came late", done["plan_no"], run.id)
+                return done
         result = planning.freeze(connection, run)
         if ledger.result_of(connection, run, "plan") is None:
             ledger.finish(connection, run, "plan", result, 0)
@@ -66,10 +78,14 @@ def export_reports(run: Run, deliver: Deliver) -> Result:
 
     def work(connection: Connection) -> Result:
         folder = run.storage / "exports" / run.tenant.product / run.tenant.district / run.school_year.key
-        parameters = {"school_year": run.school_year.key, "is_current": ledger.is_current(connection, run)}
-        receipts = []
+        current = planning.holds_current_state(connection, run)
+        parameters = {"school_year": run.school_year.key, "is_current": current}
+        number = ledger.plan_number(connection, run)
+        written = []
         for name in run.product.reports:
-            receipt = write_report(connection, reports_of(run.product.product)[name], parameters, folder)
+            report = reports_of(run.product.product)[name]
+            target = folder / receipts.file_name(name, report.format, number)
+            receipt = write_report(connection, report, parameters, target)
             path = UPath(receipt.path)
             remote = f"{run.config.outbox}/{run.school_year}/{path.name}"
             deliver(path, remote)
@@ -77,14 +93,14 @@ def export_reports(run: Run, deliver: Deliver) -> Result:
                 insert(exports).values(
                     tenant_id=run.tenant.id,
                     rollover_id=run.id,
-                    plan_no=ledger.plan_number(connection, run),
+                    plan_no=number,
                     delivered_to=remote,
                     **vars(receipt),
                 )
             )
             log.info("%s: %s rows, delivered to %s", receipt.report, receipt.rows, remote)
-            receipts.append({"report": receipt.report, "rows": receipt.rows, "sha256": receipt.sha256})
-        return {"reports": receipts}
+            written.append({"report": receipt.report, "rows": receipt.rows, "sha256": receipt.sha256})
+        return {"reports": written}
 
     return once(run, "export_reports", work)
 
@@ -98,7 +114,7 @@ def approve(run: Run, answer: dict[str, Any] | None) -> Result:
     def work(connection: Connection) -> Result:
         number = ledger.plan_number(connection, run)
         digest = planning.hash_of(connection, run, number)
-        if not run.product.approval_required:
+        if not planning.needs_approval(run, planning.current_lines(connection, run)):
             return {"approved_by": None, "plan_hash": digest, "why": "the product file asks for no approval"}
         if answer is None or answer.get("chosen_options") != ["Approve"]:
             raise Refused(f"The plan of {run.id} is not approved.", "answer the approval in Airflow.")
@@ -145,8 +161,7 @@ def import_roster(run: Run, import_id: str) -> Result:
 
     Not once only: a district may correct a set that was applied but not verified, and the last one counts.
     """
-    with tenant_session(run.engine, run.tenant.id) as connection:
-        lock_tenant(connection)
+    with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         ledger.require(connection, run, "import_roster")
         applied = _applied_import(connection, run)
         if applied is None or applied["import_id"] != import_id:
@@ -159,6 +174,12 @@ def import_roster(run: Run, import_id: str) -> Result:
         else:
             evidence.record(connection, run.tenant.id, "import_roster", applied, run.id)
         return applied
+
+
+def before_import(run: Run) -> None:
+    """Raise Refused unless the rollover may take in the new year's roster now."""
+    with tenant_session(run.engine, run.tenant.id) as connection:
+        ledger.require(connection, run, "import_roster")
 
 
 def verify_roster(run: Run) -> Result:

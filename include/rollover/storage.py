@@ -31,10 +31,21 @@ def whole_file(path: UPath) -> Iterator[IO[bytes]]:
                 os.fsync(stream.fileno())
         # Not replace(): of a path with a protocol, universal-pathlib has rename only, and it replaces.
         part.rename(path)
+        if path.protocol in LOCAL:
+            _sync_folder(path.parent)
     except BaseException:
         with suppress(FileNotFoundError):
             part.unlink()
         raise
+
+
+def _sync_folder(folder: UPath) -> None:
+    """Make a rename survive a power cut."""
+    descriptor = os.open(folder.path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_back(path: UPath) -> tuple[str, int]:

@@ -14,8 +14,10 @@ from rollover.database.tables.directory import schools, subscriptions
 from rollover.errors import Refused
 from rollover.run import Run
 
-ACTIVE = "active"
-STATES = (ACTIVE, "ended", "cancelled")
+ACTIVE, ENDED, CANCELLED = "active", "ended", "cancelled"
+STATES = (ACTIVE, ENDED, CANCELLED)
+"""What a source may say, as of when it was read. One that has ended was in force from its first day to its last."""
+CLOCKS_DIFFER = timedelta(minutes=5)
 REMEDY = "correct it at its source, wait for the directory to be read again, then clear this task."
 
 
@@ -80,19 +82,35 @@ def _standing(run: Run, school_id: str, known: list[Subscription]) -> Standing:
                 f"known are {', '.join(STATES)}.",
                 REMEDY,
             )
-        if subscription.ends_on < subscription.starts_on:
-            raise Refused(f"A subscription of {where} ends before it starts: {subscription}.", REMEDY)
+        _refuse_contradiction(subscription, where)
         age = run.now - subscription.read_at
+        if age < -CLOCKS_DIFFER:
+            raise Refused(f"The subscription of {where} was read in the future, at {subscription.read_at}.", REMEDY)
         if age > timedelta(days=run.product.subscription_max_age_days):
             raise Refused(f"The subscription of {where} was last read {age.days} days ago.", REMEDY)
     covering = [subscription for subscription in known if subscription.covers(day)]
-    if len({subscription.state == ACTIVE for subscription in covering}) > 1:
+    if any(subscription.state == CANCELLED for subscription in covering):
         raise Refused(
-            f"The subscriptions of {where} contradict each other on {day}: "
-            + "; ".join(str(subscription) for subscription in covering),
+            f"A subscription of {where} is cancelled, but its from-to covers {day}: {_told(covering)}. "
+            "Whether it was in force on that day is not known.",
             REMEDY,
         )
-    active = any(subscription.state == ACTIVE for subscription in covering)
-    said = "; ".join(str(subscription) for subscription in (covering or known))
-    verdict = f"{'active' if active else 'not active'} on {day}: {said}"
-    return Standing(school_id, active, verdict)
+    lapsed = [s for s in known if s.state == ACTIVE and s.ends_on < s.read_at.date()]
+    if lapsed and not covering:
+        raise Refused(
+            f"A subscription of {where} is active, but over since before it was read: {_told(lapsed)}.", REMEDY
+        )
+    verdict = "active" if covering else "not active"
+    return Standing(school_id, bool(covering), f"{verdict} on {day}: {_told(covering or known)}")
+
+
+def _refuse_contradiction(subscription: Subscription, where: str) -> None:
+    """`state` is as of the reading, from-to is for ever: together they must make sense."""
+    if subscription.ends_on < subscription.starts_on:
+        raise Refused(f"A subscription of {where} ends before it starts: {subscription}.", REMEDY)
+    if subscription.state == ENDED and subscription.ends_on > subscription.read_at.date():
+        raise Refused(f"A subscription of {where} has ended, but runs on: {subscription}.", REMEDY)
+
+
+def _told(subscriptions: list[Subscription]) -> str:
+    return "; ".join(str(subscription) for subscription in subscriptions)

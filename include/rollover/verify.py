@@ -6,20 +6,16 @@ import logging
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, or_, select
-from upath import UPath
 
-from rollover import ledger, plan
-from rollover.archive.write import plan_archives
+from rollover import ledger, plan, receipts
 from rollover.config import Action
 from rollover.database.fingerprint import fingerprints_by_school
 from rollover.database.tables import metadata, tables_of
 from rollover.database.tables.base import is_activity
-from rollover.database.tables.ledger import exports
 from rollover.errors import ProofFailed
 from rollover.exports import reports_of
 from rollover.exports.write import count_rows
 from rollover.run import Run
-from rollover.storage import read_back
 
 log = logging.getLogger(__name__)
 
@@ -36,21 +32,22 @@ def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
     wrong = [*_rows_left(connection, run, current), *_reports_not_blank(connection, run, current)]
     if current:
         wrong += _not_reset(connection, run)
-    receipts = plan_archives(connection, run) + _exports(connection, run)
-    wrong += _damaged(receipts)
+    files = receipts.of_archives(connection, run) + receipts.of_exports(connection, run)
+    wrong += receipts.damaged(files)
     if wrong:
         raise ProofFailed(
             f"{run.id} is not as it should be after the reset: {'; '.join(wrong)}.",
-            "find out what wrote these rows or changed these files, then clear this task.",
+            "find out what wrote these rows or changed these files. Rows that came late: clear 'plan' and all after "
+            "it, and a further plan takes them. A damaged file: restore it from the storage's versions.",
         )
     changed = _kept_but_changed_since_plan(connection, run) if current else []
     for name in changed:
         log.warning("%s was changed by its users since the plan was frozen", name)
-    log.info("verified: no rows left, reports blank, %s files intact", len(receipts))
+    log.info("verified: no rows left, reports blank, %s files intact", len(files))
     return {
         "rows_left": 0,
         "reports_blank": True,
-        "files_intact": len(receipts),
+        "files_intact": len(files),
         "kept_changed_by_users_since_plan": changed,
     }
 
@@ -78,31 +75,11 @@ def _reports_not_blank(connection: Connection, run: Run, current: bool) -> list[
 def _not_reset(connection: Connection, run: Run) -> list[str]:
     found = []
     for name in run.product.classes(Action.RESET):
-        values = run.product.data_classes[name].set
+        values = run.product.data_classes[name].set or {}
         for table in tables_of(run.product.product, name):
-            query = select(func.count()).select_from(table)
-            if isinstance(values, dict):
-                query = query.where(or_(*(table.c[column] != value for column, value in values.items())))
+            query = select(func.count()).where(or_(*(table.c[column] != value for column, value in values.items())))
             if rows := connection.scalar(query):
                 found.append(f"{table.fullname} has {rows} rows that are not reset")
-    return found
-
-
-def _exports(connection: Connection, run: Run) -> list[dict[str, Any]]:
-    query = exports.select().where(
-        exports.c.rollover_id == run.id, exports.c.plan_no == ledger.plan_number(connection, run)
-    )
-    return [dict(row) for row in connection.execute(query).mappings()]
-
-
-def _damaged(receipts: list[dict[str, Any]]) -> list[str]:
-    found = []
-    for receipt in receipts:
-        path = UPath(receipt["path"])
-        if not path.exists():
-            found.append(f"{path} is missing")
-        elif read_back(path) != (receipt["sha256"], receipt["bytes"]):
-            found.append(f"{path} is not the file that was written")
     return found
 
 

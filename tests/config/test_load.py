@@ -85,6 +85,15 @@ def test_what_is_wrong_is_said_and_the_others_load(folder: Path, old: str, new: 
     assert list(catalog.districts) == ["good-tx"]
 
 
+@pytest.mark.parametrize(
+    "folder_of_bad",
+    ["/bad-tx/../good-tx/imagine-math", "/good-tx//imagine-math", "/good-tx/imagine-math/outbox", "/good-tx", "/."],
+)
+def test_no_folder_leads_into_another_districts(folder: Path, folder_of_bad: str) -> None:
+    catalog = load_with(folder, "/bad-tx/imagine-math", folder_of_bad)
+    assert list(catalog.districts) == ["good-tx"], [str(p) for p in catalog.problems]
+
+
 def test_two_that_claim_a_folder_of_neither_are_both_refused(folder: Path) -> None:
     for name in ("good-tx", "bad-tx"):
         path = folder / f"{name}.yaml"
@@ -100,7 +109,8 @@ def test_two_that_claim_a_folder_of_neither_are_both_refused(folder: Path) -> No
         ("  avatars:\n", "  avatar:\n", "data_classes.avatar: is a data class of no table Did you mean 'avatars'?"),
         ("action: keep", "action: archive_or_erase", "has no school year"),
         ("action: keep", "action: kep", "'kep'"),
-        ("set: removed", "set: {pionts: 0}", "has no column 'pionts' Did you mean 'points'?"),
+        ("action: erase", "action: reset", "belongs to a school year: archive or erase it"),
+        ("reports: [student_data_export]", "reports: []", "at least 1 item"),
         ("reports: [student_data_export]", "reports: [students]", "'students' is not a report of imagine_math"),
         ("default_to: 07-28", "default_to: 07-32", "default_to"),
     ],

@@ -8,6 +8,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from rollover.database.session import tenant_session
 from rollover.database.tables import hero, metadata
+from rollover.errors import DatabaseFailed
 from tests.world import everything, hero_world, imagine_world, rows
 
 HERE, OTHER = "hero__riverside-ca", "hero__lakeside-ca"
@@ -81,14 +82,14 @@ def test_a_row_of_another_tenant_cannot_be_written(owner: Engine, engine: Engine
         ),
         update(hero.point_balances).values(tenant_id=OTHER),
     ):
-        with pytest.raises(ProgrammingError, match="row-level security"), tenant_session(engine, HERE) as connection:
+        with pytest.raises(DatabaseFailed, match="InsufficientPrivilege"), tenant_session(engine, HERE) as connection:
             connection.execute(statement)
 
 
 def test_a_partition_cannot_be_read_around_its_policy(owner: Engine, engine: Engine) -> None:
     hero_world(owner)
     with (
-        pytest.raises(ProgrammingError, match="permission denied"),
+        pytest.raises(DatabaseFailed, match="InsufficientPrivilege"),
         tenant_session(engine, HERE) as connection,
     ):
         connection.execute(text("SELECT * FROM hero.tracking_events__y2025"))
@@ -100,3 +101,14 @@ def test_an_error_leaves_nothing_behind(owner: Engine, engine: Engine) -> None:
         connection.execute(delete(hero.tracking_events))
         raise ZeroDivisionError
     assert rows(owner, "hero.tracking_events", HERE) == 20
+
+
+def test_an_error_quotes_no_row(owner: Engine, engine: Engine) -> None:
+    hero_world(owner)
+    statement = text("INSERT INTO hero.point_balances VALUES (:t, 'north', 'Rosalind', -5, now())")
+    with (
+        pytest.raises(DatabaseFailed, match=r"CheckViolation.*never_negative") as raised,
+        tenant_session(engine, HERE) as connection,
+    ):
+        connection.execute(statement, {"t": HERE})
+    assert "Rosalind" not in str(raised.value) and raised.value.__cause__ is None

@@ -168,6 +168,24 @@ def test_grades_are_remembered_once_a_year(district: District) -> None:
     ]
 
 
+def test_only_students_who_were_there_have_a_grade_of_last_year(district: District) -> None:
+    rows = whole_set()
+    row_of(rows, "users", "teacher-1")["grades"] = "05"
+    district.apply(district.take_rows(rows)["import_id"])
+    district.run("UPDATE roster.people SET last_year_grade = '04'")
+    left = "UPDATE roster.people SET status = 'tobedeleted' WHERE sourced_id = 'student-3'"
+    district.run(left)
+    district.run("UPDATE directory.tenants SET current_school_year = '2026-27'")
+    next_year = whole_set(ends=2027)
+    next_year["users"] = [row for row in next_year["users"] if row["sourcedId"] != "student-3"]
+    next_year["enrollments"] = next_year["enrollments"][:3]
+    assert district.apply(district.take_rows(next_year)["import_id"])["applied"] is True
+    assert {who: before for who, _, _, before in district.rows(PEOPLE) if before} == {
+        "student-1": "02",
+        "student-2": "05",
+    }
+
+
 def test_a_paused_tenant_keeps_its_drops(district: District) -> None:
     district.run(
         "INSERT INTO ledger.pauses (tenant_id, paused_by, reason) VALUES (:tenant, 'the rollover', 'reset day')",

@@ -98,6 +98,25 @@ def test_a_drop_that_changes_while_it_is_copied_is_superseded(
     assert district.fetch(import_id)["state"] == "superseded"
 
 
+@pytest.mark.parametrize("received", [b"", b"cut off"])
+def test_a_copy_that_differs_from_an_unchanged_listing_can_be_retried(
+    district: District, monkeypatch: pytest.MonkeyPatch, received: bytes
+) -> None:
+    import_id = district.upload(as_files(whole_set()))
+
+    def cut_off(_: Any, remote: str, local: Any) -> None:
+        local.write(received)
+        if not received:
+            raise OSError("size mismatch in get!  0 != 100")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(district.sftp.client), "getfo", cut_off)
+        with pytest.raises(ConnectionError, match="other files than it lists"):
+            district.fetch(import_id)
+    assert district.rows("SELECT state FROM ledger.imports") == [("found",)]
+    assert district.fetch(import_id)["state"] == "fetched"
+
+
 @pytest.mark.parametrize(("where", "how"), [("copy", ConnectionResetError), ("list_folder", EOFError)])
 def test_a_lost_connection_can_be_retried(
     district: District, monkeypatch: pytest.MonkeyPatch, where: str, how: type[Exception]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from rollover.roster.model import FILES
 from tests.roster.conftest import District
 from tests.roster.sets import Rows, as_csv, as_files, manifest, row_of, whole_set
 
@@ -179,6 +180,30 @@ WARNINGS: dict[str, tuple[Callable[[Rows], object], Where]] = {
         ("column_spelling", "classes.csv", 1, "location"),
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("file", "column"),
+    [(file.name.removesuffix(".csv"), column.name) for file in FILES for column in file.columns],
+)
+def test_a_missing_column_rejects_the_set_and_clears_nothing(district: District, file: str, column: str) -> None:
+    """A column is not there for every row: read as blank, it would clear what earlier sets brought."""
+    rows = whole_set()
+    without_column(file, column)(rows)
+    result = district.take_rows(rows)
+    assert (result["state"], result["reason"]) == ("rejected", "1 error: column_missing (1)")
+    assert district.findings(result["import_id"]) == {("column_missing", "error", f"{file}.csv", 1, column)}
+
+
+def test_a_column_that_is_not_read_may_be_missing(district: District) -> None:
+    rows = whole_set()
+    for file in rows:
+        without_column(file, "status")(rows)
+        without_column(file, "dateLastModified")(rows)
+    for column in ("userIds", "sms", "phone", "password"):
+        without_column("users", column)(rows)
+    result = district.take_rows(rows)
+    assert (result["state"], result["counts"]["warnings"]) == ("ready", {})
 
 
 @pytest.mark.parametrize("name", WARNINGS)

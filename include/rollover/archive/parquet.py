@@ -6,12 +6,14 @@ import io
 from collections.abc import Iterator
 from typing import IO, Any
 
-import psycopg
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from psycopg import sql
 from sqlalchemy import BigInteger, Boolean, Connection, Date, DateTime, Integer, Numeric, Table, Text, Time
+
+from rollover.database.session import driver_of
+from rollover.errors import ProofFailed
 
 BATCH_BYTES = 4 << 20
 SCHEMA_VERSION = "1"
@@ -45,12 +47,16 @@ def copy_out(connection: Connection, table: Table, where: str, bound: dict[str, 
     )
     with (
         pq.ParquetWriter(stream, schema, compression="zstd") as writer,
-        _driver(connection).cursor() as cursor,
+        driver_of(connection).cursor() as cursor,
         cursor.copy(query.encode(), bound) as copy,
     ):
         reader = io.BufferedReader(_CopyReader(iter(copy)), BATCH_BYTES)
-        for batch in pacsv.open_csv(reader, read_options=_READ, parse_options=_PARSE, convert_options=convert):
-            writer.write_batch(batch.cast(schema) if batch.schema != schema else batch)
+        try:
+            for batch in pacsv.open_csv(reader, read_options=_READ, parse_options=_PARSE, convert_options=convert):
+                writer.write_batch(batch.cast(schema) if batch.schema != schema else batch)
+        except pa.ArrowInvalid:
+            # Its text quotes the value.
+            raise ProofFailed(f"{table.fullname} holds a value that its column cannot.", "report this.") from None
 
 
 def copy_in(connection: Connection, table: Table, stream: IO[bytes], target: str) -> None:
@@ -58,7 +64,7 @@ def copy_in(connection: Connection, table: Table, stream: IO[bytes], target: str
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
     query = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(sql.SQL(target), names)
     options = pacsv.WriteOptions(include_header=False)
-    with _driver(connection).cursor() as cursor, cursor.copy(query) as copy:
+    with driver_of(connection).cursor() as cursor, cursor.copy(query) as copy:
         for batch in pq.ParquetFile(stream).iter_batches():
             part = io.BytesIO()
             pacsv.write_csv(pa.Table.from_batches([batch]), part, options)
@@ -106,9 +112,3 @@ def _arrow_type(kind: Any) -> pa.DataType:
         case Text():
             return pa.string()
     raise TypeError(f"no Arrow type for {kind!r}: add it before a table of the archive uses it")
-
-
-def _driver(connection: Connection) -> psycopg.Connection[Any]:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    return driver

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, insert, text
 from upath import UPath
 
-from rollover import ledger, plan
+from rollover import ledger, plan, receipts
 from rollover.archive.parquet import copy_in, copy_out
 from rollover.database.fingerprint import Fingerprint, fingerprint, fingerprints_by_school, scope
 from rollover.database.tables import metadata, tables_of
@@ -31,23 +31,14 @@ def archive(connection: Connection, run: Run) -> dict[str, Any]:
     lines = plan.current_lines(connection, run, plan.ARCHIVE)
     for line in lines:
         _keep(connection, run, metadata.tables[line.table_name], line.school_id, line.fingerprint)
-    if lines and ledger.is_current(connection, run):
-        _bind(connection, run, {line.school_id for line in lines})
-    kept = plan_archives(connection, run)
+    _bind(connection, run, {line.school_id for line in lines})
+    kept = receipts.of_archives(connection, run)
     log.info("archived %s files", len(kept))
     return {
         "files": len(kept),
         "rows": sum(line.rows for line in lines),
         "bytes": sum(row["bytes"] for row in kept),
     }
-
-
-def plan_archives(connection: Connection, run: Run) -> list[dict[str, Any]]:
-    """The receipts of the plan in force."""
-    query = archives.select().where(
-        archives.c.rollover_id == run.id, archives.c.plan_no == ledger.plan_number(connection, run)
-    )
-    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def folder(run: Run) -> UPath:
@@ -68,7 +59,8 @@ def _bind(connection: Connection, run: Run, schools: set[str]) -> None:
 
 def _keep(connection: Connection, run: Run, table: Table, school_id: str, expected: Fingerprint) -> None:
     """Write one file, load it back, and record it when it equals `expected`."""
-    path = folder(run) / school_id / f"{table.name}.parquet"
+    number = ledger.plan_number(connection, run)
+    path = folder(run) / school_id / receipts.file_name(table.name, "parquet", number)
     where, bound = scope(table, school_year=run.school_year.key, school_id=school_id)
     with whole_file(path) as stream:
         copy_out(connection, table, where, bound, stream)
@@ -84,7 +76,7 @@ def _keep(connection: Connection, run: Run, table: Table, school_id: str, expect
         insert(archives).values(
             tenant_id=run.tenant.id,
             rollover_id=run.id,
-            plan_no=ledger.plan_number(connection, run),
+            plan_no=number,
             school_id=school_id,
             table_name=table.fullname,
             path=str(path),

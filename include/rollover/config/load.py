@@ -5,7 +5,6 @@ The others load: one district's mistake never takes another district's rollover 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -100,18 +99,43 @@ def _date_problems(document: Document, district: District, product: Product, yea
 
 
 def _refuse_shared_folders(candidates: list[tuple[Document, District]]) -> None:
-    """One folder, one tenant. Where two claim it, it stays with the one district it is named after, if any."""
-    claims: dict[tuple[str, str], list[tuple[Document, District, str]]] = defaultdict(list)
-    for document, district in candidates:
-        for name, tenant in district.products.items():
-            claims[district.sftp_connection, tenant.folder].append((document, district, name))
-    for (_, folder), claimants in claims.items():
-        if len(claimants) == 1:
+    """One folder, one tenant, and none within another's: what is in it belongs to one district.
+
+    Where two claim a folder, it stays with the one district it is named after, if any.
+    """
+    claims = [
+        _Claim(document, district, name, PurePosixPath(tenant.folder))
+        for document, district in candidates
+        for name, tenant in district.products.items()
+    ]
+    for claim in claims:
+        rivals = [other for other in claims if other is not claim and other.overlaps(claim)]
+        rightful = [c for c in (claim, *rivals) if c.district.district in c.folder.parts]
+        if not rivals or (
+            rightful and all(c.district is claim.district for c in rightful) and _distinct(claim, rivals)
+        ):
             continue
-        named = [c for c in claimants if c[1].district in PurePosixPath(folder).parts]
-        for document, district, product in claimants:
-            if len(named) == 1 and named[0][1] is district:
-                continue
-            others = sorted(f"{d.path.name} ({p})" for d, _, p in claimants if (d, p) != (document, product))
-            where = ("products", product, "folder")
-            document.problems.append(document.problem(where, f"'{folder}' is claimed by {', '.join(others)} too"))
+        others = sorted(f"{c.document.path.name} ({c.product}, {c.folder})" for c in rivals)
+        where = ("products", claim.product, "folder")
+        message = f"'{claim.folder}' is claimed by {', '.join(others)} too"
+        claim.document.problems.append(claim.document.problem(where, message))
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A tenant's claim to a folder of an SFTP server."""
+
+    document: Document
+    district: District
+    product: str
+    folder: PurePosixPath
+
+    def overlaps(self, other: _Claim) -> bool:
+        """Whether one folder is the other, or lies within it."""
+        same_server = self.district.sftp_connection == other.district.sftp_connection
+        return same_server and (self.folder.is_relative_to(other.folder) or other.folder.is_relative_to(self.folder))
+
+
+def _distinct(claim: _Claim, rivals: list[_Claim]) -> bool:
+    """Whether no rival is of the same district: a district's own products must not share a folder either."""
+    return all(rival.district is not claim.district for rival in rivals)

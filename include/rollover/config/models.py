@@ -74,7 +74,7 @@ class TenantConfig(_Model):
 
     first_school_year: Year
     last_school_year: Year | None = None
-    folder: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]*[A-Za-z0-9_-]$")]
+    folder: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$")]
     roster_format: Literal["oneroster_1_1"]
     roster_import: Literal["nightly", "at_once"]
     reset_dates: dict[Year, Day] = Field(default_factory=dict)
@@ -116,7 +116,7 @@ class Action(StrEnum):
 
     ARCHIVE_OR_ERASE = "archive_or_erase"  # by the school's subscription as of the reset date
     ERASE = "erase"  # whatever the subscription
-    RESET = "reset"  # set to the values of `set`, or removed
+    RESET = "reset"  # set to the values of `set`
     KEEP = "keep"  # proved unchanged
     FOLLOW_ROSTER = "follow_roster"  # replaced by the new year's files
 
@@ -126,7 +126,7 @@ class DataClassRule(_Model):
 
     action: Action
     source: Name
-    set: dict[str, int | bool] | Literal["removed"] | None = None
+    set: dict[str, int | bool] | None = None
     bound_to_archive: bool = False
     """Kept, and copied into the archive, so that an archived year is read with the codes of its time."""
 
@@ -156,7 +156,7 @@ class Product(_Model):
     approval_required: bool
     subscription_max_age_days: Annotated[int, Field(gt=0)]
     dates: ProductDates
-    reports: tuple[str, ...]
+    reports: Annotated[tuple[str, ...], Field(min_length=1)]
     data_classes: dict[str, DataClassRule]
 
     @property

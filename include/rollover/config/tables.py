@@ -33,7 +33,10 @@ def table_problems(product: Product, document: Document) -> list[Problem]:
         if rule.action is Action.ARCHIVE_OR_ERASE and not is_activity(table):
             message = f"{table.fullname} has no school year, so a year of it cannot be archived"
             found.append(document.problem((FIELD, name, "action"), message))
-        if isinstance(rule.set, dict):
+        if rule.action is Action.RESET and is_activity(table):
+            message = f"{table.fullname} belongs to a school year: archive or erase it"
+            found.append(document.problem((FIELD, name, "action"), message))
+        if rule.set:
             for column in sorted(rule.set.keys() - set(table.c.keys())):
                 message = f"{table.fullname} has no column '{column}'"
                 found.append(document.problem((FIELD, name, "set", column), message, nearest(column, table.c.keys())))

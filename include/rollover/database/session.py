@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
+import psycopg
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from rollover.errors import DatabaseFailed, DatabaseUnavailable
 
 APP_ROLE = "rollover_app"
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
@@ -14,27 +18,36 @@ Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
 
 def connect(url: str | URL) -> Engine:
     """An engine for a task or a command: no pool, since a task is short and forked workers share nothing."""
-    return create_engine(url, poolclass=NullPool)
+    return create_engine(url, poolclass=NullPool, hide_parameters=True)
 
 
 @contextmanager
-def tenant_session(engine: Engine, tenant_id: str, *, isolation: Isolation = "READ COMMITTED") -> Iterator[Connection]:
+def tenant_session(
+    engine: Engine, tenant_id: str, *, isolation: Isolation = "READ COMMITTED", exclusive: bool = False
+) -> Iterator[Connection]:
     """One transaction in which only `tenant_id`'s rows exist. Commits at the end, rolls back on an error.
 
-    Row-level security enforces the tenant for ``rollover_app``, a role that owns nothing; a session that
-    would bypass it (a superuser, the owner) takes that role first. Times print as UTC, so that a row's text is
-    the same in every session.
+    Row-level security enforces the tenant for ``rollover_app``, a role that owns nothing; a session that would
+    bypass it (a superuser, the owner) takes that role first. Times print as UTC, so that a row's text is the same in
+    every session. `exclusive` waits for the tenant's lock before the transaction begins, so that a snapshot is newer
+    than whatever the lock was waited for. A database error is raised without the values it speaks of.
     """
-    with engine.connect().execution_options(isolation_level=isolation) as connection, connection.begin():
-        connection.execute(text(f"SET LOCAL ROLE {APP_ROLE}"))
-        connection.execute(
-            select(
-                func.set_config("rollover.tenant_id", tenant_id, True),
-                func.set_config("TimeZone", "UTC", True),
-                func.set_config("DateStyle", "ISO, YMD", True),
+    with _without_values(), engine.connect() as connection:
+        if exclusive:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.execute(select(func.pg_advisory_lock(func.hashtextextended(tenant_id, 0))))
+            connection.rollback()
+        connection.execution_options(isolation_level=isolation)
+        with connection.begin():
+            connection.execute(text(f"SET LOCAL ROLE {APP_ROLE}"))
+            connection.execute(
+                select(
+                    func.set_config("rollover.tenant_id", tenant_id, True),
+                    func.set_config("TimeZone", "UTC", True),
+                    func.set_config("DateStyle", "ISO, YMD", True),
+                )
             )
-        )
-        yield connection
+            yield connection
 
 
 def lock_tenant(connection: Connection) -> None:
@@ -45,3 +58,29 @@ def lock_tenant(connection: Connection) -> None:
     connection.execute(
         select(func.pg_advisory_xact_lock(func.hashtextextended(func.current_setting("rollover.tenant_id"), 0)))
     )
+
+
+def driver_of(connection: Connection) -> psycopg.Connection[Any]:
+    """psycopg's own connection, in the same transaction: SQLAlchemy has no COPY."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver
+
+
+@contextmanager
+def _without_values() -> Iterator[None]:
+    """Raise database errors by kind and place only: PostgreSQL's own texts quote the row they failed at."""
+    try:
+        yield
+    except (DBAPIError, psycopg.Error) as error:
+        origin = error.orig if isinstance(error, DBAPIError) else error
+        raise _told(origin) from None
+
+
+def _told(error: BaseException | None) -> DatabaseFailed:
+    if not isinstance(error, psycopg.Error):
+        return DatabaseFailed(type(error).__name__)
+    place = (error.diag.schema_name, error.diag.table_name, error.diag.column_name, error.diag.constraint_name)
+    said = [type(error).__name__, f"SQLSTATE {error.sqlstate}", *(part for part in place if part)]
+    kind = DatabaseUnavailable if isinstance(error, psycopg.OperationalError) else DatabaseFailed
+    return kind(", ".join(said))

@@ -23,10 +23,6 @@ class Report:
     def query(self) -> str:
         return (SQL / f"{self.product}_{self.name}.sql").read_text(encoding="utf-8").strip().rstrip(";")
 
-    @property
-    def file_name(self) -> str:
-        return f"{self.name}.{self.format}"
-
 
 REPORTS = (
     Report("hero", "behavior_history", "Behavior History", "csv"),

@@ -6,11 +6,11 @@ import csv
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
 
-import psycopg
 from psycopg import sql
 from sqlalchemy import Connection
 from upath import UPath
 
+from rollover.database.session import driver_of
 from rollover.errors import ProofFailed
 from rollover.exports.definitions import Report
 from rollover.storage import read_back, whole_file
@@ -30,12 +30,11 @@ class Receipt:
     sha256: str
 
 
-def write_report(connection: Connection, report: Report, parameters: dict[str, Any], folder: UPath) -> Receipt:
-    """Write a report into `folder`; a file of that name is replaced when the new one is complete.
+def write_report(connection: Connection, report: Report, parameters: dict[str, Any], target: UPath) -> Receipt:
+    """Write a report to `target`; a file of that name is replaced when the new one is complete.
 
     Raises ProofFailed where the file, read back, has not as many rows as the database.
     """
-    target = folder / report.file_name
     with whole_file(target) as stream:
         write = _write_csv if report.format == "csv" else _write_xlsx
         write(connection, report, parameters, stream)
@@ -48,7 +47,7 @@ def write_report(connection: Connection, report: Report, parameters: dict[str, A
 
 def count_rows(connection: Connection, report: Report, parameters: dict[str, Any]) -> int:
     """How many rows a report would have."""
-    with _driver(connection).cursor() as cursor:
+    with driver_of(connection).cursor() as cursor:
         cursor.execute(f"SELECT count(*) FROM ({report.query}) q".encode(), parameters)  # noqa: S608
         row = cursor.fetchone()
     assert row is not None
@@ -68,7 +67,7 @@ def _rows_in(target: UPath, report: Report) -> int:
 
 
 def _write_csv(connection: Connection, report: Report, parameters: dict[str, Any], stream: IO[bytes]) -> None:
-    cursor = _driver(connection).cursor()
+    cursor = driver_of(connection).cursor()
     query = sql.SQL("COPY ({}) TO STDOUT WITH (FORMAT csv, HEADER, ENCODING 'UTF8')")
     with cursor, cursor.copy(query.format(_defused(connection, report, parameters)), parameters) as copy:
         for chunk in copy:
@@ -79,7 +78,7 @@ def _write_xlsx(connection: Connection, report: Report, parameters: dict[str, An
     """One sheet with real types and a frozen header, one row per student."""
     import pandas as pd  # most of a second, and only this format needs it
 
-    with _driver(connection).cursor() as cursor:
+    with driver_of(connection).cursor() as cursor:
         cursor.execute(_defused(connection, report, parameters), parameters)
         columns = [column.name for column in cursor.description or ()]
         frame = pd.DataFrame(cursor.fetchall(), columns=columns)
@@ -95,7 +94,7 @@ def _write_xlsx(connection: Connection, report: Report, parameters: dict[str, An
 def _defused(connection: Connection, report: Report, parameters: dict[str, Any]) -> sql.Composed:
     """The report's query; text that a spreadsheet would run as a formula gets an apostrophe in front."""
     query = sql.SQL(report.query)
-    with _driver(connection).cursor() as cursor:
+    with driver_of(connection).cursor() as cursor:
         cursor.execute(sql.SQL("SELECT * FROM ({}) q LIMIT 0").format(query), parameters)
         described = cursor.description or ()
     cells = [
@@ -107,9 +106,3 @@ def _defused(connection: Connection, report: Report, parameters: dict[str, Any])
         for column in described
     ]
     return sql.SQL("SELECT {} FROM ({}) q").format(sql.SQL(", ").join(cells), query)
-
-
-def _driver(connection: Connection) -> psycopg.Connection[Any]:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    return driver

@@ -42,14 +42,19 @@ LIVE_SCHOOL_YEAR = """
     ORDER BY bool_or(type = 'schoolYear') DESC, count(*) DESC, school_year DESC
     LIMIT 1
 """
-REMEMBER_GRADES = "UPDATE roster.people SET last_year_grade = grade WHERE last_year_grade IS DISTINCT FROM grade"
+# Of those who were students until now; whoever left in an earlier year has no grade of last year.
+REMEMBER_GRADES = """
+    UPDATE roster.people
+    SET last_year_grade = CASE WHEN status = 'active' AND role = 'student' THEN grade END
+    WHERE last_year_grade IS DISTINCT FROM CASE WHEN status = 'active' AND role = 'student' THEN grade END
+"""
 
 
 def apply(engine: Engine, tenant_id: str, import_id: str, storage: UPath, *, rollover_id: str | None) -> dict[str, Any]:
     """Merge a ready set into the live roster and provision accounts: ready → applied.
 
     New rows are added, rows with another hash changed, rows that are missing become ``tobedeleted`` and come
-    back to ``active`` when they reappear. The first set of a new school year first notes everybody's grade.
+    back to ``active`` when they reappear. The first set of a new school year first notes every student's grade.
 
     Returns the import's summary with ``applied``. It is False, and the set stays ``ready``, while the sync is
     paused and `rollover_id` is None (only a rollover imports then), and while the set is of a later school year

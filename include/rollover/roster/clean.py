@@ -45,12 +45,10 @@ class _Batch:
 def clean(frame: pl.DataFrame, file: File, findings: Findings) -> pl.DataFrame:
     """One batch as typed columns by the names of the roster table, with ``row``.
 
-    Columns that the file does not have are null (lists: empty). Rows that the sender marks as deleted are left
-    out. A value that cannot be read is null and an error.
+    Rows that the sender marks as deleted are left out. A value that cannot be read is null and an error.
     """
     batch = _Batch(_without_deleted(frame, file, findings), file, findings)
-    texts = [column.name for column in file.columns if column.name in batch.frame.columns]
-    nul = pl.any_horizontal(pl.col(texts).str.contains("\0", literal=True))
+    nul = pl.any_horizontal(pl.col([column.name for column in file.columns]).str.contains("\0", literal=True))
     batch.report(batch.where(nul), "nul", "error", None, "The row holds a NUL character. Export the file anew.")
     typed = [_typed(batch, column) for column in file.columns]
     return pl.DataFrame([batch.frame[ROW], *typed])
@@ -74,10 +72,7 @@ def _without_deleted(frame: pl.DataFrame, file: File, findings: Findings) -> pl.
 
 def _typed(batch: _Batch, column: Column) -> pl.Series:
     """One column's values. ``value`` is the text, null where it is empty."""
-    if column.name in batch.frame.columns:
-        value = batch.frame[column.name]
-    else:
-        value = pl.Series(column.name, [None], dtype=pl.String).new_from_index(0, batch.frame.height)
+    value = batch.frame[column.name]
     if column.required and value.null_count():
         message = f"{column.name} is required. Fill it in."
         batch.report(value.is_null(), "value_missing", "error", column.name, message)

@@ -42,7 +42,8 @@ def fetch(engine: Engine, tenant_id: str, import_id: str, sftp: paramiko.SFTPCli
     Only the files that the roster is made of are kept, with passwords blanked on the way. The drop is compared
     with a fresh listing before and after: where the district has changed it meanwhile, the import becomes
     ``superseded`` (the new state of the files is a new drop). A zip that cannot be trusted or read is
-    ``rejected``. A connection that breaks raises ConnectionError, and a retry starts over.
+    ``rejected``. A connection that breaks raises ConnectionError, and a retry starts over; so does a copy that
+    differs from the listing while the listing has not changed.
     """
     found = imports.current(engine, tenant_id, import_id)
     if found.state != "found":
@@ -56,7 +57,9 @@ def fetch(engine: Engine, tenant_id: str, import_id: str, sftp: paramiko.SFTPCli
             "sha256": digest,
             "counts": {"bytes": sizes, "warnings": findings.warnings},
         }
-    except _Changed:
+    except _Changed as changed:
+        if _is_as_listed(sftp, folder, files):
+            raise ConnectionError("the SFTP server gave other files than it lists") from changed
         findings = Findings()
         moved = {"after": "superseded", "reason": CHANGED}
     except Unusable as problem:
@@ -119,10 +122,14 @@ def _server_closing() -> Iterator[None]:
 
 
 def _refuse_changed(sftp: paramiko.SFTPClient, folder: str, files: tuple[RemoteFile, ...]) -> None:
+    if not _is_as_listed(sftp, folder, files):
+        raise _Changed
+
+
+def _is_as_listed(sftp: paramiko.SFTPClient, folder: str, files: tuple[RemoteFile, ...]) -> bool:
     with _server_closing():
         listed = list_folder(sftp, folder)
-    if tuple(sorted(files)) not in [candidate.files for candidate in candidates(listed)]:
-        raise _Changed
+    return tuple(sorted(files)) in [candidate.files for candidate in candidates(listed)]
 
 
 def _streams(sftp: paramiko.SFTPClient, folder: str, files: tuple[RemoteFile, ...]) -> Iterator[tuple[str, IO[bytes]]]:

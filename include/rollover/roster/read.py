@@ -67,9 +67,13 @@ def _place(names: list[str], file: File, findings: Findings) -> Header | None:
     if unknown:
         message = f"{unknown} columns are not of OneRoster 1.1 and are left out. Name your own ones metadata.*."
         findings.add("column_unknown", "warning", file.name, message, rows=[1])
-    missing = [c.name for c in file.columns if c.required and c.name not in positions]
+    # Also a column whose values are optional: without it every value would look as if the district had cleared it.
+    missing = [c.name for c in file.columns if c.name not in positions]
     for name in missing:
-        message = f"The required column {name} is missing. Export the file with it."
+        message = (
+            f"The column {name} is missing. A OneRoster 1.1 file has every column in its header, also one without "
+            "values. Export the file with it."
+        )
         findings.add("column_missing", "error", file.name, message, column=name, rows=[1])
     return None if missing else Header(len(names), positions)
 

@@ -35,7 +35,7 @@ def stage(engine: Engine, tenant_id: str, import_id: str, storage: UPath) -> dic
 
     Broken values are findings, and :func:`rollover.roster.validate.validate` judges them together with what
     only the whole set can show. The set is ``rejected`` here where a file cannot be read at all: its manifest,
-    a required file or a required column is missing, or a file is empty.
+    a required file or a column that is read is missing, or a file is empty.
     """
     fetched = imports.current(engine, tenant_id, import_id)
     if fetched.state != "fetched":

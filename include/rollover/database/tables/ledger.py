@@ -29,22 +29,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 from rollover.database.tables.base import metadata, tenant_column, text
 
 SCHEMA = "ledger"
-STEPS = (
-    "guard",
-    "pause_sync",
-    "plan",
-    "export_reports",
-    "approve",
-    "archive",
-    "erase",
-    "reset",
-    "verify_reset",
-    "await_roster",
-    "import_roster",
-    "verify_roster",
-    "resume_sync",
-    "certify",
-)
 
 
 def _ledger_table(name: str, *items: Any) -> Table:

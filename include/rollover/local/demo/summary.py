@@ -8,10 +8,10 @@ from sqlalchemy import Connection, Engine, func, select
 
 from rollover.database.tables.ledger import exports, imports, plan_lines, plans, rollovers, steps
 from rollover.database.tables.roster import ROSTER_TABLES
-from rollover.plan import ARCHIVE, ERASE, KEEP, RESET
+from rollover.plan import KEEP
 from rollover.tenant import Tenant
 
-ACTIONS = {"archived": ARCHIVE, "erased": ERASE, "reset": RESET, "kept": KEEP}
+ACTIONS = ("archived", "erased", "reset", "kept")
 
 
 def summary(owner: Engine) -> list[dict[str, Any]]:
@@ -34,7 +34,7 @@ def _entry(connection: Connection, rollover: dict[str, Any]) -> dict[str, Any]:
         "reset_date": rollover["reset_date"].isoformat(),
         "current": rollover["is_current"],
         "state": rollover["state"],
-        **{name: _rows(connection, run, number, action) for name, action in ACTIONS.items()},
+        **_rows(connection, run, number),
         "kept_unchanged": _kept_unchanged(connection, run, number, rollover["is_current"]),
         "exports": _exports(connection, run, number),
         "drops": _drops(connection, tenant.id) if rollover["is_current"] else [],
@@ -43,22 +43,33 @@ def _entry(connection: Connection, rollover: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rows(connection: Connection, run: str, number: int, action: str) -> dict[str, int]:
-    query = (
+def _rows(connection: Connection, run: str, number: int) -> dict[str, dict[str, int]]:
+    """The rows per data class, as the steps counted them when they were done; what is kept, as planned."""
+    results = _results(connection, run, number)
+    kept = (
         select(plan_lines.c.data_class, func.sum(plan_lines.c.rows))
-        .where(plan_lines.c.rollover_id == run, plan_lines.c.plan_no == number, plan_lines.c.action == action)
+        .where(plan_lines.c.rollover_id == run, plan_lines.c.plan_no == number, plan_lines.c.action == KEEP)
         .group_by(plan_lines.c.data_class)
         .order_by(plan_lines.c.data_class)
     )
-    return {data_class: int(rows) for data_class, rows in connection.execute(query)}
+    return {
+        "archived": results.get("erase", {}).get("archived", {}),
+        "erased": results.get("erase", {}).get("erased", {}),
+        "reset": results.get("reset", {}).get("rows", {}),
+        "kept": {data_class: int(rows) for data_class, rows in connection.execute(kept)},
+    }
 
 
 def _kept_unchanged(connection: Connection, run: str, number: int, current: bool) -> bool:
     """Whether every step that changes data proved, in its own transaction, that it left the kept rows alone."""
-    query = select(steps.c.step, steps.c.result).where(steps.c.rollover_id == run, steps.c.plan_no == number)
-    results = {row.step: row.result for row in connection.execute(query)}
+    results = _results(connection, run, number)
     proofs = ("erase", "reset") if current else ("erase",)
     return all(results.get(step, {}).get("kept_unchanged") is True for step in proofs)
+
+
+def _results(connection: Connection, run: str, number: int) -> dict[str, dict[str, Any]]:
+    query = select(steps.c.step, steps.c.result).where(steps.c.rollover_id == run, steps.c.plan_no.in_((0, number)))
+    return {row.step: row.result for row in connection.execute(query)}
 
 
 def _exports(connection: Connection, run: str, number: int) -> list[dict[str, Any]]:

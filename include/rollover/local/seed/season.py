@@ -54,7 +54,8 @@ def write_district_files(specs: Iterable[DistrictSpec], folder: Path) -> list[Pa
 def district_file(spec: DistrictSpec) -> dict[str, Any]:
     """What the district's file says."""
     calendar = spec.calendar(spec.year)
-    facts = {"ends": calendar.ends, "rostering_begins": calendar.rostering_begins}
+    # No rostering_begins: the demo runs on any day of the year, and drops the new year's files when it is ready.
+    facts = {"ends": calendar.ends}
     if calendar.summer_session_ends:
         facts["summer_session_ends"] = calendar.summer_session_ends
     return {
@@ -181,7 +182,6 @@ def _lakeshore(year: SchoolYear) -> DistrictSpec:
         (tenant,),
         ends=(6, 10),
         summer_session_ends=(8, 6),
-        rostering_begins=(8, 14),
     )
 
 
@@ -202,7 +202,6 @@ def _mesa_verde(year: SchoolYear) -> DistrictSpec:
         year,
         (math, facts),
         ends=(5, 22),
-        rostering_begins=(7, 31),
     )
 
 
@@ -223,7 +222,6 @@ def _harbor(year: SchoolYear) -> DistrictSpec:
         year,
         (tenant,),
         ends=(6, 15),
-        rostering_begins=(8, 17),
     )
 
 

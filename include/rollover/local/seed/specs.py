@@ -63,7 +63,6 @@ class DistrictCalendar:
 
     starts: date
     ends: date
-    rostering_begins: date
     summer_session_ends: date | None = None
 
 
@@ -78,7 +77,6 @@ class DistrictSpec:
     tenants: tuple[TenantSpec, ...]
     ends: MonthDay = (6, 5)
     summer_session_ends: MonthDay | None = None
-    rostering_begins: MonthDay = (8, 10)
 
     @property
     def org_sourced_id(self) -> str:
@@ -95,7 +93,6 @@ class DistrictSpec:
         return DistrictCalendar(
             starts=_weekday_from(date(year.first_year, 8, 19)),
             ends=_weekday_from(date(summer, *self.ends)),
-            rostering_begins=date(summer, *self.rostering_begins),
             summer_session_ends=date(summer, *self.summer_session_ends) if self.summer_session_ends else None,
         )
 

@@ -29,7 +29,7 @@ FROZEN = {
     "drops": (),
     "steps": (),
     "pauses": ("ended_by", "ended_at"),
-    "rollovers": ("state", "run_id", "finished_at"),
+    "rollovers": ("state", "run_id", "finished_at", "reset_date", "reset_at", "is_current"),
     "imports": ("state", "school_year", "sha256", "reason", "counts", "changed_at"),
 }
 
