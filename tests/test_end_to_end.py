@@ -1,12 +1,15 @@
 """A season over the real scheduler, a real PostgreSQL and a real SFTP server, judged from outside.
 
 Two districts of the demo: Harbor's first drop is broken and its second is right, and it gets an update after the
-rollover; Cedar Valley has three past years, which are backfilled before its current one may start.
+rollover; Cedar Valley has three past years, which are backfilled before its current one may start. Meanwhile workers
+are killed in the middle of archive, erase, reset and import, and Airflow is left to go on.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,41 +17,58 @@ import polars as pl
 import pytest
 from sqlalchemy import Engine, text
 
+from rollover.database.session import connect
 from rollover.local.demo.season import Season
 from rollover.local.demo.services import METADATA, prepared, running
 from rollover.local.demo.summary import summary
-from rollover.local.postgres import PostgresServer
 from rollover.local.seed.season import demo_year, season
 from rollover.local.snapshot import snapshot
 from tests import rules_check
+from tests.saboteur import Saboteur
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(480)]
 DISTRICTS = ("harbor-ct", "cedar-valley-wa")
+KILLED = {"archive", "erase", "reset", "import_roster.apply"}
+
+
+@dataclass(frozen=True)
+class After:
+    """The folder, the product database and Airflow's metadata after the season; and whom it was done to."""
+
+    folder: Path
+    owner: Engine
+    metadata: Engine
+    killed: set[str]
 
 
 @pytest.fixture(scope="module")
-def after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Engine, Engine]]:
-    """The folder, the product database and Airflow's metadata after the season; all still there to look at."""
+def after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[After]:
+    """A season, over; its servers' data are still there to look at."""
     folder = tmp_path_factory.mktemp("season")
     specs = tuple(spec for spec in season(demo_year(datetime.now(UTC).date())) if spec.id in DISTRICTS)
     with prepared(folder, specs) as (server, owner):
         snapshot(owner, folder / "before")
         with running(folder, specs, server, owner) as services:
-            happening = Season(services, print, answer_approvals=True)
-            happening.begin()
-            happening.run(timeout=420)
+            saboteur = Saboteur(connect(server.url(METADATA)), KILLED, with_worker={"reset"})
+            saboteur.start()
+            try:
+                happening = Season(services, print, answer_approvals=True)
+                happening.begin()
+                happening.run(timeout=420)
+            finally:
+                saboteur.stop()
         snapshot(owner, folder / "after")
-        yield folder, owner, metadata_of(server)
+        yield After(folder, owner, connect(server.url(METADATA)), saboteur.killed)
 
 
-def metadata_of(server: PostgresServer) -> Engine:
-    from rollover.database.session import connect
+def test_workers_were_killed_in_the_middle(after: After) -> None:
+    for tenant_id in ("imagine_math_facts__harbor-ct", "hero__cedar-valley-wa"):
+        got = {name.split()[1] for name in after.killed if name.startswith(f"rollover__{tenant_id} ")}
+        assert len(got) >= 3, got
 
-    return connect(server.url(METADATA))
 
-
-def test_every_year_of_every_tenant_is_certified(after: tuple[Path, Engine, Engine]) -> None:
-    entries = summary(after[1])
+def test_every_year_of_every_tenant_is_certified(after: After) -> None:
+    entries = summary(after.owner)
     assert {(e["tenant"], e["current"]) for e in entries} == {
         ("imagine_math_facts__harbor-ct", True),
         ("hero__cedar-valley-wa", True),
@@ -59,15 +79,15 @@ def test_every_year_of_every_tenant_is_certified(after: tuple[Path, Engine, Engi
     assert all(e["kept_unchanged"] and e["exports"] for e in entries)
 
 
-def test_what_happened_is_what_the_rules_say(after: tuple[Path, Engine, Engine]) -> None:
-    folder = after[0]
+def test_what_happened_is_what_the_rules_say(after: After) -> None:
+    folder = after.folder
     assert rules_check.main([str(folder / "before"), str(folder / "after")]) == 0
 
 
 def test_a_broken_drop_is_rejected_and_the_right_one_and_its_update_are_applied(
-    after: tuple[Path, Engine, Engine],
+    after: After,
 ) -> None:
-    with after[1].connect() as connection:
+    with after.owner.connect() as connection:
         states = connection.scalars(
             text("SELECT state FROM ledger.imports WHERE tenant_id = 'imagine_math_facts__harbor-ct' ORDER BY found_at")
         ).all()
@@ -76,16 +96,16 @@ def test_a_broken_drop_is_rejected_and_the_right_one_and_its_update_are_applied(
     assert set(codes) == {"reference", "bad_date"}
 
 
-def test_the_district_finds_its_exports_in_its_outbox(after: tuple[Path, Engine, Engine]) -> None:
-    found = {path.name for path in (after[0] / "sftp").glob("*/*/outbox/*/*")}
+def test_the_district_finds_its_exports_in_its_outbox(after: After) -> None:
+    found = {path.name for path in (after.folder / "sftp").glob("*/*/outbox/*/*")}
     assert found == {"student_data_export.xlsx", "behavior_history.csv", "schoolwide_points.csv"}
 
 
 def test_nothing_personal_is_outside_the_database_the_archive_and_the_exports(
-    after: tuple[Path, Engine, Engine],
+    after: After,
 ) -> None:
     """Logs, XComs, run conf, notes: everything Airflow keeps, searched for every person of the season."""
-    folder, _, metadata = after
+    folder, metadata = after.folder, after.metadata
     secret = personal_values(folder)
     assert len(secret) > 5_000
     places = {str(path): path.read_text(errors="replace") for path in (folder / "airflow" / "logs").rglob("*.log")}
@@ -110,6 +130,4 @@ def personal_values(folder: Path) -> set[str]:
 
 def words(content: str) -> set[str]:
     """The words of a text, with what ids and addresses are made of."""
-    import re
-
     return set(re.findall(r"[A-Za-z0-9._@+-]+", content))

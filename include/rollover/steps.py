@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, update
 from upath import UPath
 
 from rollover import certificate, evidence, ledger, pause, receipts, verify
@@ -23,11 +23,12 @@ from rollover import plan as planning
 from rollover import reset as resetting
 from rollover.archive import write as archiving
 from rollover.database.session import tenant_session
-from rollover.database.tables.ledger import exports, imports, plans
+from rollover.database.tables.ledger import exports, plans
 from rollover.errors import Refused
 from rollover.exports import reports_of
 from rollover.exports.write import write_report
 from rollover.ledger import Result, once
+from rollover.roster.pending import last_applied
 from rollover.run import Run
 
 log = logging.getLogger(__name__)
@@ -163,17 +164,17 @@ def import_roster(run: Run, import_id: str) -> Result:
     """
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         ledger.require(connection, run, "import_roster")
-        applied = _applied_import(connection, run)
+        applied = last_applied(connection, run.school_year.next.key)
         if applied is None or applied["import_id"] != import_id:
             raise Refused(
                 f"The import {import_id} is not the last that brought in {run.school_year.next} of {run.tenant}.",
                 "clear 'await_roster' and everything after it.",
             )
         if ledger.result_of(connection, run, "import_roster") is None:
-            ledger.finish(connection, run, "import_roster", applied, 0)
+            ledger.finish(connection, run, "import_roster", dict(applied), 0)
         else:
-            evidence.record(connection, run.tenant.id, "import_roster", applied, run.id)
-        return applied
+            evidence.record(connection, run.tenant.id, "import_roster", dict(applied), run.id)
+        return dict(applied)
 
 
 def before_import(run: Run) -> None:
@@ -187,24 +188,12 @@ def verify_roster(run: Run) -> Result:
     from rollover.roster import verify as roster_verification  # polars: only this step needs it
 
     def work(connection: Connection) -> Result:
-        applied = _applied_import(connection, run)
+        applied = last_applied(connection, run.school_year.next.key)
         assert applied is not None  # once() requires import_roster
         year, product = run.school_year.next.key, run.tenant.product
         return roster_verification.verify_roster(connection, applied["import_id"], year, run.storage, product=product)
 
     return once(run, "verify_roster", work)
-
-
-def _applied_import(connection: Connection, run: Run) -> Result | None:
-    """The last applied import of the new year."""
-    query = (
-        select(imports.c.import_id, imports.c.counts)
-        .where(imports.c.state == "applied", imports.c.school_year == run.school_year.next.key)
-        .order_by(imports.c.changed_at.desc())
-        .limit(1)
-    )
-    row = connection.execute(query).mappings().one_or_none()
-    return dict(row) if row else None
 
 
 def resume_sync(run: Run) -> Result:
