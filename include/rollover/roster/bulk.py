@@ -6,9 +6,10 @@ import io
 from collections.abc import Iterator
 
 import polars as pl
-import psycopg
 from psycopg import sql
 from sqlalchemy import Connection
+
+from rollover.database.session import driver_of
 
 _SLICE_ROWS = 100_000
 
@@ -17,7 +18,7 @@ def copy_out(connection: Connection, query: sql.Composed, schema: dict[str, pl.D
     """The result of a query as a frame of the given schema."""
     received = io.BytesIO()
     statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query)
-    with _psycopg(connection).cursor() as cursor, cursor.copy(statement) as copy:
+    with driver_of(connection).cursor() as cursor, cursor.copy(statement) as copy:
         for block in copy:
             received.write(block)
     if not received.tell():
@@ -33,7 +34,7 @@ def copy_in(connection: Connection, table: str, frame: pl.DataFrame) -> None:
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
         sql.Identifier("pg_temp", table), sql.SQL(", ").join(map(sql.Identifier, frame.columns))
     )
-    with _psycopg(connection).cursor() as cursor, cursor.copy(statement) as copy:
+    with driver_of(connection).cursor() as cursor, cursor.copy(statement) as copy:
         for rows in _slices(frame):
             copy.write(rows.write_csv(include_header=False))
 
@@ -49,10 +50,3 @@ def _array_literal(name: str) -> pl.Expr:
     escaped = pl.element().str.replace_all("\\", "\\\\", literal=True).str.replace_all('"', '\\"', literal=True)
     items = pl.col(name).list.eval('"' + escaped + '"').list.join(",")
     return ("{" + items + "}").alias(name)
-
-
-def _psycopg(connection: Connection) -> psycopg.Connection[tuple[object, ...]]:
-    """The psycopg connection under a SQLAlchemy one: COPY has no other way."""
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    return driver

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import cast
 
 import polars as pl
-import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, Engine, Table
 
 from rollover.calendar import SchoolYear
 from rollover.database.school_years import ensure_school_year
+from rollover.database.session import driver_of
 from rollover.database.tables import directory, product_tables
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.local.seed import hero, imagine
@@ -106,7 +105,5 @@ def _copy(connection: Connection, table: Table, frame: pl.DataFrame) -> None:
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
         sql.Identifier(*table.fullname.split(".")), sql.SQL(", ").join(map(sql.Identifier, frame.columns))
     )
-    # The same transaction, on psycopg's own connection: SQLAlchemy has no COPY.
-    driver = cast(psycopg.Connection, connection.connection.driver_connection)
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+    with driver_of(connection).cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(text.write_csv(include_header=False).encode())
