@@ -49,6 +49,7 @@ def erase(connection: Connection, run: Run) -> dict[str, Any]:
             table = metadata.tables[line.table_name]
             deleted = delete_rows(connection, table, school_year=run.school_year.key, school_id=line.school_id)
             _check_deleted(run, line, deleted)
+            log.info("%s, school %s: %s rows, %s", line.table_name, line.school_id, deleted.rows, line.action)
             counts = gone[line.action]
             counts[line.data_class] = counts.get(line.data_class, 0) + deleted.rows
     for table in tables:

@@ -33,6 +33,7 @@ from rollover.subscription import Standing, standings
 log = logging.getLogger(__name__)
 
 ARCHIVE, ERASE, RESET, KEEP = "archive", "erase", "reset", "keep"
+SHOWN_IN_ORDER = (ERASE, ARCHIVE, RESET, KEEP)
 
 
 @dataclass(frozen=True, order=True)
@@ -159,10 +160,10 @@ def summary(connection: Connection, run: Run, lines: list[Line], digest: str, nu
 
 
 def markdown(connection: Connection, lines: list[Line], notes: list[str]) -> str:
-    """The plan as a person reads it before approving: one row per school and data class."""
+    """The plan as a person reads it before approving: one row per school and data class, what goes first."""
     names = {row.school_id: row.name for row in connection.execute(select(schools.c.school_id, schools.c.name))}
     cells: dict[tuple[str, str, str, str], int] = {}
-    for line in lines:
+    for line in sorted(lines, key=lambda line: (SHOWN_IN_ORDER.index(line.action), line)):
         key = (line.school_id, line.data_class, line.action, line.reason)
         cells[key] = cells.get(key, 0) + line.rows
     table = [
@@ -172,7 +173,7 @@ def markdown(connection: Connection, lines: list[Line], notes: list[str]) -> str
     head = ["| School | Data class | Action | Rows | Why |", "|---|---|---|---:|---|"]
     erased = sum(line.rows for line in lines if line.action == ERASE)
     archived = sum(line.rows for line in lines if line.action == ARCHIVE)
-    intro = f"**{erased:,} rows are erased for good, {archived:,} archived** and then removed from the live database."
+    intro = f"**{erased:,} rows are erased for good.** {archived:,} are archived, and then removed from the live database."
     return "\n".join([intro, "", *(f"- Warning: {note}" for note in notes), "", *head, *table])
 
 

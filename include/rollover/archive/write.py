@@ -72,6 +72,7 @@ def _keep(connection: Connection, run: Run, table: Table, school_id: str, expect
             REPLAN,
         )
     digest, size = read_back(path)
+    log.info("%s, school %s: %s rows, %s bytes, read back", table.fullname, school_id, found.rows, size)
     connection.execute(
         insert(archives).values(
             tenant_id=run.tenant.id,
