@@ -2,7 +2,8 @@
 ### The nightly roster sync
 
 Wakes every tenant whose ledger lists an import that is not at its end: what waits for the night because the
-district wants it so, and what a lost event or a failure left behind. `roster_import` then runs for each.
+district wants it so, and what a lost event or a failure left behind. `roster_import` then runs for each. And it
+removes the files of sets that are done with: what is to be known of them is in the ledger.
 
 **Guarantees.** It imports nothing itself, and a paused tenant's drops stay where they are: only the rollover that
 paused them, or a person, lets them in. Without anything to do it skips, and wakes nobody.
@@ -47,7 +48,15 @@ def roster_sync() -> None:
         outlet_events[ROSTER_DROPS].extra = {adapter.NIGHTLY: True}
         return woken
 
+    @task
+    def tidy() -> int:
+        from rollover.roster.tidy import tidy
+
+        storage, tenants = Settings().storage_root, adapter.catalog().tenants
+        return sum(tidy(adapter.engine(), tenant.id, storage) for tenant in tenants)
+
     wake()
+    tidy()
 
 
 roster_sync()

@@ -173,7 +173,7 @@ def markdown(connection: Connection, lines: list[Line], notes: list[str]) -> str
     head = ["| School | Data class | Action | Rows | Why |", "|---|---|---|---:|---|"]
     erased = sum(line.rows for line in lines if line.action == ERASE)
     archived = sum(line.rows for line in lines if line.action == ARCHIVE)
-    intro = f"**{erased:,} rows are erased for good.** {archived:,} are archived, and then removed from the live database."
+    intro = f"**{erased:,} rows are erased for good.** {archived:,} are archived, then removed from the live database."
     return "\n".join([intro, "", *(f"- Warning: {note}" for note in notes), "", *head, *table])
 
 

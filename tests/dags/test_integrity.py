@@ -53,7 +53,7 @@ DOWNSTREAM = {
     },
     "roster_intake": {"wait": {"record"}, "record": set()},
     "roster_import": {"pending": WITHIN_GROUP, **IMPORT_GROUP, "import_roster.apply": set()},
-    "roster_sync": {"wake": set()},
+    "roster_sync": {"wake": set(), "tidy": set()},
 }
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from upath import UPath
 
 
+def import_folder(storage: UPath, import_id: str) -> UPath:
+    """Everything of one set while it is worked on."""
+    return storage / "imports" / import_id
+
+
 def fetched_folder(storage: UPath, import_id: str) -> UPath:
     """The files of a set as the district sent them (passwords blanked)."""
-    return storage / "imports" / import_id / "files"
+    return import_folder(storage, import_id) / "files"
 
 
 def fetched_file(storage: UPath, import_id: str, name: str) -> UPath:
@@ -16,4 +21,4 @@ def fetched_file(storage: UPath, import_id: str, name: str) -> UPath:
 
 def staged_file(storage: UPath, import_id: str, table: str) -> UPath:
     """The typed rows of a set for one roster table, as Parquet."""
-    return storage / "imports" / import_id / "staged" / f"{table}.parquet"
+    return import_folder(storage, import_id) / "staged" / f"{table}.parquet"

@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import paramiko
+import psutil  # type: ignore[import-untyped]
 from sqlalchemy import Engine
 
 from rollover.database import migrate
 from rollover.database.session import connect
+from rollover.local import sftp_server
 from rollover.local.airflow import LocalAirflow
 from rollover.local.airflow_client import AirflowClient
 from rollover.local.postgres import LOGIN, PostgresServer
@@ -118,6 +120,10 @@ def remove(folder: Path) -> None:
     """Stop what an interrupted demo left running in `folder`, and remove its data."""
     if (folder / "airflow" / "secrets.json").exists():
         LocalAirflow(folder / "airflow", connect("postgresql+psycopg2://").url).end_left_over()
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if sftp_server.__name__ in command and any(part.startswith(f"{folder}/") for part in command):
+            process.terminate()
     if (folder / "postgres" / "postmaster.pid").exists():
         PostgresServer(folder / "postgres").stop()
     shutil.rmtree(folder, ignore_errors=True)
