@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL
 
-from rollover.local.airflow import INSTANCE, AirflowFailed, LocalAirflow, free_ports, processes_with
+from rollover.local.airflow import AirflowFailed, LocalAirflow, free_ports
 
 DATABASE = URL.create("postgresql+psycopg2", "postgres", database="airflow", query={"host": "/tmp/pg"})
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -19,7 +18,7 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 def test_a_second_start_keeps_what_the_first_encrypted_with(tmp_path: Path) -> None:
     first, second = LocalAirflow(tmp_path, DATABASE), LocalAirflow(tmp_path, DATABASE)
-    keys = ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY", INSTANCE)
+    keys = ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY")
     assert [first.environment[key] for key in keys] == [second.environment[key] for key in keys]
     assert first.password == second.password
     assert LocalAirflow(tmp_path / "other", DATABASE).password != first.password
@@ -39,18 +38,20 @@ def test_the_environment_given_wins(tmp_path: Path) -> None:
 
 def test_what_a_crash_left_running_is_ended_and_nothing_else(tmp_path: Path) -> None:
     local, other = LocalAirflow(tmp_path / "a", DATABASE), LocalAirflow(tmp_path / "b", DATABASE)
-    ours = subprocess.Popen(SLEEP, env=local.environment, start_new_session=True)
-    others = subprocess.Popen(SLEEP, env=other.environment, start_new_session=True)
+    ours = subprocess.Popen(SLEEP, start_new_session=True)
+    others = subprocess.Popen(SLEEP, start_new_session=True)
     try:
-        assert [p.pid for p in processes_with(INSTANCE, local.environment[INSTANCE])] == [ours.pid]
-        local.end_left_over()
+        local.remember(ours)
+        other.remember(others)
+        assert [p.pid for p in LocalAirflow(tmp_path / "a", DATABASE).left_over()] == [ours.pid]
+        LocalAirflow(tmp_path / "a", DATABASE).end_left_over()
         assert ours.poll() is not None
         assert others.poll() is None
+        assert local.left_over() == []
     finally:
         for process in (ours, others):
             process.kill()
             process.wait()
-    assert os.getpid() not in [p.pid for p in processes_with(INSTANCE, other.environment[INSTANCE])]
 
 
 def test_a_database_that_is_not_there_is_told_with_the_log(tmp_path: Path) -> None:
@@ -58,4 +59,4 @@ def test_a_database_that_is_not_there_is_told_with_the_log(tmp_path: Path) -> No
     local = LocalAirflow(tmp_path / "a", nowhere)
     with pytest.raises(AirflowFailed, match=r"db-migrate\.log"):
         local.start()
-    assert list(processes_with(INSTANCE, local.environment[INSTANCE])) == []
+    assert local.left_over() == []

@@ -14,9 +14,8 @@ import socket
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +28,6 @@ from rollover.settings import HOME
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 HEALTH_OF = {"metadatabase": "the database", **{name.replace("-", "_"): name for name in COMPONENTS[1:]}}
-INSTANCE = "ROLLOVER_LOCAL_AIRFLOW"
-"""An environment variable of every process that we start; its children inherit it. Tells which are ours."""
 
 
 class AirflowFailed(RolloverError):
@@ -41,7 +38,6 @@ class AirflowFailed(RolloverError):
 class Secrets:
     """What one local Airflow signs and encrypts with; kept, so that a second start reads the first's data."""
 
-    instance: str
     password: str
     fernet_key: str
     jwt_secret: str
@@ -52,7 +48,7 @@ class Secrets:
         from cryptography.fernet import Fernet
 
         tokens = (secrets.token_urlsafe(64) for _ in range(2))
-        return cls(uuid.uuid4().hex, secrets.token_urlsafe(9), Fernet.generate_key().decode(), *tokens)
+        return cls(secrets.token_urlsafe(9), Fernet.generate_key().decode(), *tokens)
 
 
 class LocalAirflow:
@@ -94,7 +90,6 @@ class LocalAirflow:
         """What a command needs to be part of this Airflow: `subprocess.run(["airflow", …], env=…)`."""
         logs = self.folder / "logs"
         ours = {
-            INSTANCE: self._secrets.instance,
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._database.render_as_string(hide_password=False),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
@@ -151,6 +146,7 @@ class LocalAirflow:
                 cwd=self.home,
                 start_new_session=True,
             )
+        self.remember(self._processes[name])
 
     def kill_component(self, name: str) -> None:
         """End one process and its children at once, as a crash does."""
@@ -178,14 +174,43 @@ class LocalAirflow:
         self.end_left_over()
 
     def end_left_over(self) -> None:
-        """End the processes that carry this folder's mark, whoever started them and is gone."""
-        left = list(processes_with(INSTANCE, self._secrets.instance))
+        """End what was started from this folder and still runs, whoever started it and is gone."""
+        left = self.left_over()
         for process in left:
             process.terminate()
         _, alive = psutil.wait_procs(left, timeout=5)
         for process in alive:
             process.kill()
         psutil.wait_procs(alive, timeout=5)
+        self._sessions_file.unlink(missing_ok=True)
+
+    def left_over(self) -> list[psutil.Process]:
+        """The processes of the sessions that were started from this folder.
+
+        By session, not by parent or environment: the parent may be gone, and Airflow's processes write their titles
+        over their environment.
+        """
+        sessions = self._sessions()
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, ProcessLookupError):
+                since = sessions.get(str(os.getsid(process.pid)))
+                # A session's number is free again when all of it is gone, and may be somebody else's by now.
+                if since is not None and process.create_time() >= since:
+                    found.append(process)
+        return found
+
+    def remember(self, process: subprocess.Popen[bytes]) -> None:
+        """Note the session of a process that was started in one of its own."""
+        sessions = self._sessions() | {str(process.pid): psutil.Process(process.pid).create_time()}
+        _write_private(self._sessions_file, sessions)
+
+    @property
+    def _sessions_file(self) -> Path:
+        return self.folder / "sessions.json"
+
+    def _sessions(self) -> dict[str, float]:
+        return dict(json.loads(self._sessions_file.read_text())) if self._sessions_file.exists() else {}
 
     def _migrate(self) -> None:
         log = self.log_of("db-migrate")
@@ -232,17 +257,7 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def processes_with(variable: str, value: str) -> Iterator[psutil.Process]:
-    """The processes of this user whose environment has `variable` set to `value`, but for the asking one."""
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get(variable) == value:
-                yield process
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-            continue
-
-
-def _write_private(path: Path, content: Mapping[str, str]) -> None:
+def _write_private(path: Path, content: Mapping[str, str | float]) -> None:
     new = path.with_suffix(".new")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(dict(content), file)
