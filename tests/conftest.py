@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import uuid
@@ -58,6 +57,3 @@ def engine(postgres: PostgresServer, database: str) -> Engine:
 def storage(tmp_path: Path) -> UPath:
     """As in production, with a protocol: such a path is another class than a plain one."""
     return UPath(f"file://{tmp_path}/storage")
-
-
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="rollover-airflow-"))
