@@ -94,6 +94,13 @@ def test_no_folder_leads_into_another_districts(folder: Path, folder_of_bad: str
     assert list(catalog.districts) == ["good-tx"], [str(p) for p in catalog.problems]
 
 
+def test_two_files_of_one_district_are_both_refused(folder: Path) -> None:
+    (folder / "bad-tx.yml").write_text((folder / "bad-tx.yaml").read_text())
+    catalog = load_catalog(folder, PRODUCTS)
+    assert sum("has a twin" in str(problem) for problem in catalog.problems) == 2
+    assert list(catalog.districts) == ["good-tx"]
+
+
 def test_two_that_claim_a_folder_of_neither_are_both_refused(folder: Path) -> None:
     for name in ("good-tx", "bad-tx"):
         path = folder / f"{name}.yaml"

@@ -42,6 +42,7 @@ def load_catalog(districts: Path, products: Path) -> Catalog:
     for document, district in candidates:
         document.problems += _problems_of(document, district, product_files)
     _refuse_shared_folders(candidates)
+    _refuse_twins([document for document, _ in read])
     for document, _ in read:
         problems += document.problems
     good = {district.district: district for document, district in candidates if not document.problems}
@@ -52,14 +53,23 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.y*ml") if path.suffix in (".yaml", ".yml"))
 
 
+def _refuse_twins(documents: list[Document]) -> None:
+    """A district or product has one file: not a .yaml and a .yml, of which one would win."""
+    for document in documents:
+        twins = [d.path.name for d in documents if d is not document and d.path.stem == document.path.stem]
+        if twins:
+            document.problems.append(document.problem((), f"has a twin, {twins[0]}: keep one of them"))
+
+
 def _load_products(folder: Path) -> tuple[dict[str, Product], list[Problem]]:
     products: dict[str, Product] = {}
     problems: list[Problem] = []
-    for path in _files(folder):
-        document = Document(path)
-        product = document.validate(Product)
-        if product is not None and product.product != path.stem:
-            document.problems.append(document.problem(("product",), f"is not the file's name, '{path.stem}'"))
+    read = [(document := Document(path), document.validate(Product)) for path in _files(folder)]
+    _refuse_twins([document for document, _ in read])
+    for document, product in read:
+        stem = document.path.stem
+        if product is not None and product.product != stem:
+            document.problems.append(document.problem(("product",), f"is not the file's name, '{stem}'"))
         if product is not None:
             document.problems += table_problems(product, document)
         problems += document.problems
