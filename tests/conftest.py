@@ -19,6 +19,11 @@ from rollover.local.postgres import LOGIN, PostgresServer
 TEMPLATE = "rollover_template"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest file first, so that the other worker does all the rest meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("end_to_end") is None)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A server of our own, with a migrated template database; gone afterwards."""
