@@ -8,7 +8,7 @@ tenant's reset date; its partition key is the school year.
 
 **Guarantees.** Nothing is erased that is not in the frozen plan. What a subscription keeps is archived and read
 back before it goes. Every step can be killed and run again: the ledger, not Airflow, says what was done. A year
-that was certified is not rolled over twice: a second run ends after `guard`.
+that was certified is not rolled over twice: a second run ends after `guard`, unless rows of that year came late.
 
 **Not guaranteed.** Speed: `ask_approval` waits for a person, `await_roster` for files, holding no worker.
 
@@ -18,7 +18,7 @@ to 2024-25, oldest first. Pause, reset and roster are skipped: they belong to th
 
 **When it fails.** The roster sync stays paused, on purpose. Read the log of the failed task: a refusal says why,
 and how to go on. Do that, clear the task, and the run goes on where it stopped. To have another plan approved,
-clear `plan` and what follows; after `erase` there is no other plan.
+clear `plan` and what follows. Rows that came after `erase` go the same way, by a further plan.
 """
 
 from __future__ import annotations
