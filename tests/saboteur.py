@@ -31,7 +31,7 @@ class Saboteur(threading.Thread):
         self._random = random.Random(7)
 
     def run(self) -> None:
-        while not self._over.wait(0.1):
+        while not self._over.wait(0.3):
             with self._metadata.connect() as connection:
                 running = connection.execute(text(RUNNING)).all()
             for task_instance, dag_id, _, task_id in running:

@@ -1,7 +1,7 @@
 """A season over the real scheduler, a real PostgreSQL and a real SFTP server, judged from outside.
 
 Two districts of the demo: Harbor's first drop is broken and its second is right, and it gets an update after the
-rollover; Cedar Valley has three past years, which are backfilled before its current one may start. Meanwhile workers
+rollover; Cedar Valley has past years, which are backfilled before its current one may start. Meanwhile workers
 are killed in the middle of archive, erase, reset and import, and Airflow is left to go on.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from rollover.local.demo.season import Season
 from rollover.local.demo.services import METADATA, prepared, running
 from rollover.local.demo.summary import summary
 from rollover.local.seed.season import demo_year, season
+from rollover.local.seed.specs import DistrictSpec
 from rollover.local.snapshot import snapshot
 from tests import rules_check
 from tests.saboteur import Saboteur
@@ -45,7 +46,7 @@ class After:
 def after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[After]:
     """A season, over; its servers' data are still there to look at."""
     folder = tmp_path_factory.mktemp("season")
-    specs = tuple(spec for spec in season(demo_year(datetime.now(UTC).date())) if spec.id in DISTRICTS)
+    specs = tuple(_shorter(spec) for spec in season(demo_year(datetime.now(UTC).date())) if spec.id in DISTRICTS)
     with prepared(folder, specs) as (server, owner):
         snapshot(owner, folder / "before")
         with running(folder, specs, server, owner) as services:
@@ -61,6 +62,11 @@ def after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[After]:
         yield After(folder, owner, connect(server.url(METADATA)), saboteur.killed)
 
 
+def _shorter(spec: DistrictSpec) -> DistrictSpec:
+    """Two past years show the order of a backfill; the demo has three."""
+    return replace(spec, tenants=tuple(replace(t, past_years=min(t.past_years, 2)) for t in spec.tenants))
+
+
 def test_workers_were_killed_in_the_middle(after: After) -> None:
     for tenant_id in ("imagine_math_facts__harbor-ct", "hero__cedar-valley-wa"):
         got = {name.split()[1] for name in after.killed if name.startswith(f"rollover__{tenant_id} ")}
@@ -74,7 +80,7 @@ def test_every_year_of_every_tenant_is_certified(after: After) -> None:
         ("hero__cedar-valley-wa", True),
         ("hero__cedar-valley-wa", False),
     }
-    assert len(entries) == 5
+    assert len(entries) == 4
     assert {e["state"] for e in entries} == {"certified"}
     assert all(e["kept_unchanged"] and e["exports"] for e in entries)
 
