@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL
 
-from rollover.local.airflow import AirflowFailed, LocalAirflow, free_ports
+from rollover.local.airflow import AirflowFailed, LocalAirflow, free_ports, left_over
 
 DATABASE = URL.create("postgresql+psycopg2", "postgres", database="airflow", query={"host": "/tmp/pg"})
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -43,11 +43,11 @@ def test_what_a_crash_left_running_is_ended_and_nothing_else(tmp_path: Path) -> 
     try:
         local.remember(ours)
         other.remember(others)
-        assert [p.pid for p in LocalAirflow(tmp_path / "a", DATABASE).left_over()] == [ours.pid]
+        assert [p.pid for p in left_over(tmp_path / "a")] == [ours.pid]
         LocalAirflow(tmp_path / "a", DATABASE).end_left_over()
         assert ours.poll() is not None
         assert others.poll() is None
-        assert local.left_over() == []
+        assert left_over(tmp_path / "a") == []
     finally:
         for process in (ours, others):
             process.kill()
@@ -59,4 +59,4 @@ def test_a_database_that_is_not_there_is_told_with_the_log(tmp_path: Path) -> No
     local = LocalAirflow(tmp_path / "a", nowhere)
     with pytest.raises(AirflowFailed, match=r"db-migrate\.log"):
         local.start()
-    assert local.left_over() == []
+    assert left_over(tmp_path / "a") == []

@@ -27,6 +27,8 @@ from rollover.local.airflow_client import AirflowClient
 from rollover.settings import HOME
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+SESSIONS = "sessions.json"
+"""Which sessions were started from a folder, and when."""
 HEALTH_OF = {"metadatabase": "the database", **{name.replace("-", "_"): name for name in COMPONENTS[1:]}}
 
 
@@ -175,42 +177,12 @@ class LocalAirflow:
 
     def end_left_over(self) -> None:
         """End what was started from this folder and still runs, whoever started it and is gone."""
-        left = self.left_over()
-        for process in left:
-            process.terminate()
-        _, alive = psutil.wait_procs(left, timeout=5)
-        for process in alive:
-            process.kill()
-        psutil.wait_procs(alive, timeout=5)
-        self._sessions_file.unlink(missing_ok=True)
-
-    def left_over(self) -> list[psutil.Process]:
-        """The processes of the sessions that were started from this folder.
-
-        By session, not by parent or environment: the parent may be gone, and Airflow's processes write their titles
-        over their environment.
-        """
-        sessions = self._sessions()
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error, ProcessLookupError):
-                since = sessions.get(str(os.getsid(process.pid)))
-                # A session's number is free again when all of it is gone, and may be somebody else's by now.
-                if since is not None and process.create_time() >= since:
-                    found.append(process)
-        return found
+        end_left_over(self.folder)
 
     def remember(self, process: subprocess.Popen[bytes]) -> None:
         """Note the session of a process that was started in one of its own."""
-        sessions = self._sessions() | {str(process.pid): psutil.Process(process.pid).create_time()}
-        _write_private(self._sessions_file, sessions)
-
-    @property
-    def _sessions_file(self) -> Path:
-        return self.folder / "sessions.json"
-
-    def _sessions(self) -> dict[str, float]:
-        return dict(json.loads(self._sessions_file.read_text())) if self._sessions_file.exists() else {}
+        sessions = _sessions(self.folder) | {str(process.pid): psutil.Process(process.pid).create_time()}
+        _write_private(self.folder / SESSIONS, sessions)
 
     def _migrate(self) -> None:
         log = self.log_of("db-migrate")
@@ -246,6 +218,40 @@ class LocalAirflow:
         kept = Secrets(**json.loads(path.read_text()))
         _write_private(self.folder / "passwords.json", dict.fromkeys(self.users, kept.password))
         return kept
+
+
+def end_left_over(folder: Path) -> None:
+    """End the Airflow processes that were started from a folder and still run, whoever started them and is gone."""
+    left = left_over(folder)
+    for process in left:
+        process.terminate()
+    _, alive = psutil.wait_procs(left, timeout=5)
+    for process in alive:
+        process.kill()
+    psutil.wait_procs(alive, timeout=5)
+    (folder / SESSIONS).unlink(missing_ok=True)
+
+
+def left_over(folder: Path) -> list[psutil.Process]:
+    """The processes of the sessions that were started from a folder.
+
+    By session, not by parent or environment: the parent may be gone, and Airflow's processes write their titles over
+    their environment.
+    """
+    sessions = _sessions(folder)
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            since = sessions.get(str(os.getsid(process.pid)))
+            # A session's number is free again when all of it is gone, and may be somebody else's by now.
+            if since is not None and process.create_time() >= since:
+                found.append(process)
+    return found
+
+
+def _sessions(folder: Path) -> dict[str, float]:
+    path = folder / SESSIONS
+    return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 def free_ports(count: int) -> list[int]:

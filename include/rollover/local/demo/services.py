@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from rollover.database import migrate
 from rollover.database.session import connect
 from rollover.local import sftp_server
-from rollover.local.airflow import LocalAirflow
+from rollover.local.airflow import LocalAirflow, end_left_over
 from rollover.local.airflow_client import AirflowClient
 from rollover.local.postgres import LOGIN, PostgresServer
 from rollover.local.seed.load import load
@@ -118,8 +118,7 @@ def running(folder: Path, specs: Iterable[DistrictSpec], server: PostgresServer,
 
 def remove(folder: Path) -> None:
     """Stop what an interrupted demo left running in `folder`, and remove its data."""
-    if (folder / "airflow" / "secrets.json").exists():
-        LocalAirflow(folder / "airflow", connect("postgresql+psycopg2://").url).end_left_over()
+    end_left_over(folder / "airflow")
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
         if sftp_server.__name__ in command and any(part.startswith(f"{folder}/") for part in command):
