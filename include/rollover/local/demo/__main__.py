@@ -26,7 +26,8 @@ TIMEOUT_SECONDS = 900.0
 def main() -> int:
     """Returns the exit code."""
     options = _options()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a background shell starts us with it ignored
+        signal.signal(number, signal.default_int_handler)
     specs = season(demo_year(datetime.now(UTC).date()))
     _say(f"a finished school year {specs[0].year} for {sum(len(spec.tenants) for spec in specs)} tenants is made")
     try:
