@@ -314,9 +314,10 @@ class ApprovePlan(HITLOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         answer = super().execute_complete(context, event)
+        by = answer["responded_by_user"]
         return {
             "chosen_options": answer["chosen_options"],
-            "responded_by_user": answer["responded_by_user"],
+            "responded_by_user": {"id": by["id"]} if by else None,  # not the name: this goes to XCom
             "plan_hash": context["task_state_store"].get("plan_hash"),
         }
 

@@ -109,7 +109,7 @@ def export_reports(run: Run, deliver: Deliver) -> Result:
 def approve(run: Run, answer: dict[str, Any] | None) -> Result:
     """Record who approved the plan in force, or that the product asks for no approval.
 
-    `answer`: ``{"chosen_options": ["Approve"], "responded_by_user": {"id", "name"}, "plan_hash": …}``.
+    `answer`: ``{"chosen_options": ["Approve"], "responded_by_user": {"id"}, "plan_hash": …}``.
     """
 
     def work(connection: Connection) -> Result:
