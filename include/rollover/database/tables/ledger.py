@@ -128,18 +128,42 @@ imports = _ledger_table(
     "imports",
     Column("import_id", Text, primary_key=True, comment="one per drop: the drop's id"),
     text("state"),
+    text("format", null=True),
     text("school_year", null=True),
     text("sha256", null=True),
     text("reason", null=True),
     Column("counts", JSONB, nullable=False, server_default="{}"),
+    Column("comparison", JSONB, comment="with the live roster: what would change, and which limits it is over"),
+    text("decision", null=True),
+    text("decided_by", null=True),
+    _at("decided_at", null=True),
     _at("found_at", default_now=True),
     _at("changed_at", default_now=True),
     CheckConstraint(
-        "state IN ('found', 'fetched', 'staged', 'validated', 'ready', 'applied', 'rejected', 'superseded')",
+        "state IN ('found', 'fetched', 'staged', 'validated', 'held', 'ready', 'applied', 'rejected', "
+        "'superseded', 'undone')",
         name="state",
     ),
+    CheckConstraint("decision IN ('approve', 'approve_with_id_map', 'additions_only', 'discard')", name="decision"),
 )
 Index(None, imports.c.tenant_id, imports.c.state)
+
+# Rises with every change of the live roster, so that a comparison knows whether it still holds.
+roster_versions = _ledger_table(
+    "roster_versions",
+    Column("version", BigInteger, nullable=False),
+    _at("changed_at", default_now=True),
+    PrimaryKeyConstraint("tenant_id"),
+)
+
+id_maps = _ledger_table(
+    "id_maps",
+    text("import_id"),
+    text("old_id"),
+    text("new_id"),
+    text("matched_by"),
+    PrimaryKeyConstraint("tenant_id", "import_id", "old_id"),
+)
 
 findings = _ledger_table(
     "findings",

@@ -13,12 +13,12 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Date,
-    Index,
+    Identity,
     PrimaryKeyConstraint,
     Table,
     Text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from rollover.database.tables.base import metadata, tenant_column, text
 
@@ -112,8 +112,19 @@ enrollments = _roster_table(
     Column("begin_date", Date),
     Column("end_date", Date),
 )
-Index(None, enrollments.c.tenant_id, enrollments.c.class_id)
-Index(None, enrollments.c.tenant_id, enrollments.c.person_id)
+# What the last import found, so that it can be undone: it goes when the next one is applied.
+history = Table(
+    "history",
+    metadata,
+    tenant_column(),
+    Column("change_no", BigInteger, Identity(), nullable=False),
+    text("import_id"),
+    text("table_name"),
+    Column("before", JSONB, nullable=False, comment="the row, or its key and the columns that the import changed"),
+    PrimaryKeyConstraint("tenant_id", "change_no"),
+    schema="roster",
+    info={"data_class": "roster"},
+)
 
 # In the order in which references point: a table refers only to the ones before it.
 ROSTER_TABLES = (orgs, academic_sessions, courses, classes, people, guardians, enrollments)

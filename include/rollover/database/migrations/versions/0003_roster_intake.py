@@ -1,0 +1,82 @@
+"""Roster intake: held and undone imports, what undoing needs, and the version of the live roster
+
+The two indexes on enrollments go: nothing reads by them, and they tripled the time of a first import.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+STATES = (
+    "state IN ('found', 'fetched', 'staged', 'validated', 'held', 'ready', 'applied', 'rejected', "
+    "'superseded', 'undone')"
+)
+DECISIONS = "decision IN ('approve', 'approve_with_id_map', 'additions_only', 'discard')"
+TENANT_OF_A_ROW = "tenant_id = current_setting('rollover.tenant_id', true)"
+GRANTS = {
+    "roster.history": "SELECT, INSERT, DELETE",
+    "ledger.roster_versions": "SELECT, INSERT, UPDATE",
+    "ledger.id_maps": "SELECT, INSERT",
+}
+
+
+def upgrade() -> None:
+    op.drop_index("ix_enrollments_tenant_id_class_id", "enrollments", schema="roster")
+    op.drop_index("ix_enrollments_tenant_id_person_id", "enrollments", schema="roster")
+    op.add_column("imports", sa.Column("format", sa.Text()), schema="ledger")
+    comparison = sa.Column(
+        "comparison",
+        postgresql.JSONB(),
+        comment="with the live roster: what would change, and which limits it is over",
+    )
+    op.add_column("imports", comparison, schema="ledger")
+    op.add_column("imports", sa.Column("decision", sa.Text()), schema="ledger")
+    op.add_column("imports", sa.Column("decided_by", sa.Text()), schema="ledger")
+    op.add_column("imports", sa.Column("decided_at", sa.DateTime(timezone=True)), schema="ledger")
+    op.drop_constraint(op.f("ck_imports_state"), "imports", schema="ledger")
+    op.create_check_constraint(op.f("ck_imports_state"), "imports", STATES, schema="ledger")
+    op.create_check_constraint(op.f("ck_imports_decision"), "imports", DECISIONS, schema="ledger")
+    op.create_table(
+        "roster_versions",
+        sa.Column("tenant_id", sa.Text(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), server_default=sa.func.clock_timestamp(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", name="pk_roster_versions"),
+        schema="ledger",
+    )
+    op.create_table(
+        "id_maps",
+        sa.Column("tenant_id", sa.Text(), nullable=False),
+        sa.Column("import_id", sa.Text(), nullable=False),
+        sa.Column("old_id", sa.Text(), nullable=False),
+        sa.Column("new_id", sa.Text(), nullable=False),
+        sa.Column("matched_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", "import_id", "old_id", name="pk_id_maps"),
+        schema="ledger",
+    )
+    op.create_table(
+        "history",
+        sa.Column("tenant_id", sa.Text(), nullable=False),
+        sa.Column("change_no", sa.BigInteger(), sa.Identity(), nullable=False),
+        sa.Column("import_id", sa.Text(), nullable=False),
+        sa.Column("table_name", sa.Text(), nullable=False),
+        sa.Column(
+            "before",
+            postgresql.JSONB(),
+            nullable=False,
+            comment="the row, or its key and the columns that the import changed",
+        ),
+        sa.PrimaryKeyConstraint("tenant_id", "change_no", name="pk_history"),
+        schema="roster",
+    )
+    for table, rights in GRANTS.items():
+        op.execute(f"GRANT {rights} ON {table} TO rollover_app")
+        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        op.execute(f"CREATE POLICY one_tenant ON {table} TO rollover_app USING ({TENANT_OF_A_ROW})")
+    changed = "format, comparison, decision, decided_by, decided_at"
+    op.execute(f"GRANT UPDATE ({changed}) ON ledger.imports TO rollover_app")

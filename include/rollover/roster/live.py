@@ -1,0 +1,63 @@
+"""The live roster as DuckDB tables, beside the set that it is compared with."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from psycopg import sql
+from sqlalchemy import BigInteger, Boolean, Connection, Date, Table
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from rollover.database.session import driver_of
+
+_NEXT_ITEM = "\x1f"
+_TYPES = {Boolean: "BOOLEAN", Date: "DATE", BigInteger: "BIGINT"}
+
+
+def load_live(connection: Connection, duck: duckdb.DuckDBPyConnection, table: Table, columns: list[str]) -> str:
+    """Copy some columns of a live roster table, all rows of the session's tenant, to the DuckDB table ``live_<table>``.
+
+    Returns that table's name. Rows of every status are there; ask for ``status`` to tell them apart.
+    """
+    name = f"live_{table.name}"
+    chosen = [table.c[column] for column in columns]
+    query = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT csv)").format(
+        sql.SQL(", ").join(_as_text(column) for column in chosen), sql.Identifier(str(table.schema), table.name)
+    )
+    with tempfile.NamedTemporaryFile(prefix="rollover-live-", suffix=".csv") as file:
+        with driver_of(connection).cursor() as cursor, cursor.copy(query) as copy:
+            for block in copy:
+                file.write(block)
+        file.flush()
+        types = {column.name: "VARCHAR" if _is_list(column) else _type(column) for column in chosen}
+        values = ", ".join(_from_text(column) for column in chosen)
+        # A null is an empty field, an empty text is "" in quotes.
+        read = "read_csv($path, header = false, columns = $types, quote = '\"', escape = '\"', nullstr = '', "
+        read += "allow_quoted_nulls = false, delim = ',', auto_detect = false, parallel = false)"
+        duck.execute(
+            f"CREATE TABLE {name} AS SELECT {values} FROM {read}", {"path": str(Path(file.name)), "types": types}
+        )  # noqa: S608
+    return name
+
+
+def _is_list(column: Any) -> bool:
+    return isinstance(column.type, ARRAY)
+
+
+def _type(column: Any) -> str:
+    return next((name for kind, name in _TYPES.items() if isinstance(column.type, kind)), "VARCHAR")
+
+
+def _as_text(column: Any) -> sql.Composable:
+    name = sql.Identifier(column.name)
+    return sql.SQL("array_to_string({}, {})").format(name, sql.Literal(_NEXT_ITEM)) if _is_list(column) else name
+
+
+def _from_text(column: Any) -> str:
+    name = f'"{column.name}"'
+    if not _is_list(column):
+        return name
+    return f"CASE WHEN {name} = '' THEN [] ELSE string_split({name}, chr(31)) END AS {name}"
