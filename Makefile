@@ -23,8 +23,8 @@ lint: $(VENV)/installed-dev ## ruff, mypy, and the district and product files
 	$(BIN)/mypy
 	$(BIN)/rollover lint
 
-bench: $(VENV)/installed-dev ## rates of the steps beside pandas and bare SQL; ARGS="--rows 1000000"
-	@$(BIN)/python -m bench.steps $(ARGS)
+bench: $(VENV)/installed-bench ## rates beside other tools and the limits; ARGS="steps", "roster --students 20000", "fetch"
+	@$(BIN)/python -m bench $(ARGS)
 
 clean: ## remove what was installed and made
 	rm -rf $(VENV) var *.egg-info include/*.egg-info
@@ -32,6 +32,7 @@ clean: ## remove what was installed and made
 requirements: ## compile requirements*.in anew (needs uv)
 	uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links requirements.in -o requirements.txt
 	uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links requirements-dev.in -o requirements-dev.txt
+	uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links requirements-bench.in -o requirements-bench.txt
 
 $(VENV)/installed: requirements.txt pyproject.toml
 	@echo "Installing into $(VENV) (a minute or two)"
@@ -42,4 +43,8 @@ $(VENV)/installed: requirements.txt pyproject.toml
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/installed-bench: requirements-bench.txt $(VENV)/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@

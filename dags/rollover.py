@@ -1,24 +1,23 @@
 """
 ### One tenant's school year ends
 
-Walks one district's use of one product from the old school year into the new one: pause the roster sync, freeze
-a plan, export the reports, have the plan approved, archive and prove, erase, reset, wait for the new roster,
-import it, verify it, resume the sync, certify. There is one DAG per tenant and one run per school year, on the
-tenant's reset date; its partition key is the school year.
+Walks one district's use of one product from the old school year into the new one: pause the roster sync, freeze a plan,
+export the reports, have the plan approved, archive and prove, erase, reset, wait for the new roster, import it, verify
+it, resume the sync, certify. One DAG per tenant, one run per school year, on its reset date; its key is the year.
 
 **Guarantees.** Nothing is erased that is not in the frozen plan. What a subscription keeps is archived and read
 back before it goes. Every step can be killed and run again: the ledger, not Airflow, says what was done. A year
 that was certified is not rolled over twice: a second run ends after `guard`, unless rows of that year came late.
 
-**Not guaranteed.** Speed: `ask_approval` waits for a person, `await_roster` for files, holding no worker.
+**Not guaranteed.** Speed: `ask_approval` waits for a person, `await_roster` for files, holding no worker. A new year's
+set that is held is asked about in `roster_import`; approved, it is what `await_roster` waits for.
 
 **A past year**: `airflow backfill create --dag-id rollover__hero__springfield-il --from-date 2022-07-01
 --to-date 2024-07-01 --reprocess-behavior completed --max-active-runs 1` archives or erases the data of 2022-23
 to 2024-25, oldest first. Pause, reset and roster are skipped: they belong to the current year.
 
-**When it fails.** The roster sync stays paused, on purpose. Read the log of the failed task: a refusal says why,
-and how to go on. Do that, clear the task, and the run goes on where it stopped. To have another plan approved,
-clear `plan` and what follows. Rows that came after `erase` go the same way, by a further plan.
+**When it fails.** The roster sync stays paused, on purpose. Read the log of the failed task: it says why, and how to go
+on. Do that, and clear the task. To have another plan approved, also for late rows, clear `plan` and all after it.
 """
 
 from __future__ import annotations
@@ -26,7 +25,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import DAG, TriggerRule, chain, dag, get_current_context, get_parsing_context, task
-from wiring import DEFAULT_ARGS, Tag, roster_import_group
+from import_group import roster_import_group
+from wiring import DEFAULT_ARGS, Tag
 
 from rollover import adapter
 from rollover.config import District, Product
@@ -39,7 +39,7 @@ AFTER_A_SKIP = TriggerRule.NONE_FAILED  # what is skipped for a past year does n
 def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
     """The DAG of one tenant."""
 
-    def step(name: str, *, only_current_year: bool = False, **options: Any) -> Any:
+    def step(name: str, *, only_current_year: bool = False, delivers: bool = False, **options: Any) -> Any:
         """A task that does the step of this name; where it belongs to the current year, a past year skips it."""
 
         @task(task_id=name, **options)
@@ -49,7 +49,8 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
             run = adapter.open_run(partition_key, tenant.id)
             if only_current_year:
                 adapter.only_current_year(run)
-            return dict(getattr(steps, name)(run))
+            outbox = [adapter.deliver_to_outbox(run.district)] if delivers else []
+            return dict(getattr(steps, name)(run, *outbox))
 
         return do()
 
@@ -60,13 +61,6 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
         run_id = get_current_context()["run_id"]
         result = steps.guard(adapter.open_run(partition_key, tenant.id), run_id, adapter.is_alive)
         return result if result["go"] else None
-
-    @task
-    def export_reports(partition_key: str | None = None) -> dict[str, Any]:
-        from rollover import steps
-
-        run = adapter.open_run(partition_key, tenant.id)
-        return steps.export_reports(run, adapter.deliver_to_outbox(run))
 
     @task(trigger_rule=AFTER_A_SKIP)
     def approve(answer: dict[str, Any] | None, partition_key: str | None = None) -> dict[str, Any]:
@@ -96,7 +90,7 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
             guard(),
             step("pause_sync", only_current_year=True),
             step("plan", trigger_rule=AFTER_A_SKIP),
-            export_reports(),
+            step("export_reports", delivers=True),
             ask_approval,
             approve(ask_approval.output),
             step("archive"),
@@ -105,7 +99,7 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
             step("verify_reset", trigger_rule=AFTER_A_SKIP),
             await_roster,
             roster_import_group(for_rollover=True)(await_roster.output),
-            step("verify_roster"),
+            step("verify_roster", delivers=True),
             step("resume_sync"),
             step("certify", trigger_rule=AFTER_A_SKIP),
         )

@@ -3,17 +3,21 @@
 
 One run per tenant that was woken; its partition key is the tenant (`hero__springfield-il`). The run asks the
 ledger what there is to import, and takes each import from the files on SFTP to the live roster: fetch, stage,
-validate, compare, apply.
+validate, compare, apply. A set that `compare` finds over a limit is held, and a person is asked (`ask`, `decide`).
 
 **Guarantees.** The event that started the run is only a wake-up: what is imported comes from the ledger, so a lost
 or doubled event does no harm. A set is applied whole or not at all. While a rollover has paused the sync, a drop is
 checked at once and kept: the rollover applies it. A tenant that imports nightly has its drops checked at once too;
 they are applied by the sweep of `roster_sync`.
 
-**By hand.** Trigger with a tenant as partition key: the run applies whatever is ready, nightly or not.
+**A held set.** Browse → Required Actions has the numbers, and what each answer does. A question stays open for 20
+hours; without an answer nothing is decided, and the next nightly sweep asks again. An answer counts for the numbers
+that were shown; a newer good drop makes it needless. By hand: `rollover roster held` and `rollover roster decide`.
+
+**By hand.** Trigger with a tenant as partition key: the run applies whatever is ready, nightly or not, and asks.
 
 **Skipped tasks.** A rejected set skips what follows, with the reason in the log and every finding (file, row, rule) in
-`ledger.findings`. The remedy is a corrected drop by the district.
+`ledger.findings`. The remedy is a corrected drop by the district. `ask` and `decide` are skipped where nothing is held.
 
 **When it fails.** Clear the failed task: a step that was done does nothing when it is run again.
 """
@@ -21,7 +25,8 @@ they are applied by the sweep of `roster_sync`.
 from __future__ import annotations
 
 from airflow.sdk import PartitionedAssetTimetable, dag, task
-from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag, roster_import_group
+from import_group import roster_import_group
+from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag
 
 from rollover import adapter
 
@@ -32,7 +37,7 @@ from rollover import adapter
     doc_md=__doc__,
     schedule=PartitionedAssetTimetable(assets=ROSTER_DROPS),
     catchup=False,
-    max_active_runs=8,
+    max_active_runs=1000,  # a run may wait for a person; how many imports are worked on at once is in import_group
     default_args=DEFAULT_ARGS,
     on_failure_callback=adapter.on_failure,
     tags=[Tag.ROSTER],

@@ -3,14 +3,16 @@
 
 Wakes every tenant whose ledger lists an import that is not at its end: what waits for the night because the
 district wants it so, and what a lost event or a failure left behind. `roster_import` then runs for each. And it
-removes the files of sets that are done with: what is to be known of them is in the ledger.
+removes the files of sets that are done with, and the rows whose time to come back is over (`grace_days`). A pause of
+the sync that is longer than allowed (`pause_max_days`) fails `overdue_pauses`, every night anew.
 
 **Guarantees.** It imports nothing itself, and a paused tenant's drops stay where they are: only the rollover that
 paused them, or a person, lets them in. Without anything to do it skips, and wakes nobody.
 
 **Schedule.** `ROLLOVER_ROSTER_SYNC_SCHEDULE`, a cron expression in UTC.
 
-**When it fails.** Clear the task, or trigger the DAG: to wake a tenant twice does no harm.
+**When it fails.** Clear the task, or trigger the DAG: to wake a tenant twice does no harm. `overdue_pauses` names the
+tenants, since when and by whom they are paused, and how to go on; the other tasks do not wait for it.
 """
 
 from __future__ import annotations
@@ -49,14 +51,26 @@ def roster_sync() -> None:
         return woken
 
     @task
-    def tidy() -> int:
+    def tidy() -> dict[str, Any]:
         from rollover.roster.tidy import tidy
 
-        storage, tenants = Settings().storage_root, adapter.catalog().tenants
-        return sum(tidy(adapter.engine(), tenant.id, storage) for tenant in tenants)
+        known, storage, now = adapter.catalog(), Settings().storage_root, adapter.clock()
+        gone = {}
+        for tenant in known.tenants:
+            config = known.districts[tenant.district].products[tenant.product]
+            days = known.products[tenant.product].grace_days_of(config)
+            gone[tenant.id] = tidy(adapter.engine(), tenant.id, storage, grace_days=days, now=now)
+        return {tenant_id: counts for tenant_id, counts in gone.items() if any(counts.values())}
+
+    @task
+    def overdue_pauses() -> None:
+        from rollover import pause
+
+        pause.refuse_overdue(adapter.engine(), adapter.catalog(), adapter.clock())
 
     wake()
     tidy()
+    overdue_pauses()
 
 
 roster_sync()

@@ -7,7 +7,7 @@ with a key, asset events, and answers that the test gives. It uses internals of 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from airflow.models.asset import AssetEvent
 from airflow.models.dagrun import DagRun
 from airflow.models.hitl import HITLDetail
 from airflow.models.serialized_dag import SerializedDagModel
-from airflow.models.taskinstance import TaskInstance
+from airflow.models.taskinstance import TaskInstance, clear_task_instances
 from airflow.models.trigger import handle_event_submit
 from airflow.models.xcom import XComModel
 from airflow.sdk import DAG, timezone
@@ -33,6 +33,18 @@ from sqlalchemy.orm import Session
 BUNDLE = "dags-folder"
 
 
+@dataclass(frozen=True)
+class Cleared:
+    """In the place of an answer: somebody clears these tasks, in Airflow's page."""
+
+    task_ids: tuple[str, ...]
+
+
+Given = str | Cleared | None
+Answer = Given | Callable[[], Given]
+"""An option; None: nobody answers in time; or what happens before, and returns one of these."""
+
+
 @dataclass
 class Finished:
     """A run at its end: its state, its tasks' states by task id and map index (-1: not mapped), and results."""
@@ -41,6 +53,7 @@ class Finished:
     state: str
     tasks: dict[tuple[str, int], str]
     results: dict[tuple[str, int], Any] = field(default_factory=dict)
+    questions: dict[tuple[str, int], HITLDetail] = field(default_factory=dict)
 
     def state_of(self, task_id: str, map_index: int = -1) -> str:
         return self.tasks[task_id, map_index]
@@ -48,21 +61,24 @@ class Finished:
     def result_of(self, task_id: str, map_index: int = -1) -> Any:
         return self.results[task_id, map_index]
 
+    def question_of(self, task_id: str, map_index: int = -1) -> HITLDetail:
+        return self.questions[task_id, map_index]
+
 
 def run_dag(
     dag: DAG,
     *,
     partition_key: str | None = None,
-    answers: Mapping[str, str] | None = None,
+    answers: Mapping[str, Answer] | None = None,
     run_type: DagRunType = DagRunType.MANUAL,
     asset_extra: Mapping[str, Any] | None = None,
     timeout: float = 120,
 ) -> Finished:
     """Run `dag` and return how it ended; a failed task is not raised but found in the result.
 
-    `answers`: task id of a question to the option that is chosen; a question without an answer raises
-    AssertionError. `asset_extra`: the extra of an asset event that set off the run. Deferred tasks run their
-    triggers here, and retries follow at once, whatever their delay.
+    `answers`: task id of a question to its answer; a question without one raises AssertionError. `asset_extra`: the
+    extra of an asset event that set off the run. Deferred tasks run their triggers here, and retries follow at once,
+    whatever their delay.
     """
     session = settings.Session()
     run = _create_run(dag, partition_key, run_type, asset_extra, session)
@@ -141,13 +157,22 @@ def _schedule(run: DagRun, session: Session) -> None:
     session.commit()
 
 
-def _answer(run: DagRun, answers: Mapping[str, str], session: Session) -> None:
+def _answer(run: DagRun, answers: Mapping[str, Answer], session: Session) -> None:
     for ti in run.get_task_instances(state=[TaskInstanceState.AWAITING_INPUT], session=session):
         assert ti.task_id in answers, f"{ti.task_id} asks, and the test has no answer"
-        detail = session.get(HITLDetail, ti.id)
-        detail.chosen_options, detail.params_input = [answers[ti.task_id]], {}
-        detail.responded_at, detail.responded_by = timezone.utcnow(), {"id": "tester", "name": "tester"}
-        event = TriggerEvent(detail.as_resume_event_payload())
+        detail, answer = session.get(HITLDetail, ti.id), answers[ti.task_id]
+        chosen = answer() if callable(answer) else answer
+        if isinstance(chosen, Cleared):
+            found = run.get_task_instances(session=session)
+            clear_task_instances([other for other in found if other.task_id in chosen.task_ids], session)
+            session.commit()
+            return
+        assert chosen is None or chosen in detail.options, f"'{chosen}' is not offered"
+        # As the scheduler does when the time is over.
+        detail.chosen_options, detail.params_input = [chosen] if chosen else list(detail.defaults), {}
+        detail.responded_at = timezone.utcnow()
+        detail.responded_by = {"id": "tester", "name": "tester"} if chosen else None
+        event = TriggerEvent(detail.as_resume_event_payload(timedout=chosen is None))
         handle_event_submit(event, task_instance=ti, session=session)
         session.commit()
 
@@ -162,4 +187,7 @@ def _finished(run: DagRun, session: Session) -> Finished:
         state=str(run.state),
         tasks={(ti.task_id, ti.map_index): str(ti.state) for ti in tasks},
         results={(x.task_id, x.map_index): XComModel.deserialize_value(x) for x in session.scalars(query)},
+        questions={
+            (ti.task_id, ti.map_index): detail for ti in tasks if (detail := session.get(HITLDetail, ti.id)) is not None
+        },
     )

@@ -10,6 +10,7 @@ import paramiko
 import pytest
 
 from rollover.local.sftp_server import Account, SftpServer, start
+from rollover.roster.transfer import Server
 
 DISTRICT = "springfield-il"
 ACCOUNTS = {
@@ -25,6 +26,11 @@ class Sftp:
     server: SftpServer
     root: Path
     client: paramiko.SFTPClient
+
+    @property
+    def login(self) -> Server:
+        """How Rollover logs in to fetch."""
+        return Server(self.server.host, self.server.port, "rollover", self.server.host_key, password="vendor-secret")
 
 
 def log_in(server: SftpServer, user: str, password: str) -> paramiko.SFTPClient:

@@ -99,12 +99,15 @@ def test_a_broken_drop_is_rejected_and_the_right_one_and_its_update_are_applied(
         ).all()
         codes = connection.scalars(text("SELECT DISTINCT code FROM ledger.findings WHERE severity = 'error'")).all()
     assert states == ["rejected", "applied", "applied"]
-    assert set(codes) == {"reference", "bad_date"}
+    assert set(codes) == {"file_missing", "reference"}
 
 
 def test_the_district_finds_its_exports_in_its_outbox(after: After) -> None:
-    found = {path.name for path in (after.folder / "sftp").glob("*/*/outbox/*/*")}
-    assert found == {"student_data_export.xlsx", "behavior_history.csv", "schoolwide_points.csv"}
+    outboxes = (after.folder / "sftp").glob("*/*/outbox/*/**/*")
+    found = {path.name for path in outboxes if path.is_file()}
+    reports = {"student_data_export.xlsx", "behavior_history.csv", "schoolwide_points.csv"}
+    checks = {"roster_check.csv", "roster_sample.csv", "educators_to_remove.csv"}
+    assert found == {*reports, *checks, "summary.txt", "findings.csv"}
 
 
 def test_nothing_personal_is_outside_the_database_the_archive_and_the_exports(

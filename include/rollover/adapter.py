@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
@@ -24,9 +24,10 @@ from upath import UPath
 
 from rollover import ledger
 from rollover.calendar import SchoolYear
-from rollover.config import Catalog, District, load_catalog
+from rollover.config import Catalog, District, Product, RosterLimits, TenantConfig, load_catalog
 from rollover.database.session import connect, tenant_session
 from rollover.errors import Refused
+from rollover.roster.answers import Answer
 from rollover.run import Run
 from rollover.settings import Settings
 from rollover.tenant import SEPARATOR, Tenant
@@ -36,14 +37,20 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from rollover.intake import Place, Watch
+    from rollover.roster.transfer import Server
 
 log = logging.getLogger(__name__)
 
 PRODUCT_DB = "product_db"
+SFTP_CONNECT_SECONDS = 30
+SFTP_STALL_SECONDS = 60.0
+"""How long a server may leave a request unanswered."""
 CATALOG_SECONDS = 300.0
 """How long the watch goes by the district files as it read them."""
 NIGHTLY = "nightly"
 """In the extra of an asset event: the nightly sweep sent it."""
+QUESTION_HOURS = 20
+"""Less than a day: the question of one night is closed before the next night's sweep asks again."""
 UNFINISHED = frozenset({"queued", "running"})
 
 
@@ -63,21 +70,58 @@ def engine() -> Engine:
 
 @contextmanager
 def sftp(connection_id: str) -> Iterator[paramiko.SFTPClient]:
-    """A session with a district's SFTP server, whose key the connection must name (extra ``host_key``).
+    """A session with a district's SFTP server, to list folders and to deliver to the outbox.
 
-    Raises Refused where it names none: whoever answers would get our password and could send any roster.
+    Raises Refused where the connection names no host key or the server shows another one: whoever answers would get
+    our password and could send any roster. Raises TimeoutError where the server falls silent.
     """
+    hook = _sftp_hook(connection_id)
+    hook.compress = False  # the hook's default is a third of the speed; roster sets come zipped where size matters
+    hook.conn_timeout = hook.conn_timeout or SFTP_CONNECT_SECONDS
+    with hook.get_managed_conn() as client:
+        channel = client.get_channel()
+        if channel.get_transport().get_remote_server_key() != hook.host_key:
+            # The worker's own known_hosts has another key, which the hook prefers.
+            raise Refused(
+                f"The server of the connection '{connection_id}' shows another host key than the connection names.",
+                "ask its operator whether the key was changed; if so, put the new one into the connection's host_key.",
+            )
+        channel.settimeout(SFTP_STALL_SECONDS)
+        yield client
+
+
+def sftp_server(connection_id: str) -> Server:
+    """A district's SFTP server, to fetch from. Raises Refused like :func:`sftp`."""
+    from rollover.roster.transfer import CONNECT_SECONDS, Server
+
+    hook = _sftp_hook(connection_id)
+    extra = hook.get_connection(connection_id).extra_dejson
+    password = hook.password.strip() if hook.password else None  # as the hook does
+    return Server(
+        host=hook.remote_host,
+        port=hook.port,
+        user=hook.username,
+        host_key=f"{hook.host_key.get_name()} {hook.host_key.get_base64()}",
+        password=password,
+        private_key=extra.get("private_key") or None,
+        key_file=hook.key_file,
+        passphrase=extra.get("private_key_passphrase") or (password if hook.key_file else None),
+        proxy_command=hook.host_proxy_cmd,
+        connect_seconds=hook.conn_timeout or CONNECT_SECONDS,
+    )
+
+
+def _sftp_hook(connection_id: str) -> Any:
+    """Airflow's reading of a connection, whose extra must have a ``host_key``."""
     from airflow.providers.sftp.hooks.sftp import SFTPHook
 
     hook = SFTPHook(ssh_conn_id=connection_id)
-    hook.compress = False  # the hook's default is a third of the speed; roster sets come zipped where size matters
     if hook.host_key is None or hook.no_host_key_check:
         raise Refused(
             f"The connection '{connection_id}' names no host key.",
             'add the server\'s public key to its extra: {"host_key": "ssh-ed25519 AAAA…"}.',
         )
-    with hook.get_managed_conn() as client:
-        yield client
+    return hook
 
 
 # Runs
@@ -130,12 +174,12 @@ def only_current_year(run: Run) -> None:
             raise AirflowSkipException(f"{run.school_year} is a past year of {run.tenant}: nothing to do here")
 
 
-def deliver_to_outbox(run: Run) -> Callable[[UPath, str], None]:
+def deliver_to_outbox(district: District) -> Callable[[UPath, str], None]:
     """How a step puts a file into the district's outbox."""
     from rollover import drops
 
     def deliver(file: UPath, remote_path: str) -> None:
-        with sftp(run.district.sftp_connection) as client, file.open("rb") as stream:
+        with sftp(district.sftp_connection) as client, file.open("rb") as stream:
             drops.put_file(client, stream, remote_path)
 
     return deliver
@@ -156,13 +200,23 @@ class OpenImport:
     engine: Engine
     tenant: Tenant
     district: District
+    product: Product
     storage: UPath
+
+    @property
+    def config(self) -> TenantConfig:
+        return self.district.products[self.product.product]
+
+    @property
+    def limits(self) -> RosterLimits:
+        return self.product.limits_of(self.config)
 
 
 def open_import(import_id: str) -> OpenImport:
     """An import by its id, ``<tenant>__<12 digits>``, which says whose it is."""
-    tenant = Tenant.parse(import_id.rpartition(SEPARATOR)[0])
-    return OpenImport(engine(), tenant, _district_of(catalog(), tenant), Settings().storage_root)
+    tenant, known = Tenant.parse(import_id.rpartition(SEPARATOR)[0]), catalog()
+    district, product = _district_of(known, tenant), known.products[tenant.product]
+    return OpenImport(engine(), tenant, district, product, Settings().storage_root)
 
 
 def import_is_due(work: OpenImport) -> bool:
@@ -170,7 +224,7 @@ def import_is_due(work: OpenImport) -> bool:
 
     The sweep says so in its asset event; a run without any event was started by a person.
     """
-    if work.district.products[work.tenant.product].roster_import == "at_once":  # type: ignore[index]
+    if work.config.roster_import == "at_once":
         return True
     by_asset = get_current_context()["triggering_asset_events"]
     events = [event for group in by_asset.values() for event in group]
@@ -295,7 +349,8 @@ class ApprovePlan(HITLOperator):
     """Asks a person to approve the plan, for as long as it takes; returns the answer and the plan's hash.
 
     Not Airflow's ApprovalOperator: it skips what follows a rejection, and the ledger would never hear of it.
-    The hash is kept from when the question was put, so an answer never counts for a plan nobody has seen.
+    The hash is kept from when the question was put, so an answer never counts for a plan nobody has seen. Airflow keeps
+    the text of a question when its task is cleared, so a further plan can only be put in a further run.
     """
 
     OPTIONS = ("Approve", "Reject")
@@ -308,7 +363,12 @@ class ApprovePlan(HITLOperator):
         plan = context["ti"].xcom_pull(task_ids=self.plan_task)
         if not plan["approval_required"]:
             raise AirflowSkipException("the product file asks for no approval")
-        plan_hash = plan["plan_hash"]
+        plan_hash, asked_before = plan["plan_hash"], context["task_state_store"].get("plan_hash")
+        if asked_before not in (None, plan_hash):
+            raise Refused(
+                "This run has asked about another plan before, and Airflow would show that one again.",
+                "set the run to failed and trigger the DAG with the same partition key: it goes on where this one was.",
+            )
         context["task_state_store"].set("plan_hash", plan_hash, retention=NEVER_EXPIRE)
         return super().execute(context)
 
@@ -322,15 +382,61 @@ class ApprovePlan(HITLOperator):
         }
 
 
+class AskAboutImport(HITLOperator):
+    """Puts a held import to a person, with its numbers; returns the answer and what it was about.
+
+    Nobody is waited for longer than `QUESTION_HOURS`: then the answer is Later, which decides nothing, and the next
+    nightly sweep asks again. Skipped where nothing is held. The numbers go to the question itself and not through
+    XCom; they are read when it is put, since a held set is compared anew while the roster changes.
+    """
+
+    template_fields = (*HITLOperator.template_fields, "import_id")
+
+    def __init__(self, *, import_id: str, **kwargs: Any) -> None:
+        super().__init__(
+            subject="A roster is held",
+            options=[answer.value for answer in Answer],
+            defaults=Answer.LATER.value,
+            response_timeout=timedelta(hours=QUESTION_HOURS),
+            notifiers=[ApprovalAsked()],
+            **kwargs,
+        )
+        self.import_id = import_id
+
+    def execute(self, context: Context) -> Any:
+        from rollover.roster.decision import question, why_not_asked
+
+        work, asked_before = open_import(self.import_id), context["task_state_store"].get("digest")
+        with tenant_session(work.engine, work.tenant.id) as connection:
+            if why := why_not_asked(connection, self.import_id):
+                raise AirflowSkipException(f"nobody is asked: {why}")
+            asked = question(connection, self.import_id)
+        if asked_before not in (None, asked.digest):
+            # Airflow keeps the text of a question when its task is run again, so the old numbers would be shown.
+            raise AirflowSkipException(f"the numbers of {self.import_id} are others now: the next run asks anew")
+        context["task_state_store"].set("digest", asked.digest, retention=NEVER_EXPIRE)
+        self.subject, self.body, self.options = asked.subject, asked.markdown, [*map(str, asked.answers)]
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        answer = super().execute_complete(context, event)
+        by = answer["responded_by_user"]
+        return {
+            "answer": answer["chosen_options"][0],
+            "by": by["id"] if by else "",  # not the name: this goes to XCom
+            "digest": context["task_state_store"].get("digest"),
+        }
+
+
 class ApprovalAsked(BaseNotifier):
-    """Says where the approval can be answered."""
+    """Says where the question can be answered."""
 
     def notify(self, context: Context) -> None:
         try:
             where = HITLOperator.generate_link_to_ui_from_context(context=context)
         except ValueError:  # no base_url is configured; an error here would fail the question itself
             where = "Browse, Required Actions"
-        log.info("approval of the plan is asked for: %s", where)
+        log.info("a person is asked: %s", where)
 
 
 def on_failure(context: Context) -> None:

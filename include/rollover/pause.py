@@ -5,11 +5,16 @@ After a failure it stays: a sync that meets a half-reset tenant would bring last
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, update
 
+from rollover.config import Catalog
+from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import pauses
+from rollover.errors import Refused
+from rollover.tenant import Tenant
 
 
 def current(connection: Connection) -> dict[str, Any] | None:
@@ -38,6 +43,37 @@ def end(connection: Connection, *, by: str) -> dict[str, Any]:
         .values(ended_by=by, ended_at=func.clock_timestamp())
     )
     return {"was_paused": True, **_facts(lease), "ended_by": by}
+
+
+def refuse_overdue(engine: Engine, known: Catalog, now: datetime) -> None:
+    """Raise Refused, naming every tenant whose pause has lasted longer than its ``pause_max_days``.
+
+    Changes nothing: a pause never ends by itself, so the same is said again whenever it is asked.
+    """
+    found = [_overdue(engine, tenant.id, _max_days(known, tenant), now) for tenant in known.tenants]
+    if overdue := [said for said in found if said]:
+        raise Refused(
+            f"The roster sync is paused for too long: {'; '.join(overdue)}.",
+            "finish the rollover that paused it (its run in Airflow shows which task waits or has failed), or let the "
+            'sync go on without it: rollover resume <tenant> --reason "…".',
+        )
+
+
+def _max_days(known: Catalog, tenant: Tenant) -> int:
+    config = known.districts[tenant.district].products[tenant.product]  # type: ignore[index]
+    return known.products[tenant.product].pause_max_days_of(config)
+
+
+def _overdue(engine: Engine, tenant_id: str, max_days: int, now: datetime) -> str | None:
+    with tenant_session(engine, tenant_id) as connection:
+        lease = current(connection)
+    if lease is None or now - lease["paused_at"] <= timedelta(days=max_days):
+        return None
+    since = lease["paused_at"].astimezone(UTC)
+    return (
+        f"{tenant_id} since {since:%Y-%m-%d %H:%M} UTC by {lease['paused_by']} "
+        f"({(now - since).days} days; {max_days} are allowed)"
+    )
 
 
 def _facts(lease: dict[str, Any]) -> dict[str, Any]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, func, select, text
 
 from rollover import pause
 from rollover.database.tables.directory import tenants
-from rollover.database.tables.ledger import drops, imports, rollovers
+from rollover.database.tables.ledger import imports, rollovers
+
+# Of each tenant the newest drop and the one that is live, with the dates of their files: often one and the same.
+LAST_IMPORTS = "SELECT * FROM ledger.last_imports"
 
 
 def status_of(connection: Connection) -> str:
-    """The session's tenant: current school year, last rollover, pause, last applied import and its file dates."""
+    """The session's tenant: current school year, last rollover, pause, last import and its file dates, what waits."""
     year = connection.scalar(select(tenants.c.current_school_year))
     parts = [f"current school year {year}" if year else "not in the directory"]
     rollover = connection.execute(
@@ -22,31 +25,43 @@ def status_of(connection: Connection) -> str:
     parts.append(f"rollover of {rollover.school_year} {rollover.state}" if rollover else "no rollover yet")
     lease = pause.current(connection)
     parts.append(
-        f"sync paused since {lease['paused_at']:%Y-%m-%d %H:%M} UTC by {lease['paused_by']}" if lease else "sync on"
+        f"sync paused since {_time(lease['paused_at'])} by {lease['paused_by']}: {lease['reason']}"
+        if lease
+        else "sync on"
     )
-    parts.append(f"last import: {_told(_last(connection, 'applied'))}")
-    newest = _last(connection)
-    if newest is not None and newest.state != "applied":
+    last = connection.execute(text(LAST_IMPORTS)).all()
+    live = next((row for row in last if row.is_live), None)
+    newest = next((row for row in last if row.is_newest), None)
+    parts.append(f"last import: {_told(live) if live else 'none'}")
+    if newest is not None and newest is not live:
         parts.append(f"newest drop: {newest.state}, {_told(newest)}")
+    parts += _held(connection)
     waiting = connection.scalar(select(func.count()).where(imports.c.state == "ready")) or 0
     parts.append(f"{waiting} drops kept" if waiting else "no drop kept")
     return "; ".join(parts)
 
 
-def _last(connection: Connection, *states: str) -> Row[*tuple[Any, ...]] | None:
-    query = select(
-        imports.c.state, imports.c.school_year, imports.c.reason, imports.c.changed_at, drops.c.found_at, drops.c.files
-    ).join(drops, drops.c.drop_id == imports.c.import_id)
-    if states:
-        query = query.where(imports.c.state.in_(states))
-    return connection.execute(query.order_by(imports.c.changed_at.desc()).limit(1)).one_or_none()
+def _held(connection: Connection) -> list[str]:
+    """Each set that waits for a person, since when, why, and how to decide."""
+    rows = imports.c
+    query = select(rows.import_id, rows.changed_at, rows.reason).where(rows.state == "held")
+    return [
+        f"HELD since {_time(row.changed_at)}: {row.import_id}, {row.reason}; answer in Airflow (Browse, Required "
+        "Actions) or by `rollover roster decide`"
+        for row in connection.execute(query.order_by(rows.found_at, rows.import_id))
+    ]
 
 
-def _told(found: Row[*tuple[Any, ...]] | None) -> str:
-    """When, of which year, and the date of its newest file as the district's server has it."""
-    if found is None:
-        return "none"
-    newest = max((file["modified"] for file in found.files), default=0)
-    said = f"{found.changed_at:%Y-%m-%d %H:%M} UTC, {found.school_year or 'year unknown'}"
-    said += f", files of {datetime.fromtimestamp(newest, UTC):%Y-%m-%d %H:%M} UTC"
-    return f"{said} ({found.reason})" if found.reason else said
+def _told(row: Row[*tuple[Any, ...]]) -> str:
+    """When, of which year, the dates of its files as the district's server has them, and what came of it."""
+    said = f"{_time(row.changed_at)}, {row.school_year or 'year unknown'}"
+    if row.files_to is not None:
+        first = f"{_time(row.files_from)} to " if row.files_from != row.files_to else ""
+        said += f", files of {first}{_time(row.files_to)}"
+    if row.rows is not None:
+        said += f", {row.rows:,} rows, {row.errors:,} errors, {row.warnings:,} warnings"
+    return f"{said} ({row.reason})" if row.reason else said
+
+
+def _time(when: datetime) -> str:
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

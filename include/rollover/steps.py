@@ -183,17 +183,30 @@ def before_import(run: Run) -> None:
         ledger.require(connection, run, "import_roster")
 
 
-def verify_roster(run: Run) -> Result:
-    """Check the new roster: grades, graduates, schedules, terms, guardian e-mail and birth date coverage."""
-    from rollover.roster import verify as roster_verification  # polars: only this step needs it
+def verify_roster(run: Run, deliver: Deliver) -> Result:
+    """Check the new roster: grades, graduates, schedules, terms, coverage; and put what people should see into the
+    district's outbox."""
+    from rollover.roster import verify as roster_verification  # duckdb: only this step needs it
 
     def work(connection: Connection) -> Result:
-        applied = last_applied(connection, run.school_year.next.key)
+        year, tenant = run.school_year.next.key, run.tenant
+        applied = last_applied(connection, year)
         assert applied is not None  # once() requires import_roster
-        year, product = run.school_year.next.key, run.tenant.product
-        return roster_verification.verify_roster(connection, applied["import_id"], year, run.storage, product=product)
+        return roster_verification.verify_roster(
+            connection,
+            applied["import_id"],
+            year,
+            run.storage,
+            product=tenant.product,
+            limits=run.product.limits_of(run.config),
+            outbox=roster_verification.Outbox(
+                folder=run.storage / "exports" / tenant.product / tenant.district / year,
+                remote=f"{run.config.outbox}/{year}",
+                deliver=deliver,
+            ),
+        )
 
-    return once(run, "verify_roster", work)
+    return once(run, "verify_roster", work, "REPEATABLE READ")
 
 
 def resume_sync(run: Run) -> Result:

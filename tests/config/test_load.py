@@ -6,9 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from rollover.cli import main
-from rollover.config import Catalog, load_catalog
+from rollover.config import Catalog, RosterLimits, load_catalog
 from rollover.settings import HOME
 
 PRODUCTS = HOME / "include" / "products"
@@ -59,6 +60,23 @@ def test_right_files_load(folder: Path) -> None:
             "bad-tx.yaml:11: products.imagine_math.fodler: is not a known key Did you mean 'folder'?",
         ),
         ("nightly", "nightl", ":13: products.imagine_math.roster_import: 'nightl' is not one of"),
+        ("oneroster_1_1", "oneroster_1_3", ":12: products.imagine_math.roster_format: 'oneroster_1_3' is not one of"),
+        (
+            "roster_import: nightly",
+            "roster_import: nightly\n    roster_limits: {new_year: {fewer_in_schools: 0.2}}",
+            "roster_limits.new_year.fewer_in_schools: is not a known key Did you mean 'fewer_in_a_school'?",
+        ),
+        (
+            "roster_import: nightly",
+            "roster_import: nightly\n    roster_limits: {during_the_year: {removed: {students: 10}}}",
+            "roster_limits.during_the_year.removed.students: Input should be less than or equal to 1",
+        ),
+        (
+            "roster_import: nightly",
+            "roster_import: nightly\n    column_map: {users.csv: grades}",
+            "column_map.users.csv: Input should be a valid dictionary",
+        ),
+        ("roster_import: nightly", "roster_import: nightly\n    grace_days: 0", "grace_days: Input should be greater"),
         ("imagine_math:", "imagine_maths:", ":9: products.imagine_maths: 'imagine_maths' is not one of"),
         ("2025-26: 2026-07-30", "2025-26: 2026-06-18", "2026-06-18 is before 2026-06-19"),
         ("2025-26: 2026-07-30", "2025-26: 2026-07-32", "bad-tx.yaml:14: products.imagine_math.reset_dates.2025-26"),
@@ -120,6 +138,8 @@ def test_two_that_claim_a_folder_of_neither_are_both_refused(folder: Path) -> No
         ("reports: [student_data_export]", "reports: []", "at least 1 item"),
         ("reports: [student_data_export]", "reports: [students]", "'students' is not a report of imagine_math"),
         ("default_to: 07-28", "default_to: 07-32", "default_to"),
+        ("least_rows: 10", "least_rows: 0", "roster_limits.least_rows: Input should be greater than or equal to 1"),
+        ("graduates: 0.10", "graduate: 0.10", "is not a known key Did you mean 'graduates'?"),
     ],
 )
 def test_a_wrong_product_file_refuses_its_tenants_and_no_others(
@@ -135,6 +155,53 @@ def test_a_wrong_product_file_refuses_its_tenants_and_no_others(
     catalog = load_catalog(folder, products)
     assert any(said in str(problem) for problem in catalog.problems), [str(p) for p in catalog.problems]
     assert [tenant.id for tenant in catalog.tenants] == ["hero__other-tx"]
+
+
+def limits_in(name: str) -> RosterLimits:
+    return load_catalog(Path("/nonexistent"), PRODUCTS).products[name].roster_limits
+
+
+@pytest.mark.parametrize("name", ["hero", "imagine_math", "imagine_math_facts"])
+def test_a_product_file_writes_out_every_limit(name: str) -> None:
+    def written(limits: BaseModel) -> None:
+        assert limits.model_fields_set == set(type(limits).model_fields)
+        for field in type(limits).model_fields:
+            if isinstance(value := getattr(limits, field), BaseModel):
+                written(value)
+
+    written(limits_in(name))
+    assert limits_in(name) == RosterLimits(), "the defaults in the code are those that are documented"
+
+
+def test_a_district_changes_single_limits_and_the_others_stay(folder: Path) -> None:
+    path = folder / "good-tx.yaml"
+    own = "{least_rows: 5, during_the_year: {removed: {classes: 1.0, enrollments: 0.9}}, new_year: {graduates: 0.2}}"
+    path.write_text(path.read_text() + f"    roster_limits: {own}\n    grace_days: 45\n")
+    catalog = load_catalog(folder, PRODUCTS)
+    assert catalog.problems == ()
+    product, tenant = catalog.products["imagine_math"], catalog.districts["good-tx"].products["imagine_math"]
+    limits, shipped = product.limits_of(tenant), product.roster_limits
+    assert (limits.least_rows, limits.new_year.graduates) == (5, 0.2)
+    removed = limits.during_the_year.removed
+    assert (removed.classes, removed.enrollments, removed.students) == (
+        1.0,
+        0.9,
+        shipped.during_the_year.removed.students,
+    )
+    assert limits.during_the_year.changed == shipped.during_the_year.changed
+    assert limits.new_year.model_copy(update={"graduates": 0.1}) == shipped.new_year
+    assert (product.grace_days_of(tenant), product.pause_max_days_of(tenant)) == (45, 30)
+    other = catalog.districts["bad-tx"].products["imagine_math"]
+    assert product.limits_of(other) == shipped and product.grace_days_of(other) == 90
+
+
+def test_the_format_may_be_left_to_the_files(folder: Path) -> None:
+    path = folder / "good-tx.yaml"
+    text = path.read_text().replace("    roster_format: oneroster_1_1\n", "")
+    path.write_text(text + "    column_map: {users.csv: {grades: Grade Level, email: E-mail}}\n")
+    tenant = load_catalog(folder, PRODUCTS).districts["good-tx"].products["imagine_math"]
+    assert tenant.roster_format is None
+    assert tenant.column_map == {"users.csv": {"grades": "Grade Level", "email": "E-mail"}}
 
 
 def test_the_shipped_example_is_right_but_not_active(tmp_path: Path) -> None:

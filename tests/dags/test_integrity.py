@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ ROLLOVERS = {
 }
 ROSTERS = {"roster_intake", "roster_import", "roster_sync"}
 DAG_FILES = ("rollover.py", "roster_intake.py", "roster_import.py", "roster_sync.py", "district_files.py")
-HEAVY = ("pandas", "numpy", "polars", "pyarrow", "paramiko", "asyncssh")
+HEAVY = ("pandas", "numpy", "polars", "pyarrow", "duckdb", "paramiko", "asyncssh")
 
 IMPORT_GROUP = {
     "import_roster.fetch": {"import_roster.stage"},
@@ -31,7 +32,15 @@ IMPORT_GROUP = {
     "import_roster.validate": {"import_roster.compare"},
     "import_roster.compare": {"import_roster.apply"},
 }
-WITHIN_GROUP = {*IMPORT_GROUP, "import_roster.apply"}
+WITHIN_GROUP = {*IMPORT_GROUP, "import_roster.apply", "import_roster.report_result"}
+ASKING = {
+    "import_roster.compare": {"import_roster.ask", "import_roster.apply", "import_roster.report"},
+    "import_roster.report": set(),
+    "import_roster.apply": {"import_roster.report_result"},
+    "import_roster.report_result": set(),
+    "import_roster.ask": {"import_roster.decide"},
+    "import_roster.decide": {"import_roster.apply"},
+}
 DOWNSTREAM = {
     "rollover": {
         "guard": {"pause_sync"},
@@ -46,14 +55,19 @@ DOWNSTREAM = {
         "verify_reset": {"await_roster"},
         "await_roster": WITHIN_GROUP,
         **IMPORT_GROUP,
-        "import_roster.apply": {"verify_roster"},
+        "import_roster.apply": {"import_roster.report_result"},
+        "import_roster.report_result": {"verify_roster"},
         "verify_roster": {"resume_sync"},
         "resume_sync": {"certify"},
         "certify": set(),
     },
     "roster_intake": {"wait": {"record"}, "record": set()},
-    "roster_import": {"pending": WITHIN_GROUP, **IMPORT_GROUP, "import_roster.apply": set()},
-    "roster_sync": {"wake": set(), "tidy": set()},
+    "roster_import": {
+        "pending": WITHIN_GROUP | set(ASKING),
+        **IMPORT_GROUP,
+        **ASKING,
+    },
+    "roster_sync": {"wake": set(), "tidy": set(), "overdue_pauses": set()},
 }
 
 
@@ -112,10 +126,20 @@ def test_tags_are_known(bag: DagBag, dag: DAG) -> None:
 
 
 def test_runs_are_bounded_and_failures_are_told(dag: DAG) -> None:
-    limit = {"roster_import": 8}.get(dag.dag_id, 1)
+    limit = {"roster_import": 1000}.get(dag.dag_id, 1)
     assert dag.max_active_runs == limit
     assert dag.has_on_failure_callback
     assert dag.on_failure_callback.__module__ == "rollover.adapter"
+
+
+def test_waiting_for_a_person_holds_up_nobody(bag: DagBag) -> None:
+    """Runs of roster_import may wait for answers; what is limited is how many imports are worked on at once."""
+    tasks = {task.task_id: task for task in bag.dags["roster_import"].tasks}
+    work = {task_id for task_id, task in tasks.items() if task.max_active_tis_per_dag == 8}
+    assert work == WITHIN_GROUP | {"import_roster.report"}
+    ask = tasks["import_roster.ask"]
+    assert ask.response_timeout < timedelta(days=1), "the question of one night is closed before the next night's"
+    assert ask.defaults == ["Later"] and ask.max_active_tis_per_dag is None
 
 
 def test_a_refusal_is_not_tried_again_and_a_lost_connection_is(dag: DAG) -> None:
@@ -141,14 +165,23 @@ def test_a_dag_file_is_wiring_only(name: str) -> None:
     tree = ast.parse(source)
     assert ast.get_docstring(tree)
     imported = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
-    allowed = ("__future__", "datetime", "typing", "airflow", "rollover", "wiring", "school_year_timetable")
+    allowed = (
+        "__future__",
+        "datetime",
+        "typing",
+        "airflow",
+        "rollover",
+        "wiring",
+        "import_group",
+        "school_year_timetable",
+    )
     assert imported and {module.split(".")[0] for module in imported} <= set(allowed)
     assert {module for module in imported if module.startswith("airflow")} <= {"airflow.sdk", "airflow.sdk.exceptions"}
 
 
 def test_the_list_of_files_is_complete() -> None:
     files = {path.name for path in (HOME / "dags").glob("*.py")}
-    assert files == {*DAG_FILES, "wiring.py"}
+    assert files == {*DAG_FILES, "wiring.py", "import_group.py"}
     assert {path.name for path in (HOME / "plugins").glob("*.py")} >= {"school_year_timetable.py"}
 
 

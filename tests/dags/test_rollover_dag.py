@@ -14,13 +14,15 @@ from rollover import adapter
 from rollover.calendar import SchoolYear
 from rollover.database.tables import directory, hero
 from tests.roster.sets import as_files, as_zip, whole_set
-from tests.run_dag import Finished, asset_events_of, run_dag
+from tests.run_dag import Cleared, Finished, asset_events_of, run_dag
 from tests.world import STUDENTS, YEAR, add_hero, rows
 
 HERO = "hero__riverside-ca"
 ROLLOVER = f"rollover__{HERO}"
 YES = {"ask_approval": "Approve"}
-IMPORT_STEPS = tuple(f"import_roster.{step}" for step in ("fetch", "stage", "validate", "compare", "apply"))
+IMPORT_STEPS = tuple(
+    f"import_roster.{step}" for step in ("fetch", "stage", "validate", "compare", "apply", "report_result")
+)
 STEPS = (
     *("guard", "pause_sync", "plan", "export_reports", "ask_approval", "approve", "archive", "erase", "reset"),
     *("verify_reset", "await_roster", *IMPORT_STEPS, "verify_roster", "resume_sync", "certify"),
@@ -142,6 +144,29 @@ def test_a_rejected_plan_ends_the_run_before_anything_is_archived(
     assert rows(owner, "hero.tracking_events", HERO) > 0
     with owner.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM ledger.pauses WHERE ended_at IS NULL")) == 1
+
+
+def test_a_further_plan_is_put_in_a_further_run(airflow: Load, riverside: Path, owner: Engine) -> None:
+    """Airflow keeps the text of a question that is cleared: nobody must approve what the old text does not say."""
+    drop(riverside, new_year_zip())
+    take_in(airflow)
+    rows_before = rows(owner, "hero.tracking_events", HERO)
+
+    def clear_and_change() -> Cleared:
+        with owner.begin() as connection:
+            gone = hero.tracking_events.delete().where(hero.tracking_events.c.event_id == 1)
+            connection.execute(gone.where(hero.tracking_events.c.tenant_id == HERO))
+        return Cleared(("plan", "export_reports", "ask_approval"))
+
+    stopped = run_dag(airflow(ROLLOVER), partition_key="2025-26", answers={"ask_approval": clear_and_change})
+    assert (stopped.state_of("plan"), stopped.state_of("ask_approval")) == ("success", "failed")
+    assert stopped.result_of("plan")["plan_no"] == 2
+    assert stopped.question_of("ask_approval").body != stopped.result_of("plan")["markdown"], "Airflow mended it"
+    assert rows(owner, "hero.tracking_events", HERO) == rows_before - 1
+
+    done = run_dag(airflow(ROLLOVER), partition_key="2025-26", answers=YES)
+    assert done.question_of("ask_approval").body == done.result_of("plan")["markdown"]
+    assert done.state == "success"
 
 
 @pytest.mark.parametrize("key", [None, "2026-27"])

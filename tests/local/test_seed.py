@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
+from tests.roster.reading import take
 
 from rollover.calendar import SchoolYear, reset_day
 from rollover.config.load import Catalog, load_catalog
@@ -25,14 +26,14 @@ from rollover.local.seed import hero, imagine, oneroster
 from rollover.local.seed.cohorts import finished_year, later, promoted
 from rollover.local.seed.live import roster_frames
 from rollover.local.snapshot import snapshot
-from rollover.roster.clean import clean
-from rollover.roster.findings import Findings
-from rollover.roster.model import FILES, GRADES
-from rollover.roster.staged import TABLES, row_hash
+from rollover.roster.formats import FORMATS
+from rollover.roster.formats.spec import Kind
+from rollover.roster.model import GRADES
 from rollover.settings import HOME
 
 YEAR = SchoolYear.parse("2025-26")
 NOW = datetime(2026, 8, 20, 12, tzinfo=UTC)
+FILES = FORMATS["oneroster_1_1"].files
 SPECS = seed.season(YEAR)
 TENANTS = [(spec, tenant) for spec in SPECS for tenant in spec.tenants]
 EVERY_TENANT = pytest.mark.parametrize(("spec", "tenant"), TENANTS, ids=[tenant.id for _, tenant in TENANTS])
@@ -168,7 +169,10 @@ def test_the_season_holds_its_cases() -> None:
     assert states == {"active", "ended"}
     assert tenants["hero__riverbend-mo"].own_reset_date == date(2026, 7, 20)
     assert {tenant.roster_import for tenant in tenants.values()} == {"nightly", "at_once"}
-    assert [t.id for t in tenants.values() if t.first_drop_broken] == ["imagine_math_facts__harbor-ct"]
+    assert {t.id: t.first_drop for t in tenants.values() if t.first_drop != "right"} == {
+        "imagine_math_facts__harbor-ct": "broken",
+        "hero__riverbend-mo": "half",
+    }
     assert [t.id for t in tenants.values() if t.past_years] == ["hero__cedar-valley-wa"]
     spec, tenant = _tenant("hero__springfield-il")
     codes = hero.frames(finished_year(spec, tenant))["behavior_codes"]
@@ -202,7 +206,8 @@ def test_files_are_a_whole_one_roster_set(spec: seed.DistrictSpec, tenant: seed.
         file.name for file in FILES
     }
     for file in FILES:
-        assert frozenset(files[file.name].decode().splitlines()[0].split(",")) == file.header
+        header = files[file.name].decode().splitlines()[0].split(",")
+        assert {column.name for column in file.columns} | set(file.ignored) == set(header)
     assert _dangling(files) == set()
     assert {row["schoolYear"] for row in _rows(files["academicSessions.csv"])} == {"2027"}
     assert {row["grades"] for row in _rows(files["users.csv"]) if row["grades"]} <= set(GRADES)
@@ -243,25 +248,30 @@ def test_the_live_roster_is_what_an_import_of_its_files_would_make_it(
 ) -> None:
     """Same hashes: an import that changes nothing finds nothing changed."""
     live = roster_frames(finished_year(spec, tenant))
-    files = seed.finished_year_files(spec, tenant)
-    findings = Findings()
-    staged = {file.table: clean(_frame(files[file.name]), file, findings) for file in FILES}
-    staged["people"] = staged["people"].join(staged.pop("birth_dates").drop("row"), on="sourced_id", how="left")
-    for name, frame in staged.items():
+    taken = take(seed.finished_year_files(spec, tenant))
+    assert taken.codes == {}
+    assert taken.tables is not None
+    for name, frame in taken.tables.items():
         active = live[name].filter(pl.col("status") == "active")
-        assert set(row_hash(frame, TABLES[name])) == set(active["row_hash"]), name
+        assert set(frame["row_hash"]) == set(active["row_hash"]), name
         assert len(frame) == len(active) > 0
-    assert not findings.errors
-    assert not findings.warnings
 
 
-def test_broken_files_have_a_class_that_is_not_there_and_a_date_that_is_none() -> None:
+def test_broken_files_lack_a_file() -> None:
     files = seed.broken_files(*_tenant("imagine_math_facts__harbor-ct"))
-    assert _dangling(files) == {("enrollments.csv", "classSourcedId")}
-    dates = {row["beginDate"] for row in _rows(files["enrollments.csv"])}
-    assert any(_is_no_date(day) for day in dates)
     right = seed.new_year_files(*_tenant("imagine_math_facts__harbor-ct"))
-    assert {name for name in files if files[name] != right[name]} == {"enrollments.csv"}
+    assert right.keys() - files.keys() == {"courses.csv"}
+    assert take(files).refused == {"file_missing"}
+
+
+def test_half_files_lack_a_school_and_are_right_else() -> None:
+    spec, tenant = _tenant("hero__riverbend-mo")
+    half, right = take(seed.half_files(spec, tenant)), take(seed.new_year_files(spec, tenant))
+    assert half.findings.errors == {}
+    assert half.ids("orgs") == right.ids("orgs")
+    lost = right.ids("people") - half.ids("people")
+    assert {school for who in lost for school in right.row("people", who)["school_ids"]} == {tenant.schools[-1].id}
+    assert len(lost) > 500
 
 
 @EVERY_TENANT
@@ -271,7 +281,8 @@ def test_the_later_set_changes_little(spec: seed.DistrictSpec, tenant: seed.Tena
     was, now = {p.id for p in first.students}, {p.id for p in second.students}
     assert 1 <= len(was - now) <= 5
     assert len(now - was) == 3
-    assert _dangling(seed.update_files(spec, tenant)) == set()
+    taken = take(seed.update_files(spec, tenant))
+    assert (taken.codes, taken.refused) == ({"reference": 3, "bad_date": 1}, set())
     enrolled = [{row["sourcedId"] for row in oneroster.rows(r)["enrollments"]} for r in (first, second)]
     assert len(enrolled[0] ^ enrolled[1]) < 100
 
@@ -303,26 +314,18 @@ def _rows(content: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(content.decode())))
 
 
-def _frame(content: bytes) -> pl.DataFrame:
-    return pl.read_csv(content, infer_schema=False).with_row_index("row").with_columns(pl.col("row").cast(pl.Int32))
-
-
 def _dangling(files: dict[str, bytes]) -> set[tuple[str, str]]:
     """(file, column) of every reference that does not resolve inside the set."""
-    ids = {file.table: {row["sourcedId"] for row in _rows(files[file.name])} for file in FILES}
+    ids = {file.name: {row["sourcedId"] for row in _rows(files[file.name])} for file in FILES}
     return {
         (file.name, column.name)
         for file in FILES
         for column in file.columns
         if column.refers_to
         for row in _rows(files[file.name])
-        if set(filter(None, row[column.name].split(","))) - ids[column.refers_to]
+        if set(_references(column.kind, row[column.name])) - ids[column.refers_to]
     }
 
 
-def _is_no_date(value: str) -> bool:
-    try:
-        date.fromisoformat(value)
-    except ValueError:
-        return True
-    return False
+def _references(kind: Kind, value: str) -> list[str]:
+    return [item for item in (value.split(",") if kind is Kind.TEXTS else [value]) if item]

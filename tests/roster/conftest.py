@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 from upath import UPath
 
+from rollover.config import RosterLimits, TenantConfig
 from rollover.database.session import tenant_session
 from rollover.drops import candidates, list_folder, record
 from rollover.roster.apply import apply
 from rollover.roster.compare import compare
 from rollover.roster.fetch import fetch
 from rollover.roster.stage import stage
+from rollover.roster.undo import undo
 from rollover.roster.validate import validate
 from tests.roster.sets import as_files
 from tests.sftp_fixtures import DISTRICT, Sftp, sftp, sftp_server
@@ -25,6 +27,9 @@ __all__ = ["sftp", "sftp_server"]
 
 YEAR = "2025-26"
 OTHER = "hero__shelbyville-il"
+
+
+CONFIG = TenantConfig(first_school_year=YEAR, folder="/springfield-il/hero", roster_import="nightly")  # type: ignore[arg-type]
 
 
 @pytest.fixture(params=["hero"])
@@ -59,6 +64,8 @@ class District:
     sftp: Sftp
     folder: str
     uploads: int = 0
+    config: TenantConfig = CONFIG
+    limits: RosterLimits = field(default_factory=RosterLimits)
 
     def upload(self, files: dict[str, bytes]) -> str:
         """Replace the folder's files, and record them as a drop; return the import's id."""
@@ -78,15 +85,21 @@ class District:
         return import_id
 
     def fetch(self, import_id: str) -> dict[str, Any]:
-        return fetch(self.engine, self.tenant_id, import_id, self.sftp.client, self.storage)
+        return fetch(self.engine, self.tenant_id, import_id, self.sftp.client, self.sftp.login, self.storage)
 
     def steps(self) -> tuple[Callable[[str], dict[str, Any]], ...]:
         """Every step up to comparing, in order."""
 
-        def on_storage(step: Callable[..., dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
-            return lambda import_id: step(self.engine, self.tenant_id, import_id, self.storage)
+        def staged(import_id: str) -> dict[str, Any]:
+            return stage(self.engine, self.tenant_id, import_id, self.storage, self.config)
 
-        return (self.fetch, on_storage(stage), on_storage(validate), on_storage(compare))
+        def validated(import_id: str) -> dict[str, Any]:
+            return validate(self.engine, self.tenant_id, import_id, self.storage, time_zone="America/Chicago")
+
+        def compared(import_id: str) -> dict[str, Any]:
+            return compare(self.engine, self.tenant_id, import_id, self.storage, self.limits)
+
+        return (self.fetch, staged, validated, compared)
 
     def take(self, files: dict[str, bytes]) -> dict[str, Any]:
         """Upload and go on to comparing (or to where the set is rejected)."""
@@ -100,7 +113,10 @@ class District:
         return self.take(as_files(rows))
 
     def apply(self, import_id: str, rollover_id: str | None = None) -> dict[str, Any]:
-        return apply(self.engine, self.tenant_id, import_id, self.storage, rollover_id=rollover_id)
+        return apply(self.engine, self.tenant_id, import_id, self.storage, self.limits, rollover_id=rollover_id)
+
+    def undo(self, import_id: str | None = None) -> dict[str, Any]:
+        return undo(self.engine, self.tenant_id, import_id, by="a person", reason="the wrong files")
 
     def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """What the database holds, seen past row-level security."""

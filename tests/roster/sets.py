@@ -7,6 +7,21 @@ import io
 import zipfile
 
 FILE_NAMES = ("orgs", "academicSessions", "courses", "classes", "users", "demographics", "enrollments")
+NOT_READ = ("categories", "classResources", "courseResources", "lineItems", "resources", "results")
+NOT_KEPT = (
+    "sex",
+    "americanIndianOrAlaskaNative",
+    "asian",
+    "blackOrAfricanAmerican",
+    "nativeHawaiianOrOtherPacificIslander",
+    "white",
+    "demographicRaceTwoOrMoreRaces",
+    "hispanicOrLatinoEthnicity",
+    "countryOfBirthCode",
+    "stateOfBirthAbbreviation",
+    "cityOfBirth",
+    "publicSchoolResidenceStatus",
+)
 PASSWORD = "correct-horse-battery"  # must not get further than SFTP
 
 Rows = dict[str, list[dict[str, str]]]
@@ -49,7 +64,13 @@ def whole_set(ends: int = 2026) -> Rows:
             _user("parent-2", "guardian", "school-2", agentSourcedIds="student-2,student-1"),
         ],
         "demographics": [
-            {"sourcedId": f"student-{n}", "status": "", "dateLastModified": "", "birthDate": f"2017-03-0{n}"}
+            {
+                "sourcedId": f"student-{n}",
+                "status": "",
+                "dateLastModified": "",
+                "birthDate": f"2017-03-0{n}",
+                **dict.fromkeys(NOT_KEPT, ""),
+            }
             for n in (1, 2)
         ],
         "enrollments": [
@@ -154,7 +175,7 @@ def row_of(rows: Rows, file: str, sourced_id: str) -> dict[str, str]:
 
 def manifest(**modes: str) -> bytes:
     """A manifest that says bulk for every file, but for those that are named."""
-    modes = {**dict.fromkeys(FILE_NAMES, "bulk"), **modes}
+    modes = {**dict.fromkeys(FILE_NAMES, "bulk"), **dict.fromkeys(NOT_READ, "absent"), **modes}
     lines = ["propertyName,value", "manifest.version,1.0", "oneroster.version,1.1"]
     return "\r\n".join([*lines, *(f"file.{name},{mode}" for name, mode in modes.items()), ""]).encode()
 

@@ -7,10 +7,30 @@ from typing import Any
 import pytest
 
 from rollover.database.session import tenant_session
+from rollover.database.tables import metadata
 from rollover.errors import Refused
+from rollover.roster.diff import roster_version
+from rollover.roster.files import staged_file
 from rollover.roster.pending import pending, ready_import
 from tests.roster.conftest import OTHER, District
 from tests.roster.sets import Rows, row_of, whole_set
+
+
+def counts(**rows: int) -> dict[str, int]:
+    """The counts of one table."""
+    return {**dict.fromkeys(("added", "returned", "changed", "unchanged", "removed"), 0), **rows}
+
+
+def everything_of(district: District) -> dict[str, Any]:
+    """Every row of the roster and the product, to the version that PostgreSQL keeps of it."""
+    names = [name for name in metadata.tables if name.split(".")[0] in ("roster", district.tenant_id.split("__")[0])]
+    return {name: district.rows(f"SELECT t::text, xmin::text FROM {name} t ORDER BY 1") for name in names}
+
+
+def version_of(district: District) -> int:
+    with tenant_session(district.engine, district.tenant_id) as connection:
+        return roster_version(connection)
+
 
 PEOPLE = "SELECT sourced_id, status, grade, last_year_grade FROM roster.people ORDER BY 1"
 
@@ -74,9 +94,9 @@ def test_an_update_changes_what_differs_and_nothing_else(district: District) -> 
 
     second = district.take_rows(rows)
     changes = second["counts"]["changes"]
-    assert changes["people"] == {"added": 1, "changed": 1, "unchanged": 4, "removed": 1}
-    assert changes["guardians"] == {"added": 0, "changed": 0, "unchanged": 2, "removed": 1}
-    assert changes["enrollments"] == {"added": 0, "changed": 0, "unchanged": 4, "removed": 0}
+    assert changes["people"] == counts(added=1, changed=1, unchanged=4, removed=1)
+    assert changes["guardians"] == counts(unchanged=2, removed=1)
+    assert changes["enrollments"] == counts(unchanged=4)
 
     assert district.apply(second["import_id"])["counts"]["changes"] == changes
     assert district.rows("SELECT sourced_id, status, import_id FROM roster.people ORDER BY 1") == [
@@ -101,20 +121,57 @@ def test_a_row_that_reappears_is_active_again(district: District) -> None:
     assert district.rows(gone) == [("e4-2025-26",)]
 
     again = district.take_rows(whole_set())
-    assert again["counts"]["changes"]["enrollments"] == {"added": 1, "changed": 0, "unchanged": 3, "removed": 0}
+    assert again["counts"]["changes"]["enrollments"] == counts(returned=1, unchanged=3)
     district.apply(again["import_id"])
     assert district.rows(gone) == []
 
 
-def test_the_same_set_again_touches_no_row(district: District) -> None:
+def test_the_same_files_again_are_not_even_staged(district: District) -> None:
     first = in_current_year(district)
+    version, before = version_of(district), everything_of(district)
     second = district.take_rows(whole_set())
+    assert second["state"] == "ready" and second["counts"]["unchanged"] is True
+    assert not staged_file(district.storage, second["import_id"], "people").exists()
+
+    applied = district.apply(second["import_id"])
+    assert applied["applied"] is True and applied["counts"]["same_as"] == first
+    assert applied["counts"]["changes"]["people"] == counts(unchanged=6)
+    assert (version_of(district), everything_of(district)) == (version, before)
+    third = district.apply(district.take_rows(whole_set())["import_id"])
+    assert third["counts"]["same_as"] == first, "the one that has staged files"
+
+
+def test_the_same_rows_in_other_files_touch_no_row(district: District) -> None:
+    in_current_year(district)
+    version, before = version_of(district), everything_of(district)
+    rows = whole_set()
+    rows["users"].reverse()
+    second = district.take_rows(rows)
+    assert "unchanged" not in second["counts"]
     assert district.apply(second["import_id"])["applied"] is True
-    assert district.rows("SELECT DISTINCT import_id FROM roster.people") == [(first,)]
-    assert all(
-        counts["unchanged"] and not counts["added"] + counts["changed"] + counts["removed"]
-        for counts in second["counts"]["changes"].values()
-    )
+    assert (version_of(district), everything_of(district)) == (version, before)
+    assert all(each == counts(unchanged=each["unchanged"]) for each in second["counts"]["changes"].values())
+
+
+def test_files_that_were_live_are_staged_after_all_once_others_are(district: District) -> None:
+    in_current_year(district)
+    same = district.take_rows(whole_set())
+    rows = whole_set()
+    row_of(rows, "users", "student-1")["grades"] = "03"
+    other = district.take_rows(rows)
+    assert district.apply(other["import_id"], rollover_id="r")["applied"] is True
+    # Of two that are ready, the newer is live; so the older is out of the question.
+    assert district.apply(same["import_id"])["state"] == "superseded"
+
+    again = district.take_rows(rows)
+    assert again["counts"]["unchanged"] is True
+    district.undo(other["import_id"])
+    sent_back = district.apply(again["import_id"])
+    assert (sent_back["applied"], sent_back["state"]) == (False, "fetched")
+    for step in district.steps():
+        step(again["import_id"])
+    assert district.apply(again["import_id"])["applied"] is True
+    assert ("student-1", "active", "03", None) in district.rows(PEOPLE)
 
 
 def test_a_set_without_demographics_keeps_the_birth_dates(district: District) -> None:
@@ -277,7 +334,7 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("rollover.roster.apply.provision", killed)
+        patched.setattr("rollover.roster.merge.provision", killed)
         with pytest.raises(KeyboardInterrupt):
             district.apply(import_id)
     assert district.rows(PEOPLE) == before

@@ -9,6 +9,12 @@ import pytest
 from tests.roster.conftest import District
 from tests.roster.sets import row_of, whole_set
 
+
+def other_email(rows: Any) -> None:
+    """A change that no product has to follow."""
+    row_of(rows, "users", "parent-1")["email"] = "other@example.org"
+
+
 imagine = pytest.mark.parametrize("tenant_id", ["imagine_math", "imagine_math_facts"], indirect=True)
 
 
@@ -34,7 +40,7 @@ def test_hero_gets_a_balance_of_nothing_for_each_new_student(district: District)
         ("student-2", "school-2", 0),  # the district is listed before the school
         ("student-3", "school-2", 0),
     ]
-    assert take_in(district) == {"point_balances_added": 0}
+    assert take_in(district, other_email) == {"point_balances_added": 0}
     assert district.rows("SELECT count(*) FROM hero.student_logins") == [(0,)]
 
 
@@ -78,8 +84,9 @@ def test_a_second_time_nothing_is_new_and_accounts_stay(district: District) -> N
     )
     before = district.rows(accounts)
     assert len(before) == 4
-    assert set(take_in(district).values()) == {0}
+    assert set(take_in(district, other_email).values()) == {0}
     assert district.rows(accounts) == before
+    assert take_in(district, other_email) == {}, "a set that changes nothing is not provided for"
 
 
 @imagine
@@ -88,11 +95,14 @@ def test_a_returning_student_gets_a_new_account_after_the_reset(district: Distri
     its = schema(district)
     query = f"SELECT person_id, account_id FROM {its}.student_accounts"
     before = dict(district.rows(query))
-    district.run(f"DELETE FROM {its}.student_accounts")
-    take_in(district)
+    for table in ("student_accounts", "classrooms", "classroom_students"):
+        district.run(f"DELETE FROM {its}.{table}")
+    district.run("UPDATE directory.tenants SET current_school_year = '2026-27'")
+    assert district.apply(district.take_rows(whole_set(ends=2027))["import_id"])["applied"] is True
     after = dict(district.rows(query))
     assert after.keys() == before.keys()
     assert not set(after.values()) & set(before.values())
+    assert district.rows(f"SELECT count(*) FROM {its}.classroom_students") == [(3,)]
 
 
 @imagine
@@ -131,3 +141,54 @@ def test_a_student_without_a_school_takes_that_of_an_enrollment(district: Distri
     assert district.rows(f"SELECT school_id FROM {its}.student_accounts WHERE person_id = 'student-3'") == [
         ("school-2",)
     ]
+
+
+@imagine
+def test_a_seat_that_a_person_gave_stays_while_the_students_enrollments_do(district: District) -> None:
+    take_in(district)
+    its = schema(district)
+    seats = f"SELECT person_id, class_id FROM {its}.classroom_students JOIN {its}.student_accounts USING (account_id) "
+    seats += f"JOIN {its}.classrooms USING (classroom_id) ORDER BY 1, 2"
+    district.run(
+        f"INSERT INTO {its}.classroom_students SELECT a.tenant_id, a.school_id, r.classroom_id, a.account_id "
+        f"FROM {its}.student_accounts a, {its}.classrooms r "
+        "WHERE r.class_id = 'class-1-2025-26' AND a.person_id <> 'student-1'"
+    )
+    assert len(district.rows(seats)) == 5
+
+    def change(rows: Any) -> None:
+        row_of(rows, "enrollments", "e3-2025-26")["beginDate"] = "2025-09-01"
+
+    assert take_in(district, change)["classroom_students_removed"] == 1
+    assert district.rows(seats) == [
+        ("student-1", "class-1-2025-26"),
+        ("student-2", "class-2-2025-26"),
+        ("student-3", "class-1-2025-26"),
+        ("student-3", "class-2-2025-26"),
+    ]
+
+
+@imagine
+def test_two_enrollments_in_a_class_are_one_seat(district: District) -> None:
+    def twice(rows: Any) -> None:
+        rows["enrollments"].append({**row_of(rows, "enrollments", "e2-2025-26"), "sourcedId": "again"})
+
+    assert take_in(district, twice)["classroom_students_added"] == 3
+    assert take_in(district)["classroom_students_removed"] == 0, "of the two, one is left"
+
+
+@imagine
+def test_who_becomes_a_student_sits_where_the_enrollments_said_all_along(district: District) -> None:
+    def as_aide(rows: Any) -> None:
+        row_of(rows, "users", "student-1")["role"] = "aide"
+
+    assert take_in(district, as_aide)["classroom_students_added"] == 2
+    assert take_in(district) | {"student_accounts_changed": 0} == {
+        "student_accounts_added": 1,
+        "student_accounts_changed": 0,
+        "educator_accounts_added": 0,
+        "classrooms_added": 0,
+        "classrooms_changed": 0,
+        "classroom_students_added": 1,
+        "classroom_students_removed": 0,
+    }

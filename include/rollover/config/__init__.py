@@ -1,7 +1,7 @@
 """District and product files: read into frozen models, or refused with file, line, field and reason."""
 
 from rollover.config.load import Catalog, load_catalog
-from rollover.config.models import Action, DataClassRule, District, Product, TenantConfig
+from rollover.config.models import Action, DataClassRule, District, Product, RosterLimits, TenantConfig
 from rollover.config.problems import Problem
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "District",
     "Problem",
     "Product",
+    "RosterLimits",
     "TenantConfig",
     "load_catalog",
 ]

@@ -19,6 +19,9 @@ from pydantic import (
 )
 
 from rollover.calendar import MonthDay, ResetRule, SchoolYear, YearFacts
+from rollover.config.limits import RosterLimits
+
+__all__ = ["Action", "DataClassRule", "District", "Product", "RosterLimits", "TenantConfig"]
 
 ProductName = Literal["hero", "imagine_math", "imagine_math_facts"]
 
@@ -47,6 +50,7 @@ Day = Annotated[date, BeforeValidator(_date)]
 YearlyDay = Annotated[MonthDay, BeforeValidator(_month_day)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Days = Annotated[int, Field(gt=0)]
 
 
 class _Model(BaseModel):
@@ -75,9 +79,16 @@ class TenantConfig(_Model):
     first_school_year: Year
     last_school_year: Year | None = None
     folder: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$")]
-    roster_format: Literal["oneroster_1_1"]
+    roster_format: Literal["oneroster_1_1", "oneroster_1_2", "clever"] | None = None
+    """Told apart by content; where it is named, a set in another format is refused."""
     roster_import: Literal["nightly", "at_once"]
+    column_map: dict[Name, dict[Name, Name]] = Field(default_factory=dict)
+    """For a feed that deviates: file name → column of the format → that column's header in the feed."""
     reset_dates: dict[Year, Day] = Field(default_factory=dict)
+    grace_days: Days | None = None
+    pause_max_days: Days | None = None
+    roster_limits: RosterLimits | None = None
+    """The limits that are other than the product's."""
 
     @property
     def outbox(self) -> str:
@@ -155,9 +166,24 @@ class Product(_Model):
     name: Name
     approval_required: bool
     subscription_max_age_days: Annotated[int, Field(gt=0)]
+    grace_days: Days = 90
+    """How long rows of the roster that are to be deleted stay; then they leave for good."""
+    pause_max_days: Days = 30
+    """How long the sync may be paused before that is reported every day."""
     dates: ProductDates
     reports: Annotated[tuple[str, ...], Field(min_length=1)]
+    roster_limits: RosterLimits = RosterLimits()
     data_classes: dict[str, DataClassRule]
+
+    def limits_of(self, tenant: TenantConfig) -> RosterLimits:
+        """The limits for one tenant: the product's, with the district's own in their place."""
+        return self.roster_limits.with_changes(tenant.roster_limits)
+
+    def grace_days_of(self, tenant: TenantConfig) -> int:
+        return tenant.grace_days or self.grace_days
+
+    def pause_max_days_of(self, tenant: TenantConfig) -> int:
+        return tenant.pause_max_days or self.pause_max_days
 
     @property
     def reset_rule(self) -> ResetRule:

@@ -1,48 +1,166 @@
-"""Rows between polars and PostgreSQL by COPY. Everything runs in the transaction of the given connection."""
+"""Rows in bulk: from Parquet to PostgreSQL, a slice at a time. All runs in the transaction of the given connection.
+
+COPY cannot write to a table with row-level security, unless it is the owner's: rows go through a temporary table.
+Slices keep that table and memory small, and cost no more time than one COPY.
+"""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import IO, Literal, TypeVar
 
+import duckdb
 import polars as pl
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 from psycopg import sql
-from sqlalchemy import Connection
+from psycopg.pq import ExecStatus
+from sqlalchemy import Column, Connection, MetaData, Table, text
 
 from rollover.database.session import driver_of
+from rollover.roster.staged import key_columns
 
-_SLICE_ROWS = 100_000
+SLICE_ROWS = 50_000
+Item = TypeVar("Item")
+
+CHOSEN_ROWS = """
+    SELECT {columns} FROM read_parquet($rows) rows SEMI JOIN (
+        SELECT {keys} FROM read_parquet($difference) WHERE list_contains($changes, change)
+    ) chosen USING ({keys})
+    ORDER BY {keys}
+"""
+CHOSEN_KEYS = """
+    SELECT {keys} FROM read_parquet($difference) WHERE list_contains($changes, change) ORDER BY {keys}
+"""
 
 
-def copy_out(connection: Connection, query: sql.Composed, schema: dict[str, pl.DataType]) -> pl.DataFrame:
-    """The result of a query as a frame of the given schema."""
-    received = io.BytesIO()
-    statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query)
-    with driver_of(connection).cursor() as cursor, cursor.copy(statement) as copy:
-        for block in copy:
-            received.write(block)
-    if not received.tell():
-        return pl.DataFrame(schema=schema)
-    return pl.read_csv(received.getvalue(), has_header=False, schema=schema)
+def all_rows(rows: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, as they lie there, in slices."""
+    with pq.ParquetFile(rows) as file:
+        yield from file.iter_batches(batch_size=SLICE_ROWS, columns=list(columns))
 
 
-def copy_in(connection: Connection, table: str, frame: pl.DataFrame) -> None:
-    """Add a frame's rows to a temporary table with columns of the same names.
+def chosen_rows(
+    duck: duckdb.DuckDBPyConnection,
+    table: Table,
+    rows: Path,
+    difference: Path,
+    columns: Sequence[str],
+    changes: Sequence[str],
+) -> Iterator[pa.RecordBatch]:
+    """The staged rows to which one of `changes` happens, in the order of their keys, in slices."""
+    query = CHOSEN_ROWS.format(columns=", ".join(f'"{name}"' for name in columns), keys=", ".join(key_columns(table)))
+    given = {"rows": str(rows), "difference": str(difference), "changes": list(changes)}
+    yield from duck.sql(query, params=given).to_arrow_reader(SLICE_ROWS)
 
-    Lists become text arrays, nulls stay nulls.
-    """
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
-        sql.Identifier("pg_temp", table), sql.SQL(", ").join(map(sql.Identifier, frame.columns))
+
+def chosen_keys(
+    duck: duckdb.DuckDBPyConnection, table: Table, difference: Path, changes: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    """The keys of the rows to which one of `changes` happens, in order, in slices."""
+    query = CHOSEN_KEYS.format(keys=", ".join(key_columns(table)))
+    yield from duck.sql(query, params={"difference": str(difference), "changes": list(changes)}).to_arrow_reader(
+        SLICE_ROWS
     )
-    with driver_of(connection).cursor() as cursor, cursor.copy(statement) as copy:
-        for rows in _slices(frame):
-            copy.write(rows.write_csv(include_header=False))
 
 
-def _slices(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def send(
+    connection: Connection,
+    table: Table,
+    columns: Sequence[str],
+    slices: Iterable[pa.RecordBatch],
+    merge: Callable[[Table], int],
+) -> int:
+    """Put each slice into a temporary table with some columns of `table`, and call `merge` with that.
+
+    Returns the sum of what the calls returned.
+    The next slice is read and written as text while PostgreSQL merges the present one.
+    """
+    total = 0
+    with _temporary(connection, table, columns) as incoming:
+        statement = sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(sql.Identifier("pg_temp", incoming.name))
+        # Closed before anyone closes what the slices are read from: the thread has then ended.
+        with closing(_ahead(_as_csv(rows.select(list(columns))) for rows in slices)) as blocks:
+            for block in blocks:
+                with driver_of(connection).cursor() as cursor, cursor.copy(statement) as copy:
+                    copy.write(block)
+                total += merge(incoming)
+                connection.execute(text(f"TRUNCATE pg_temp.{incoming.name}"))
+    return total
+
+
+def copy_out(connection: Connection, query: sql.Composable, target: IO[bytes]) -> None:
+    """Write the result of a query to a stream, as CSV.
+
+    psycopg gives COPY's rows one by one, each through several layers of Python; libpq's own call is twice as fast.
+    """
+    driver = driver_of(connection)
+    server = driver.pgconn
+    results = [server.exec_(sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query).as_bytes(driver))]
+    if results[0].status == ExecStatus.COPY_OUT:
+        size, row = server.get_copy_data(0)
+        while size > 0:
+            target.write(row)
+            size, row = server.get_copy_data(0)
+        while (result := server.get_result()) is not None:
+            results.append(result)
+    for result in results:
+        if result.status == ExecStatus.FATAL_ERROR:
+            raise psycopg.errors.error_from_result(result)
+
+
+@contextmanager
+def planner(connection: Connection, *without: str) -> Iterator[None]:
+    """Keep PostgreSQL's planner from some of its ways, e.g. ``nestloop``, within the block.
+
+    Rows that this transaction brought are not in its statistics: it takes a table for empty, and would go through all
+    of its rows for each row of another. Nor does it compile a statement, which it would for the high price at which it
+    takes a way that is off.
+    """
+    settings = ["jit", *(f"enable_{way}" for way in without)]
+    for setting in settings:
+        connection.execute(text(f"SET LOCAL {setting} = off"))
+    yield
+    for setting in settings:
+        connection.execute(text(f"SET LOCAL {setting} TO DEFAULT"))
+
+
+@contextmanager
+def _temporary(connection: Connection, table: Table, columns: Sequence[str]) -> Iterator[Table]:
+    chosen = [Column(name, table.c[name].type) for name in columns]
+    temporary = Table(
+        f"incoming_{table.name}", MetaData(), *chosen, prefixes=["TEMPORARY"], postgresql_on_commit="DROP"
+    )
+    temporary.create(connection, checkfirst=False)
+    yield temporary
+    temporary.drop(connection, checkfirst=False)
+
+
+def _ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
+    """The same items, the next one made in a thread while the present one is used."""
+    iterator = iter(items)
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        coming = thread.submit(next, iterator, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, iterator, None)
+            yield item
+
+
+def _as_csv(rows: pa.RecordBatch) -> bytes:
+    """Rows as COPY reads them: nulls are empty, lists are arrays."""
+    frame = pl.DataFrame(pl.from_arrow(rows))
     lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
-    for rows in frame.iter_slices(_SLICE_ROWS):
-        yield rows.with_columns(_array_literal(name) for name in lists)
+    # Alone in its line, an unquoted \. ends the data.
+    quotes: Literal["always", "necessary"] = "always" if frame.width == 1 else "necessary"
+    return (
+        frame.with_columns(_array_literal(name) for name in lists)
+        .write_csv(include_header=False, quote_style=quotes)
+        .encode()
+    )
 
 
 def _array_literal(name: str) -> pl.Expr:

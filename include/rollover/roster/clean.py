@@ -1,7 +1,8 @@
 """Turn the text of a file's columns into typed values, and find every value that breaks a rule.
 
-A rule broken in a harmless way (case, a date as M/D/YYYY) is a warning and the value is mended; anything else
-is an error. All of it works on columns: a rule is an expression, and rows are looked up only where it fails.
+What breaks an identity, a reference or something that a row cannot be without is an error, and keeps the row out.
+Else it is a warning: the value is mended where its meaning is plain, and left blank where it is not. All of it works
+on columns: a rule is an expression, and rows are looked up only where it fails.
 """
 
 from __future__ import annotations
@@ -11,169 +12,348 @@ from datetime import date
 
 import polars as pl
 
-from rollover.roster.findings import Findings, Severity
-from rollover.roster.model import GRADES, Column, File, Kind
-from rollover.roster.read import ROW
+from rollover.roster.findings import KEPT_PER_CODE, Findings
+from rollover.roster.formats.spec import STATUS, Column, File, Format, Kind, Severity
+from rollover.roster.model import GRADES
+from rollover.roster.read import KEPT_OUT, ROW
 
-ID_BYTES = 255
-ID_CHARACTERS = r"^[0-9A-Za-z._/@-]+$"
-ISO_DATE, US_DATE = "%Y-%m-%d", "%m/%d/%Y"
+ID_LENGTH = 255
+NEVER_IN_ID = r'[\x00-\x1f\x7f"]'
+"""Only the remains of a row that was broken have these in an identity."""
+INSTANT = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"
+ISO_DATE = (r"^\d{4}-\d\d-\d\d$", "%Y-%m-%d")
+US_DATE = (r"^\d{1,2}/\d{1,2}/\d{4}$", "%m/%d/%Y")
+"""What a date looks like, and how it is read."""
+# With other signs between year, month and day, without leading zeros, and with a midnight behind them. Days before
+# months are not understood: nothing tells them from months before days.
+_MIDNIGHT = r"(?:[T ](?:0?0:00(?::00(?:\.0+)?)?|12:00(?::00)? ?AM)(?:Z|[+-]00:?00)?)?$"
+LOOSE_YMD = r"^(\d{4})[-/.]?(\d\d)[-/.]?(\d\d)" + _MIDNIGHT
+LOOSE_YMD_SHORT = r"^(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})" + _MIDNIGHT
+LOOSE_MDY = r"^(\d{1,2})/(\d{1,2})/(\d{4}|\d\d)" + _MIDNIGHT
+CENTURY_FROM, BIRTH_CENTURY_FROM = 69, 31
+"""From which year of two digits on the last century is meant (POSIX); for births, that of a student or parent."""
 FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
 EXTENSION = "ext:"
-GRADE_WORDS = {**{str(n): f"{n:02d}" for n in range(1, 10)}, "K": "KG", **{g.upper(): g for g in GRADES}}
+BIRTH = ("people", "birth_date")
+_ORDINALS = {1: "1ST", 2: "2ND", 3: "3RD"}
+GRADE_WORDS = {
+    **{str(n): f"{n:02d}" for n in range(1, 14)},
+    **{f"GRADE{n}": f"{n:02d}" for n in range(1, 14)},
+    **{_ORDINALS.get(n, f"{n}TH"): f"{n:02d}" for n in range(1, 14)},
+    **{grade.upper(): grade for grade in GRADES},
+    "0": "KG",
+    "00": "KG",
+    "K": "KG",
+    "KINDER": "KG",
+    "KINDERGARTEN": "KG",
+    "-1": "PK",
+    "PREK": "PK",
+    "PREKINDERGARTEN": "PK",
+    "TRANSITIONALKINDERGARTEN": "TK",
+    "INFANTTODDLER": "IT",
+    "PRESCHOOL": "PR",
+    "POSTGRADUATE": "13",
+    "POSTSECONDARY": "PS",
+    "UNGRADED": "UG",
+}
+BOOLEAN_WORDS = {
+    **dict.fromkeys(("TRUE", "T", "YES", "Y", "1"), "true"),
+    **dict.fromkeys(("FALSE", "F", "NO", "N", "0"), "false"),
+}
 DELETED = "tobedeleted"
+IS_DELETED = "is_deleted"
+"""True for a row of a delta that says its record is gone."""
 
 
 class _Batch:
-    """One batch of one file on its way: what was read, and where findings go."""
+    """One batch of one file on its way: what was read, what is in error, and where findings go."""
 
-    def __init__(self, frame: pl.DataFrame, file: File, findings: Findings) -> None:
+    def __init__(self, frame: pl.DataFrame, file: File, spec: Format, findings: Findings) -> None:
         self.frame = frame
         self.file = file
+        self.spec = spec
+        self.kept_out = frame[KEPT_OUT]
+        self.passed_over = frame[KEPT_OUT]
+        """Rows that make no finding."""
         self._findings = findings
 
     def report(self, broken: pl.Series, code: str, severity: Severity, column: str | None, message: str) -> None:
-        """Make a finding of every row where `broken` is true."""
-        if broken.any():
-            rows = self.frame[ROW].filter(broken).to_list()
-            self._findings.add(code, severity, self.file.name, message, column=column, rows=rows)
+        """Make a finding of every row where `broken` is true; an error keeps the row out."""
+        broken = broken.fill_null(False) & ~self.passed_over
+        if not broken.any():
+            return
+        rows = self.frame[ROW].filter(broken)
+        first = rows.head(KEPT_PER_CODE).to_list()
+        self._findings.add(code, severity, self.file.name, message, column=column, rows=first, count=len(rows))
+        if severity == "error":
+            self.kept_out = self.kept_out | broken
 
-    def where(self, expression: pl.Expr) -> pl.Series:
-        return self.frame.select(expression.fill_null(False).alias("broken"))["broken"]
 
+def clean(frame: pl.DataFrame, file: File, spec: Format, findings: Findings, *, delta: bool) -> pl.DataFrame:
+    """One batch as typed columns by the names of the file, with ``row``, ``kept_out`` and ``is_deleted``.
 
-def clean(frame: pl.DataFrame, file: File, findings: Findings) -> pl.DataFrame:
-    """One batch as typed columns by the names of the roster table, with ``row``.
-
-    Rows that the sender marks as deleted are left out. A value that cannot be read is null and an error.
+    A column that the file does not have is null. In a full set, rows that the sender marks as deleted are left out; in
+    a delta, of such a row only what tells whose it is has to be right.
     """
-    batch = _Batch(_without_deleted(frame, file, findings), file, findings)
-    nul = pl.any_horizontal(pl.col([column.name for column in file.columns]).str.contains("\0", literal=True))
-    batch.report(batch.where(nul), "nul", "error", None, "The row holds a NUL character. Export the file anew.")
-    typed = [_typed(batch, column) for column in file.columns]
-    return pl.DataFrame([batch.frame[ROW], *typed])
+    if not delta:
+        frame = _without_deleted(frame, file, spec, findings)
+    batch = _Batch(frame, file, spec, findings)
+    deleted = pl.repeat(False, frame.height, eager=True)
+    if delta:
+        deleted = _judge_delta(batch)
+    always = (file.identity, *file.delta_key)
+    typed = []
+    for column in file.columns:
+        if column.name not in file.bulk_is_blank:
+            batch.passed_over = frame[KEPT_OUT] | (deleted if column.name not in always else False)
+            typed.append(_typed(batch, column))
+    return pl.DataFrame([frame[ROW], batch.kept_out.alias(KEPT_OUT), deleted.alias(IS_DELETED), *typed])
 
 
-def _without_deleted(frame: pl.DataFrame, file: File, findings: Findings) -> pl.DataFrame:
-    if "status" not in frame.columns or frame["status"].null_count() == frame.height:
+def _judge_delta(batch: _Batch) -> pl.Series:
+    """Check the columns that a delta fills; which rows say that their record is gone."""
+    columns = {column.name: column for column in batch.file.columns if column.name in batch.file.bulk_is_blank}
+    status = _typed(batch, columns.pop(STATUS), required="error")
+    for column in columns.values():
+        _typed(batch, column, required="warning")
+    return status.eq_missing(DELETED)
+
+
+def _without_deleted(frame: pl.DataFrame, file: File, spec: Format, findings: Findings) -> pl.DataFrame:
+    batch = _Batch(frame, file, spec, findings)
+    for name in file.bulk_is_blank:
+        if name not in frame.columns or frame[name].null_count() == frame.height:
+            continue
+        filled = frame[name].is_not_null()
+        if name == STATUS:
+            deleted = (frame[name].str.to_lowercase() == DELETED).fill_null(False)
+            message = "A full set holds only what is there: the row says tobedeleted and is left out. Leave it blank."
+            batch.report(deleted, "status_deleted", "warning", name, message)
+            filled = filled & ~deleted
+        message = f"{name} must be blank in a full set."
+        batch.report(filled, "bulk_filled", "warning", name, message)
+    if STATUS not in file.bulk_is_blank or STATUS not in frame.columns:
         return frame
-    batch = _Batch(frame, file, findings)
-    status = pl.col("status").str.to_lowercase()
-    deleted = batch.where(status == DELETED)
-    message = "A full set holds only what is there: the row says tobedeleted and is left out. Leave status blank."
-    batch.report(deleted, "status_deleted", "warning", "status", message)
-    message = "status must be blank in a full set."
-    batch.report(batch.where(status == "active"), "status_filled", "warning", "status", message)
-    message = "status is none of OneRoster's, and must be blank in a full set."
-    unknown = batch.where(~status.is_in(["active", DELETED]))
-    batch.report(unknown, "status_unknown", "error", "status", message)
-    return frame.filter(~deleted)
+    return frame.filter((frame[STATUS].str.to_lowercase() != DELETED).fill_null(True))
 
 
-def _typed(batch: _Batch, column: Column) -> pl.Series:
+def _typed(batch: _Batch, column: Column, *, required: Severity | None = None) -> pl.Series:
     """One column's values. ``value`` is the text, null where it is empty."""
-    value = batch.frame[column.name]
-    if column.required and value.null_count():
+    if column.name not in batch.frame.columns:
+        value = pl.Series(column.name, [None], dtype=pl.String).new_from_index(0, batch.frame.height)
+        missing = None
+    else:
+        value = batch.frame[column.name]
+        missing = value.is_null() if value.null_count() else None
+    if required is None and column.required:
+        required = "error" if column.instead is None else "warning"
+    if required and missing is not None:
+        instead = f" '{column.instead}' was taken." if column.instead else ""
+        message = f"{column.name} is required.{instead} Fill it in."
+        batch.report(missing, "value_missing", required, column.name, message)
+    if column.instead is not None and value.null_count():
+        value = value.fill_null(column.instead)
+    typed = _READERS[column.kind](batch, column, value, required or "warning")
+    return typed.alias(column.name)
+
+
+Reader = Callable[[_Batch, Column, pl.Series, Severity], pl.Series]
+
+
+def _identifier(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
+    long = value.str.len_bytes() > ID_LENGTH
+    if long.any():
+        long = value.str.len_chars() > ID_LENGTH
+        message = f"{column.name} is longer than {ID_LENGTH} characters."
+        batch.report(long, "id_length", severity, column.name, message)
+    if batch.spec.id_characters is None:
+        odd = value.str.contains(NEVER_IN_ID)
+    else:
+        odd = ~value.str.contains(batch.spec.id_characters)
+    if odd.any():
+        broken = value.str.contains(NEVER_IN_ID)
+        message = f"{column.name} holds a quote, a line break or another control character. Mend the quoting."
+        batch.report(broken, "id_characters", severity, column.name, message)
+        message = f"{column.name} holds characters other than these: 0-9 A-Z a-z . _ / @ - Use these only."
+        batch.report(odd & ~broken, "id_characters", "warning", column.name, message)
+        long = long | broken
+    if severity == "error" or not long.any():
+        return value
+    return value.zip_with(~long.fill_null(False), value.clear(len(value)))
+
+
+def _as_is(_batch: _Batch, _column: Column, value: pl.Series, _severity: Severity) -> pl.Series:
+    return value
+
+
+def _list(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
+    """The items between commas; no items where there is no value. An item that is there twice counts once."""
+    items = value.str.split(",").list.eval(pl.element().str.strip_chars())
+    items = items.list.eval(pl.element().filter(pl.element() != ""))
+    if column.required:
         message = f"{column.name} is required. Fill it in."
-        batch.report(value.is_null(), "value_missing", "error", column.name, message)
-    return _READERS[column.kind](batch, column, value).alias(column.target)
+        batch.report(items.list.len() == 0, "value_missing", severity, column.name, message)
+    return items.list.unique(maintain_order=True).fill_null(pl.lit([], dtype=pl.List(pl.String)))
 
 
-def _identifier(batch: _Batch, column: Column, value: pl.Series) -> pl.Series:
-    message = f"{column.name} is longer than {ID_BYTES} characters."
-    batch.report((value.str.len_bytes() > ID_BYTES).fill_null(False), "id_length", "error", column.name, message)
-    message = f"{column.name} holds characters other than 0-9 A-Z a-z . _ / @ -"
-    odd = (~value.str.contains(ID_CHARACTERS)).fill_null(False)
-    batch.report(odd, "id_characters", "warning", column.name, message)
-    return value
-
-
-def _as_is(_batch: _Batch, _column: Column, value: pl.Series) -> pl.Series:
-    return value
-
-
-def _list(_batch: _Batch, _column: Column, value: pl.Series) -> pl.Series:
-    parts = value.fill_null("").str.split(",").list.eval(pl.element().str.strip_chars())
-    return parts.list.eval(pl.element().filter(pl.element() != ""))
-
-
-def _date(batch: _Batch, column: Column, value: pl.Series) -> pl.Series:
-    read = value.str.to_date(ISO_DATE, strict=False)
+def _date(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
+    pattern, written = US_DATE if batch.spec.us_dates else ISO_DATE
+    read = _plausible(value.str.to_date(written, strict=False).zip_with(value.str.contains(pattern), _no_dates(value)))
     if read.null_count() > value.null_count():
-        american = value.str.to_date(US_DATE, strict=False)
-        message = f"{column.name} is not written YYYY-MM-DD; read as month/day/year."
-        batch.report(read.is_null() & american.is_not_null(), "date_format", "warning", column.name, message)
-        read = read.fill_null(american)
-    plausible = read.is_between(FIRST_DATE, LAST_DATE).fill_null(False)
-    message = f"{column.name} is not a date. Write it as YYYY-MM-DD."
-    batch.report(value.is_not_null() & ~plausible, "bad_date", "error", column.name, message)
-    return read.to_frame().select(pl.when(plausible).then(pl.first())).to_series()
+        odd = value.filter(read.is_null()).drop_nulls().unique()
+        meant = _understood(odd, BIRTH_CENTURY_FROM if column.fills == BIRTH else CENTURY_FROM)
+        other = value.replace_strict(odd, meant, default=None, return_dtype=pl.Date)
+        message = f"{column.name} is not written {'month/day/year' if batch.spec.us_dates else 'YYYY-MM-DD'}; "
+        message += "it was understood."
+        batch.report(read.is_null() & other.is_not_null(), "date_format", "warning", column.name, message)
+        read = read.fill_null(other)
+    message = f"{column.name} is not a date. Write it as {'MM/DD/YYYY' if batch.spec.us_dates else 'YYYY-MM-DD'}."
+    batch.report(value.is_not_null() & read.is_null(), "bad_date", severity, column.name, message)
+    return read
 
 
-def _year(batch: _Batch, column: Column, value: pl.Series) -> pl.Series:
+def _no_dates(value: pl.Series) -> pl.Series:
+    return pl.repeat(None, len(value), dtype=pl.Date, eager=True)
+
+
+def _understood(value: pl.Series, century_from: int) -> pl.Series:
+    """Dates that are written in another way, where only one day can be meant."""
+    read = _dates(value, LOOSE_YMD, "ymd").fill_null(_dates(value, LOOSE_YMD_SHORT, "ymd"))
+    return read.fill_null(_dates(value, LOOSE_MDY, "mdy", century_from))
+
+
+def _dates(value: pl.Series, pattern: str, order: str, century_from: int = 100) -> pl.Series:
+    """Null where it is not written so, or is none that a roster can hold: a year of two digits is of this century or,
+    from `century_from` on, of the last."""
+    parts = value.str.extract_groups(pattern).struct.unnest()
+    parts.columns = list(order)
+    year, month, day = (pl.col(part).cast(pl.Int32) for part in "ymd")
+    short = pl.col("y").str.len_bytes() == 2
+    year = pl.when(short & (year >= century_from)).then(year + 1900).when(short).then(year + 2000).otherwise(year)
+    text = pl.format("{}-{}-{}", year, month, day)
+    read = parts.select(pl.when(pl.all_horizontal(pl.all().is_not_null())).then(text)).to_series()
+    return _plausible(read.str.to_date("%Y-%m-%d", strict=False))
+
+
+def _plausible(value: pl.Series) -> pl.Series:
+    is_plausible = pl.first().is_between(FIRST_DATE, LAST_DATE)
+    return value.to_frame().select(pl.when(is_plausible).then(pl.first())).to_series()
+
+
+def _instant(batch: _Batch, column: Column, value: pl.Series, _severity: Severity) -> pl.Series:
+    message = f"{column.name} is not written as a moment in UTC, like 2026-08-01T12:00:00Z."
+    batch.report(~value.str.contains(INSTANT), "bad_datetime", "warning", column.name, message)
+    return value
+
+
+def _year(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
     """``2027``, the year in which the school year ends, as ``2026-27``."""
-    read = value.str.contains(r"^(19|20|21)\d\d$")
+    parts = value.str.extract_groups(r"^((?:19|20|21)\d\d)(?:[-/ ]((?:19|20|21)?\d\d))?$").struct.unnest()
+    begins, ends = (parts[name].str.slice(-4).cast(pl.Int32) for name in parts.columns)
+    spans = ends.is_not_null()
+    fits = (ends % 100 == (begins + 1) % 100) & ((ends < 100) | (ends == begins + 1))
+    begins = begins.to_frame("y").select(pl.when(spans).then(pl.col("y")).otherwise(pl.col("y") - 1)).to_series()
+    read = begins.is_not_null() & (~spans | fits.fill_null(False))
+    message = f"{column.name} is not written as one year of four digits, that in which it ends; it was understood."
+    batch.report(read & spans, "year_format", "warning", column.name, message)
     message = f"{column.name} is not the four digits of the year in which the school year ends."
-    batch.report((~read).fill_null(False), "bad_year", "error", column.name, message)
-    ends = value.to_frame("v").select(pl.when(read.fill_null(False)).then(pl.col("v")).cast(pl.Int32))["v"]
-    return (ends - 1).cast(pl.String) + "-" + ends.cast(pl.String).str.slice(2)
+    batch.report(value.is_not_null() & ~read, "bad_year", severity, column.name, message)
+    key = begins.cast(pl.String) + "-" + (begins + 1).cast(pl.String).str.slice(2)
+    return key.zip_with(read, key.clear(len(key)))
 
 
-def _boolean(batch: _Batch, column: Column, value: pl.Series) -> pl.Series:
-    words = _enum_values(batch, column, value, ("true", "false"), extensible=False)
-    return (words == "true").alias(column.target)
+def _boolean(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
+    words = _one_of(batch, column, value, severity, ("true", "false"), BOOLEAN_WORDS)
+    return words == "true"
 
 
-def _enum(batch: _Batch, column: Column, value: pl.Series) -> pl.Series:
-    return _enum_values(batch, column, value, column.values, extensible=column.extensible)
+def _enum(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
+    words = {word.upper(): word for word in column.values}
+    return _one_of(batch, column, value, severity, column.values, words)
 
 
-def _enum_values(
-    batch: _Batch, column: Column, value: pl.Series, values: tuple[str, ...], *, extensible: bool
+def _one_of(
+    batch: _Batch, column: Column, value: pl.Series, severity: Severity, values: tuple[str, ...], words: dict[str, str]
 ) -> pl.Series:
     right = value.is_in(values)
-    if extensible:
+    if column.extensible:
         right = right | value.str.starts_with(EXTENSION)
     if right.fill_null(True).all():
         return value
-    meant = value.str.to_lowercase().replace_strict(
-        {word.lower(): word for word in values}, default=None, return_dtype=pl.String
-    )
+    meant = value.str.to_uppercase().replace_strict(words, default=None, return_dtype=pl.String)
     wrong = (~right).fill_null(False)
     choice = ", ".join(values)
-    message = f"{column.name} is not spelled as one of: {choice}. Values are case-sensitive."
+    message = f"{column.name} is not spelled as one of: {choice}. It was understood; values are case-sensitive."
     batch.report(wrong & meant.is_not_null(), "value_spelling", "warning", column.name, message)
-    message = f"{column.name} is none of: {choice}."
-    batch.report(wrong & meant.is_null(), "bad_value", "error", column.name, message)
-    return value.zip_with(~wrong, meant)
+    what = f"; '{column.instead}' was taken" if column.instead else "" if severity == "error" else "; it was left blank"
+    message = f"{column.name} is none of: {choice}{what}."
+    batch.report(wrong & meant.is_null(), "bad_value", severity, column.name, message)
+    return value.zip_with(~wrong, meant.fill_null(column.instead) if column.instead else meant)
 
 
-def _grade(batch: _Batch, column: Column, value: pl.Series) -> pl.Series:
+def _grade(batch: _Batch, column: Column, value: pl.Series, _severity: Severity) -> pl.Series:
     """One grade level; of several the first."""
     several = value.str.contains(",", literal=True).fill_null(False)
-    message = f"{column.name} holds several grade levels; the first is taken."
-    batch.report(several, "grades_several", "warning", column.name, message)
-    first = value.str.split(",").list.first().str.strip_chars()
-    right = first.is_in(GRADES).fill_null(True)
-    if right.all():
+    first = value
+    if several.any():
+        items = value.str.split(",").list.eval(pl.element().str.strip_chars())
+        items = items.list.eval(pl.element().filter(pl.element() != ""))
+        message = f"{column.name} holds several grade levels; the first is taken."
+        batch.report(items.list.len() > 1, "grades_several", "warning", column.name, message)
+        first = items.list.first()
+    right = (_are_grades(batch.spec, first) | (first == "")).fill_null(True)
+    if right.all() and batch.spec.grades is None:
         return first
-    meant = first.str.to_uppercase().replace_strict(GRADE_WORDS, default=None, return_dtype=pl.String)
-    message = f"{column.name} is not spelled as a CEDS grade level ({', '.join(GRADES)})."
+    meant = first.to_frame().select(_grade_words(pl.first())).to_series()
+    message = f"{column.name} is not spelled as {_known_grades(batch.spec)}; it was understood."
     batch.report(~right & meant.is_not_null(), "grade_spelling", "warning", column.name, message)
-    message = f"{column.name} is no CEDS grade level ({', '.join(GRADES)}); kept as it is."
+    message = f"{column.name} is no grade level that is known; kept as it is."
     batch.report(~right & meant.is_null(), "grade_unknown", "warning", column.name, message)
     return meant.fill_null(first)
 
 
-_READERS: dict[Kind, Callable[[_Batch, Column, pl.Series], pl.Series]] = {
+def _are_grades(spec: Format, value: pl.Series) -> pl.Series:
+    if spec.grades is None:
+        return value.is_in(GRADES)
+    return value.str.replace_all(" ", "", literal=True).str.to_uppercase().is_in([each.upper() for each in spec.grades])
+
+
+def _known_grades(spec: Format) -> str:
+    words = GRADES if spec.grades is None else spec.grades
+    return f"a grade level of {spec.label} ({', '.join(words)})"
+
+
+def _grade_words(value: pl.Expr) -> pl.Expr:
+    """The grade levels that words mean; null for others."""
+    words = value.str.replace_all(r"\s", "").str.replace_all(r"([A-Za-z])-", "$1").str.to_uppercase()
+    return words.replace_strict(GRADE_WORDS, default=None, return_dtype=pl.String)
+
+
+def _grades(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
+    """Grade levels; those that are spelled otherwise are mended."""
+    items = _list(batch, column, value, severity)
+    if value.null_count() == len(value):
+        return items
+    known = items.list.eval(pl.element().is_in(GRADES)).list.all()
+    if known.all():
+        return items
+    mended = items.list.eval(pl.coalesce(_grade_words(pl.element()), pl.element()))
+    understood = mended.list.eval(pl.element().is_in(GRADES)).list.all()
+    message = f"{column.name} is not spelled as {_known_grades(batch.spec)}; it was understood."
+    batch.report(~known & understood, "grade_spelling", "warning", column.name, message)
+    message = f"{column.name} holds a grade level that is not known; kept as it is."
+    batch.report(~understood, "grade_unknown", "warning", column.name, message)
+    return mended
+
+
+_READERS: dict[Kind, Reader] = {
     Kind.ID: _identifier,
-    Kind.REFERENCE: _as_is,
-    Kind.REFERENCES: _list,
     Kind.TEXT: _as_is,
     Kind.TEXTS: _list,
     Kind.GRADE: _grade,
-    Kind.GRADES: _list,
+    Kind.GRADES: _grades,
     Kind.DATE: _date,
+    Kind.DATETIME: _instant,
     Kind.YEAR: _year,
     Kind.BOOLEAN: _boolean,
     Kind.ENUM: _enum,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
+from upath import UPath
 
-MEMORY = "300MB"
+from rollover.storage import LOCAL
+
+MEMORY = "400MB"
 """What DuckDB may use before it goes on on disk."""
 
 
@@ -17,7 +22,7 @@ def columnar() -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB of its own, in memory, which spills to a folder that goes with it. It reads no other network or file
     format than it was built with."""
     with tempfile.TemporaryDirectory(prefix="rollover-") as folder:
-        settings = {
+        settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": MEMORY,
             "temp_directory": folder,
             "preserve_insertion_order": False,
@@ -26,3 +31,16 @@ def columnar() -> Iterator[duckdb.DuckDBPyConnection]:
         }
         with duckdb.connect(":memory:", config=settings) as connection:
             yield connection
+
+
+@contextmanager
+def local_copy(path: UPath) -> Iterator[Path]:
+    """The path of a file in storage on the local disk: itself where storage is local, else a copy that goes with the
+    block."""
+    if path.protocol in LOCAL:
+        yield Path(path.path)
+        return
+    with tempfile.NamedTemporaryFile(prefix="rollover-", suffix=path.suffix) as copy, path.open("rb") as stream:
+        shutil.copyfileobj(stream, copy, 2**20)
+        copy.flush()
+        yield Path(copy.name)

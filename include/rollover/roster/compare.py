@@ -1,29 +1,219 @@
-"""Say what a valid set would change, before it does."""
+"""Hold a valid set against the live roster before anything is applied: what would change, and is that believable?
+
+What is within its limits is ready. What is over one is held for a person (:mod:`rollover.roster.decision`).
+"""
 
 from __future__ import annotations
 
+import logging
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Engine
+import duckdb
+from sqlalchemy import Connection, Engine, exists, func, literal, select, text, tuple_, update
 from upath import UPath
 
-from rollover.database.session import tenant_session
-from rollover.database.tables.roster import ROSTER_TABLES
-from rollover.roster import imports
-from rollover.roster.diff import difference
+from rollover.calendar import SchoolYear
+from rollover.config import RosterLimits
+from rollover.database.session import lock_tenant, tenant_session
+from rollover.database.tables import directory, ledger, roster
+from rollover.errors import Refused
+from rollover.roster import imports, rekeyed
+from rollover.roster.columnar import columnar
+from rollover.roster.comparison import Cohort, Comparison, school_counts, type_counts
+from rollover.roster.diff import roster_version, write_differences
+from rollover.roster.imports import Import
+from rollover.roster.safety import Numbers, Season, judge, school_cells
+from rollover.roster.tally import open_set, tally
+
+log = logging.getLogger(__name__)
+
+# The same choice as is made for a set: the year of its session of type schoolYear, else that of most sessions.
+LIVE_SCHOOL_YEAR = """
+    SELECT school_year FROM roster.academic_sessions
+    WHERE status = 'active'
+    GROUP BY school_year
+    ORDER BY bool_or(type = 'schoolYear') DESC, count(*) DESC, school_year DESC
+    LIMIT 1
+"""
 
 
-def compare(engine: Engine, tenant_id: str, import_id: str, storage: UPath) -> dict[str, Any]:
-    """Count, per roster table, the rows that would be added, changed, removed or stay: validated → ready.
+def compare(engine: Engine, tenant_id: str, import_id: str, storage: UPath, limits: RosterLimits) -> dict[str, Any]:
+    """Compare a set with the live roster and judge it: validated → ready, or held.
 
-    The counts are in ``counts["changes"]``. They are of this moment: applying compares anew. A set of the next
-    school year becomes ready too, and waits for the rollover.
+    A set that is held is compared anew where the live roster has changed since, and may be ready then. A set of the
+    next school year becomes ready too, and waits for the rollover. Returns the import's summary; its rows by table and
+    change are in ``counts["changes"]``, the rest in ``ledger.imports.comparison``.
     """
-    with tenant_session(engine, tenant_id, isolation="REPEATABLE READ") as connection:
-        found = imports.load(connection, import_id)
-        if found.state != "validated":
-            return found.summary()
-        changes = {table.name: difference(connection, table, storage, import_id).counts for table in ROSTER_TABLES}
-    with tenant_session(engine, tenant_id) as connection:
-        imports.advance(connection, import_id, before="validated", after="ready", counts={"changes": changes})
-        return imports.load(connection, import_id).summary()
+    with columnar() as duck:
+        # One snapshot for everything that is counted, and none for what is decided: others may move the import.
+        with tenant_session(engine, tenant_id, isolation="REPEATABLE READ") as connection:
+            found = imports.load(connection, import_id)
+            if not _is_to_compare(connection, found):
+                return found.summary()
+            counts, seen = _look(connection, duck, found, storage, limits)
+        with tenant_session(engine, tenant_id) as connection:
+            lock_tenant(connection)
+            now = imports.load(connection, import_id, for_update=True)
+            if now.state == found.state and now.decision is None:
+                _settle(connection, duck, now, counts, seen)
+            return imports.load(connection, import_id).summary()
+
+
+def refresh(connection: Connection, import_id: str, storage: UPath, limits: RosterLimits) -> Import:
+    """Compare a ready set anew where the live roster has changed since it was compared; returns the import as it is.
+
+    The caller is about to apply it, and holds the tenant's lock. What a person approved holds for the numbers that
+    the person saw: with others over their limits, the set is held again.
+    """
+    found = imports.load(connection, import_id, for_update=True)
+    if found.state != "ready" or not _has_moved(connection, found):
+        return found
+    with columnar() as duck:
+        counts, seen = _look(connection, duck, found, storage, limits)
+        _settle(connection, duck, found, counts, seen)
+    return imports.load(connection, import_id)
+
+
+def _is_to_compare(connection: Connection, found: Import) -> bool:
+    return found.state == "validated" or (found.state == "held" and _has_moved(connection, found))
+
+
+def _has_moved(connection: Connection, found: Import) -> bool:
+    """Whether the live roster is another than the one that a set was compared with.
+
+    Files that are those of the live import were not even staged: there is nothing to compare.
+    """
+    if found.counts.get(imports.UNCHANGED):
+        return False
+    return found.comparison is None or found.comparison["roster_version"] != roster_version(connection)
+
+
+def _look(
+    connection: Connection, duck: duckdb.DuckDBPyConnection, found: Import, storage: UPath, limits: RosterLimits
+) -> tuple[dict[str, dict[str, int]], Comparison]:
+    """Count and judge; changes nothing but the files of the differences."""
+    counts = write_differences(connection, found.import_id, storage)
+    with ExitStack() as files:
+        open_set(duck, files, connection, storage, found.import_id, counts)
+        rekeyed.find(duck, counts)
+        counted = tally(duck, counts)
+    live_year, set_year = _live_year(connection), _set_year(found)
+    years = 0 if live_year is None else set_year.first_year - SchoolYear.parse(live_year).first_year
+    known = frozenset(connection.scalars(select(directory.schools.c.school_id)))
+    numbers = Numbers(_season(live_year, years), years, counted, known)
+    breaches, warnings = judge(numbers, limits)
+    cells = school_cells(numbers) if numbers.season is Season.NEW_YEAR else []
+    return counts, Comparison(
+        season=numbers.season,
+        school_year=set_year.key,
+        live_school_year=live_year,
+        roster_version=roster_version(connection),
+        types=type_counts(counted),
+        schools=school_counts(counted),
+        names={school_id: school.name for school_id, school in sorted(counted.schools.items())},
+        cohorts=tuple(Cohort(cell.school, cell.grade, cell.expected, cell.found) for cell in cells if cell.school),
+        breaches=tuple(breaches),
+        warnings=tuple(warnings),
+        id_map=rekeyed.summary(duck),
+    )
+
+
+def _live_year(connection: Connection) -> str | None:
+    """The school year of the live roster; None where nothing is live."""
+    if not connection.scalar(select(exists().where(roster.people.c.status == "active"))):
+        return None
+    said = connection.scalar(text(LIVE_SCHOOL_YEAR))
+    return str(said or connection.scalar(select(directory.tenants.c.current_school_year)))
+
+
+def _set_year(found: Import) -> SchoolYear:
+    if found.school_year is None:
+        raise Refused(f"The set of {found.import_id} is of no school year.", "ask for a set with academic sessions.")
+    return SchoolYear.parse(found.school_year)
+
+
+def _season(live_year: str | None, years: int) -> Season:
+    if live_year is None:
+        return Season.FIRST
+    return Season.NEW_YEAR if years > 0 else Season.DURING_THE_YEAR
+
+
+# What follows from it
+
+
+def _settle(
+    connection: Connection,
+    duck: duckdb.DuckDBPyConnection,
+    found: Import,
+    counts: dict[str, dict[str, int]],
+    seen: Comparison,
+) -> None:
+    """Store a comparison, and move the import on by it. The caller holds the tenant's lock."""
+    before = None if found.comparison is None else Comparison.from_json(found.comparison)
+    same_as_decided = found.decision is not None and before is not None and before.digest == seen.digest
+    if not seen.breaches or same_as_decided:
+        decision = found.decision if same_as_decided else None
+        offered = before is not None and before.id_map_is_offered and same_as_decided
+        seen = replace(seen, id_map_is_offered=offered)
+        _store(connection, found, "ready", None, counts, seen, decision)
+        supersede_held(connection, found)
+        return
+    seen = replace(seen, id_map_is_offered=rekeyed.propose(connection, duck, found.import_id, seen.id_map))
+    if newer := _overtaken_by(connection, found):
+        _store(connection, found, "superseded", f"import {newer} is newer, and within its limits", counts, seen, None)
+    else:
+        _store(connection, found, "held", seen.why_held, counts, seen, None)
+        log.info("%s is held for a person, %s", found.import_id, seen.why_held)
+
+
+def _store(
+    connection: Connection,
+    found: Import,
+    state: str,
+    reason: str | None,
+    counts: dict[str, dict[str, int]],
+    seen: Comparison,
+    decision: str | None,
+) -> None:
+    imports.advance(
+        connection,
+        found.import_id,
+        before=found.state,
+        after=state,
+        reason=reason,
+        counts={"changes": counts},
+        comparison=seen.as_json(),
+    )
+    if decision is None and found.decision is not None:
+        undecided = {"decision": None, "decided_by": None, "decided_at": None}
+        connection.execute(
+            update(ledger.imports).where(ledger.imports.c.import_id == found.import_id).values(**undecided)
+        )
+
+
+def supersede_held(connection: Connection, good: Import) -> None:
+    """A newer good drop supersedes the ones of its school year, or of an earlier one, that are held."""
+    rows = ledger.imports.c
+    connection.execute(
+        update(ledger.imports)
+        .where(rows.state == "held", rows.school_year <= good.school_year)
+        .where(tuple_(rows.found_at, rows.import_id) < (good.found_at, good.import_id))
+        .values(
+            state="superseded",
+            reason=literal(f"import {good.import_id} is newer, and within its limits or approved"),
+            changed_at=func.clock_timestamp(),
+        )
+    )
+
+
+def _overtaken_by(connection: Connection, found: Import) -> str | None:
+    """A newer import that became good while this one was compared: imports are worked on at the same time."""
+    rows = ledger.imports.c
+    return connection.scalar(
+        select(rows.import_id)
+        .where(rows.state.in_(("ready", "applied")), rows.school_year >= found.school_year)
+        .where(tuple_(rows.found_at, rows.import_id) > (found.found_at, found.import_id))
+        .limit(1)
+    )

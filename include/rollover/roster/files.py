@@ -22,3 +22,13 @@ def fetched_file(storage: UPath, import_id: str, name: str) -> UPath:
 def staged_file(storage: UPath, import_id: str, table: str) -> UPath:
     """The typed rows of a set for one roster table, as Parquet."""
     return import_folder(storage, import_id) / "staged" / f"{table}.parquet"
+
+
+def typed_file(storage: UPath, import_id: str, stem: str) -> UPath:
+    """The typed rows of one file of a set, errors marked, as Parquet."""
+    return import_folder(storage, import_id) / "typed" / f"{stem}.parquet"
+
+
+def diff_file(storage: UPath, import_id: str, table: str) -> UPath:
+    """The keys of the rows of one roster table that a set would change, as Parquet."""
+    return import_folder(storage, import_id) / "diff" / f"{table}.parquet"

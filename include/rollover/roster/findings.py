@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection, insert
 
 from rollover.database.tables import ledger
+from rollover.roster.formats.spec import Severity
 
 KEPT_PER_CODE = 1000
-Severity = Literal["error", "warning"]
 
 
 class Finding(NamedTuple):
@@ -30,7 +30,9 @@ class Findings:
 
     def __init__(self) -> None:
         self.kept: list[Finding] = []
-        self._counts: dict[str, Counter[str]] = {"error": Counter(), "warning": Counter()}
+        self.refusing: list[str] = []
+        """The codes of errors for which the whole set is refused."""
+        self._counts: dict[Severity, Counter[str]] = {"error": Counter(), "warning": Counter()}
         self._kept_of: Counter[str] = Counter()
 
     def add(
@@ -41,22 +43,41 @@ class Findings:
         message: str,
         *,
         column: str | None = None,
-        rows: Iterable[int | None] = (None,),
+        rows: Sequence[int | None] = (None,),
+        count: int | None = None,
     ) -> None:
-        """Add one finding per row. `message` says what is wrong and how to mend it, without the value."""
-        for row in rows:
-            self._counts[severity][code] += 1
-            if self._kept_of[code] < KEPT_PER_CODE:
-                self._kept_of[code] += 1
-                self.kept.append(Finding(code, severity, file, row, column, message))
+        """Add one finding per row. `message` says what is wrong and how to mend it, without the value.
+
+        Where only the first rows are given, `count` says how many there are.
+        """
+        self._counts[severity][code] += len(rows) if count is None else count
+        room = KEPT_PER_CODE - self._kept_of[code]
+        kept = [Finding(code, severity, file, row, column, message) for row in rows[:room]]
+        self.kept += kept
+        self._kept_of[code] += len(kept)
+
+    def refuse(self, code: str, file: str, message: str, *, column: str | None = None, row: int | None = None) -> None:
+        """Add an error for which the whole set is refused."""
+        self.add(code, "error", file, message, column=column, rows=[row])
+        self.refusing.append(code)
+
+    def extend(self, other: Findings) -> None:
+        """Add everything that `other` has."""
+        for severity, counts in other._counts.items():
+            self._counts[severity] += counts
+        for finding in other.kept:
+            if self._kept_of[finding.code] < KEPT_PER_CODE:
+                self._kept_of[finding.code] += 1
+                self.kept.append(finding)
+        self.refusing += other.refusing
 
     @property
     def errors(self) -> dict[str, int]:
-        return dict(self._counts["error"])
+        return {code: count for code, count in self._counts["error"].items() if count}
 
     @property
     def warnings(self) -> dict[str, int]:
-        return dict(self._counts["warning"])
+        return {code: count for code, count in self._counts["warning"].items() if count}
 
     def store(self, connection: Connection, import_id: str, tenant_id: str) -> None:
         """Write the kept findings to the ledger, in the transaction that moves the import on."""
@@ -67,8 +88,11 @@ class Findings:
             )
 
 
-def why_rejected(errors: dict[str, int]) -> str:
-    """One line for the ledger: how many errors of which kind."""
-    total = sum(errors.values())
-    kinds = ", ".join(f"{code} ({count})" for code, count in sorted(errors.items()))
-    return f"{total} error{'s' if total != 1 else ''}: {kinds}"
+def why_refused(refusing: Sequence[str]) -> str:
+    """One line for the ledger: for which errors the set was refused."""
+    return f"refused for {', '.join(sorted(set(refusing)))}"
+
+
+def added(first: dict[str, int], second: dict[str, int]) -> dict[str, int]:
+    """Two steps' counts by code, together."""
+    return {code: first.get(code, 0) + second.get(code, 0) for code in {**first, **second}}

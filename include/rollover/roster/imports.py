@@ -12,7 +12,13 @@ from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import imports
 from rollover.errors import Refused
 
-TERMINAL = ("applied", "rejected", "superseded")
+TERMINAL = ("applied", "rejected", "superseded", "undone")
+UNCHANGED = "unchanged"
+"""In the counts of an import whose files are those of the import that is live: it was not even staged."""
+SAME_AS = "same_as"
+"""In the counts of such an import, once applied: the import whose staged rows are its own too."""
+READ_AS = "read_as"
+"""In the counts: what a set's files were read by, besides its format. The same files read otherwise are another set."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +28,15 @@ class Import:
     import_id: str
     state: str
     found_at: datetime
+    changed_at: datetime
     school_year: str | None
+    format: str | None
+    sha256: str | None
     reason: str | None
     counts: dict[str, Any]
+    comparison: dict[str, Any] | None
+    decision: str | None
+    decided_by: str | None
 
     def summary(self) -> dict[str, Any]:
         """What a step returns: JSON, and nothing personal."""
@@ -37,13 +49,18 @@ class Import:
         }
 
 
+_COLUMNS = [imports.c[field.name] for field in fields(Import)]
+# A school year is over when the next has begun, and within a year the order in which drops were found is the order in
+# which they go live: apply passes over a set that is older than one that it has let in.
+_LATEST_LIVE = (imports.c.school_year.desc(), imports.c.found_at.desc(), imports.c.import_id.desc())
+
+
 def load(connection: Connection, import_id: str, *, for_update: bool = False) -> Import:
     """Read an import of the session's tenant; `for_update` keeps others from moving it in this transaction.
 
     Raises Refused for an import that this tenant does not have.
     """
-    columns = [imports.c[field.name] for field in fields(Import)]
-    query = select(*columns).where(imports.c.import_id == import_id)
+    query = select(*_COLUMNS).where(imports.c.import_id == import_id)
     row = connection.execute(query.with_for_update() if for_update else query).one_or_none()
     if row is None:
         raise Refused(f"The ledger has no import {import_id} of this tenant.", "use an id that `pending` lists.")
@@ -56,6 +73,34 @@ def current(engine: Engine, tenant_id: str, import_id: str) -> Import:
         return load(connection, import_id)
 
 
+def last_live(connection: Connection, *states: str) -> Import | None:
+    """The last import of the session's tenant that went live and is in one of `states`; without any, applied."""
+    query = select(*_COLUMNS).where(imports.c.state.in_(states or ("applied",))).order_by(*_LATEST_LIVE).limit(1)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Import(**row._mapping)
+
+
+def same_set(connection: Connection, found: Import) -> Import | None:
+    """The import that is live, where its set is that of `found`: the same files, format and way of reading them.
+
+    None where anything is unknown, where the last import was undone, and where only a part of the last set was let in.
+    """
+    live = last_live(connection, "applied", "undone")
+    if live is None or live.state != "applied" or live.decision == "additions_only":
+        return None
+    here, there = _identity(found), _identity(live)
+    return live if None not in here and here == there else None
+
+
+def is_unchanged(connection: Connection, found: Import) -> bool:
+    """Whether a fetched set is, byte for byte, what the live roster was made from: nothing is to be done for it."""
+    return same_set(connection, found) is not None
+
+
+def _identity(found: Import) -> tuple[Any, ...]:
+    return found.sha256, found.format, found.counts.get(READ_AS)
+
+
 def advance(
     connection: Connection,
     import_id: str,
@@ -63,20 +108,21 @@ def advance(
     before: str,
     after: str,
     school_year: str | None = None,
+    format: str | None = None,
     sha256: str | None = None,
     reason: str | None = None,
     counts: dict[str, Any] | None = None,
+    comparison: dict[str, Any] | None = None,
 ) -> bool:
     """Move an import from one state to another; False, with no change, where it is not in `before` any more.
 
     Two runs of one step can meet (a killed task and its successor): the first to arrive moves the import, and
-    the other must then leave everything as it is. `counts` are added to the counts that are there.
+    the other must then leave everything as it is. `counts` are added to the counts that are there; of the others,
+    what is None stays as it is, but for the reason.
     """
     values: dict[str, Any] = {"state": after, "reason": reason, "changed_at": func.clock_timestamp()}
-    if school_year is not None:
-        values["school_year"] = school_year
-    if sha256 is not None:
-        values["sha256"] = sha256
+    given = {"school_year": school_year, "format": format, "sha256": sha256, "comparison": comparison}
+    values |= {name: value for name, value in given.items() if value is not None}
     found = load(connection, import_id, for_update=True)
     if found.state != before:
         return False

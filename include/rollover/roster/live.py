@@ -39,7 +39,7 @@ def load_live(connection: Connection, duck: duckdb.DuckDBPyConnection, table: Ta
         read += "allow_quoted_nulls = false, delim = ',', auto_detect = false, parallel = false)"
         duck.execute(
             f"CREATE TABLE {name} AS SELECT {values} FROM {read}", {"path": str(Path(file.name)), "types": types}
-        )  # noqa: S608
+        )
     return name
 
 

@@ -1,69 +1,230 @@
-"""The manifest of a OneRoster set: what the sender says is in it, held against what is there."""
+"""Which format a set is of, which of its files are to be read, and whether each is a full one or a delta.
+
+OneRoster's manifest says it; what it says is held against what is there. Clever has none: its files tell.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 
 from upath import UPath
 
+from rollover.roster.columnar import local_copy
 from rollover.roster.findings import Findings
-from rollover.roster.model import FILES, MANIFEST, VERSION, File
+from rollover.roster.formats import FORMATS, MANIFEST, Format
+from rollover.roster.formats.spec import File
+from rollover.roster.read import ENCODINGS
+from rollover.roster.text import as_text
 
 ROSTER_VERSION = "oneroster.version"
+MANIFEST_VERSION = "manifest.version"
+MANIFEST_HEADER = ["propertyName", "value"]
+MANIFEST_BYTES = 2**20
+"""More of a manifest is not read. A real one has 1 KB."""
 BULK, DELTA, ABSENT = "bulk", "delta", "absent"
+MODES = (BULK, DELTA, ABSENT)
+VERSIONS = {"1.1": "oneroster_1_1", "1.2": "oneroster_1_2"}
+ONEROSTER_ONLY = frozenset({"orgs.csv", "academicsessions.csv", "users.csv", "courses.csv", "classes.csv"})
+CLEVER_ONLY = frozenset({"schools.csv", "students.csv", "teachers.csv", "sections.csv"})
 
 
-def files_to_read(folder: UPath, findings: Findings) -> tuple[File, ...]:
-    """The files of a set that can be read, in reading order.
+@dataclass(frozen=True)
+class Contents:
+    """A set that can be read: its format, the files to read, and which of these are deltas."""
 
-    Every disagreement is a finding; a required file that is missing, and a set that is not a full one, are
-    errors. A set without a manifest is refused: nothing says that it is whole.
+    format: Format
+    files: tuple[File, ...]
+    deltas: frozenset[str]
+
+
+def contents(folder: UPath, names: Collection[str], others: Collection[str], findings: Findings) -> Contents | None:
+    """What a fetched set is, or None with the reason in `findings`. Without files to read, it has no updates.
+
+    `names` are its files as formats spell them, `others` the names (in lower case) of those that no format reads.
     """
-    properties = _properties(folder / MANIFEST, findings)
-    if properties is None:
-        return ()
-    if (version := properties.get(ROSTER_VERSION)) != VERSION:
-        message = f"{ROSTER_VERSION} is not {VERSION}. Export the set as OneRoster {VERSION}."
-        findings.add("version" if version else "version_missing", "error", MANIFEST, message)
-        return ()
-    return tuple(file for file in FILES if _is_to_be_read(folder, file, properties, findings))
+    if MANIFEST in names:
+        manifest = _Manifest(folder / MANIFEST, findings)
+        return manifest.contents(names, others) if manifest.is_readable else None
+    there = {name.lower() for name in names}
+    if len(there & CLEVER_ONLY) > len(there & ONEROSTER_ONLY):
+        return _clever(names, findings)
+    if there & ONEROSTER_ONLY:
+        message = "manifest.csv is missing, so nothing says that the set is whole (or it is OneRoster 1.0, which has "
+        message += "none and is too old). Send it with the set."
+        findings.refuse("manifest_missing", MANIFEST, message)
+    else:
+        labels = ", ".join(spec.label for spec in FORMATS.values())
+        message = f"The files are of no format that is known ({labels}). Send one of these."
+        findings.refuse("format_unknown", MANIFEST, message)
+    return None
 
 
-def _properties(path: UPath, findings: Findings) -> dict[str, str] | None:
-    if not path.exists():
-        message = "manifest.csv is missing, so nothing says that the set is whole. Send it with the set."
-        findings.add("manifest_missing", "error", MANIFEST, message)
+def _clever(names: Collection[str], findings: Findings) -> Contents | None:
+    spec = FORMATS["clever"]
+    for file in spec.files:
+        if file.required and file.name not in names:
+            _missing(findings, file)
+    if findings.refusing:
         return None
-    try:
-        rows = list(csv.reader(io.StringIO(path.read_bytes().decode("utf-8-sig"))))
-    except (UnicodeDecodeError, csv.Error):
-        message = "manifest.csv is not a CSV file in UTF-8. Export it anew."
-        findings.add("manifest_unreadable", "error", MANIFEST, message)
-        return None
-    return {row[0].strip(): row[1].strip().lower() for row in rows[1:] if len(row) > 1}
+    return Contents(spec, tuple(file for file in spec.files if file.name in names), frozenset())
 
 
-def _is_to_be_read(folder: UPath, file: File, properties: dict[str, str], findings: Findings) -> bool:
-    mode = properties.get(f"file.{file.name.removesuffix('.csv')}", ABSENT)
-    there = (folder / file.name).exists()
-    if mode == DELTA:
-        message = "The manifest says delta. Only full sets are taken: export the file as bulk."
-        findings.add("delta", "error", file.name, message)
-        return False
-    if mode not in (BULK, ABSENT):
-        findings.add("manifest_mode", "error", file.name, "The manifest says neither bulk, delta nor absent.")
-        return False
-    if mode == BULK and not there:
-        message = "The manifest says bulk, but the file is not in the set. Upload the whole set."
-        findings.add("file_missing", "error", file.name, message)
-        return False
-    if mode == ABSENT and there:
-        message = "The file is in the set, but the manifest does not say bulk. Mend the manifest or leave it out."
-        findings.add("file_not_in_manifest", "error", file.name, message)
-        return False
-    if mode == ABSENT and file.required:
-        message = "The file is required, and a missing file never means that everything is deleted. Send it."
-        findings.add("file_missing", "error", file.name, message)
-        return False
-    return there
+def _missing(findings: Findings, file: File) -> None:
+    message = "The file is required, and a missing file never means that everything is deleted. Send it."
+    findings.refuse("file_missing", file.name, message)
+
+
+@dataclass
+class _Property:
+    """What a line of the manifest says. Names and modes are words in lower case, whatever their spelling."""
+
+    value: str
+    row: int
+
+
+@dataclass
+class _Manifest:
+    """OneRoster's manifest, as far as it can be read."""
+
+    path: UPath
+    findings: Findings
+    _properties: dict[str, _Property] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        rows = list(self._rows())
+        if not any(len(fields) > 1 for _, fields in rows):
+            message = "manifest.csv holds no properties and values. Export it anew."
+            self.findings.refuse("manifest_unreadable", MANIFEST, message)
+            return
+        first = [name.strip() for name in rows[0][1][:2]]
+        if first != MANIFEST_HEADER:
+            message = f"The header is not {','.join(MANIFEST_HEADER)}."
+            self.findings.add("manifest_header", "warning", MANIFEST, message, rows=[rows[0][0]])
+        for row, fields in rows:
+            if len(fields) > 1:
+                self._take(fields[0].strip(), fields[1].strip(), row)
+
+    @property
+    def is_readable(self) -> bool:
+        return not self.findings.refusing
+
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """The rows that hold something, with their places."""
+        with local_copy(self.path) as path, as_text(path) as text:
+            if text.encoding != "utf-8":
+                message = f"The file is written in {ENCODINGS[text.encoding]}; it was read so. Save it as UTF-8."
+                self.findings.add("encoding", "warning", MANIFEST, message)
+            with text.open() as stream:
+                start = stream.read(MANIFEST_BYTES).decode("utf-8", "replace")
+        try:
+            for row, fields in enumerate(csv.reader(io.StringIO(start, newline="")), start=1):
+                if any(value.strip() for value in fields):
+                    yield row, fields
+        except csv.Error:  # what was read until there tells enough
+            return
+
+    def _take(self, name: str, value: str, row: int) -> None:
+        known = self._properties.get(name.lower())
+        mode = value.lower()
+        if known is not None and known.value != mode:
+            message = (
+                f"The manifest names a property twice, in row {known.row} too, and with another value. Name it once."
+            )
+            self.findings.refuse("manifest_twice", MANIFEST, message, row=row)
+        elif mode != value and mode in MODES:
+            message = f"The mode is not spelled {mode}; it was understood. Values are case-sensitive."
+            self.findings.add("value_spelling", "warning", MANIFEST, message, column="value", rows=[row])
+        self._properties.setdefault(name.lower(), _Property(mode, row))
+
+    def contents(self, names: Collection[str], others: Collection[str]) -> Contents | None:
+        """What the set is, or None with the reason in the findings."""
+        spec = self._format()
+        if spec is None:
+            return None
+        modes = {file.name: self._mode(file) for file in spec.files}
+        if not set(names) & set(modes) and set(modes.values()) == {ABSENT} and not self.findings.refusing:
+            return Contents(spec, (), frozenset())
+        deltas = frozenset(name for name, mode in modes.items() if mode == DELTA)
+        understood = [file for file in spec.files if modes[file.name]]
+        files = tuple(
+            file for file in understood if self._is_to_be_read(file, modes[file.name], names, is_delta=bool(deltas))
+        )
+        self._judge_unread(spec, others)
+        return None if self.findings.refusing else Contents(spec, files, deltas)
+
+    def _format(self) -> Format | None:
+        version = self._properties.get(ROSTER_VERSION)
+        spec = FORMATS.get(VERSIONS.get(version.value, "")) if version else None
+        if spec is None:
+            message = f"{ROSTER_VERSION} is not {' or '.join(VERSIONS)}. Export the set as one of them."
+            is_there = version is not None and version.value != ""
+            row = version.row if version else None
+            self.findings.refuse("version" if is_there else "version_missing", MANIFEST, message, row=row)
+            return None
+        said = self._properties.get(MANIFEST_VERSION)
+        if said is None or said.value != "1.0":
+            message = f"{MANIFEST_VERSION} is not 1.0."
+            self.findings.add("manifest_version", "warning", MANIFEST, message, rows=[said.row if said else None])
+        return spec
+
+    def _mode(self, file: File) -> str:
+        """What the manifest says of a file: absent where it says nothing, empty where it cannot be understood."""
+        said = self._properties.get(_property(file.name))
+        if said is None:
+            message = f"{_property_name(file.name)} is not there; read as absent. Name every file of the format."
+            self.findings.add("manifest_file", "warning", MANIFEST, message)
+            return ABSENT
+        if said.value in MODES:
+            return said.value
+        message = f"The manifest says neither bulk, delta nor absent for {file.name}. Say one of these."
+        if file.required:
+            self.findings.refuse("manifest_mode", MANIFEST, message, column="value", row=said.row)
+        else:
+            message += " The file was left out; what is known stays as it is."
+            self.findings.add("manifest_mode", "error", MANIFEST, message, column="value", rows=[said.row])
+        return ""
+
+    def _is_to_be_read(self, file: File, mode: str, names: Collection[str], *, is_delta: bool) -> bool:
+        """Whether a file is read. The manifest and what is there must agree; in a delta, absent means no updates."""
+        there = file.name in names
+        if mode != ABSENT and not there:
+            message = f"The manifest says {mode}, but the file is not in the set. Upload the whole set."
+            self._disagree("file_missing", file, message, "What is known stays as it is.")
+            return False
+        if mode == ABSENT and there:
+            message = "The file is in the set, but the manifest does not say that it is. Mend the manifest or leave "
+            self._disagree("file_not_in_manifest", file, message + "it out.", "It was not read.")
+            return False
+        if mode == ABSENT and file.required and not is_delta:
+            _missing(self.findings, file)
+        return there
+
+    def _disagree(self, code: str, file: File, message: str, outcome: str) -> None:
+        if file.required:
+            self.findings.refuse(code, file.name, message)
+        else:
+            self.findings.add(code, "error", file.name, f"{message} {outcome}")
+
+    def _judge_unread(self, spec: Format, others: Collection[str]) -> None:
+        """Files that are not read: whether the manifest tells of them what is so."""
+        for name in spec.unread:
+            said = self._properties.get(_property(name))
+            if said is None:
+                message = f"{_property_name(name)} is not there; read as absent. Name every file of the format."
+                self.findings.add("manifest_file", "warning", MANIFEST, message)
+            there = name.lower() in others
+            if there != (said is not None and said.value in (BULK, DELTA)):
+                message = "The manifest and the set do not agree on this file. Rollover does not read it."
+                self.findings.add("file_not_in_manifest" if there else "file_missing", "warning", name, message)
+
+
+def _property_name(file: str) -> str:
+    return f"file.{file.removesuffix('.csv')}"
+
+
+def _property(file: str) -> str:
+    """The name of a file's property in lower case."""
+    return _property_name(file).lower()

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, RowMapping, select
 
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import imports
-from rollover.roster.imports import TERMINAL
+from rollover.roster.imports import SAME_AS, TERMINAL
 
 NEWEST_FIRST = (imports.c.found_at.desc(), imports.c.import_id.desc())
 
@@ -60,6 +60,11 @@ def last_applied(connection: Connection, school_year: str) -> RowMapping | None:
         .limit(1)
     )
     return connection.execute(query).mappings().one_or_none()
+
+
+def set_of(applied: RowMapping) -> str:
+    """The import whose staged files hold the rows of one that was applied: its own, or those of an equal set."""
+    return str(applied["counts"].get(SAME_AS, applied["import_id"]))
 
 
 def awaited_import(connection: Connection, school_year: str) -> str | None:

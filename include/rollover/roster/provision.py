@@ -2,162 +2,225 @@
 
 from __future__ import annotations
 
-from string import Template
-
 from sqlalchemy import Connection, text
+
+from rollover.roster import history
+from rollover.roster.bulk import planner
 
 # A person can belong to several orgs, the district among them: their school is the first that is one, else the
 # school of an enrollment.
-SCHOOL_OF_PERSON = """
-    JOIN LATERAL (
-        SELECT coalesce(
-            (SELECT o.sourced_id
-             FROM unnest(p.school_ids) WITH ORDINALITY AS listed (org_id, place)
-             JOIN roster.orgs o ON o.sourced_id = listed.org_id AND o.type = 'school'
-             ORDER BY listed.place LIMIT 1),
-            (SELECT min(e.school_id) FROM roster.enrollments e
-             WHERE e.person_id = p.sourced_id AND e.status = 'active')
-        ) AS id
-    ) school ON school.id IS NOT NULL
+SERVED = """
+    CREATE TEMPORARY TABLE served ON COMMIT DROP AS
+    WITH asked AS MATERIALIZED (
+        SELECT p.sourced_id AS person_id, p.role, p.username, p.grade, p.school_ids, o.sourced_id AS school_id
+        FROM roster.people p
+        LEFT JOIN roster.orgs o ON o.sourced_id = p.school_ids[1] AND o.type = 'school'
+        WHERE p.status = 'active' AND {who}
+    ), listed AS MATERIALIZED (
+        SELECT DISTINCT ON (a.person_id) a.person_id, o.sourced_id AS school_id
+        FROM asked a
+        CROSS JOIN LATERAL unnest(a.school_ids) WITH ORDINALITY AS listed (org_id, place)
+        JOIN roster.orgs o ON o.sourced_id = listed.org_id AND o.type = 'school'
+        WHERE a.school_id IS NULL
+        ORDER BY a.person_id, listed.place
+    ), enrolled AS MATERIALIZED (
+        SELECT e.person_id, min(e.school_id) AS school_id
+        FROM (
+            SELECT person_id FROM asked WHERE school_id IS NULL EXCEPT SELECT person_id FROM listed
+        ) unlisted
+        JOIN roster.enrollments e ON e.person_id = unlisted.person_id AND e.status = 'active'
+        GROUP BY e.person_id
+    )
+    SELECT a.person_id, a.role, a.username, school.id AS school_id,
+           -- A grade that the files do not say counts as the upper band, where nothing is hidden from a student.
+           coalesce(a.grade, 'Other') AS grade,
+           CASE WHEN a.grade IN ('IT', 'PR', 'PK', 'TK', 'KG', '01', '02') THEN 'PreK-2' ELSE '3+' END AS band
+    FROM asked a
+    LEFT JOIN listed USING (person_id)
+    LEFT JOIN enrolled USING (person_id)
+    CROSS JOIN LATERAL (SELECT coalesce(a.school_id, listed.school_id, enrolled.school_id) AS id) school
+    WHERE school.id IS NOT NULL
 """
+STUDENTS_WITHOUT_BALANCE = """
+    p.role = 'student' AND NOT EXISTS (SELECT FROM hero.point_balances b WHERE b.student_id = p.sourced_id)
+"""
+STUDENT_COLUMNS = ("school_id", "username", "grade", "band")
+CLASSROOM_COLUMNS = ("school_id", "name", "educator_account_id")
+"""What follows the roster in an account, and in a classroom."""
+STUDENTS_AND_TEACHERS = "p.role IN ('student', 'teacher')"
 
 NEW_BALANCES = """
     INSERT INTO hero.point_balances (tenant_id, school_id, student_id, balance, as_of)
-    SELECT p.tenant_id, school.id, p.sourced_id, 0, now()
-    FROM roster.people p $school_of_person
-    WHERE p.status = 'active' AND p.role = 'student'
-    ON CONFLICT (tenant_id, student_id) DO NOTHING
+    SELECT current_setting('rollover.tenant_id'), school_id, person_id, 0, now()
+    FROM pg_temp.served ORDER BY person_id
 """
-
-# A grade that the files do not say counts as the upper band, where nothing is hidden from a student.
-STUDENTS = """
-    SELECT p.tenant_id, school.id AS school_id, p.sourced_id AS person_id, p.username,
-           coalesce(p.grade, 'Other') AS grade,
-           CASE WHEN p.grade IN ('IT', 'PR', 'PK', 'TK', 'KG', '01', '02') THEN 'PreK-2' ELSE '3+' END AS band
-    FROM roster.people p $school_of_person
-    WHERE p.status = 'active' AND p.role = 'student'
-"""
-
 NEW_STUDENT_ACCOUNTS = """
-    INSERT INTO $schema.student_accounts
+    INSERT INTO {schema}.student_accounts
         (tenant_id, school_id, account_id, person_id, username, grade, band, created_at)
-    SELECT s.tenant_id, s.school_id, gen_random_uuid()::text, s.person_id, s.username, s.grade, s.band, now()
-    FROM ($students) s
-    WHERE NOT EXISTS (SELECT FROM $schema.student_accounts a WHERE a.person_id = s.person_id)
+    SELECT current_setting('rollover.tenant_id'), s.school_id, gen_random_uuid()::text, s.person_id, s.username,
+           s.grade, s.band, now()
+    FROM pg_temp.served s
+    WHERE s.role = 'student' AND NOT EXISTS (SELECT FROM {schema}.student_accounts a WHERE a.person_id = s.person_id)
 """
-
-CHANGED_STUDENT_ACCOUNTS = """
-    UPDATE $schema.student_accounts a
-    SET school_id = s.school_id, username = s.username, grade = s.grade, band = s.band
-    FROM ($students) s
-    WHERE a.person_id = s.person_id
-      AND (a.school_id, a.username, a.grade, a.band)
-          IS DISTINCT FROM (s.school_id, s.username, s.grade, s.band)
-"""
-
+STUDENTS = "SELECT * FROM pg_temp.served WHERE role = 'student'"
 NEW_EDUCATOR_ACCOUNTS = """
-    INSERT INTO $schema.educator_accounts (tenant_id, school_id, account_id, person_id, username, created_at)
-    SELECT p.tenant_id, school.id, gen_random_uuid()::text, p.sourced_id, p.username, now()
-    FROM roster.people p $school_of_person
-    WHERE p.status = 'active' AND p.role = 'teacher'
-      AND NOT EXISTS (SELECT FROM $schema.educator_accounts a WHERE a.person_id = p.sourced_id)
+    INSERT INTO {schema}.educator_accounts (tenant_id, school_id, account_id, person_id, username, created_at)
+    SELECT current_setting('rollover.tenant_id'), s.school_id, gen_random_uuid()::text, s.person_id, s.username, now()
+    FROM pg_temp.served s
+    WHERE s.role = 'teacher' AND NOT EXISTS (SELECT FROM {schema}.educator_accounts a WHERE a.person_id = s.person_id)
 """
-
 # A class is led by its primary teacher; without one, by the first who has an account.
 CLASSES = """
-    SELECT c.tenant_id, c.school_id, c.sourced_id AS class_id, c.title AS name, teacher.account_id
+    SELECT c.school_id, c.sourced_id AS class_id, c.title AS name, teacher.account_id AS educator_account_id
     FROM roster.classes c
     LEFT JOIN (
         SELECT DISTINCT ON (e.class_id) e.class_id, a.account_id
-        FROM roster.enrollments e JOIN $schema.educator_accounts a ON a.person_id = e.person_id
+        FROM roster.enrollments e JOIN {schema}.educator_accounts a ON a.person_id = e.person_id
         WHERE e.status = 'active' AND e.role = 'teacher'
         ORDER BY e.class_id, e."primary" DESC NULLS LAST, e.sourced_id
     ) teacher ON teacher.class_id = c.sourced_id
     WHERE c.status = 'active'
 """
-
 NEW_CLASSROOMS = """
-    INSERT INTO $schema.classrooms (tenant_id, school_id, classroom_id, class_id, name, educator_account_id)
-    SELECT c.tenant_id, c.school_id, gen_random_uuid()::text, c.class_id, c.name, c.account_id
-    FROM ($classes) c
-    WHERE NOT EXISTS (SELECT FROM $schema.classrooms r WHERE r.class_id = c.class_id)
+    INSERT INTO {schema}.classrooms (tenant_id, school_id, classroom_id, class_id, name, educator_account_id)
+    SELECT current_setting('rollover.tenant_id'), c.school_id, gen_random_uuid()::text, c.class_id, c.name,
+           c.educator_account_id
+    FROM ({classes}) c
+    WHERE NOT EXISTS (SELECT FROM {schema}.classrooms r WHERE r.class_id = c.class_id)
 """
-
-CHANGED_CLASSROOMS = """
-    UPDATE $schema.classrooms r
-    SET school_id = c.school_id, name = c.name, educator_account_id = c.account_id
-    FROM ($classes) c
-    WHERE r.class_id = c.class_id
-      AND (r.school_id, r.name, r.educator_account_id) IS DISTINCT FROM (c.school_id, c.name, c.account_id)
+NEW_CLASSROOM_IDS = """
+    CREATE TEMPORARY TABLE new_classrooms ON COMMIT DROP AS
+    SELECT jsonb_array_elements_text(before -> 'classroom_id') AS classroom_id FROM roster.history
+    WHERE table_name = '{schema}.classrooms' AND jsonb_typeof(before -> 'classroom_id') = 'array'
 """
-
-SEATS = """
-    CREATE TEMPORARY TABLE seats ON COMMIT DROP AS
-    SELECT DISTINCT r.tenant_id, r.school_id, r.classroom_id, a.account_id
+SEATS_IN_NEW_CLASSROOMS = """
+    INSERT INTO {schema}.classroom_students (tenant_id, school_id, classroom_id, account_id)
+    SELECT DISTINCT ON (r.classroom_id, a.account_id)
+           current_setting('rollover.tenant_id'), r.school_id, r.classroom_id, a.account_id
     FROM roster.enrollments e
-    JOIN $schema.classrooms r ON r.class_id = e.class_id
-    JOIN $schema.student_accounts a ON a.person_id = e.person_id
+    JOIN {schema}.classrooms r ON r.class_id = e.class_id
+    JOIN {schema}.student_accounts a ON a.person_id = e.person_id
     WHERE e.status = 'active' AND e.role = 'student'
+      AND r.classroom_id IN (SELECT classroom_id FROM pg_temp.new_classrooms)
+    ORDER BY r.classroom_id, a.account_id
 """
-
-NEW_SEATS = """
-    INSERT INTO $schema.classroom_students (tenant_id, school_id, classroom_id, account_id)
-    SELECT tenant_id, school_id, classroom_id, account_id FROM pg_temp.seats
-    ORDER BY classroom_id, account_id
-    ON CONFLICT (tenant_id, classroom_id, account_id) DO NOTHING
-"""
-
-LEFT_SEATS = """
-    DELETE FROM $schema.classroom_students held
-    WHERE NOT EXISTS (
-        SELECT FROM pg_temp.seats seat
-        WHERE seat.classroom_id = held.classroom_id AND seat.account_id = held.account_id
+HAS_OLD_CLASSROOMS = """
+    SELECT EXISTS (
+        SELECT FROM {schema}.classrooms r
+        WHERE NOT EXISTS (SELECT FROM pg_temp.new_classrooms new WHERE new.classroom_id = r.classroom_id)
     )
 """
+# Whose seats in other classrooms may be others than before: students of whom the import touched an enrollment, or whose
+# account it made.
+MOVED_STUDENTS = """
+    CREATE TEMPORARY TABLE moved_students ON COMMIT DROP AS
+    WITH touched AS MATERIALIZED (
+        SELECT e.person_id FROM roster.enrollments e WHERE e.import_id = :import_id
+        UNION
+        SELECT before ->> 'person_id' FROM roster.history WHERE table_name = 'roster.enrollments'
+    ), made AS MATERIALIZED (
+        SELECT jsonb_array_elements_text(before -> 'account_id') AS account_id FROM roster.history
+        WHERE table_name = '{schema}.student_accounts' AND jsonb_typeof(before -> 'account_id') = 'array'
+    )
+    SELECT a.account_id, a.person_id FROM {schema}.student_accounts a JOIN touched USING (person_id)
+    UNION
+    SELECT a.account_id, a.person_id FROM {schema}.student_accounts a JOIN made USING (account_id)
+"""
+SEATS = """
+    CREATE TEMPORARY TABLE seats ON COMMIT DROP AS
+    WITH enrolled AS MATERIALIZED (
+        SELECT e.class_id, moved.account_id
+        FROM roster.enrollments e JOIN pg_temp.moved_students moved ON moved.person_id = e.person_id
+        WHERE e.status = 'active' AND e.role = 'student'
+    )
+    SELECT DISTINCT r.school_id, r.classroom_id, enrolled.account_id
+    FROM enrolled JOIN {schema}.classrooms r ON r.class_id = enrolled.class_id
+"""
+NEW_SEATS = """
+    INSERT INTO {schema}.classroom_students (tenant_id, school_id, classroom_id, account_id)
+    SELECT current_setting('rollover.tenant_id'), s.school_id, s.classroom_id, s.account_id
+    FROM pg_temp.seats s
+    WHERE NOT EXISTS (
+        SELECT FROM {schema}.classroom_students held
+        WHERE held.classroom_id = s.classroom_id AND held.account_id = s.account_id
+    )
+    ORDER BY s.classroom_id, s.account_id
+"""
+LEFT_SEATS = """
+    DELETE FROM {schema}.classroom_students held
+    WHERE held.account_id IN (SELECT account_id FROM pg_temp.moved_students)
+      AND NOT EXISTS (
+        SELECT FROM pg_temp.seats s WHERE s.classroom_id = held.classroom_id AND s.account_id = held.account_id
+    )
+"""
+TEMPORARY = "DROP TABLE IF EXISTS " + ", ".join(
+    f"pg_temp.{name}" for name in ("served", "moved_students", "new_classrooms", "seats")
+)
 
-# What the statements name by $: the product's schema, and these, which use it themselves.
-PARTS = {"school_of_person": SCHOOL_OF_PERSON, "classes": CLASSES}
 
-HERO = {"point_balances_added": NEW_BALANCES}
-IMAGINE = {
-    "student_accounts_added": NEW_STUDENT_ACCOUNTS,
-    "student_accounts_changed": CHANGED_STUDENT_ACCOUNTS,
-    "educator_accounts_added": NEW_EDUCATOR_ACCOUNTS,
-    "classrooms_added": NEW_CLASSROOMS,
-    "classrooms_changed": CHANGED_CLASSROOMS,
-}
-SEATED = {"classroom_students_added": NEW_SEATS, "classroom_students_removed": LEFT_SEATS}
-STATEMENTS = {"hero": HERO, "imagine_math": IMAGINE, "imagine_math_facts": IMAGINE}
-
-
-def provision(connection: Connection, product: str) -> dict[str, int]:
+def provision(connection: Connection, product: str, import_id: str) -> dict[str, int]:
     """Bring a product's accounts in line with the live roster; return the rows changed by each statement.
 
     Accounts that exist are kept, also of people who left. Hero's logins are made by people: it only gets a
-    balance of 0 points for each new student. `connection` is the tenant session that applied the roster. Does
-    nothing when all is there.
+    balance of 0 points for each new student. `connection` is the tenant session that applied the import; what was there
+    before goes to its history. Does nothing when all is there.
     """
-    # The rows that this transaction brought are not in the planner's statistics: it expects hardly any, and
-    # would go through all of them for each of them.
-    connection.execute(text("SET LOCAL enable_nestloop = off"))
-    changed = _run(connection, product, STATEMENTS[product])
-    if product != "hero":
-        connection.execute(text(_for_product(SEATS, product)))
-        changed |= _run(connection, product, SEATED)
-        connection.execute(text("DROP TABLE pg_temp.seats"))
-    connection.execute(text("SET LOCAL enable_nestloop TO DEFAULT"))
-    return changed
+    with planner(connection, "nestloop"):
+        done = _hero(connection, import_id) if product == "hero" else _imagine(connection, product, import_id)
+        connection.execute(text(TEMPORARY))
+    return done
 
 
-def _run(connection: Connection, product: str, statements: dict[str, str]) -> dict[str, int]:
+def _hero(connection: Connection, import_id: str) -> dict[str, int]:
+    connection.execute(text(SERVED.format(who=STUDENTS_WITHOUT_BALANCE)))
+    added = history.make(connection, import_id, "hero.point_balances", ["student_id"], NEW_BALANCES)
+    return {"point_balances_added": added}
+
+
+def _imagine(connection: Connection, schema: str, import_id: str) -> dict[str, int]:
+    connection.execute(text(SERVED.format(who=STUDENTS_AND_TEACHERS)))
     return {
-        name: connection.execute(text(_for_product(statement, product))).rowcount
-        for name, statement in statements.items()
+        **_accounts(connection, schema, import_id),
+        **_classrooms(connection, schema, import_id),
+        **_seats(connection, schema, import_id),
     }
 
 
-def _for_product(statement: str, product: str) -> str:
-    """A statement with its parts put in, for a product's schema: one of our own names, never a value."""
-    students = Template(STUDENTS).substitute(PARTS)
-    parts = {name: Template(part).substitute(schema=product) for name, part in PARTS.items()}
-    return Template(statement).substitute(parts, schema=product, students=students)
+def _accounts(connection: Connection, schema: str, import_id: str) -> dict[str, int]:
+    students, educators = f"{schema}.student_accounts", f"{schema}.educator_accounts"
+    new_students, new_educators = (
+        statement.format(schema=schema) for statement in (NEW_STUDENT_ACCOUNTS, NEW_EDUCATOR_ACCOUNTS)
+    )
+    return {
+        "student_accounts_changed": history.change(
+            connection, import_id, students, "account_id", STUDENT_COLUMNS, source=STUDENTS, refers_by="person_id"
+        ),
+        "student_accounts_added": history.make(connection, import_id, students, ["account_id"], new_students),
+        "educator_accounts_added": history.make(connection, import_id, educators, ["account_id"], new_educators),
+    }
+
+
+def _classrooms(connection: Connection, schema: str, import_id: str) -> dict[str, int]:
+    classrooms, classes = f"{schema}.classrooms", CLASSES.format(schema=schema)
+    new = NEW_CLASSROOMS.format(schema=schema, classes=classes)
+    return {
+        "classrooms_changed": history.change(
+            connection, import_id, classrooms, "classroom_id", CLASSROOM_COLUMNS, source=classes, refers_by="class_id"
+        ),
+        "classrooms_added": history.make(connection, import_id, classrooms, ["classroom_id"], new),
+    }
+
+
+def _seats(connection: Connection, schema: str, import_id: str) -> dict[str, int]:
+    """Who sits in which classroom follows the enrollments. A seat in a new classroom goes with it: no history."""
+    given = {"import_id": import_id}
+    connection.execute(text(NEW_CLASSROOM_IDS.format(schema=schema)))
+    added = connection.execute(text(SEATS_IN_NEW_CLASSROOMS.format(schema=schema))).rowcount
+    removed = 0
+    if connection.scalar(text(HAS_OLD_CLASSROOMS.format(schema=schema))):
+        connection.execute(text(MOVED_STUDENTS.format(schema=schema)), given)
+        connection.execute(text(SEATS.format(schema=schema)))
+        seats, keys = f"{schema}.classroom_students", ["classroom_id", "account_id"]
+        removed = history.remove(connection, import_id, seats, keys, "school_id", LEFT_SEATS.format(schema=schema))
+        added += history.make(connection, import_id, seats, keys, NEW_SEATS.format(schema=schema))
+    return {"classroom_students_added": added, "classroom_students_removed": removed}

@@ -1,185 +1,360 @@
-"""Rules that only a whole set can break: duplicates, references, and rows that contradict each other."""
+"""Rules that only a whole set can break, checked in DuckDB: duplicates, references, and rows that contradict others.
+
+For each file there are ``read_<stem>``, every row; ``out_<stem>``, the places of rows that were put out; ``<stem>``,
+the accepted rows, as long as nobody puts out another; and ``judged_<stem>``, those whose references are checked: also
+rows that are kept out for something else, so that a row's defects are found at once. A delta is laid over the live
+roster, so that all that follows sees whole files; rows of the live roster have places below zero, and make no findings.
+"""
 
 from __future__ import annotations
 
-from functools import cache
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 
-import polars as pl
-from upath import UPath
+import duckdb
 
-from rollover.roster import model
-from rollover.roster.findings import Findings
-from rollover.roster.model import File, Kind
-from rollover.roster.read import ROW
-from rollover.roster.stage import AGENTS
-from rollover.roster.staged import ROW_HASH, read_staged
+from rollover.roster.findings import KEPT_PER_CODE, Findings
+from rollover.roster.formats.spec import Column, File, Format, Kind, Rule, Severity
 
-KEY = "sourced_id"
-TABLE_FILES = tuple(file for file in model.FILES if file is not model.DEMOGRAPHICS)
+LIST_KINDS = (Kind.TEXTS, Kind.GRADES)
+SQL_TYPES = {Kind.TEXTS: "VARCHAR[]", Kind.GRADES: "VARCHAR[]", Kind.DATE: "DATE", Kind.BOOLEAN: "BOOLEAN"}
 
 
-class StagedSet:
-    """A staged set, of which each rule reads the columns that it needs."""
+class CheckedSet:
+    """The files of a set, checked in the order in which they refer to each other."""
 
-    def __init__(self, storage: UPath, import_id: str) -> None:
-        self._storage = storage
-        self._import_id = import_id
-        self.keys = cache(self._keys)
+    def __init__(
+        self,
+        duck: duckdb.DuckDBPyConnection,
+        spec: Format,
+        paths: Mapping[str, Path],
+        deltas: Collection[str],
+        findings: Findings,
+    ) -> None:
+        """`paths` are the typed rows of the files that were read, by file name; `deltas` the names of deltas.
 
-    def table(self, name: str, columns: list[str]) -> pl.DataFrame:
-        return read_staged(self._storage, self._import_id, name, columns)
-
-    def _keys(self, table: str) -> pl.Series:
-        """The sourcedIds of a table, each once."""
-        return self.table(table, [KEY])[KEY].drop_nulls().unique()
-
-    def school_year(self) -> str | None:
-        """The year that the set is of: that of its session of type schoolYear, else of most sessions.
-
-        Of several such years it is the one with the most sessions, then the latest; None where no session
-        has a readable year.
+        With a delta, ``live_<table>`` must hold the live roster.
         """
-        years = (
-            self.table("academic_sessions", ["type", "school_year"])
-            .drop_nulls("school_year")
-            .group_by("school_year")
-            .agg(named=(pl.col("type") == "schoolYear").any(), sessions=pl.len())
-            .sort("named", "sessions", "school_year", descending=True)
+        self._duck = duck
+        self.format = spec
+        self._paths = paths
+        self._deltas = deltas
+        self._findings = findings
+        self._judged: list[File] = []
+        self._dangling: dict[str, list[tuple[Column, str]]] = defaultdict(list)
+        """By file: the columns with references to be left out, and the tables that name them."""
+        self._left_over: Counter[str] = Counter()
+        """By file: how many live rows go since a delta deletes what they refer to."""
+
+    def check_files(self) -> None:
+        """Find every row that breaks a rule of its file, or depends on one that does."""
+        for file in self.format.files:
+            self._open(file)
+            if file.name in self._paths and file.identity and file.unique:
+                self._check_identity(file)
+            self._begin_judging(file)
+            self._check_file(file)
+        self._report_left_over()
+        self._refuse_empty()
+
+    def check_roster(self) -> None:
+        """Check the rules of the format, which read the shaped roster."""
+        for rule in self.format.rules:
+            if rule.file is None or rule.file in self._paths:
+                self._check_roster_rule(rule)
+
+    def taken(self) -> dict[str, int]:
+        """How many rows of each file that was read break no rule that keeps them out."""
+        return {
+            file.name: self._number(
+                f'SELECT count("row") FROM read_{file.stem} WHERE NOT kept_out '
+                f'AND "row" NOT IN (SELECT o."row" FROM out_{file.stem} o)'
+            )
+            for file in self.format.files
+            if file.name in self._paths
+        }
+
+    def forget(self) -> None:
+        """Give back the memory of what only checking needs."""
+        self._duck.execute("DROP TABLE IF EXISTS broken; DROP TABLE IF EXISTS again; DROP TABLE IF EXISTS lost")
+        for file in self.format.files:
+            self._duck.execute(f"DROP TABLE IF EXISTS ids_{file.stem}")
+
+    def _check_file(self, file: File) -> None:
+        """First what puts rows out, then what only leaves a reference out: it may be to one of these rows."""
+        references = [column for column in file.columns if column.refers_to]
+        required = [column for column in references if column.required and column.refers_to != file.name]
+        for column in required:
+            self._check_reference(file, column)
+        self._check_rules(file, "error", of_others=False)
+        self._remember(file)
+        for column in references:
+            if column not in required:
+                self._check_reference(file, column)
+        for target in self._check_rules(file, "error", of_others=True):
+            self._check_again(target)
+        self._check_rules(file, "warning")
+
+    def _check_rules(self, file: File, severity: Severity, *, of_others: bool | None = None) -> list[File]:
+        """Check a file's rules of a severity, for its own rows or those of others; returns whose rows broke one."""
+        broken = []
+        for rule in file.rules:
+            is_there = file.name in self._paths or rule.file in self._paths
+            if is_there and rule.severity == severity and of_others in (None, rule.file is not None):
+                target = self.format.file(rule.file) if rule.file else file
+                if self._find(rule.code, severity, target, rule.column, rule.message, f"FROM ({rule.sql})"):
+                    broken.append(target)
+        return list(dict.fromkeys(broken))
+
+    def _refuse_empty(self) -> None:
+        for file in self.format.files:
+            is_whole = file.name in self._paths and file.name not in self._deltas
+            if file.required and is_whole and not self._number(f'SELECT count("row") FROM {file.stem}'):
+                message = "Not a single row of the file can be taken. Mend its errors."
+                self._findings.refuse("no_valid_rows", file.name, message)
+
+    # Opening
+
+    def _open(self, file: File) -> None:
+        columns = _columns(file)
+        names = ", ".join(f'"{column.name}"' for column in columns)
+        if file.name in self._paths:
+            path = str(self._paths[file.name]).replace("'", "''")
+            read = f"SELECT \"row\", kept_out, is_deleted, {names} FROM read_parquet('{path}')"
+        else:
+            nulls = ", ".join(f'NULL::{SQL_TYPES.get(c.kind, "VARCHAR")} AS "{c.name}"' for c in columns)
+            read = f'SELECT NULL::INT AS "row", false AS kept_out, false AS is_deleted, {nulls} WHERE false'
+        self._duck.execute(f'CREATE TABLE out_{file.stem} ("row" INT)')
+        self._duck.execute(f"CREATE VIEW sent_{file.stem} AS {read}")
+        self._duck.execute(f"CREATE VIEW read_{file.stem} AS {self._laid_over_live(file)}")
+        self._accept(file)
+
+    def _laid_over_live(self, file: File) -> str:
+        """The rows of a file; of a delta, also the live rows that it does not name."""
+        sent = f"FROM sent_{file.stem}"
+        is_kept = file.name in self._deltas or file.name not in self._paths
+        if not self._deltas or file.live is None or not is_kept:
+            return sent
+        self._duck.execute(f"""
+            CREATE TABLE known_{file.stem} AS
+            SELECT -(row_number() OVER ())::INT AS "row", false AS kept_out, false AS is_deleted, live.*
+            FROM ({file.live}) live
+        """)
+        same = " AND ".join(f'said."{name}" = live."{name}"' for name in file.delta_key)
+        return f"""
+            {sent}
+            UNION ALL BY NAME
+            SELECT live.* FROM known_{file.stem} live
+            ANTI JOIN (
+                FROM sent_{file.stem} s WHERE NOT kept_out AND s."row" NOT IN (SELECT o."row" FROM out_{file.stem} o)
+            ) said ON {same}
+        """
+
+    def _accept(self, file: File) -> None:
+        """Make the view of the accepted rows, without the references that were found dangling."""
+        values = {column.name: f'r."{column.name}"' for column in _columns(file)}
+        joins = ""
+        for number, (column, dangling) in enumerate(self._dangling[file.stem]):
+            joins += f' LEFT JOIN {dangling} d{number} ON d{number}."row" = r."row"'
+            values[column.name] = _without(column, values[column.name], f"d{number}")
+        chosen = ", ".join(f'{value} AS "{name}"' for name, value in values.items())
+        rows = f'SELECT r."row", {chosen} FROM read_{file.stem} r {joins} WHERE NOT r.is_deleted AND r."row" NOT IN '
+        self._duck.execute(f"""
+            CREATE OR REPLACE VIEW {file.stem} AS {rows} (SELECT o."row" FROM out_{file.stem} o) AND NOT r.kept_out
+        """)
+        if file in self._judged:
+            self._duck.execute(f"""
+                CREATE OR REPLACE VIEW judged_{file.stem} AS {rows} (SELECT a."row" FROM again_{file.stem} a)
+            """)
+
+    def _begin_judging(self, file: File) -> None:
+        """Make the view of the rows whose references are checked: all but those that stand for another row."""
+        self._duck.execute(f"CREATE TABLE again_{file.stem} AS FROM out_{file.stem}")
+        self._judged.append(file)
+        self._accept(file)
+
+    def _remember(self, file: File) -> None:
+        """Keep the identities of the accepted rows, where others refer to them."""
+        if any(column.refers_to == file.name for each in self.format.files for column in each.columns):
+            self._duck.execute(f"""
+                CREATE OR REPLACE TABLE ids_{file.stem} AS
+                SELECT DISTINCT "{file.identity}" AS id FROM {file.stem} WHERE "{file.identity}" IS NOT NULL
+            """)
+
+    # Checking
+
+    def _check_identity(self, file: File) -> None:
+        """An identity stands for one row: the first. The same row again is taken once."""
+        identity = f'"{file.identity}"'
+        sent = f'{file.stem} WHERE "row" > 0'
+        # Hashes are compared faster than texts; two ids of one hash are told apart below.
+        if not self._number(f"SELECT count({identity}) - count(DISTINCT hash({identity})) FROM {sent}"):
+            return
+        values = ", ".join(f'"{column.name}"' for column in _columns(file))
+        self._duck.execute(f"""
+            CREATE OR REPLACE TEMP TABLE again AS
+            SELECT "row", row_number() OVER same_id AS place, said = first_value(said) OVER same_id AS same
+            FROM (
+                SELECT "row", {identity} AS id, hash({values}) AS said FROM {sent}
+                QUALIFY count(*) OVER (PARTITION BY {identity}) > 1
+            )
+            WINDOW same_id AS (PARTITION BY id ORDER BY "row")
+        """)
+        message = "The row is there already, word for word; it is taken once."
+        repeated = 'SELECT "row" FROM again WHERE place > 1 AND same'
+        self._find("repeated", "warning", file, file.identity, message, repeated, put_out=True)
+        message = f"The {file.identity} stands for another row already; the first one counts. Give each its own."
+        differing = 'SELECT "row" FROM again WHERE place > 1 AND NOT same'
+        self._find("duplicate", "error", file, file.identity, message, differing)
+
+    def _check_reference(self, file: File, column: Column, *, rows: str = "judged_") -> None:
+        """A reference that a row cannot be without must resolve, at least one of a list; others are left out."""
+        assert column.refers_to is not None
+        target = self.format.file(column.refers_to)
+        name = f'"{column.name}"'
+        item = f"unnest({name})" if column.kind in LIST_KINDS else name
+        self._duck.execute(f"""
+            CREATE OR REPLACE TEMP TABLE dangling AS
+            SELECT "row", item FROM (SELECT "row", {item} AS item FROM {rows}{file.stem}) named
+            ANTI JOIN ids_{target.stem} known ON known.id = named.item
+            WHERE item IS NOT NULL
+        """)
+        if not self._number("SELECT count(*) FROM dangling"):
+            return
+        self._duck.execute('CREATE OR REPLACE TEMP TABLE lost ("row" INT, depends BOOLEAN)')
+        if column.required:
+            self._put_out_dangling(file, column, target)
+        self._leave_out_dangling(file, column, target)
+
+    def _put_out_dangling(self, file: File, column: Column, target: File) -> None:
+        """Put out rows none of whose references resolves: for those that are kept out, or those that are not there."""
+        if column.kind in LIST_KINDS:
+            lost = f"""
+                WITH counted AS (SELECT "row", count(*) AS items FROM dangling GROUP BY "row")
+                SELECT d."row", item FROM dangling d WHERE d."row" IN (
+                    SELECT j."row" FROM judged_{file.stem} j JOIN counted USING ("row")
+                    WHERE len(j."{column.name}") = items
+                )
+            """
+        else:
+            lost = "FROM dangling"
+        self._duck.execute(f"""
+            CREATE OR REPLACE TEMP TABLE lost AS
+            WITH rejected AS (
+                SELECT DISTINCT "{target.identity}" AS id FROM read_{target.stem} r
+                WHERE r.kept_out OR r."row" IN (SELECT o."row" FROM out_{target.stem} o)
+            )
+            SELECT l."row", bool_or(rejected.id IS NOT NULL) AS depends
+            FROM ({lost}) l LEFT JOIN rejected ON rejected.id = l.item GROUP BY l."row"
+        """)
+        message = f"{column.name} refers to a row of {target.name} that was kept out. Mend that row."
+        depending = 'SELECT "row" FROM lost WHERE depends'
+        self._find("depends_on_rejected", "error", file, column.name, message, depending)
+        message = (
+            f"{column.name} refers to a row that is not in {target.name}, or is deleted there. "
+            "Send that row too, or mend the reference."
         )
-        return None if years.is_empty() else str(years["school_year"][0])
+        self._find("reference", "error", file, column.name, message, 'SELECT "row" FROM lost WHERE NOT depends')
 
+    def _leave_out_dangling(self, file: File, column: Column, target: File) -> None:
+        table = f"dangling_{file.stem}_{len(self._dangling[file.stem])}"
+        items = "list(item) AS items" if column.kind in LIST_KINDS else "NULL AS items"
+        self._duck.execute(f'CREATE TABLE {table} AS SELECT "row", {items} FROM dangling GROUP BY "row"')
+        self._dangling[file.stem].append((column, table))
+        self._accept(file)
+        message = f"{column.name} refers to a row that is not in {target.name}, or was kept out; it was left out."
+        rest = f'SELECT "row" FROM {table} WHERE "row" NOT IN (SELECT l."row" FROM lost l)'
+        self._find("optional_reference", "warning", file, column.name, message, rest)
 
-def check_rows(staged: StagedSet, findings: Findings) -> None:
-    """Find every row that breaks a rule of the set.
+    def _check_again(self, target: File) -> None:
+        """Rows of a file were put out that others were found to refer to."""
+        self._remember(target)
+        for file in self._judged:
+            before = self._number(f"SELECT count(*) FROM out_{file.stem}")
+            for column in file.columns:
+                if column.refers_to == target.name:
+                    self._check_reference(file, column, rows="")
+            if self._number(f"SELECT count(*) FROM out_{file.stem}") > before:
+                self._check_again(file)
 
-    A reference that the format requires must resolve, and a sourcedId stand for one thing: errors. What
-    contradicts another row without harm is a warning.
-    """
-    for file in TABLE_FILES:
-        _check_duplicates(staged, file, findings)
-        _check_references(staged, file, findings)
-    _check_agents(staged, findings)
-    _check_sessions(staged, findings)
-    _check_courses(staged, findings)
-    _check_enrollments(staged, findings)
-
-
-def _check_duplicates(staged: StagedSet, file: File, findings: Findings) -> None:
-    rows = staged.table(file.table, [ROW, KEY, ROW_HASH]).drop_nulls(KEY)
-    if rows[KEY].n_unique() == rows.height:
-        return
-    same = pl.col(ROW_HASH) == pl.col(ROW_HASH).first().over(KEY)
-    again = rows.with_columns(same=same).filter(~pl.col(KEY).is_first_distinct())
-    message = "The sourcedId stands for another row already. Give each its own."
-    differing = again.filter(~pl.col("same"))[ROW].to_list()
-    findings.add("duplicate", "error", file.name, message, column="sourcedId", rows=differing)
-    message = "The row is there already, word for word; it is taken once."
-    repeated = again.filter("same")[ROW].to_list()
-    findings.add("repeated", "warning", file.name, message, column="sourcedId", rows=repeated)
-
-
-def _check_references(staged: StagedSet, file: File, findings: Findings) -> None:
-    for column in file.columns:
-        if column.refers_to is None or column.target == "agent_ids":
-            continue
-        keys = staged.keys(column.refers_to)
-        rows = staged.table(file.table, [ROW, column.target])
-        if column.kind is Kind.REFERENCES:
-            rows = rows.explode(column.target)
-        dangling = rows.drop_nulls(column.target).filter(~pl.col(column.target).is_in(keys.implode()))
-        where = next(f.name for f in TABLE_FILES if f.table == column.refers_to)
-        message = f"{column.name} refers to a row that is not in {where}. Send that row too, or mend the reference."
-        findings.add(
-            "reference" if column.required else "optional_reference",
-            "error" if column.required else "warning",
-            file.name,
-            message,
-            column=column.name,
-            rows=dangling[ROW].unique(maintain_order=True).to_list(),
+    def _check_roster_rule(self, rule: Rule) -> None:
+        self._duck.execute(
+            f'CREATE OR REPLACE TEMP TABLE broken AS SELECT file, "row" FROM ({rule.sql}) WHERE "row" > 0'
         )
+        counts = "SELECT file, count(*) FROM broken GROUP BY file ORDER BY file"
+        for name, count in self._duck.execute(counts).fetchall():
+            first = self._duck.execute(
+                f'SELECT "row" FROM broken WHERE file = ? ORDER BY "row" LIMIT {KEPT_PER_CODE}', [name]
+            ).fetchall()
+            self._add(rule.code, rule.severity, name, rule.column, rule.message, first, count)
 
+    def _find(
+        self,
+        code: str,
+        severity: Severity,
+        file: File,
+        column: str | None,
+        message: str,
+        broken: str,
+        *,
+        put_out: bool = False,
+    ) -> bool:
+        """Make a finding of every row that the query `broken` selects; an error, and `put_out`, keeps it out.
 
-def _check_agents(staged: StagedSet, findings: Findings) -> None:
-    """agentSourcedIds that make no guardian: the other person is missing, or not one of both is a student."""
-    student = staged.table("people", [KEY, "role"]).unique(KEY).select(KEY, student=pl.col("role") == "student")
-    named = (
-        staged.table(AGENTS, [ROW, "person_id", "agent_id"])
-        .join(student.rename({KEY: "person_id", "student": "person"}), on="person_id", how="left")
-        .join(student.rename({KEY: "agent_id", "student": "agent"}), on="agent_id", how="left", maintain_order="left")
-    )
-    message = "agentSourcedIds refers to a person who is not in users.csv; the link is left out."
-    rows = named.filter(pl.col("agent").is_null())[ROW].unique(maintain_order=True).to_list()
-    findings.add("agent_missing", "warning", model.USERS.name, message, column="agentSourcedIds", rows=rows)
-    message = "agentSourcedIds does not link a student and a guardian; the link is left out."
-    rows = named.filter(pl.col("person") == pl.col("agent"))[ROW].unique(maintain_order=True).to_list()
-    findings.add("agent_role", "warning", model.USERS.name, message, column="agentSourcedIds", rows=rows)
-
-
-def _check_sessions(staged: StagedSet, findings: Findings) -> None:
-    sessions = staged.table("academic_sessions", [ROW, "start_date", "end_date"])
-    rows = sessions.filter(pl.col("end_date") <= pl.col("start_date"))[ROW].to_list()
-    message = "endDate is not after startDate. It is the first day that no longer belongs to the session."
-    findings.add("session_dates", "error", model.SESSIONS.name, message, column="endDate", rows=rows)
-
-
-def _check_courses(staged: StagedSet, findings: Findings) -> None:
-    sessions = staged.table("academic_sessions", [KEY, "type"]).unique(KEY)
-    courses = staged.table("courses", [ROW, "school_year_session_id"]).join(
-        sessions, left_on="school_year_session_id", right_on=KEY, maintain_order="left"
-    )
-    message = "schoolYearSourcedId refers to a session that is not of type schoolYear."
-    rows = courses.filter(pl.col("type") != "schoolYear")[ROW].to_list()
-    findings.add("course_year", "warning", model.COURSES.name, message, column="schoolYearSourcedId", rows=rows)
-
-
-def _check_enrollments(staged: StagedSet, findings: Findings) -> None:
-    """Enrollments against the people and classes that they name."""
-    columns = [ROW, "class_id", "school_id", "person_id", "role", "begin_date", "end_date"]
-    people = staged.table("people", [KEY, "role"]).unique(KEY).rename({"role": "person_role"})
-    rows = (
-        staged.table("enrollments", columns)
-        .join(people, left_on="person_id", right_on=KEY, how="left", maintain_order="left")
-        .join(_class_terms(staged), on="class_id", how="left", maintain_order="left")
-    )
-    student = pl.col("role") == "student"
-    outside = (pl.col("begin_date") < pl.col("term_start")) | (pl.col("end_date") > pl.col("term_end"))
-    for code, column, broken, message in (
-        (
-            "enrollment_role",
-            "role",
-            student != (pl.col("person_role") == "student"),
-            "role does not agree with the person's role in users.csv.",
-        ),
-        (
-            "enrollment_school",
-            "schoolSourcedId",
-            pl.col("school_id") != pl.col("class_school_id"),
-            "schoolSourcedId is not the school of the class.",
-        ),
-        (
-            "enrollment_dates",
-            "endDate",
-            pl.col("end_date") < pl.col("begin_date"),
-            "endDate is before beginDate.",
-        ),
-        ("enrollment_term", "beginDate", outside, "The enrollment is not within the terms of its class."),
-    ):
-        findings.add(
-            code, "warning", model.ENROLLMENTS.name, message, column=column, rows=rows.filter(broken)[ROW].to_list()
+        Returns whether there is any. Live rows among them go as well.
+        """
+        self._duck.execute(
+            f'CREATE OR REPLACE TEMP TABLE broken AS SELECT DISTINCT "row" FROM ({broken}) WHERE "row" IS NOT NULL'
         )
+        count = self._number('SELECT count(*) FROM broken WHERE "row" > 0')
+        first = self._duck.execute(
+            f'SELECT "row" FROM broken WHERE "row" > 0 ORDER BY "row" LIMIT {KEPT_PER_CODE}'
+        ).fetchall()
+        self._add(code, severity, file.name, column, message, first, count)
+        live = self._number('SELECT count(*) FROM broken WHERE "row" < 0')
+        if severity == "error" or put_out:
+            self._duck.execute(f"INSERT INTO out_{file.stem} FROM broken")
+            self._left_over[file.name] += live
+        return bool(count or live)
+
+    def _add(
+        self,
+        code: str,
+        severity: Severity,
+        file: str,
+        column: str | None,
+        message: str,
+        first: Iterable[tuple[int]],
+        count: int,
+    ) -> None:
+        rows = [row for (row,) in first]
+        if rows:
+            self._findings.add(code, severity, file, message, column=column, rows=rows, count=count)
+
+    def _report_left_over(self) -> None:
+        for name, count in self._left_over.items():
+            if count:
+                message = (
+                    f"{count} rows that are live refer to what the delta deletes, and go with it. "
+                    "Say of them too that they are deleted."
+                )
+                self._findings.add("depends_on_deleted", "warning", name, message)
+
+    def _number(self, query: str) -> int:
+        row = self._duck.execute(query).fetchone()
+        assert row is not None
+        return int(row[0])
 
 
-def _class_terms(staged: StagedSet) -> pl.DataFrame:
-    """Each class with its school, and the first and last day of its terms taken together."""
-    sessions = staged.table("academic_sessions", [KEY, "start_date", "end_date"]).unique(KEY)
-    classes = staged.table("classes", [KEY, "school_id", "term_ids"]).drop_nulls(KEY).unique(KEY)
-    return (
-        classes.explode("term_ids")
-        .join(sessions, left_on="term_ids", right_on=KEY, how="left")
-        .group_by(class_id=KEY)
-        .agg(
-            class_school_id=pl.col("school_id").first(),
-            term_start=pl.col("start_date").min(),
-            term_end=pl.col("end_date").max(),
-        )
-    )
+def _columns(file: File) -> list[Column]:
+    """The columns that typed rows have."""
+    return [column for column in file.columns if column.name not in file.bulk_is_blank]
+
+
+def _without(column: Column, value: str, dangling: str) -> str:
+    """A column's value without its dangling references."""
+    kept = "NULL"
+    if column.kind in LIST_KINDS:
+        kept = f"list_filter({value}, lambda item: NOT list_contains({dangling}.items, item))"
+    return f'CASE WHEN {dangling}."row" IS NULL THEN {value} ELSE {kept} END'

@@ -2,168 +2,217 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import Engine, Table, select
+from sqlalchemy import Engine
 from upath import UPath
 
+from rollover.config.models import TenantConfig
 from rollover.database.session import tenant_session
-from rollover.database.tables import roster
-from rollover.roster import imports, model
-from rollover.roster.clean import clean
-from rollover.roster.files import fetched_file, fetched_folder, staged_file
-from rollover.roster.findings import Findings, why_rejected
-from rollover.roster.manifest import files_to_read
-from rollover.roster.model import File
-from rollover.roster.read import BROKEN_OFF, ROW, batches, read_header
-from rollover.roster.staged import TABLES, StagedWriter, read_staged
+from rollover.roster import imports
+from rollover.roster.clean import IS_DELETED, clean
+from rollover.roster.columnar import local_copy
+from rollover.roster.files import fetched_file, fetched_folder, typed_file
+from rollover.roster.findings import Findings, added, why_refused
+from rollover.roster.formats import FORMATS, MANIFEST
+from rollover.roster.formats.spec import File, Format, Kind
+from rollover.roster.imports import Import
+from rollover.roster.manifest import Contents, contents
+from rollover.roster.read import KEPT_OUT, NOT_CSV, ROW, batches, read_header
+from rollover.roster.text import as_text
 from rollover.storage import whole_file
 
-AGENTS = "agents"
-"""Staged beside the tables: who names whom in ``agentSourcedIds``, as (row, person_id, agent_id)."""
-_AGENTS_SCHEMA = pa.schema([(ROW, pa.int32()), ("person_id", pa.large_string()), ("agent_id", pa.large_string())])
-_BIRTH_DATES: dict[str, Any] = {"sourced_id": pl.String, "birth_date": pl.Date}
+AT_ONCE = 2
+"""Files that are read at the same time. Memory holds a batch of each."""
+NO_UPDATES = "the set says that there are no updates"
+_TYPES = {
+    Kind.TEXTS: pa.large_list(pa.large_string()),
+    Kind.GRADES: pa.large_list(pa.large_string()),
+    Kind.DATE: pa.date32(),
+    Kind.BOOLEAN: pa.bool_(),
+}
 
 
-def stage(engine: Engine, tenant_id: str, import_id: str, storage: UPath) -> dict[str, Any]:
-    """Read a fetched set into one Parquet file per roster table: fetched → staged.
+@dataclass
+class Read:
+    """What reading one file gave."""
 
-    Broken values are findings, and :func:`rollover.roster.validate.validate` judges them together with what
-    only the whole set can show. The set is ``rejected`` here where a file cannot be read at all: its manifest,
-    a required file or a column that is read is missing, or a file is empty.
+    rows: int = 0
+    usable: bool = False
+    columns: frozenset[str] = frozenset()
+    findings: Findings = field(default_factory=Findings)
+
+
+def stage(engine: Engine, tenant_id: str, import_id: str, storage: UPath, config: TenantConfig) -> dict[str, Any]:
+    """Read a fetched set into one Parquet file of typed rows per file: fetched → staged.
+
+    Rows in error are marked, for :func:`rollover.roster.validate.validate` to tell what depends on them. The set is
+    ``rejected`` here where it cannot be read as a whole: its format is not known, or a required file or a column
+    that no row can be without is missing. A set that is, byte for byte, the one that is live is ``ready`` at once.
     """
     fetched = imports.current(engine, tenant_id, import_id)
     if fetched.state != "fetched":
         return fetched.summary()
     findings = Findings()
-    rows: dict[str, int] = {}
-    files = files_to_read(fetched_folder(storage, import_id), findings)
-    headers = {file.name: read_header(fetched_file(storage, import_id, file.name), file, findings) for file in files}
-    if not findings.errors:
-        birth_dates = _birth_dates(engine, tenant_id)
-        for file in files:
-            path, header = fetched_file(storage, import_id, file.name), headers[file.name]
-            assert header is not None
-            cleaned = (clean(batch, file, findings) for batch in batches(path, file, header, findings))
-            if file is model.DEMOGRAPHICS:
-                birth_dates, rows[file.name] = _read_birth_dates(cleaned, findings)
-            elif file is model.USERS:
-                rows[file.name] = _stage_users(cleaned, birth_dates, storage, import_id)
-                _stage_guardians(storage, import_id)
-            else:
-                rows[file.name] = _stage_file(cleaned, file, storage, import_id)
-            if file.required and not rows[file.name]:
-                message = "The file holds no rows, and an empty file never means that everything is deleted. Fill it."
-                findings.add("empty_file", "error", file.name, message)
-    return _finish(engine, tenant_id, import_id, findings, rows, unreadable=not _is_whole(rows, findings))
+    names = set(fetched.counts.get("files", {}))
+    others = {name.lower() for name in fetched.counts.get("files_ignored", ())}
+    found = contents(fetched_folder(storage, import_id), names, others, findings)
+    read_as = _read_as(config)
+    if found is not None and config.roster_format not in (None, found.format.name):
+        message = f"The set is {found.format.label}, but the district file says {config.roster_format}."
+        findings.refuse("other_format", MANIFEST, message)
+    if found is not None and not findings.refusing and _is_live_already(engine, tenant_id, fetched, found, read_as):
+        return imports.current(engine, tenant_id, import_id).summary()
+    read = {} if found is None or findings.refusing else read_all(found, storage, import_id, config.column_map)
+    for each in read.values():
+        findings.extend(each.findings)
+    return _finish(engine, tenant_id, import_id, findings, found, read, read_as)
 
 
-def _is_whole(rows: dict[str, int], findings: Findings) -> bool:
-    """Whether the set can be judged as a whole: every required file was read to its end, and has rows."""
-    there = all(rows.get(file.name) for file in model.FILES if file.required)
-    return there and not BROKEN_OFF & findings.errors.keys()
+def _is_live_already(engine: Engine, tenant_id: str, fetched: Import, found: Contents, read_as: dict[str, Any]) -> bool:
+    """Whether the set is the one that is live; it then needs no other step."""
+    as_it_would_be = replace(fetched, format=found.format.name, counts={**fetched.counts, imports.READ_AS: read_as})
+    with tenant_session(engine, tenant_id) as connection:
+        live = imports.same_set(connection, as_it_would_be)
+        return live is not None and imports.advance(
+            connection,
+            fetched.import_id,
+            before="fetched",
+            after="ready",
+            school_year=live.school_year,
+            format=live.format,
+            counts={imports.UNCHANGED: True, imports.READ_AS: read_as},
+        )
+
+
+def _read_as(config: TenantConfig) -> dict[str, Any]:
+    """What else than the bytes of a set decides how it is read."""
+    formats = sorted(FORMATS)
+    return {"formats": formats, "column_map": {name: dict(columns) for name, columns in config.column_map.items()}}
+
+
+def read_all(
+    found: Contents, storage: UPath, import_id: str, column_map: Mapping[str, Mapping[str, str]]
+) -> dict[str, Read]:
+    """Write the typed rows of every file of a fetched set, the largest first; a batch of each of a few at a time.
+
+    `column_map` says, by file, under which header the district sends a column.
+    """
+
+    def read(file: File) -> Read:
+        return _read_file(file, found, storage, import_id, column_map.get(file.name, {}))
+
+    by_size = sorted(
+        found.files, key=lambda file: fetched_file(storage, import_id, file.name).stat().st_size, reverse=True
+    )
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        done = dict(zip([file.name for file in by_size], pool.map(read, by_size), strict=True))
+    return {file.name: done[file.name] for file in found.files}
+
+
+def _read_file(file: File, found: Contents, storage: UPath, import_id: str, column_map: Mapping[str, str]) -> Read:
+    read = Read()
+    spec, delta = found.format, file.name in found.deltas
+    target = typed_file(storage, import_id, file.stem)
+    with local_copy(fetched_file(storage, import_id, file.name)) as path, as_text(path) as text:
+        header = read_header(text, file, spec, column_map, read.findings, delta=delta)
+        if header is None:
+            return read
+        read.columns = frozenset(header.positions)
+        with whole_file(target) as stream, pq.ParquetWriter(stream, schema_of(file), **PARQUET) as writer:
+            for batch in batches(text, file, header, read.findings):
+                typed = clean(batch, file, spec, read.findings, delta=delta)
+                read.rows += typed.height
+                writer.write_table(_as_arrow(typed, file))
+    read.usable = NOT_CSV not in read.findings.errors
+    if read.usable and not read.rows:
+        _judge_empty(file, read, delta=delta)
+    return read
+
+
+PARQUET: dict[str, Any] = {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
+"""How files between two steps are written: fast."""
+
+
+def schema_of(file: File) -> pa.Schema:
+    """The columns of a file's typed rows."""
+    own = [(column.name, _TYPES.get(column.kind, pa.large_string())) for column in file.columns]
+    own = [(name, kind) for name, kind in own if name not in file.bulk_is_blank]
+    return pa.schema([(ROW, pa.int32()), (KEPT_OUT, pa.bool_()), (IS_DELETED, pa.bool_()), *own])
+
+
+def _as_arrow(frame: pl.DataFrame, file: File) -> pa.Table:
+    schema = schema_of(file)
+    return frame.select(schema.names).to_arrow().cast(schema)
+
+
+def _judge_empty(file: File, read: Read, *, delta: bool) -> None:
+    if file.required and not delta:
+        message = "The file holds no rows, and an empty file never means that everything is deleted. Fill it."
+        read.findings.refuse("empty_file", file.name, message)
+    else:
+        message = "The file holds no rows; what is known stays as it is. Leave a file without rows out."
+        read.findings.add("empty_file", "warning", file.name, message)
+    read.usable = False
 
 
 def _finish(
-    engine: Engine, tenant_id: str, import_id: str, findings: Findings, rows: dict[str, int], *, unreadable: bool
+    engine: Engine,
+    tenant_id: str,
+    import_id: str,
+    findings: Findings,
+    found: Contents | None,
+    read: Mapping[str, Read],
+    read_as: dict[str, Any],
 ) -> dict[str, Any]:
+    counts: dict[str, Any] = {"rows": {name: each.rows for name, each in read.items()}, imports.READ_AS: read_as}
+    after, reason = "staged", None
+    if findings.refusing:
+        after, reason = "rejected", why_refused(findings.refusing)
+    elif found is not None and not found.files:
+        after, reason = "superseded", NO_UPDATES
+    elif found is not None:
+        usable = [name for name, each in read.items() if each.usable]
+        counts["files_read"] = usable
+        counts["deltas"] = sorted(found.deltas)
+        counts["not_said"] = not_said(found.format, read, found.deltas)
     with tenant_session(engine, tenant_id) as connection:
         before = imports.load(connection, import_id)
-        warnings = {**before.counts.get("warnings", {}), **findings.warnings}
+        counts["errors"] = findings.errors
+        counts["warnings"] = added(before.counts.get("warnings", {}), findings.warnings)
         moved = imports.advance(
             connection,
             import_id,
             before="fetched",
-            after="rejected" if unreadable else "staged",
-            reason=why_rejected(findings.errors) if unreadable else None,
-            counts={"rows": rows, "errors": findings.errors, "warnings": warnings},
+            after=after,
+            format=found.format.name if found else None,
+            reason=reason,
+            counts=counts,
         )
         if moved:
             findings.store(connection, import_id, tenant_id)
         return imports.load(connection, import_id).summary()
 
 
-def _stage_file(cleaned: Iterable[pl.DataFrame], file: File, storage: UPath, import_id: str) -> int:
-    rows = 0
-    with _written(storage, import_id, TABLES[file.table]) as writer:
-        for frame in cleaned:
-            writer.write(frame)
-            rows += frame.height
-    return rows
+def not_said(spec: Format, read: Mapping[str, Read], deltas: frozenset[str]) -> list[list[str]]:
+    """What of the live roster the set says nothing about, since its column or file is not there: [table, column], and
+    where it is so for people of one role only, that role.
 
-
-def _birth_dates(engine: Engine, tenant_id: str) -> pl.DataFrame:
-    """The birth dates that the live roster has.
-
-    They stand in for a demographics file that is not in the set: a missing file never clears anything.
+    A delta is laid over the live roster, so only columns of the files that it has count.
     """
-    known = select(roster.people.c.sourced_id, roster.people.c.birth_date).where(
-        roster.people.c.birth_date.is_not(None)
-    )
-    with tenant_session(engine, tenant_id) as connection:
-        rows = [tuple(row) for row in connection.execute(known)]
-    return pl.DataFrame(rows, schema=_BIRTH_DATES, orient="row")
-
-
-def _read_birth_dates(cleaned: Iterable[pl.DataFrame], findings: Findings) -> tuple[pl.DataFrame, int]:
-    frames = [*cleaned, pl.DataFrame(schema={ROW: pl.Int32, **_BIRTH_DATES})]
-    frame = pl.concat(frames).filter(pl.col("sourced_id").is_not_null())
-    again = frame.filter(~frame["sourced_id"].is_first_distinct())
-    message = "The person has a row already. Keep one."
-    findings.add("duplicate", "error", model.DEMOGRAPHICS.name, message, column="sourcedId", rows=again[ROW].to_list())
-    once = frame.unique("sourced_id", keep="first", maintain_order=True)
-    return once.select("sourced_id", "birth_date"), frame.height
-
-
-def _stage_users(cleaned: Iterable[pl.DataFrame], birth_dates: pl.DataFrame, storage: UPath, import_id: str) -> int:
-    """Write people, each with the birth date, and who names whom as agent."""
-    rows = 0
-    agents_file = staged_file(storage, import_id, AGENTS)
-    with (
-        _written(storage, import_id, roster.people) as people,
-        whole_file(agents_file) as stream,
-        pq.ParquetWriter(stream, _AGENTS_SCHEMA) as agents,
-    ):
-        for frame in cleaned:
-            rows += frame.height
-            named = frame.select(ROW, person_id="sourced_id", agent_id="agent_ids").explode("agent_id")
-            agents.write_table(named.drop_nulls().to_arrow().cast(_AGENTS_SCHEMA))
-            people.write(frame.join(birth_dates, on="sourced_id", how="left", maintain_order="left"))
-    return rows
-
-
-def _stage_guardians(storage: UPath, import_id: str) -> None:
-    """A student's agents, as either side names the other, each pair once.
-
-    Only pairs of one student and one other person of the set count; validate tells about the rest.
-    """
-    people = read_staged(storage, import_id, roster.people.name, ["sourced_id", "role"]).unique("sourced_id")
-    is_student = people.select("sourced_id", student=pl.col("role") == "student")
-    named = (
-        read_staged(storage, import_id, AGENTS)
-        .join(is_student.rename({"sourced_id": "person_id", "student": "person_is"}), on="person_id")
-        .join(is_student.rename({"sourced_id": "agent_id", "student": "agent_is"}), on="agent_id")
-    )
-    columns = (ROW, "student_id", "guardian_id")
-    forward = named.filter(pl.col("person_is") & ~pl.col("agent_is"))
-    backward = named.filter(~pl.col("person_is") & pl.col("agent_is"))
-    pairs = pl.concat(
-        [
-            forward.rename({"person_id": "student_id", "agent_id": "guardian_id"}).select(columns),
-            backward.rename({"agent_id": "student_id", "person_id": "guardian_id"}).select(columns),
-        ]
-    ).unique(["student_id", "guardian_id"], keep="first", maintain_order=True)
-    with _written(storage, import_id, roster.guardians) as writer:
-        writer.write(pairs)
-
-
-@contextmanager
-def _written(storage: UPath, import_id: str, table: Table) -> Iterator[StagedWriter]:
-    """A writer of one table's staged file, which appears when it is whole."""
-    with whole_file(staged_file(storage, import_id, table.name)) as stream, StagedWriter(stream, table) as writer:
-        yield writer
+    found = []
+    for file in spec.files:
+        if file.name in read and read[file.name].usable:
+            there = read[file.name].columns
+        elif deltas:
+            continue
+        else:
+            there = frozenset()
+        found += [list(column.fills) for column in file.columns if column.fills and column.name not in there]
+    return found

@@ -1,26 +1,27 @@
-"""The typed rows of a set between the files and the database: one Parquet file per roster table."""
+"""The accepted rows of a set between the files and the database: one Parquet file per roster table."""
 
 from __future__ import annotations
 
-from typing import IO, Any, Self
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-import pandas as pd
+import duckdb
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
-from sqlalchemy import Boolean, Date, Table
+from sqlalchemy import Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 from upath import UPath
 
 from rollover.database.tables.roster import ROSTER_TABLES
+from rollover.roster.columnar import columnar, local_copy
 from rollover.roster.files import staged_file
-from rollover.roster.read import ROW
 
 ROW_HASH = "row_hash"
 LEDGER_COLUMNS = frozenset({"tenant_id", "status", ROW_HASH, "import_id", "last_year_grade"})
 """Columns of a roster table that do not come from the files."""
-_NULL, _NEXT_VALUE, _NEXT_ITEM = "\x00", "\x1f", "\x1e"
+ALL = "*"
+"""In place of a column: a set says nothing about any row of the table."""
+_NULL, _NEXT_VALUE, _NEXT_ITEM = "chr(29)", "chr(31)", "chr(30)"
 
 TABLES: dict[str, Table] = {table.name: table for table in ROSTER_TABLES}
 
@@ -35,54 +36,90 @@ def value_columns(table: Table) -> list[str]:
     return [column.name for column in table.columns if column.name not in LEDGER_COLUMNS]
 
 
-def row_hash(frame: pl.DataFrame, table: Table) -> pl.Series:
-    """A 64-bit hash of each row's values: equal hashes tell that a row has not changed.
+def row_hash(table: Table) -> str:
+    """SQL for 64 bits of the MD5 of a row's values: equal hashes tell that a row has not changed.
 
-    It is kept in the database from year to year, so it must not depend on a library's version: values are
-    joined as text and hashed with SipHash under a fixed key.
+    They are kept in the database from year to year, so they must not depend on a library's version.
     """
-    columns = value_columns(table)
-    texts = [_as_text(table.c[name].type, name).fill_null(_NULL) for name in columns]
-    joined = frame.select(pl.concat_str(texts, separator=_NEXT_VALUE)).to_series()
-    hashes = pd.util.hash_array(joined.to_numpy().astype(object), categorize=False)
-    return pl.Series(ROW_HASH, hashes.view(np.int64))
+    texts = ", ".join(_as_text(column) for column in table.columns if column.name in value_columns(table))
+    return f"((md5_number_lower(concat_ws({_NEXT_VALUE}, {texts})) >> 1)::BIGINT)"
 
 
-def _as_text(kind: Any, name: str) -> pl.Expr:
-    return pl.col(name).list.join(_NEXT_ITEM) if isinstance(kind, ARRAY) else pl.col(name).cast(pl.String)
+def _as_text(column: Any) -> str:
+    name = f'"{column.name}"'
+    text = f"array_to_string({name}, {_NEXT_ITEM})" if isinstance(column.type, ARRAY) else f"{name}::VARCHAR"
+    return f"coalesce({text}, {_NULL})"
 
 
-class StagedWriter:
-    """Writes one table's rows, batch by batch; memory holds one batch."""
-
-    def __init__(self, stream: IO[bytes], table: Table) -> None:
-        self._table = table
-        self._columns = value_columns(table)
-        values = [(name, _arrow_type(table.c[name].type)) for name in self._columns]
-        self._schema = pa.schema([(ROW, pa.int32()), *values, (ROW_HASH, pa.int64())])
-        self._writer = pq.ParquetWriter(stream, self._schema, compression="zstd", compression_level=1)
-
-    def write(self, frame: pl.DataFrame) -> None:
-        """Add rows: ``row`` and every value column, hashed on the way."""
-        frame = frame.with_columns(row_hash(frame, self._table))
-        self._writer.write_table(frame.select(self._schema.names).to_arrow().cast(self._schema))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._writer.close()
+def hashed(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """Rows with ``row_hash``, sorted by key, for what brings a roster in by another way than an import."""
+    with columnar() as duck:
+        duck.register("rows", frame.to_arrow())
+        keys = ", ".join(f'"{key}"' for key in key_columns(table))
+        query = duck.sql(f"SELECT *, {row_hash(table)} AS {ROW_HASH} FROM rows ORDER BY {keys}")
+        done: pl.DataFrame = query.pl()
+        return done
 
 
-def _arrow_type(kind: Any) -> pa.DataType:
-    if isinstance(kind, ARRAY):
-        return pa.large_list(pa.large_string())
-    if isinstance(kind, Date):
-        return pa.date32()
-    return pa.bool_() if isinstance(kind, Boolean) else pa.large_string()
+def write_staged(
+    duck: duckdb.DuckDBPyConnection, table: Table, not_said: Collection[Sequence[str]], target: Path
+) -> int:
+    """Write ``roster_<table>`` with hashes, sorted by key, to a Parquet file; returns the number of rows.
+
+    Each of `not_said` is a column that keeps what ``live_<table>`` has, and the role of the people for whom it does,
+    where it is not for all. Where that is the whole table, its live rows are taken, as far as the people whom they
+    name are still there.
+    """
+    if any(column == ALL for column, *_ in not_said):
+        return _write(duck, table, _live_links(table), target)
+    keys = key_columns(table)
+    source = f"roster_{table.name}"
+    if not not_said:
+        return _write(duck, table, f"FROM {source}", target)
+    silent = {column: [roles for name, *roles in not_said if name == column] for column, *_ in not_said}
+    kept = ", ".join(_kept(column, roles) for column, roles in silent.items())
+    values = ", ".join(f'r."{name}"' for name in value_columns(table) if name not in silent)
+    same = " AND ".join(f'live."{key}" = r."{key}"' for key in keys)
+    rows = f"SELECT {values}, {kept} FROM {source} r LEFT JOIN live_{table.name} live ON {same}"
+    return _write(duck, table, rows, target)
+
+
+def _kept(column: str, roles: list[list[str]]) -> str:
+    """A column that keeps what is live: for everybody, or for people of some roles."""
+    if [] in roles:
+        return f'live."{column}" AS "{column}"'
+    of_these = ", ".join(f"'{role}'" for (role,) in roles)
+    return f'CASE WHEN r.role IN ({of_these}) THEN live."{column}" ELSE r."{column}" END AS "{column}"'
+
+
+def _live_links(table: Table) -> str:
+    there = " ".join(
+        f'SEMI JOIN roster_people p_{key} ON p_{key}.sourced_id = live."{key}"' for key in key_columns(table)
+    )
+    return f"SELECT live.* FROM live_{table.name} live {there}"
+
+
+def _write(duck: duckdb.DuckDBPyConnection, table: Table, rows: str, target: Path) -> int:
+    values = ", ".join(_value(column) for column in table.columns if column.name in value_columns(table))
+    keys = ", ".join(f'"{key}"' for key in key_columns(table))
+    path = str(target).replace("'", "''")
+    done = duck.execute(
+        f"COPY (SELECT *, {row_hash(table)} AS {ROW_HASH} FROM (SELECT {values} FROM ({rows})) ORDER BY {keys}) "
+        f"TO '{path}' (FORMAT parquet, COMPRESSION lz4)"
+    ).fetchone()
+    assert done is not None
+    return int(done[0])
+
+
+def _value(column: Any) -> str:
+    """A column as its table demands it: a list is never null."""
+    name = f'"{column.name}"'
+    if isinstance(column.type, ARRAY):
+        return f"coalesce({name}, [])::VARCHAR[] AS {name}"
+    return f"{name}::VARCHAR AS {name}" if isinstance(column.type, Text) else name
 
 
 def read_staged(storage: UPath, import_id: str, table: str, columns: list[str] | None = None) -> pl.DataFrame:
     """The staged rows of a table; all columns, or those that are asked for."""
-    with staged_file(storage, import_id, table).open("rb") as stream:
-        return pl.DataFrame(pl.from_arrow(pq.read_table(stream, columns=columns)))
+    with local_copy(staged_file(storage, import_id, table)) as path:
+        return pl.read_parquet(path, columns=columns)

@@ -1,31 +1,79 @@
-"""Remove sets from storage that are done with: they hold children's records, and the ledger has what is to be known."""
+"""What leaves for good: the files of sets that are done with, and rows that have been ``tobedeleted`` for long enough.
+
+Both hold children's records, and the ledger has what is to be known of them.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.engine import Engine
+from sqlalchemy import Connection, Engine, select, text
 from upath import UPath
 
-from rollover import pause
-from rollover.database.session import tenant_session
+from rollover import evidence, pause
+from rollover.database.session import lock_tenant, tenant_session
 from rollover.database.tables.ledger import imports
+from rollover.database.tables.roster import ROSTER_TABLES
+from rollover.roster.diff import bump_version
 from rollover.roster.files import import_folder
+from rollover.roster.history import mark_gone
 from rollover.roster.imports import TERMINAL
 
 log = logging.getLogger(__name__)
 
 
-def tidy(engine: Engine, tenant_id: str, storage: UPath) -> int:
-    """Remove the files of a tenant's applied, rejected and superseded imports; returns how many sets went.
+GONE = """
+    WITH gone AS (
+        DELETE FROM {table} t USING ledger.imports i
+        WHERE t.status = 'tobedeleted' AND i.import_id = t.import_id AND {over}
+        RETURNING t.import_id
+    )
+    SELECT import_id, count(*) AS rows FROM gone GROUP BY import_id
+"""
+FORGOTTEN = """
+    DELETE FROM roster.history h USING ledger.imports i WHERE i.import_id = h.import_id AND {over} RETURNING h.import_id
+"""
+OVER = "i.state = 'applied' AND i.changed_at < :before"
 
-    While the sync is paused they stay: a rollover verifies the live roster against them.
+
+def tidy(engine: Engine, tenant_id: str, storage: UPath, *, grace_days: int, now: datetime) -> dict[str, Any]:
+    """Remove a tenant's rows whose grace is over, and the files of its imports that are at their end.
+
+    A row leaves when the import that marked it was applied more than `grace_days` before `now`; with it goes what is
+    kept to undo an import of that age. While the sync is paused all stays: a rollover verifies the live roster against
+    the files. Returns ``sets``, the number of sets whose files went, and ``rows`` by table.
     """
     with tenant_session(engine, tenant_id) as connection:
+        lock_tenant(connection)
         if pause.current(connection) is not None:
-            return 0
+            return {"sets": 0, "rows": {}}
+        rows = _remove_rows(connection, tenant_id, grace_days, now)
         done = connection.scalars(select(imports.c.import_id).where(imports.c.state.in_(TERMINAL))).all()
+    return {"sets": _remove_files(tenant_id, storage, done), "rows": rows}
+
+
+def _remove_rows(connection: Connection, tenant_id: str, grace_days: int, now: datetime) -> dict[str, int]:
+    given = {"before": now - timedelta(days=grace_days)}
+    ended: set[str] = set()
+    rows: dict[str, int] = {}
+    for table in ROSTER_TABLES:
+        gone = connection.execute(text(GONE.format(table=table.fullname, over=OVER)), given).all()
+        ended.update(import_id for import_id, _ in gone)
+        if gone:
+            rows[table.name] = sum(count for _, count in gone)
+    if rows:
+        bump_version(connection)
+        evidence.record(connection, tenant_id, "left_the_roster", {"rows": rows, "grace_days": grace_days}, None)
+        log.info("%s: rows that left the roster for good: %s", tenant_id, rows)
+    ended.update(connection.scalars(text(FORGOTTEN.format(over=OVER)), given))
+    mark_gone(connection, ended)
+    return rows
+
+
+def _remove_files(tenant_id: str, storage: UPath, done: Iterable[str]) -> int:
     folders = [folder for folder in (import_folder(storage, import_id) for import_id in done) if folder.exists()]
     for folder in folders:
         folder.fs.rm(folder.path, recursive=True)

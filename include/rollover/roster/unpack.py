@@ -1,113 +1,210 @@
-"""Open a district's zip without trusting it."""
+"""Open a district's zip without trusting it.
+
+Nothing is ever unpacked under a name that the zip gives: its members are read as streams, and those that no format
+knows are not read at all. So a path, a link or a zip within the zip can do no harm; they are refused or named all the
+same, since no system that makes rosters makes them.
+"""
 
 from __future__ import annotations
 
-import io
-import shutil
+import errno
+import stat
 import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, cast
 
 MAX_MEMBERS = 200
+"""Files of any kind. A roster has about 20."""
 MAX_BYTES = 8 * 2**30
+"""Of all roster files together, unpacked. The largest district of the country has about a million students, and a
+tenth of that in a roster."""
 MAX_RATIO = 300
-"""Unpacked to packed size, of the zip as a whole. Real rosters reach about 30."""
-ENCRYPTED = 0x1
+"""Unpacked to packed size, of the roster files as a whole. Real rosters reach about 30, and deflate ends at 1,032."""
+SMALL_BYTES = 2**20
+"""Unpacked. Up to here the ratio says nothing: a file of one repeated line is no bomb."""
+MAX_DIRECTORY_BYTES = 2**20
+"""Of the table of contents: 5 KB for each of the files that may be there. It is read at once."""
+BLOCK_BYTES = 2**20
+ENCRYPTED = 0x1 | 0x40 | 0x2000
+"""The flags of encryption: the simple kind, the strong one, and a table of contents that is hidden."""
+# Bounded in memory while they are read; bzip2 and LZMA are not, and no system makes rosters with them.
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+LOCAL_HEADER_BYTES = 30
 SYSTEM_FOLDER = "__MACOSX"
+SYSTEM_FILES = ("Thumbs.db", "desktop.ini")
 
 
 class Unusable(Exception):
-    """A set that cannot be taken as it is. `message` goes to the district: what is wrong, how to mend it."""
+    """A set that cannot be taken as it is. `message` goes to the district: what is wrong, how to mend it.
 
-    def __init__(self, code: str, message: str) -> None:
+    `file` and `row` say where, if it is not the drop as a whole.
+    """
+
+    def __init__(self, code: str, message: str, *, file: str | None = None, row: int | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.file = file
+        self.row = row
 
 
 @dataclass(frozen=True)
 class Member:
-    """A CSV file in a zip, by the name it has without its folder."""
+    """A roster file in a zip, by the name it has without its folder."""
 
     name: str
     info: zipfile.ZipInfo
 
 
-def members(archive: zipfile.ZipFile) -> tuple[Member, ...]:
-    """The CSV files of a zip, after its table of contents was found harmless.
+@dataclass(frozen=True)
+class Zip:
+    """A zip whose table of contents was found harmless."""
 
-    Raises Unusable for too many files, too large or too strongly packed contents, encryption, paths that lead
-    out of the zip, CSV files in more than one folder, and two CSV files of one name.
+    archive: zipfile.ZipFile
+    members: tuple[Member, ...]
+    """The roster files."""
+    ignored: tuple[str, ...]
+    """The names of other files, without what operating systems leave behind."""
+    in_folder: bool
+    """The roster files lie in a folder, not at the root."""
+
+    def blocks(self, member: Member) -> Iterator[bytes]:
+        """The contents of a member. Raises Unusable at the end where they are not what the zip says.
+
+        zipfile gives no more than the announced size and checks the sum at the end, so the limits hold for what
+        comes out.
+        """
+        with _refusing_damage():
+            source = self.archive.open(member.info)
+        size = 0
+        with source:
+            while True:
+                with _refusing_damage():
+                    block = source.read(BLOCK_BYTES)
+                if not block:
+                    break
+                size += len(block)
+                yield block
+        if size != member.info.file_size:
+            raise _broken()
+
+
+@contextmanager
+def opened(stream: IO[bytes], size: int, known: Mapping[str, str]) -> Iterator[Zip]:
+    """A zip of `size` bytes, of which only the files of a `known` name (in lower case) are to be read.
+
+    Raises Unusable for too many files, too large or too strongly packed contents, encryption, methods that other
+    systems do not use, paths that lead out of the zip, links, roster files in more than one folder, two of one
+    name, entries that share their bytes, and for damage.
     """
+    with _refusing_damage():
+        archive = zipfile.ZipFile(cast(IO[bytes], _Bounded(stream)))
+    with archive:
+        yield _judged(archive, size, known)
+
+
+def _judged(archive: zipfile.ZipFile, size: int, known: Mapping[str, str]) -> Zip:
     infos = [info for info in archive.infolist() if not info.is_dir()]
     if len(infos) > MAX_MEMBERS:
         raise Unusable("zip_too_many_files", f"The zip holds more than {MAX_MEMBERS} files. Send the roster only.")
-    unpacked = sum(info.file_size for info in infos)
-    packed = sum(info.compress_size for info in infos)
-    if unpacked > MAX_BYTES:
-        raise Unusable("zip_too_large", f"The zip unpacks to more than {MAX_BYTES // 2**30} GiB. Split it up.")
-    if unpacked > max(packed, 1024) * MAX_RATIO:
-        raise Unusable("zip_ratio", "The zip is packed more strongly than any roster. Make it anew.")
     for info in infos:
-        path = PurePosixPath(info.filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in info.filename:
+        if _leads_out(info.filename):
             raise Unusable("zip_path", "The zip holds a path that leads out of it. Zip the CSV files alone.")
-        if info.flag_bits & ENCRYPTED:
-            raise Unusable("zip_encrypted", "The zip is encrypted. Send it without a password, SFTP protects it.")
-    found = [Member(PurePosixPath(info.filename).name, info) for info in infos if _is_csv(info)]
-    if len({PurePosixPath(member.info.filename).parent for member in found}) > 1:
+    _refuse_shared(infos, size)
+    infos = [info for info in infos if not _is_of_system(info)]
+    found = tuple(Member(_path(info).name, info) for info in infos if _path(info).name.lower() in known)
+    for member in found:
+        _refuse_kind(member.info)
+    _refuse_size([member.info for member in found], size)
+    folders = {_path(member.info).parent for member in found}
+    if len(folders) > 1:
         raise Unusable("zip_folders", "The zip holds CSV files in several folders. Put all of them at its root.")
     if len({member.name.lower() for member in found}) < len(found):
         raise Unusable("zip_duplicate", "The zip holds two files of the same name. Keep one of each.")
-    return tuple(found)
+    ignored = tuple(_path(info).name for info in infos if _path(info).name.lower() not in known)
+    return Zip(archive, found, ignored, in_folder=bool(folders - {PurePosixPath(".")}))
 
 
-def contents(stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
-    """Each CSV file of a zip as (name, stream); a stream ends before the next one begins.
-
-    zipfile reads no more than the announced size of a member and checks its sum at the end, so that the limits
-    of :func:`members` hold for what comes out. Raises Unusable, also while a stream is read.
-    """
-    with _refusing_damage(), zipfile.ZipFile(stream) as archive:
-        for member in members(archive):
-            with archive.open(member.info) as unpacked:
-                yield member.name, cast(IO[bytes], _Unpacked(unpacked))
+def _path(info: zipfile.ZipInfo) -> PurePosixPath:
+    return PurePosixPath(info.filename.replace("\\", "/"))
 
 
-class _Unpacked(io.RawIOBase):
-    """A member of a zip as it is read; damage shows in the middle of it."""
+def _leads_out(name: str) -> bool:
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts or ":" in name or not path.parts
+
+
+def _is_of_system(info: zipfile.ZipInfo) -> bool:
+    """What macOS and Windows leave behind: resource forks and folder settings."""
+    path = _path(info)
+    return path.parts[0] == SYSTEM_FOLDER or path.name.startswith(".") or path.name in SYSTEM_FILES
+
+
+def _refuse_kind(info: zipfile.ZipInfo) -> None:
+    if info.flag_bits & ENCRYPTED:
+        raise Unusable("zip_encrypted", "The zip is encrypted. Send it without a password, SFTP protects it.")
+    if info.compress_type not in METHODS:
+        raise Unusable("zip_method", "The zip is packed in a way that few systems can read. Make an ordinary one.")
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG):
+        raise Unusable("zip_link", "The zip holds a link in place of a roster file. Zip the file itself.")
+
+
+def _refuse_size(infos: list[zipfile.ZipInfo], size: int) -> None:
+    unpacked = sum(info.file_size for info in infos)
+    packed = min(size, sum(info.compress_size for info in infos))
+    if unpacked > MAX_BYTES:
+        raise Unusable("zip_too_large", f"The zip unpacks to more than {MAX_BYTES // 2**30} GiB. Split it up.")
+    if unpacked > max(packed * MAX_RATIO, SMALL_BYTES):
+        raise Unusable("zip_ratio", "The zip is packed more strongly than any roster. Make it anew.")
+
+
+def _refuse_shared(infos: list[zipfile.ZipInfo], size: int) -> None:
+    """Entries that share bytes make much out of little, past every ratio."""
+    free = 0
+    for info in sorted(infos, key=lambda info: info.header_offset):
+        if info.header_offset < free:
+            raise Unusable("zip_overlap", "Files of the zip overlap, as no packer makes it. Make it anew.")
+        free = info.header_offset + LOCAL_HEADER_BYTES + info.compress_size
+    if free > size:
+        raise _broken()
+
+
+class _Bounded:
+    """A file of which no more than a table of contents may be is read at once: zipfile trusts what the zip says."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
+        self.seek = stream.seek
+        self.tell = stream.tell
 
-    def readable(self) -> bool:
+    def read(self, size: int = -1) -> bytes:
+        if size > MAX_DIRECTORY_BYTES + BLOCK_BYTES:
+            raise Unusable("zip_too_many_files", f"The zip holds more than {MAX_MEMBERS} files. Send the roster only.")
+        return self._stream.read(size)
+
+    def seekable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
-        with _refusing_damage():
-            block = self._stream.read(len(buffer))
-        buffer[: len(block)] = block
-        return len(block)
+
+def _broken() -> Unusable:
+    return Unusable("zip_broken", "The zip is damaged or of an unknown kind. Make it anew and upload it.")
 
 
 @contextmanager
 def _refusing_damage() -> Iterator[None]:
-    """Turn what zipfile raises on damage into Unusable. Only around what zipfile does: others raise these too."""
+    """Turn what zipfile raises on damage into Unusable. Only around what zipfile does.
+
+    That is nearly anything: it takes the zip's word for numbers and names. A disk that cannot be read is not.
+    """
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
-        raise Unusable("zip_broken", "The zip is damaged or of an unknown kind. Make it anew and upload it.") from error
-
-
-def copy(source: IO[bytes], target: IO[bytes]) -> None:
-    """Copy a stream in large blocks."""
-    shutil.copyfileobj(source, target, 2**20)
-
-
-def _is_csv(info: zipfile.ZipInfo) -> bool:
-    path = PurePosixPath(info.filename)
-    return path.suffix.lower() == ".csv" and path.parts[0] != SYSTEM_FOLDER and not path.name.startswith(".")
+    except (Unusable, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        raise _broken() from error

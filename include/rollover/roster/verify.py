@@ -1,187 +1,250 @@
-"""The new year's roster, looked at once more before the sync resumes.
+"""The new year's roster, looked at once more before the sync resumes: what is wrong is refused, the rest is shown.
 
-Source: Hero asks to "view the grade levels", to "make sure that you do not find any of last year's graduating
-class", to "verify that schedules match your SIS", to align bell schedules and terms with the first grading
-period, and to confirm guardian e-mail addresses and dates of birth.
+Three CSV files are for people. ``roster_check.csv`` has the numbers of every school. ``roster_sample.csv`` has a few
+records to hold against the student information system, and ``educators_to_remove.csv`` the accounts of educators who
+are no longer in the roster: these two name people, so they go to storage and to the district's outbox and nowhere else.
 """
 
 from __future__ import annotations
 
 import logging
-from datetime import date
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection
 from upath import UPath
 
 from rollover.calendar import SchoolYear
-from rollover.database.tables import hero
-from rollover.database.tables.roster import ROSTER_TABLES, academic_sessions
+from rollover.config import RosterLimits
 from rollover.errors import ProofFailed
-from rollover.roster.model import GRADES
-from rollover.roster.staged import ROW_HASH, key_columns, read_staged
+from rollover.roster import checks, imports
+from rollover.roster.as_filed import AsFiled, as_filed
+from rollover.roster.bulk import planner
+from rollover.roster.checks import MEASURES, NO_SCHOOL, Checks, School, grades_of, look
+from rollover.roster.comparison import Comparison
+from rollover.roster.imports import Import
+from rollover.roster.safety import Code
+from rollover.roster.sheet import write_sheet
+from rollover.storage import read_back
 
 log = logging.getLogger(__name__)
 
-RETAINED_SHARE = 0.10
-"""Students who repeat the last grade are normal; more than this share of last year's class is last year's class."""
-CLASS_SHARE = 0.02
-"""Fewer of last year's students are no class: a few who stay for a 13th year, a grade mistyped."""
-LADDER = list(GRADES[: GRADES.index("13") + 1])
-"""The grades that follow one another. Nobody graduates from the others (ungraded, postsecondary, other)."""
+Deliver = Callable[[UPath, str], None]
+"""Put a file at a path on the district's SFTP: ``deliver(file, remote path)``."""
 
-# The highest grade that a class of students was in before the year's first import: who was in it has left the tenant's
-# schools. It is grade 12 in most districts, 8 in some.
-GRADUATING_GRADE = """
-SELECT last_year_grade
-FROM (SELECT last_year_grade, count(*) AS students, sum(count(*)) OVER () AS of_all
-      FROM roster.people
-      WHERE last_year_grade = ANY(:ladder)
-      GROUP BY last_year_grade) grades
-WHERE students >= :class_share * of_all
-ORDER BY array_position(CAST(:ladder AS text[]), last_year_grade) DESC
-LIMIT 1
-"""
-GRADUATES = "SELECT count(*) FROM roster.people WHERE last_year_grade = :grade"
-STUDENTS = """
-SELECT count(*)                                                                        AS students,
-       count(*) FILTER (WHERE grade IS NULL)                                           AS without_grade,
-       count(*) FILTER (WHERE birth_date IS NULL)                                      AS without_birth_date,
-       count(*) FILTER (WHERE last_year_grade = CAST(:graduating AS text))             AS graduates_still_there,
-       count(*) FILTER (WHERE last_year_grade = grade)                                 AS in_the_same_grade,
-       count(*) FILTER (WHERE last_year_grade IS NOT NULL)                             AS returning,
-       count(*) FILTER (WHERE NOT EXISTS (
-           SELECT FROM roster.enrollments e
-           WHERE e.person_id = p.sourced_id AND e.status = 'active'))                  AS without_classes,
-       count(*) FILTER (WHERE NOT EXISTS (
-           SELECT FROM roster.guardians g
-           JOIN roster.people a ON a.tenant_id = g.tenant_id AND a.sourced_id = g.guardian_id
-           WHERE g.student_id = p.sourced_id AND g.status = 'active'
-             AND a.status = 'active' AND a.email IS NOT NULL))                         AS without_guardian_email
-FROM roster.people p
-WHERE role = 'student' AND status = 'active'
-"""
-# Where sessions of several types share a year, grading periods are the finest and the whole year the coarsest.
-FIRST_PERIOD = """
-SELECT start_date FROM roster.academic_sessions
-WHERE status = 'active' AND school_year = :school_year
-ORDER BY array_position(ARRAY['gradingPeriod', 'term', 'semester'], type), start_date
-LIMIT 1
-"""
-CLASSES_OF_OTHER_TERMS = """
-SELECT count(*) FROM roster.classes c
-WHERE c.status = 'active' AND NOT c.term_ids <@ ARRAY(
-    SELECT s.sourced_id FROM roster.academic_sessions s WHERE s.status = 'active' AND s.school_year = :school_year)
-"""
-EDUCATOR_ACCOUNTS = {
-    "hero": "hero.employee_logins",
-    "imagine_math": "imagine_math.educator_accounts",
-    "imagine_math_facts": "imagine_math_facts.educator_accounts",
-}
-EDUCATORS_WHO_LEFT = """
-SELECT a.school_id, count(*) AS educators FROM {accounts} a
-WHERE NOT EXISTS (SELECT FROM roster.people p WHERE p.sourced_id = a.person_id AND p.status = 'active')
-GROUP BY a.school_id ORDER BY a.school_id
-"""
+A_FEW = 2
+"""So many students prove nothing, however small the class: one repeats a grade, one is mistyped."""
+NO_GRADE_SHARE = 0.5
+CHECK_FILE, SAMPLE_FILE, EDUCATORS_FILE = "roster_check.csv", "roster_sample.csv", "educators_to_remove.csv"
+SAMPLE_COLUMNS = (
+    *("school id", "school", "student id", "local id", "first name", "last name", "grade", "last year's grade"),
+    *("birth date", "guardians' e-mail addresses", "classes"),
+)
+EDUCATOR_COLUMNS = ("school id", "school", "username", "person id", "first name", "last name", "recommendation")
+REMOVE = "remove the account: this person is no longer an educator in the roster"
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """Where the files for people go: a folder in storage, and one on the district's SFTP."""
+
+    folder: UPath
+    remote: str
+    deliver: Deliver
+
+    def put(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, Any]:
+        """Write and deliver a file; returns its receipt."""
+        path = self.folder / name
+        count = write_sheet(path, header, rows)
+        digest, _ = read_back(path)
+        remote = f"{self.remote}/{name}"
+        self.deliver(path, remote)
+        return {"file": name, "rows": count, "sha256": digest, "delivered_to": remote}
 
 
 def verify_roster(
-    connection: Connection, import_id: str, school_year: str, storage: UPath, *, product: str
+    connection: Connection,
+    import_id: str,
+    school_year: str,
+    storage: UPath,
+    *,
+    product: str,
+    limits: RosterLimits,
+    outbox: Outbox,
 ) -> dict[str, Any]:
-    """Check the live roster against the import that brought it; returns counts to show.
+    """Check the live roster against the import that brought it, and tell people; returns counts in all and per school.
 
-    Raises ProofFailed, naming everything that is wrong: no students, no session of the year, a first grading
-    period outside of it, classes of other terms, no grades, last year's graduates still there, students in last
-    year's grades, or rows that differ from the files.
+    Raises ProofFailed, naming everything that is wrong, when the files are delivered: no students, no session of the
+    year, a first grading period outside of it, classes of other terms, students without a grade, last year's graduates
+    still there, students in last year's grades, or rows that differ from the files. Graduates who are still there are
+    only told where a person approved a comparison that named them: a district may have a further grade now.
 
-    ``educators_who_left``, by school, are accounts to remove: Rollover keeps them, the district decides.
+    The rest is for the district to judge. Accounts of educators who left are kept, and listed to be removed.
     """
-    ladder = {"ladder": LADDER, "class_share": CLASS_SHARE}
-    graduating: str | None = connection.scalar(text(GRADUATING_GRADE), ladder)
-    counts = dict(connection.execute(text(STUDENTS), {"graduating": graduating}).mappings().one())
-    first_period: date | None = connection.scalar(text(FIRST_PERIOD), {"school_year": school_year})
-    wrong = [
-        *_not_as_filed(connection, import_id, storage),
-        *_terms(connection, school_year, first_period),
-        *_grades(connection, graduating, counts),
-    ]
-    if wrong:
+    applied = imports.load(connection, import_id)
+    # Files that were there already were not staged again: what they are, and who approved it, stands with the first.
+    staged = imports.load(connection, applied.counts.get(imports.SAME_AS, import_id))
+    filed = as_filed(connection, staged, storage)
+    with planner(connection, "nestloop"):
+        seen = look(connection, school_year, product)
+        gone = _with(REMOVE, checks.educators_to_remove(connection, product))
+        files = [
+            outbox.put(CHECK_FILE, *_check_sheet(seen, filed, product)),
+            outbox.put(SAMPLE_FILE, SAMPLE_COLUMNS, checks.sample(connection, import_id)),
+            outbox.put(EDUCATORS_FILE, EDUCATOR_COLUMNS, gone),
+        ]
+    if wrong := [*filed.wrong, *_terms(school_year, seen), *_grades(seen, limits, staged)]:
         raise ProofFailed(
             f"The roster of {school_year} from {import_id} is not right: {'; '.join(wrong)}.",
-            "ask district IT for a corrected set, or correct it with them; the sync stays paused.",
+            f"see {outbox.remote}/{CHECK_FILE}, and ask district IT for a corrected set, or correct it with them; the "
+            "sync stays paused. Numbers that are right for this district: raise the limit (roster_limits: new_year) in "
+            "its file.",
         )
-    counts["first_period"] = str(first_period)
-    counts["educators_who_left"] = _educators_who_left(connection, product)
-    if product == "hero":
-        counts["schools_with_old_bell_schedules"] = _old_bell_schedules(connection, school_year)
-    log.info("roster of %s verified: %s", school_year, counts)
-    return counts
+    result = _result(seen, filed, school_year, product) | {"files": files}
+    _log(school_year, seen)
+    return result
 
 
-def _not_as_filed(connection: Connection, import_id: str, storage: UPath) -> list[str]:
-    """Schedules match the files: every active row of every table is the staged row, and none is missing."""
-    found = []
-    for table in ROSTER_TABLES:
-        keys = key_columns(table)
-        # A row that is in the files twice, word for word, is taken once.
-        staged = read_staged(storage, import_id, table.name, [*keys, ROW_HASH]).unique(keys, keep="first")
-        live = connection.execute(
-            select(func.count(), func.coalesce(func.sum(table.c.row_hash), 0)).where(table.c.status == "active")
-        ).one()
-        if (staged.height, sum(staged[ROW_HASH].to_list())) != (live[0], int(live[1])):
-            found.append(f"{table.name} has {live[0]} active rows that are not the {staged.height} of the files")
-    return found
+# What is wrong
 
 
-def _terms(connection: Connection, school_year: str, first_period: date | None) -> list[str]:
-    if first_period is None:
-        return [f"no academic session is of {school_year}"]
-    found = []
+def _terms(school_year: str, seen: Checks) -> Iterator[str]:
+    first = seen.first_period
+    if first is None:
+        yield f"no academic session is of {school_year}"
+        return
     year = SchoolYear.parse(school_year)
-    if not year.starts_on <= first_period < year.next.starts_on:
-        found.append(f"the first grading period begins on {first_period}, which is not in {school_year}")
-    if of_others := connection.scalar(text(CLASSES_OF_OTHER_TERMS), {"school_year": school_year}):
-        found.append(f"{of_others} classes are of terms that are not of {school_year}")
-    return found
+    if not year.starts_on <= first < year.next.starts_on:
+        yield f"the first grading period begins on {first}, which is not in {school_year}"
+    if others := seen.totals["classes_of_other_terms"]:
+        yield f"{others} classes{_in(seen, 'classes_of_other_terms')} are of terms that are not of {school_year}"
 
 
-def _grades(connection: Connection, graduating: str | None, counts: dict[str, Any]) -> list[str]:
-    found = []
-    if not counts["students"]:
-        return ["there is no student"]
-    if counts["without_grade"] * 2 > counts["students"]:
-        found.append(f"{counts['without_grade']} of {counts['students']} students have no grade")
-    graduates = connection.scalar(text(GRADUATES), {"grade": graduating}) or 0
-    if counts["graduates_still_there"] > RETAINED_SHARE * graduates:
-        still = counts["graduates_still_there"]
-        found.append(f"{still} of the {graduates} who were in grade {graduating}, last year's highest, are still there")
-    if counts["in_the_same_grade"] * 2 > counts["returning"]:
-        found.append(f"{counts['in_the_same_grade']} of {counts['returning']} returning students are not promoted")
-    return found
-
-
-def _educators_who_left(connection: Connection, product: str) -> dict[str, int]:
-    """Accounts of educators who are no longer in the roster, by school. Whose they are stays in the database."""
-    found = connection.execute(text(EDUCATORS_WHO_LEFT.format(accounts=EDUCATOR_ACCOUNTS[product])))
-    by_school = {row.school_id: row.educators for row in found}
-    if by_school:
-        log.warning(
-            "%d educator accounts belong to people who are no longer in the roster: the district should remove them",
-            sum(by_school.values()),
+def _grades(seen: Checks, limits: RosterLimits, staged: Import) -> Iterator[str]:
+    totals = seen.totals
+    students, returning = totals["students"], totals["returning"]
+    if not students:
+        yield "there is no student"
+        return
+    if _over(totals["without_grade"], students, NO_GRADE_SHARE):
+        yield f"{totals['without_grade']} of {students} students{_in(seen, 'without_grade')} have no grade"
+    still = totals["graduates_still_there"]
+    if _over(still, seen.graduates, limits.new_year.graduates) and not _approved(staged, Code.GRADUATES):
+        yield (
+            f"{still} of the {seen.graduates} who were in grade {seen.graduating}, last year's highest, are still there"
+            f"{_in(seen, 'graduates_still_there')}"
         )
-    return by_school
+    same = totals["in_the_same_grade"]
+    if _over(same, returning, limits.new_year.in_old_grade):
+        yield f"{same} of {returning} returning students{_in(seen, 'in_the_same_grade')} are not promoted"
 
 
-def _old_bell_schedules(connection: Connection, school_year: str) -> int:
-    """Schools whose newest bell schedule is older than the year's first grading period: theirs to update."""
-    newest = (
-        select(func.max(hero.bell_schedules.c.effective_from).label("newest"))
-        .group_by(hero.bell_schedules.c.school_id)
-        .subquery()
+def _over(found: int, of: int, share: float) -> bool:
+    return found > A_FEW and found > share * of
+
+
+def _approved(staged: Import, code: Code) -> bool:
+    """Whether a person saw a comparison that named this, and approved the set."""
+    if staged.comparison is None or staged.decision not in ("approve", "approve_with_id_map"):
+        return False
+    return any(breach.code is code for breach in Comparison.from_json(staged.comparison).breaches)
+
+
+def _in(seen: Checks, name: str) -> str:
+    """The schools with the most of a number; nothing where there is but one school."""
+    most = sorted(
+        ((school.numbers[name], school_id) for school_id, school in seen.schools.items() if school.numbers[name]),
+        key=lambda each: (-each[0], each[1]),
     )
-    first_period = (
-        select(func.min(academic_sessions.c.start_date))
-        .where(academic_sessions.c.status == "active", academic_sessions.c.school_year == school_year)
-        .scalar_subquery()
-    )
-    return connection.scalar(select(func.count()).where(newest.c.newest < first_period)) or 0
+    if len(seen.schools) < 2 or not most:
+        return ""
+    named = ", ".join(f"{number} in {school_id or 'no school'}" for number, school_id in most[:3])
+    return f" ({named}{', …' if len(most) > 3 else ''})"
+
+
+# What is told
+
+
+def _result(seen: Checks, filed: AsFiled, school_year: str, product: str) -> dict[str, Any]:
+    """What the ledger keeps: JSON with counts, schools by id, and nobody's name."""
+    totals = seen.totals
+    result: dict[str, Any] = {
+        "school_year": school_year,
+        **totals,
+        "shares": _shares(totals),
+        "graduating_grade": seen.graduating,
+        "graduates": seen.graduates,
+        "first_period": str(seen.first_period),
+        "sessions": {
+            kind: {"sessions": count, "from": str(starts), "to": str(ends)}
+            for kind, (count, starts, ends) in seen.sessions.items()
+        },
+        "compared_with_files": filed.compared,
+        "schools": {
+            school_id or "no school": {**school.numbers, "shares": _shares(school.numbers), "grades": school.grades}
+            for school_id, school in seen.schools.items()
+        },
+    }
+    if filed.left_out:
+        result["left_out_by_decision"] = filed.left_out
+    if product == "hero":
+        result["schools_with_old_bell_schedules"] = seen.with_old_bell_schedule()
+    return result
+
+
+def _shares(numbers: dict[str, int]) -> dict[str, float | None]:
+    """Coverage: the share of students whose birth date, or whose guardian's e-mail address, is known."""
+    students = numbers["students"]
+    missing = {"birth_date": "without_birth_date", "guardian_email": "without_guardian_email"}
+    return {name: round(1 - numbers[of] / students, 3) if students else None for name, of in missing.items()}
+
+
+def _check_sheet(seen: Checks, filed: AsFiled, product: str) -> tuple[list[str], list[list[Any]]]:
+    """The numbers of every school, and of all together, as a header and rows."""
+    grades = grades_of(seen)
+    header = ["school id", "school", *(name.replace("_", " ") for name in MEASURES)]
+    header += ["birth dates known, %", "guardian e-mail known, %", "schedules as in the files"]
+    header += ["newest bell schedule from", "bell schedule"] if product == "hero" else []
+    header += [f"students in grade {grade}" for grade in grades]
+    old = set(seen.with_old_bell_schedule())
+    rows = []
+    for school_id, school in seen.schools.items():
+        row = [school_id, school.name or ("(no school)" if school_id == NO_SCHOOL else "(not in the roster)")]
+        row += _cells(school.numbers)
+        row.append("no" if school_id in filed.schools else "yes")
+        row += _bell_cells(school, school_id in old) if product == "hero" else []
+        rows.append([*row, *(school.grades.get(grade, 0) for grade in grades)])
+    all_grades = (sum(school.grades.get(grade, 0) for school in seen.schools.values()) for grade in grades)
+    as_in_files = "no" if filed.wrong else "yes"
+    bells = ["", f"{len(old)} to update"] if product == "hero" else []
+    rows.append(["", "all schools", *_cells(seen.totals), as_in_files, *bells, *all_grades])
+    return header, rows
+
+
+def _cells(numbers: dict[str, int]) -> list[Any]:
+    shares = [None if share is None else round(share * 100, 1) for share in _shares(numbers).values()]
+    return [*(numbers[name] for name in MEASURES), *shares]
+
+
+def _bell_cells(school: School, is_old: bool) -> list[str]:
+    if school.bell_schedule is None:
+        return ["", "none"]
+    return [str(school.bell_schedule), "older than the first grading period: update it" if is_old else "current"]
+
+
+def _with(last: str, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    for row in rows:
+        yield (*row, last)
+
+
+def _log(school_year: str, seen: Checks) -> None:
+    totals = seen.totals
+    log.info("the roster of %s is verified, in %s schools: %s", school_year, len(seen.schools), totals)
+    if totals["educators_to_remove"]:
+        log.warning(
+            "%s educator accounts belong to people who are no longer educators in the roster: the district should "
+            "remove them, see %s",
+            totals["educators_to_remove"],
+            EDUCATORS_FILE,
+        )

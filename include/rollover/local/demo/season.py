@@ -22,7 +22,7 @@ from rollover.local.demo.services import Services
 from rollover.local.seed import oneroster
 from rollover.local.seed.oneroster import Files
 from rollover.local.seed.specs import DistrictSpec, TenantSpec
-from rollover.local.seed.uploads import broken_files, new_year_files, update_files
+from rollover.local.seed.uploads import broken_files, half_files, new_year_files, update_files
 from rollover.tenant import rollover_id
 
 POLL_SECONDS = 1.0
@@ -38,7 +38,7 @@ class SeasonFailed(Exception):
 
 @dataclass
 class Uploads:
-    """What a tenant's district IT has dropped so far, in order: ``broken``, ``new_year``, ``update``."""
+    """What a tenant's district IT has dropped so far, in order: ``broken`` or ``half``, ``new_year``, ``update``."""
 
     done: list[str] = field(default_factory=list)
 
@@ -123,9 +123,11 @@ class Season:
             key = f"{dag_id} {question['task_instance']['dag_run_id']}"
             asked = self._asked.setdefault(key, time.monotonic())
             if self._answer_approvals and time.monotonic() - asked > READING_SECONDS:
-                api.answer(question, "Approve")
+                # The only drop of the season that is held is one that lost a school.
+                answer = "Discard" if "Discard" in question["options"] else "Approve"
+                api.answer(question, answer)
                 del self._asked[key]
-                self._say(f"Dana approves: {question['subject']}")
+                self._say(f"Dana answers {answer}: {question['subject']}")
             elif not self._answer_approvals and key not in self._told:
                 self._told.add(key)
                 self._say(f"approval wanted: {question['subject']}: {self._services.airflow.url}/required_actions")
@@ -188,9 +190,10 @@ class Season:
         if "verify_reset" not in seen.steps.get(run, []):
             return
         states = [state for _, state in seen.imports.get(tenant.id, [])]
-        if tenant.first_drop_broken and "broken" not in done:
-            self._drop(spec, tenant, "broken", broken_files(spec, tenant))
-        elif "new_year" not in done and (not tenant.first_drop_broken or "rejected" in states):
+        if tenant.first_drop != "right" and tenant.first_drop not in done:
+            wrong = {"broken": broken_files, "half": half_files}[tenant.first_drop]
+            self._drop(spec, tenant, tenant.first_drop, wrong(spec, tenant))
+        elif "new_year" not in done and (tenant.first_drop == "right" or "rejected" in states):
             self._drop(spec, tenant, "new_year", new_year_files(spec, tenant))
         elif seen.states.get(run) == "certified" and "update" not in done and _gets_update(tenant):
             self._drop(spec, tenant, "update", update_files(spec, tenant))

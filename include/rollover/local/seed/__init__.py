@@ -1,14 +1,14 @@
 """A season of synthetic districts for the demo and the tests: the same seed gives the same bytes.
 
 `season` says who is in it; `write_district_files` and `load` set it up as it is when a school year has just
-ended; `new_year_files`, `broken_files` and `update_files` are what the districts' IT then uploads.
+ended; `new_year_files`, `broken_files`, `half_files` and `update_files` are what the districts' IT then uploads.
 """
 
 from rollover.local.seed.load import load
 from rollover.local.seed.oneroster import Files, as_zip
 from rollover.local.seed.season import demo_year, district_file, season, write_district_files
 from rollover.local.seed.specs import DistrictSpec, SchoolSpec, TenantSpec
-from rollover.local.seed.uploads import broken_files, finished_year_files, new_year_files, update_files
+from rollover.local.seed.uploads import broken_files, finished_year_files, half_files, new_year_files, update_files
 
 __all__ = [
     "DistrictSpec",
@@ -20,6 +20,7 @@ __all__ = [
     "demo_year",
     "district_file",
     "finished_year_files",
+    "half_files",
     "load",
     "new_year_files",
     "season",

@@ -1,18 +1,26 @@
-"""The live roster of the finished year, as an import of that year's files would have left it."""
+"""The live roster of the finished year, as an import of that year's files would have left it: by the same code."""
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Any
+import tempfile
+from pathlib import Path
 
+import duckdb
 import polars as pl
+from sqlalchemy import Table
+from upath import UPath
 
-from rollover.calendar import SchoolYear
 from rollover.database.tables.roster import ROSTER_TABLES
-from rollover.local.seed.oneroster import Row, rows
+from rollover.local.seed.oneroster import files
 from rollover.local.seed.roster import Roster, grade_code
-from rollover.roster.model import FILES, Column, Kind
-from rollover.roster.staged import row_hash
+from rollover.roster.columnar import columnar
+from rollover.roster.files import fetched_folder, typed_file
+from rollover.roster.findings import Findings
+from rollover.roster.manifest import contents
+from rollover.roster.rules import CheckedSet
+from rollover.roster.stage import read_all
+from rollover.roster.staged import hashed, value_columns
+from rollover.roster.validate import shape
 
 SEED_IMPORT = "seed"
 """The import that the seeded rows say they came from."""
@@ -20,46 +28,37 @@ SEED_IMPORT = "seed"
 
 def roster_frames(roster: Roster) -> dict[str, pl.DataFrame]:
     """The roster tables by name, without ``tenant_id``: what the files say, and who had left before."""
-    content = rows(roster)
-    found: dict[str, list[dict[str, Any]]] = {
-        file.table: [_row(file.columns, row) for row in content[file.name.removesuffix(".csv")]] for file in FILES
-    }
-    birth_dates = {row["sourced_id"]: row["birth_date"] for row in found.pop("birth_dates")}
-    guardians: list[dict[str, Any]] = []
-    for person in found["people"]:
-        agents = person.pop("agent_ids")
-        person["birth_date"] = birth_dates.get(person["sourced_id"])
-        if person["role"] == "student":
-            guardians += [{"student_id": person["sourced_id"], "guardian_id": guardian} for guardian in agents]
-    found["guardians"] = guardians
-    frames = {
-        name: pl.DataFrame(table, infer_schema_length=None).with_columns(pl.lit("active").alias("status"))
-        for name, table in found.items()
-    }
+    active = _shaped(roster)
+    frames = {name: frame.with_columns(pl.lit("active").alias("status")) for name, frame in active.items()}
     frames["people"] = pl.concat([frames["people"], _departed(roster)], how="diagonal_relaxed")
     return {
-        table.name: frames[table.name].with_columns(
-            row_hash(frames[table.name], table), pl.lit(SEED_IMPORT).alias("import_id")
-        )
+        table.name: hashed(frames[table.name], table).with_columns(pl.lit(SEED_IMPORT).alias("import_id"))
         for table in ROSTER_TABLES
     }
 
 
-def _row(columns: tuple[Column, ...], row: Row) -> dict[str, Any]:
-    return {column.target: _value(column.kind, row.get(column.name)) for column in columns}
+def _shaped(roster: Roster) -> dict[str, pl.DataFrame]:
+    findings = Findings()
+    with tempfile.TemporaryDirectory(prefix="rollover-seed-") as folder, columnar() as duck:
+        storage = UPath(folder)
+        source = fetched_folder(storage, SEED_IMPORT)
+        source.mkdir(parents=True)
+        content = files(roster)
+        for name, data in content.items():
+            (source / name).write_bytes(data)
+        found = contents(source, content, (), findings)
+        assert found is not None
+        read = read_all(found, storage, SEED_IMPORT, {})
+        paths = {file.name: Path(typed_file(storage, SEED_IMPORT, file.stem).path) for file in found.files}
+        shape(duck, CheckedSet(duck, found.format, paths, (), findings), roster.year)
+        assert not findings.errors and not any(each.findings.errors for each in read.values())
+        return {table.name: _rows(duck, table) for table in ROSTER_TABLES}
 
 
-def _value(kind: Kind, value: str | None) -> Any:
-    """A file's value as the table has it; blank is null, or an empty list."""
-    if kind in (Kind.REFERENCES, Kind.TEXTS, Kind.GRADES):
-        return value.split(",") if value else []
-    if not value:
-        return None
-    if kind is Kind.DATE:
-        return date.fromisoformat(value)
-    if kind is Kind.YEAR:
-        return SchoolYear.ending_in(int(value)).key
-    return value == "true" if kind is Kind.BOOLEAN else value
+def _rows(duck: duckdb.DuckDBPyConnection, table: Table) -> pl.DataFrame:
+    columns = ", ".join(f'"{name}"' for name in value_columns(table))
+    frame: pl.DataFrame = duck.sql(f"SELECT {columns} FROM roster_{table.name}").pl()  # noqa: S608 - our own names
+    return frame
 
 
 def _departed(roster: Roster) -> pl.DataFrame:

@@ -8,6 +8,7 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterable
 
+from rollover.calendar import SchoolYear
 from rollover.local.seed.roster import Person, Roster, grade_code
 
 Files = dict[str, bytes]
@@ -68,13 +69,31 @@ def files(roster: Roster) -> Files:
 
 
 def broken_files(roster: Roster) -> Files:
-    """A set with the two mistakes a district makes most: enrollments of a class that is not there, a date
-    that is none."""
+    """A set whose upload lost a file that the manifest names."""
+    content = files(roster)
+    del content["courses.csv"]
+    return content
+
+
+def half_files(roster: Roster) -> Files:
+    """A set as an export that broke off leaves it: nobody of the last school is in it, and no class."""
     content = rows(roster)
+    lost = roster.tenant.schools[-1].id
+    content["users"] = [row for row in content["users"] if row["orgSourcedIds"] != lost]
+    for name in ("classes", "enrollments"):
+        content[name] = [row for row in content[name] if row["schoolSourcedId"] != lost]
+    there = {row["sourcedId"] for row in content["users"]}
+    content["demographics"] = [row for row in content["demographics"] if row["sourcedId"] in there]
+    content["enrollments"] = [row for row in content["enrollments"] if row["userSourcedId"] in there]
+    return encode(content)
+
+
+def with_mistakes(content: dict[str, list[Row]], year: SchoolYear) -> dict[str, list[Row]]:
+    """The mistakes that districts make most: enrollments of a class that is not there, a date that is none."""
     for row in content["enrollments"][10:13]:
         row["classSourcedId"] = "class-of-another-export"
-    content["enrollments"][40]["beginDate"] = "31.02." + str(roster.year.first_year)
-    return encode(content)
+    content["enrollments"][40]["beginDate"] = f"31.02.{year.first_year}"
+    return content
 
 
 def encode(content: dict[str, list[Row]]) -> Files:

@@ -82,7 +82,6 @@ def _product_entry(spec: DistrictSpec, tenant: TenantSpec) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "first_school_year": spec.year.key,
         "folder": f"/{spec.id}/{tenant.tenant.product}",
-        "roster_format": "oneroster_1_1",
         "roster_import": tenant.roster_import,
     }
     if tenant.own_reset_date:
@@ -139,6 +138,7 @@ def _riverbend(year: SchoolYear) -> DistrictSpec:
         _active(year, *schools),
         roster_import="at_once",
         own_reset_date=date(year.last_year, 7, 20),
+        first_drop="half",
     )
     return DistrictSpec(district, "Riverbend R-II School District", "America/Chicago", year, (tenant,), ends=(5, 27))
 
@@ -212,9 +212,7 @@ def _harbor(year: SchoolYear) -> DistrictSpec:
         SchoolSpec("H2", "Captain's Hill School", 3, 5, 330),
         SchoolSpec("H3", "Whaler Middle School", 6, 8, 360),
     )
-    tenant = TenantSpec(
-        Tenant("imagine_math_facts", district), schools, _active(year, *schools), first_drop_broken=True
-    )
+    tenant = TenantSpec(Tenant("imagine_math_facts", district), schools, _active(year, *schools), first_drop="broken")
     return DistrictSpec(
         district,
         "Harbor Public Schools",

@@ -10,6 +10,8 @@ from rollover.calendar import SchoolYear
 from rollover.tenant import Tenant
 
 MonthDay = tuple[int, int]
+FirstDrop = Literal["right", "broken", "half"]
+"""The first set that a district drops for the new year: right, without a file, or without a school."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class TenantSpec:
     own_reset_date: date | None = None
     past_years: int = 0
     events_per_student: int = 30
-    first_drop_broken: bool = False
+    first_drop: FirstDrop = "right"
     code_updated_in_summer: bool = False
 
     @property

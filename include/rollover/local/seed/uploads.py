@@ -19,10 +19,17 @@ def new_year_files(spec: DistrictSpec, tenant: TenantSpec) -> Files:
 
 
 def broken_files(spec: DistrictSpec, tenant: TenantSpec) -> Files:
-    """The new year's set with enrollments of a class that is not there, and a date that is none."""
+    """The new year's set without a file that its manifest names: it is refused."""
     return oneroster.broken_files(promoted(finished_year(spec, tenant)))
 
 
+def half_files(spec: DistrictSpec, tenant: TenantSpec) -> Files:
+    """The new year's set without one of the schools: it is held."""
+    return oneroster.half_files(promoted(finished_year(spec, tenant)))
+
+
 def update_files(spec: DistrictSpec, tenant: TenantSpec) -> Files:
-    """The new year's set some days later: a few students gone, a few new, a few e-mail addresses added."""
-    return oneroster.files(later(promoted(finished_year(spec, tenant))))
+    """The new year's set some days later: a few students gone, a few new, a few e-mail addresses added; and some
+    rows in error, which are kept out."""
+    roster = later(promoted(finished_year(spec, tenant)))
+    return oneroster.encode(oneroster.with_mistakes(oneroster.rows(roster), roster.year))

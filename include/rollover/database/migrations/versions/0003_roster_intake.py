@@ -24,6 +24,32 @@ GRANTS = {
     "ledger.id_maps": "SELECT, INSERT",
 }
 
+LAST_IMPORTS = """
+CREATE VIEW ledger.last_imports WITH (security_invoker = true) AS
+SELECT tenant_id, import_id, is_newest, is_live, state, school_year, format, found_at, changed_at, reason, decision,
+       files_from, files_to, rows, errors, warnings
+FROM (
+    SELECT i.*, files.files_from, files.files_to, counted.rows, counted.errors, counted.warnings,
+           row_number() OVER newest = 1 AS is_newest,
+           i.state = 'applied' AND row_number() OVER live = 1 AS is_live
+    FROM ledger.imports i
+    LEFT JOIN ledger.drops d ON d.drop_id = i.import_id
+    CROSS JOIN LATERAL (
+        SELECT to_timestamp(min((file ->> 'modified')::bigint)) AS files_from,
+               to_timestamp(max((file ->> 'modified')::bigint)) AS files_to
+        FROM jsonb_array_elements(d.files) AS file
+    ) files
+    CROSS JOIN LATERAL (
+        SELECT (SELECT sum(value::bigint) FROM jsonb_each_text(i.counts -> 'rows')) AS rows,
+               (SELECT coalesce(sum(value::bigint), 0) FROM jsonb_each_text(i.counts -> 'errors')) AS errors,
+               (SELECT coalesce(sum(value::bigint), 0) FROM jsonb_each_text(i.counts -> 'warnings')) AS warnings
+    ) counted
+    WINDOW newest AS (PARTITION BY i.tenant_id ORDER BY i.found_at DESC, i.import_id DESC),
+           live AS (PARTITION BY i.tenant_id, i.state ORDER BY i.school_year DESC, i.found_at DESC, i.import_id DESC)
+) each
+WHERE is_newest OR is_live
+"""
+
 
 def upgrade() -> None:
     op.drop_index("ix_enrollments_tenant_id_class_id", "enrollments", schema="roster")
@@ -80,3 +106,5 @@ def upgrade() -> None:
         op.execute(f"CREATE POLICY one_tenant ON {table} TO rollover_app USING ({TENANT_OF_A_ROW})")
     changed = "format, comparison, decision, decided_by, decided_at"
     op.execute(f"GRANT UPDATE ({changed}) ON ledger.imports TO rollover_app")
+    op.execute(LAST_IMPORTS)
+    op.execute("GRANT SELECT ON ledger.last_imports TO rollover_app")

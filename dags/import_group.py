@@ -1,0 +1,141 @@
+"""The tasks that import a roster, for the DAG that imports what districts drop and for the rollover.
+
+No DAG of its own; ``.airflowignore`` keeps Airflow from looking for one here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from airflow.sdk import TriggerRule, chain, task, task_group
+from airflow.sdk.exceptions import AirflowSkipException
+
+from rollover import adapter
+from rollover.errors import Refused
+
+IMPORTS_AT_ONCE = 8
+"""Of each step, over all runs of a DAG: runs that only wait for a person are not limited, but work is."""
+
+
+def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
+    """The task group ``import_roster``: one import, from the files on SFTP to the live roster.
+
+    A task whose import is past it does nothing. A set that is rejected or superseded skips what follows: that
+    is the district's answer, not a failure of ours. One that is held is put to a person, whose answer `decide` does.
+    In a rollover all of that is a failure, since the rollover cannot go on (it waits for a set that is ready); there,
+    too, the set goes in although the sync is paused, and the rollover's ledger records it.
+    """
+    over = ("rejected", "superseded", "undone", *(["held"] if for_rollover else []))
+
+    def unless_over(summary: dict[str, Any]) -> dict[str, Any]:
+        if summary["state"] in over:
+            what = f"Import {summary['import_id']} is {summary['state']}: {summary['reason']}."
+            if for_rollover:
+                how = "answer the question of `roster_import`, then " if summary["state"] == "held" else ""
+                raise Refused(
+                    what, f"{how}clear 'await_roster' and what follows: it takes the newest set that is ready."
+                )
+            raise AirflowSkipException(what)
+        return summary
+
+    @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
+    def fetch(import_id: str) -> dict[str, Any]:
+        from rollover.roster import fetch, imports
+
+        work = adapter.open_import(import_id)
+        found, where = imports.current(work.engine, work.tenant.id, import_id), work.district.sftp_connection
+        if found.state != "found":  # a question is put again although the district's server may be down
+            return unless_over(found.summary())
+        with adapter.sftp(where) as sftp:
+            server = adapter.sftp_server(where)
+            return unless_over(fetch.fetch(work.engine, work.tenant.id, import_id, sftp, server, work.storage))
+
+    @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
+    def stage(import_id: str) -> dict[str, Any]:
+        from rollover.roster import stage
+
+        work = adapter.open_import(import_id)
+        return unless_over(stage.stage(work.engine, work.tenant.id, import_id, work.storage, work.config))
+
+    @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
+    def validate(import_id: str) -> dict[str, Any]:
+        from rollover.roster import validate
+
+        work = adapter.open_import(import_id)
+        zone = work.district.time_zone
+        return unless_over(validate.validate(work.engine, work.tenant.id, import_id, work.storage, time_zone=zone))
+
+    @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
+    def compare(import_id: str) -> dict[str, Any]:
+        from rollover.roster import compare
+
+        work = adapter.open_import(import_id)
+        return unless_over(compare.compare(work.engine, work.tenant.id, import_id, work.storage, work.limits))
+
+    @task
+    def decide(import_id: str, answer: dict[str, str]) -> dict[str, Any]:
+        from rollover.roster import decision
+
+        work = adapter.open_import(import_id)
+        done = decision.decide(work.engine, work.tenant.id, import_id, **answer)
+        if not done["decided"]:
+            raise AirflowSkipException(f"Import {import_id}: {done['said']}.")
+        return done
+
+    # After a question that was not put, or not answered, too: an import that is ready needs none.
+    @task(task_id="apply", trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, max_active_tis_per_dag=IMPORTS_AT_ONCE)
+    def apply_when_due(import_id: str) -> dict[str, Any]:
+        from rollover.roster import apply, imports
+
+        work = adapter.open_import(import_id)
+        summary = unless_over(imports.current(work.engine, work.tenant.id, import_id).summary())
+        if summary["state"] == "ready":
+            if not adapter.import_is_due(work):
+                raise AirflowSkipException(f"Import {import_id} is ready and waits for the nightly sync.")
+            limits = work.limits
+            summary = apply.apply(work.engine, work.tenant.id, import_id, work.storage, limits, rollover_id=None)
+        if summary["state"] == "held":
+            raise AirflowSkipException(f"Import {import_id} is held: {summary['reason']}.")
+        return unless_over(summary)
+
+    @task(task_id="apply")
+    def apply_for_rollover(import_id: str, partition_key: str | None = None) -> dict[str, Any]:
+        from rollover import steps
+        from rollover.roster import apply
+
+        work = adapter.open_import(import_id)
+        run = adapter.open_run(partition_key, work.tenant.id)
+        steps.before_import(run)
+        applied = apply.apply(run.engine, run.tenant.id, import_id, run.storage, work.limits, rollover_id=run.id)
+        unless_over(applied)
+        return steps.import_roster(run, import_id)
+
+    def report(task_id: str, import_id: str) -> Any:
+        """A task that tells the district, in its outbox, where its files are by now; also when they were refused."""
+
+        # In a rollover a set that is refused is a failure, and everything after it stops.
+        rule = TriggerRule.ALL_SUCCESS if for_rollover else TriggerRule.NONE_FAILED
+
+        @task(task_id=task_id, trigger_rule=rule, max_active_tis_per_dag=IMPORTS_AT_ONCE)
+        def tell(import_id: str) -> dict[str, Any]:
+            from rollover.roster.report import deliver_findings
+
+            work = adapter.open_import(import_id)
+            deliver, where = adapter.deliver_to_outbox(work.district), (work.engine, work.tenant.id, import_id)
+            return deliver_findings(*where, work.storage, work.district, work.product, deliver)
+
+        return tell(import_id)
+
+    @task_group(group_id="import_roster")
+    def import_roster(import_id: str) -> None:
+        compared = compare(import_id)
+        chain(fetch(import_id), stage(import_id), validate(import_id), compared)
+        applied = apply_for_rollover(import_id) if for_rollover else apply_when_due(import_id)
+        chain(compared, applied, report("report_result", import_id))
+        if not for_rollover:
+            chain(compared, report("report", import_id))  # before a person is asked, who may take a day
+            ask = adapter.AskAboutImport(task_id="ask", import_id=import_id)
+            chain(compared, ask, decide(import_id, ask.output), applied)
+
+    return import_roster

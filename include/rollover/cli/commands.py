@@ -1,0 +1,118 @@
+"""Commands that look, check, and do by hand what only a person may decide. Each returns its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+from datetime import UTC, datetime
+
+from rollover.cli.arguments import BadArgument, engine_of, tenant_of, tenants_of, year_of
+from rollover.config import load_catalog
+from rollover.settings import Settings
+
+
+def lint(options: argparse.Namespace, settings: Settings) -> int:
+    """Check every district and product file."""
+    catalog = load_catalog(settings.districts, settings.products)
+    for problem in catalog.problems:
+        print(problem)
+    tenants, files = len(catalog.tenants), len(catalog.districts)
+    print(f"{files} districts, {tenants} tenants, {len(catalog.products)} products, {len(catalog.problems)} problems")
+    return 1 if catalog.problems else 0
+
+
+def migrate(options: argparse.Namespace, settings: Settings) -> int:
+    """Bring the product database to the newest schema; needs the owner's URL in ROLLOVER_DATABASE_URL."""
+    from rollover.database import migrate as migration
+
+    migration.upgrade(engine_of(settings))
+    print("the database has the newest schema")
+    return 0
+
+
+def dates(options: argparse.Namespace, settings: Settings) -> int:
+    """Name the reset date of every tenant for a school year."""
+    from rollover.calendar import reset_day
+
+    year = year_of(options)
+    catalog = load_catalog(settings.districts, settings.products)
+    for tenant in catalog.tenants:
+        district, product = catalog.districts[tenant.district], catalog.products[tenant.product]
+        facts = district.facts(tenant.product, year)
+        day = reset_day(product.reset_rule, tenant.district, year, facts)
+        print(f"{tenant.id:50} {day} {day:%A}  {'own date' if facts.own_reset_date else 'default'}")
+    return 0
+
+
+def status(options: argparse.Namespace, settings: Settings) -> int:
+    """Say where each tenant is: current year, last rollover, pause, last import."""
+    from rollover.database.session import tenant_session
+    from rollover.status import status_of
+
+    engine = engine_of(settings)
+    for tenant in tenants_of(options, load_catalog(settings.districts, settings.products)):
+        with tenant_session(engine, tenant.id) as connection:
+            print(f"{tenant.id}: {status_of(connection)}")
+    return 0
+
+
+def resume(options: argparse.Namespace, settings: Settings) -> int:
+    """End the pause of a tenant's roster sync by hand."""
+    from rollover import evidence, pause
+    from rollover.database.session import tenant_session
+
+    tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
+    with tenant_session(engine_of(settings), tenant.id, exclusive=True) as connection:
+        result = pause.end(connection, by=getpass.getuser())
+        if result["was_paused"]:
+            evidence.record(connection, tenant.id, "resumed_by_hand", {**result, "why": options.reason}, None)
+    print(f"{tenant.id}: {'the pause has ended' if result['was_paused'] else 'was not paused'}")
+    return 0
+
+
+def plan(options: argparse.Namespace, settings: Settings) -> int:
+    """Show what a rollover would do now; changes nothing."""
+    from rollover import plan as planning
+    from rollover.database.session import tenant_session
+    from rollover.run import Run
+
+    catalog = load_catalog(settings.districts, settings.products)
+    tenant = tenant_of(options, catalog)
+    run = Run(
+        engine=engine_of(settings),
+        tenant=tenant,
+        school_year=year_of(options),
+        district=catalog.districts[tenant.district],
+        product=catalog.products[tenant.product],
+        storage=settings.storage_root,
+        now=datetime.now(UTC),
+    )
+    with tenant_session(run.engine, tenant.id) as connection:
+        current = planning.current_school_year(connection) == run.school_year.key
+        lines = planning.draft(connection, run, current=current)
+        print(planning.markdown(connection, lines, planning.warnings(connection, run)))
+    return 0
+
+
+def switch_on(options: argparse.Namespace, settings: Settings) -> int:
+    """Switch on again what the reset switched off: Hero's notification e-mails, or its portal schedules."""
+    from sqlalchemy import update
+
+    from rollover import evidence
+    from rollover.database.session import tenant_session
+    from rollover.database.tables import tables_of
+
+    catalog = load_catalog(settings.districts, settings.products)
+    tenant = tenant_of(options, catalog)
+    rule = catalog.products[tenant.product].data_classes.get(options.data_class)
+    columns = [name for name, value in ((rule.set if rule else None) or {}).items() if value is False]
+    if not columns:
+        raise BadArgument(f"'{options.data_class}' of {tenant.product} is not switched off by a reset")
+    with tenant_session(engine_of(settings), tenant.id, exclusive=True) as connection:
+        rows = 0
+        for table in tables_of(tenant.product, options.data_class):
+            rows += connection.execute(update(table).values(dict.fromkeys(columns, True))).rowcount
+        facts = {"data_class": options.data_class, "rows": rows, "by": getpass.getuser(), "why": options.reason}
+        evidence.record(connection, tenant.id, "switched_on", facts, None)
+    print(f"{tenant.id}: {options.data_class} is on for {rows} schools")
+    return 0

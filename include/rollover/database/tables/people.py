@@ -1,0 +1,29 @@
+"""Where a product keeps the id of a person of the roster.
+
+A person whose id changes at its source takes all of this along. The tables of the roster itself follow the files.
+"""
+
+from __future__ import annotations
+
+PERSON_COLUMNS: dict[str, tuple[str, ...]] = {
+    "hero.tracking_events": ("student_id", "employee_id"),
+    "hero.action_assignments": ("student_id",),
+    "hero.points_ledger": ("student_id",),
+    "hero.point_balances": ("student_id",),
+    "hero.student_logins": ("person_id",),
+    "hero.parent_logins": ("person_id",),
+    "hero.employee_logins": ("person_id",),
+    "imagine_math.student_accounts": ("person_id",),
+    "imagine_math.educator_accounts": ("person_id",),
+    "imagine_math_facts.student_accounts": ("person_id",),
+    "imagine_math_facts.educator_accounts": ("person_id",),
+}
+"""By table; what Imagine keeps by account follows the account."""
+OTHER_IDS = frozenset(
+    {
+        *("tenant_id", "school_id", "class_id", "classroom_id", "account_id", "educator_account_id", "login_id"),
+        *("code_id", "action_id", "event_id", "assignment_id", "entry_id", "assessment_id"),
+        *("schedule_id", "template_id"),
+    }
+)
+"""Ids in a product's tables that are not a person's: every column ``…_id`` is in one of the two."""

@@ -1,0 +1,15 @@
+"""What a person can answer about a drop that is held. By itself, so that Airflow can read it without all the rest."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Answer(StrEnum):
+    """``Later`` decides nothing: the question comes again."""
+
+    APPROVE = "Approve"
+    APPROVE_WITH_ID_MAP = "Approve with id map"
+    ADDITIONS_ONLY = "Additions only"
+    DISCARD = "Discard"
+    LATER = "Later"

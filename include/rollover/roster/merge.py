@@ -1,0 +1,187 @@
+"""Change the live roster into what a set says: the rows that differ, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import Connection, Table, exists, select, text
+from upath import UPath
+
+from rollover.database.tables import ledger
+from rollover.database.tables.roster import ROSTER_TABLES
+from rollover.errors import ProofFailed
+from rollover.roster import history
+from rollover.roster.bulk import all_rows, chosen_keys, chosen_rows, planner, send
+from rollover.roster.columnar import columnar, local_copy
+from rollover.roster.compare import LIVE_SCHOOL_YEAR
+from rollover.roster.diff import Counts, bump_version, write_differences, written_counts
+from rollover.roster.files import diff_file, staged_file
+from rollover.roster.imports import Import
+from rollover.roster.provision import provision
+from rollover.roster.rename import rename_people
+from rollover.roster.staged import ROW_HASH, key_columns, value_columns
+from rollover.tenant import Tenant
+
+# Of those who were students until now; whoever left in an earlier year has no grade of last year.
+GRADE_NOW = "CASE WHEN status = 'active' AND role = 'student' THEN grade END"
+REMEMBER_GRADES = f"""
+    UPDATE roster.people SET last_year_grade = {GRADE_NOW} WHERE last_year_grade IS DISTINCT FROM {GRADE_NOW}
+"""
+KEEP_GRADES = f"""
+    INSERT INTO roster.history (tenant_id, import_id, table_name, before)
+    SELECT tenant_id, :import_id, 'roster.people',
+           jsonb_build_object('sourced_id', jsonb_agg(sourced_id), 'last_year_grade', last_year_grade)
+    FROM roster.people
+    WHERE last_year_grade IS DISTINCT FROM {GRADE_NOW}
+    GROUP BY tenant_id, last_year_grade
+"""
+ADD = """
+    INSERT INTO {table} (tenant_id, status, import_id, {columns})
+    SELECT :tenant_id, 'active', :import_id, {columns} FROM pg_temp.{incoming}
+"""
+# Rows are found by the primary key and changed in their place (see history.FOUND).
+BUT_BY_KEY = ("nestloop", "mergejoin", "seqscan", "bitmapscan")
+ADDITIONS = ("added", "returned")
+REST = ("changed", "removed")
+
+
+def merge(connection: Connection, tenant_id: str, found: Import, storage: UPath) -> dict[str, Any]:
+    """Bring a set in, as it was decided about, and provision for it; returns counts for the ledger.
+
+    ``changes`` has the rows per table; ``left_out`` those that differ and stay as they are, where a person let only
+    additions in; ``renamed`` the rows in which a person's id was changed; ``provisioned`` what the product got. The
+    caller holds the tenant's lock. Raises ProofFailed where other rows changed than were to be.
+    """
+    product = Tenant.parse(tenant_id).product
+    counts: dict[str, Any] = {}
+    if found.decision == "approve_with_id_map":
+        _begin(connection)
+        counts["renamed"] = rename_people(connection, product, found.import_id)
+        differences = write_differences(connection, found.import_id, storage)
+    else:
+        written = written_counts(connection, found.import_id, storage)
+        differences = written or write_differences(connection, found.import_id, storage)
+    changes = differences
+    if found.decision == "additions_only":
+        changes = {name: {**each, **dict.fromkeys(REST, 0)} for name, each in differences.items()}
+        counts["left_out"] = {name: {change: each[change] for change in REST} for name, each in differences.items()}
+    counts |= {"changes": changes, "provisioned": {}}
+    if not changed_anything(counts):
+        return counts
+    if "renamed" not in counts:
+        _begin(connection)
+    if _begins_a_year(connection, found):
+        connection.execute(text(KEEP_GRADES), {"import_id": found.import_id})
+        connection.execute(text(REMEMBER_GRADES))
+    with columnar() as duck, planner(connection, *BUT_BY_KEY):
+        for table in ROSTER_TABLES:
+            with _opened(connection, duck, table, tenant_id, found.import_id, storage) as opened:
+                opened.merge(changes[table.name])
+    counts["provisioned"] = provision(connection, product, found.import_id)
+    return counts
+
+
+def changed_anything(counts: Mapping[str, Any]) -> bool:
+    """Whether an import with these counts changed the live roster."""
+    tables = counts.get("changes", {}).values()
+    return bool(counts.get("renamed")) or any(each[change] for each in tables for change in (*ADDITIONS, *REST))
+
+
+def _begin(connection: Connection) -> None:
+    """From here on, the roster is another one, and the import before this one cannot be undone."""
+    history.forget(connection)
+    bump_version(connection)
+
+
+def _begins_a_year(connection: Connection, found: Import) -> bool:
+    rows = ledger.imports.c
+    query = select(exists().where(rows.state == "applied", rows.school_year == found.school_year))
+    live = connection.scalar(text(LIVE_SCHOOL_YEAR))
+    return live not in (None, found.school_year) and not connection.scalar(query)
+
+
+@contextmanager
+def _opened(
+    connection: Connection,
+    duck: duckdb.DuckDBPyConnection,
+    table: Table,
+    tenant_id: str,
+    import_id: str,
+    storage: UPath,
+) -> Iterator[_TableMerge]:
+    with (
+        local_copy(staged_file(storage, import_id, table.name)) as staged,
+        local_copy(diff_file(storage, import_id, table.name)) as difference,
+    ):
+        yield _TableMerge(connection, duck, table, tenant_id, import_id, staged, difference)
+
+
+@dataclass(frozen=True)
+class _TableMerge:
+    """One roster table, its staged rows and their differences."""
+
+    connection: Connection
+    duck: duckdb.DuckDBPyConnection
+    table: Table
+    tenant_id: str
+    import_id: str
+    staged: Path
+    difference: Path
+
+    def merge(self, counts: Counts) -> None:
+        """Change as many rows as `counts` says, which are those of the differences or a part of them."""
+        if counts["added"]:
+            self._prove("added", self._add(counts["added"]), counts["added"])
+        changing = [change for change in ("returned", "changed") if counts[change]]
+        if changing:
+            self._prove("changed", self._change(changing), sum(counts[change] for change in changing))
+        if counts["removed"]:
+            self._prove("removed", self._remove(), counts["removed"])
+
+    def _add(self, expected: int) -> int:
+        names = ", ".join(f'"{name}"' for name in self._columns)
+        given = {"tenant_id": self.tenant_id, "import_id": self.import_id}
+
+        def insert(incoming: Table) -> int:
+            statement = ADD.format(table=self.table.fullname, columns=names, incoming=incoming.name)
+            return self.connection.execute(text(statement), given).rowcount
+
+        all_are_new = pq.read_metadata(self.staged).num_rows == expected
+        rows = all_rows(self.staged, self._columns) if all_are_new else self._chosen(["added"])
+        return send(self.connection, self.table, self._columns, rows, insert)
+
+    def _change(self, changes: list[str]) -> int:
+        values = [name for name in self._columns if name not in key_columns(self.table)]
+
+        def update(incoming: Table) -> int:
+            return history.change_rows(self.connection, self.import_id, self.table, incoming, values)
+
+        return send(self.connection, self.table, self._columns, self._chosen(changes), update)
+
+    def _remove(self) -> int:
+        def mark(incoming: Table) -> int:
+            return history.remove_rows(self.connection, self.import_id, self.table, incoming)
+
+        keys = chosen_keys(self.duck, self.table, self.difference, ["removed"])
+        return send(self.connection, self.table, key_columns(self.table), keys, mark)
+
+    @property
+    def _columns(self) -> list[str]:
+        return [*value_columns(self.table), ROW_HASH]
+
+    def _chosen(self, changes: list[str]) -> Iterator[pa.RecordBatch]:
+        return chosen_rows(self.duck, self.table, self.staged, self.difference, self._columns, changes)
+
+    def _prove(self, change: str, done: int, expected: int) -> None:
+        if done != expected:
+            raise ProofFailed(
+                f"{self.import_id}: {done} rows of {self.table.fullname} were {change}, not {expected}.",
+                "report this; nothing was changed.",
+            )

@@ -1,0 +1,193 @@
+"""Tell a district what came of its files: a summary that a school secretary understands, and every finding as CSV.
+
+Both go to the district's outbox, in a folder per drop. The summary says what is true when it is written, so it is
+written anew when the import has moved on; the findings stay as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection, Engine, bindparam, cast, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
+from upath import UPath
+
+from rollover import pause
+from rollover.config import District, Product
+from rollover.database.session import tenant_session
+from rollover.database.tables import directory, ledger
+from rollover.roster import imports
+from rollover.roster.files import import_folder
+from rollover.roster.imports import Import
+from rollover.roster.sheet import write_sheet
+from rollover.roster.summary import SHOWN_PLACES, TAKEN, Place, Problem, Told, ranked_problems, summary
+from rollover.storage import whole_file
+from rollover.tenant import Tenant
+
+log = logging.getLogger(__name__)
+
+Deliver = Callable[[UPath, str], None]
+"""Put a file at a path on the district's SFTP: ``deliver(file, remote path)``."""
+
+SUMMARY, FINDINGS = "summary.txt", "findings.csv"
+REPORTED = "reported"
+"""In an import's counts: where its report is, and the SHA-256 of the text that lies there."""
+UNDER_WAY = ("found", "fetched", "staged", "validated")
+"""States of an import about which there is nothing to say yet."""
+COLUMNS = ("severity", "code", "file", "row", "column", "what is wrong and how to mend it")
+FINDINGS_AT_ONCE = 500
+"""So many are in memory."""
+
+PLACES = f"""
+    SELECT code, severity, file, "column", message, count(*) AS kept,
+           (array_agg("row" ORDER BY "row") FILTER (WHERE "row" IS NOT NULL))[1:{SHOWN_PLACES}] AS rows
+    FROM ledger.findings
+    WHERE import_id = :import_id
+    GROUP BY code, severity, file, "column", message
+    ORDER BY severity, code, count(*) DESC, file, "column", message
+"""
+ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('report of ' || :import_id, 0))"
+
+
+def deliver_findings(
+    engine: Engine,
+    tenant_id: str,
+    import_id: str,
+    storage: UPath,
+    district: District,
+    product: Product,
+    deliver: Deliver,
+) -> dict[str, Any]:
+    """Write the report of an import and deliver it, unless what lies in the outbox says the same already.
+
+    Does nothing for an import that is still under way, and for one that was superseded before it could be fetched.
+    ``findings.csv`` is there only where there are findings. Returns numbers, codes and times of the import, for whom
+    the log and the run's note are, with ``delivered``: whether files were put into the outbox now.
+    """
+    with tenant_session(engine, tenant_id) as connection:
+        # Of two that report at the same time, the later one must also be the one that has seen the later state.
+        connection.execute(text(ONE_AT_A_TIME), {"import_id": import_id})
+        found = imports.load(connection, import_id)
+        told = _told(connection, found, district, product)
+        if found.state in UNDER_WAY or (found.state == "superseded" and found.sha256 is None):
+            return _result(told, None, delivered=False)
+        content = summary(told).encode()
+        config = district.products[Tenant.parse(tenant_id).product]  # type: ignore[index]
+        remote = f"{config.outbox}/imports/{_folder_name(found)}"
+        digest = hashlib.sha256(content).hexdigest()
+        if found.counts.get(REPORTED, {}).get("sha256") == digest:
+            return _result(told, remote, delivered=False)
+        _write(connection, told, content, import_folder(storage, import_id) / "report", remote, deliver)
+        _remember(connection, import_id, {"sha256": digest, "folder": remote})
+        log.info("%s is %s; its report was delivered to %s", import_id, found.state, remote)
+        return _result(told, remote, delivered=True)
+
+
+def _told(connection: Connection, found: Import, district: District, product: Product) -> Told:
+    drop = connection.execute(
+        select(ledger.drops.c.folder, ledger.drops.c.files).where(ledger.drops.c.drop_id == found.import_id)
+    ).one_or_none()
+    return Told(
+        found=found,
+        folder=drop.folder if drop else "not known",
+        files=drop.files if drop else (),
+        problems=_problems(connection, found),
+        current_year=str(connection.scalar(select(directory.tenants.c.current_school_year))),
+        is_paused=pause.current(connection) is not None,
+        district=district,
+        product=product,
+    )
+
+
+def _problems(connection: Connection, found: Import) -> list[Problem]:
+    """The findings by code, the totals as they were counted: of many, not all are kept."""
+    rows = connection.execute(text(PLACES), {"import_id": found.import_id}).all()
+    problems = []
+    for (severity, code), places in groupby(rows, key=lambda row: (row.severity, row.code)):
+        of_code = tuple(Place(row.file, row.column, row.message, row.kept, tuple(row.rows or ())) for row in places)
+        kept = sum(place.kept for place in of_code)
+        total = found.counts.get(f"{severity}s", {}).get(code, kept)
+        problems.append(Problem(code, severity, max(kept, total), of_code))
+    return problems
+
+
+def _write(connection: Connection, told: Told, content: bytes, folder: UPath, remote: str, deliver: Deliver) -> None:
+    """Write both files, then deliver them: the summary last, since it speaks of the other."""
+    if told.problems:
+        write_sheet(folder / FINDINGS, COLUMNS, _lines(connection, told))
+        deliver(folder / FINDINGS, f"{remote}/{FINDINGS}")
+    with whole_file(folder / SUMMARY) as stream:
+        stream.write(content.replace(b"\n", b"\r\n"))  # it is opened in Windows' Notepad
+    deliver(folder / SUMMARY, f"{remote}/{SUMMARY}")
+
+
+def _lines(connection: Connection, told: Told) -> Iterator[tuple[Any, ...]]:
+    """Errors first, in the order of the rows; then, of codes with more than are kept, how many there are."""
+    rows = ledger.findings.c
+    query = (
+        select(rows.severity, rows.code, rows.file, rows.row, rows.column, rows.message)
+        .where(rows.import_id == told.found.import_id)
+        .order_by(rows.severity, rows.file, rows.row.nulls_first(), rows.code, rows.finding_id)
+    )
+    for row in connection.execute(query.execution_options(yield_per=FINDINGS_AT_ONCE)):
+        yield tuple(row)
+    for problem in told.problems:
+        kept = sum(place.kept for place in problem.places)
+        if problem.total > kept:
+            note = f"There are {problem.total:,} of these in all; only the first {kept:,} are listed."
+            yield (problem.severity, problem.code, None, None, None, note)
+
+
+def _folder_name(found: Import) -> str:
+    """When the drop was found, in UTC, and the end of its id: in a listing, the newest is the last."""
+    return f"{found.found_at.astimezone(UTC):%Y-%m-%dT%H%MZ}-{found.import_id[-6:]}"
+
+
+def _remember(connection: Connection, import_id: str, reported: dict[str, str]) -> None:
+    """Note what was delivered, beside what others may write into the counts at the same time."""
+    added = cast(bindparam("reported", {REPORTED: reported}, type_=JSONB), JSONB)
+    row = ledger.imports.c
+    connection.execute(
+        update(ledger.imports).where(row.import_id == import_id).values(counts=row.counts.op("||")(added))
+    )
+
+
+def _result(told: Told, remote: str | None, *, delivered: bool) -> dict[str, Any]:
+    """What the task returns, and the run's note is made of: JSON, and nothing personal."""
+    found, seen = told.found, told.comparison
+    modified = [file["modified"] for file in told.files]
+    read = found.counts.get("rows", {})
+    good = found.counts.get(TAKEN)
+    return {
+        "import_id": found.import_id,
+        "state": found.state,
+        "decision": found.decision,
+        "school_year": found.school_year,
+        "format": found.format,
+        "found_at": _utc(found.found_at),
+        "changed_at": _utc(found.changed_at),
+        "files": len(told.files),
+        "files_from": _utc(datetime.fromtimestamp(min(modified), UTC)) if modified else None,
+        "files_to": _utc(datetime.fromtimestamp(max(modified), UTC)) if modified else None,
+        "rows": sum(read.values()),
+        "kept_out": None if good is None else sum(read.values()) - sum(good.values()),
+        "errors": _total(told, "error"),
+        "warnings": _total(told, "warning"),
+        "problems": [problem.code for problem in ranked_problems(told.problems)[:3]],
+        "over_limits": sorted({breach.code.value for breach in seen.breaches}) if seen else [],
+        "folder": remote,
+        "delivered": delivered,
+    }
+
+
+def _total(told: Told, severity: str) -> int:
+    return sum(problem.total for problem in told.problems if problem.severity == severity)
+
+
+def _utc(when: datetime) -> str:
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,339 @@
+"""A drop that is over its limits, through the DAGs: it is held, a person is asked, and the answer is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowSkipException
+from sqlalchemy import Engine, text
+from upath import UPath
+
+from rollover import adapter
+from rollover.database.session import tenant_session
+from rollover.local.seed.oneroster import as_zip
+from rollover.roster.answers import Answer
+from rollover.roster.compare import compare
+from rollover.roster.decision import decide, held, question
+from tests.dags.test_rollover_dag import HERO, ROLLOVER, YES, drop, imports, take_in
+from tests.roster.years import School, Town, as_oneroster, go_live, stage
+from tests.run_dag import Answer as Given
+from tests.run_dag import Finished, asset_events_of, run_dag
+
+Load = Callable[[str], DAG]
+Validated = Callable[[Town, int], str]
+ASK, DECIDE, APPLY = (f"import_roster.{step}" for step in ("ask", "decide", "apply"))
+SCHOOLS = (School("north", "KG", "03", 12, feeds="south"), School("south", "04", "06", 12))
+LEFT = f"SELECT count(*) FROM roster.people WHERE tenant_id = '{HERO}' AND status = 'tobedeleted' AND role = 'student'"
+THERE = LEFT.replace("tobedeleted", "active")
+
+
+@pytest.fixture
+def town(riverside: Path, owner: Engine) -> Town:
+    """The town's roster is live, in the place of the few students that Riverside has."""
+    with owner.begin() as connection:
+        connection.execute(text("DELETE FROM roster.people WHERE tenant_id = :tenant"), {"tenant": HERO})
+    town = Town.in_full(SCHOOLS)
+    go_live(owner, town.rows(), HERO)
+    return town
+
+
+@pytest.fixture
+def validated(owner: Engine, tmp_path: Path) -> Validated:
+    """Puts a set where the steps before the comparison leave it; most tests are about what comes after."""
+
+    def put(town: Town, number: int) -> str:
+        storage = UPath(f"file://{tmp_path}/storage")
+        return stage(owner, storage, town.rows(), town.year.key, number=number, tenant_id=HERO)
+
+    return put
+
+
+def send(folder: Path, town: Town) -> None:
+    drop(folder, as_zip(as_oneroster(town, "riverside-ca-org")))
+
+
+def half(town: Town) -> Town:
+    """A further drop, with half of a school missing."""
+    town = town.copy()
+    town.leave(town.students("north")[::2])
+    return town
+
+
+def answered(airflow: Load, answer: Given, *, map_index: int = 0, nightly: bool = False) -> Finished:
+    """A run of roster_import in which the question gets this answer."""
+    extra = {"nightly": True} if nightly else {}
+    done = run_dag(airflow("roster_import"), partition_key=HERO, answers={ASK: answer}, asset_extra=extra)
+    assert set(done.questions) == {(ASK, map_index)}
+    return done
+
+
+def unasked(airflow: Load, *, nightly: bool = False) -> Finished:
+    """A run of roster_import in which nobody is asked."""
+    extra = {"nightly": True} if nightly else {}
+    return run_dag(airflow("roster_import"), partition_key=HERO, asset_extra=extra)
+
+
+def states(done: Finished, *steps: str) -> list[str]:
+    return [done.state_of(f"import_roster.{step}", 0) for step in steps]
+
+
+def number(owner: Engine, query: str) -> int:
+    with owner.connect() as connection:
+        return int(connection.scalar(text(query)) or 0)
+
+
+def test_approved_it_is_applied(airflow: Load, riverside: Path, town: Town, owner: Engine) -> None:
+    send(riverside, half(town))
+    assert run_dag(airflow("roster_intake")).state == "success"
+    done = answered(airflow, "Approve")
+    assert states(done, "compare", "ask", "decide", "apply") == ["success"] * 4
+    assert imports(owner) == [("applied", "2025-26")]
+    assert number(owner, LEFT) == 24
+    assert (
+        number(owner, "SELECT count(*) FROM ledger.imports WHERE decision = 'approve' AND decided_by = 'tester'") == 1
+    )
+    assert number(owner, "SELECT count(*) FROM ledger.evidence WHERE kind = 'roster_decision'") == 1
+    asked = done.question_of(ASK, 0)
+    assert asked.options == ["Approve", "Additions only", "Discard", "Later"] and asked.defaults == ["Later"]
+    assert "North School (north) has 24 students, and 48 are expected" in asked.body
+
+
+def test_nothing_is_asked_about_a_drop_within_its_limits(
+    airflow: Load, validated: Validated, town: Town, owner: Engine
+) -> None:
+    town.leave(town.students("north")[:2])
+    validated(town, 1)
+    done = unasked(airflow)
+    assert states(done, "compare", "ask", "decide", "apply") == ["success", "skipped", "skipped", "success"]
+    assert done.questions == {}
+    assert imports(owner) == [("applied", "2025-26")]
+
+
+def test_discarded_it_is_rejected(airflow: Load, validated: Validated, town: Town, owner: Engine) -> None:
+    validated(half(town), 1)
+    done = answered(airflow, "Discard")
+    assert done.state == "success"
+    assert states(done, "ask", "decide", "apply") == ["success", "success", "skipped"]
+    assert imports(owner) == [("rejected", "2025-26")]
+    assert number(owner, LEFT) == 0
+
+
+def test_additions_only_removes_nobody(airflow: Load, validated: Validated, town: Town, owner: Engine) -> None:
+    new = half(town)
+    new.arrive("north", "02", 3)
+    validated(new, 1)
+    done = answered(airflow, "Additions only")
+    assert states(done, "decide", "apply") == ["success", "success"]
+    assert number(owner, LEFT) == 0
+    assert number(owner, THERE) == 84 + 3
+    assert imports(owner) == [("applied", "2025-26")]
+
+
+def test_people_with_other_ids_are_given_them(airflow: Load, validated: Validated, town: Town, owner: Engine) -> None:
+    town.rekey(town.students("south")[:15])
+    validated(town, 1)
+    done = answered(airflow, "Approve with id map")
+    assert states(done, "ask", "decide", "apply") == ["success"] * 3
+    assert number(owner, "SELECT count(*) FROM roster.people WHERE status = 'active' AND sourced_id LIKE 'new-%'") == 15
+    assert number(owner, LEFT) == 0, "nobody left, and nobody came"
+
+
+def test_without_an_answer_it_is_asked_again_the_next_night(
+    airflow: Load, validated: Validated, town: Town, owner: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the district's server is down that night."""
+    validated(half(town), 1)
+    unanswered = answered(airflow, None)
+    assert unanswered.state == "success"
+    assert states(unanswered, "ask", "decide", "apply") == ["success", "skipped", "skipped"]
+    assert imports(owner) == [("held", "2025-26")]
+
+    sweep = run_dag(airflow("roster_sync"))
+    (event,) = asset_events_of(sweep.run_id)
+    assert event.partition_key == HERO
+
+    def down(connection_id: str) -> Any:
+        raise ConnectionError("the server is down")
+
+    monkeypatch.setattr(adapter, "sftp", down)
+    assert answered(airflow, "Later", nightly=True).state == "success"
+    assert imports(owner)[0] == ("held", "2025-26")
+    assert states(answered(airflow, "Approve", nightly=True), "decide", "apply") == ["success", "success"]
+    assert imports(owner)[0] == ("applied", "2025-26")
+
+
+def test_an_answer_that_comes_too_late_does_nothing(
+    airflow: Load, validated: Validated, town: Town, owner: Engine
+) -> None:
+    """While the question is open, a newer good drop supersedes the one that is held."""
+    validated(half(town), 1)
+
+    def answer() -> str:
+        with owner.begin() as connection:
+            connection.execute(
+                text("UPDATE ledger.imports SET state = 'superseded', reason = 'x' WHERE state = 'held'")
+            )
+        return "Approve"
+
+    done = answered(airflow, answer)
+    assert done.state == "success"
+    assert states(done, "ask", "decide", "apply") == ["success", "skipped", "skipped"]
+    assert imports(owner)[0] == ("superseded", "2025-26")
+    assert number(owner, LEFT) == 0
+
+
+def test_of_two_that_are_held_the_newer_is_asked_about(
+    airflow: Load, validated: Validated, town: Town, owner: Engine
+) -> None:
+    validated(half(town), 1)
+    answered(airflow, None)
+    validated(half(half(town)), 2)
+    answered(airflow, "Approve", map_index=1)
+    assert imports(owner) == [("superseded", "2025-26"), ("applied", "2025-26")]
+
+
+def test_a_nightly_tenants_drop_waits_for_the_night_though_it_is_approved(
+    airflow: Load, validated: Validated, town: Town, owner: Engine, tmp_path: Path
+) -> None:
+    file = tmp_path / "districts" / "riverside-ca.yaml"
+    file.write_text(file.read_text().replace("roster_import: at_once", "roster_import: nightly"))
+    validated(half(town), 1)
+    by_day = answered(airflow, "Approve")
+    assert states(by_day, "decide", "apply") == ["success", "skipped"]
+    assert imports(owner)[0] == ("ready", "2025-26")
+    by_night = unasked(airflow, nightly=True)
+    assert states(by_night, "ask", "decide", "apply") == ["skipped", "skipped", "success"]
+    assert imports(owner)[0] == ("applied", "2025-26")
+
+
+def test_a_limit_of_the_districts_own_lets_it_in(
+    airflow: Load, validated: Validated, town: Town, owner: Engine, tmp_path: Path
+) -> None:
+    file = tmp_path / "districts" / "riverside-ca.yaml"
+    own = "{during_the_year: {removed_of_a_school: 0.6, removed: {students: 0.5, guardians: 0.5, enrollments: 0.5}}}"
+    file.write_text(file.read_text().replace("roster_import:", f"roster_limits: {own}\n    roster_import:", 1))
+    validated(half(town), 1)
+    assert unasked(airflow).state == "success"
+    assert imports(owner)[0] == ("applied", "2025-26")
+
+
+def test_a_new_years_set_is_approved_while_a_rollover_waits_for_it(
+    airflow: Load, riverside: Path, town: Town, owner: Engine, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sync is paused: the answer makes the set ready, and the rollover takes it in."""
+    send(riverside, half(town.next_year()))
+    assert run_dag(airflow("roster_intake")).state == "success"
+    answered(airflow, None)
+    assert imports(owner) == [("held", "2026-27")]
+    looked: list[str | None] = []
+    find = adapter.RosterReadyTrigger.find
+
+    def approve_meanwhile(trigger: adapter.RosterReadyTrigger) -> str | None:
+        looked.append(find(trigger))
+        if len(looked) == 2:
+            with tenant_session(engine, HERO) as connection:
+                (found,) = held(connection)
+                digest = question(connection, found.import_id).digest
+                assert connection.scalar(text("SELECT count(*) FROM ledger.pauses WHERE ended_at IS NULL")) == 1
+            assert decide(engine, HERO, found.import_id, "Approve", "dana", digest=digest)["state"] == "ready"
+        return looked[-1]
+
+    monkeypatch.setattr(adapter.RosterReadyTrigger, "find", approve_meanwhile)
+    done = run_dag(airflow(ROLLOVER), partition_key="2025-26", answers=YES)
+    assert looked == [None, None, done.result_of("await_roster")]
+    assert done.state_of("import_roster.apply") == "success"
+    assert imports(owner) == [("applied", "2026-27")]
+    assert done.state == "success"
+
+
+def test_while_the_sync_is_paused_an_approved_drop_is_kept(
+    airflow: Load, validated: Validated, town: Town, owner: Engine
+) -> None:
+    validated(half(town), 1)
+    with owner.begin() as connection:
+        insert = "INSERT INTO ledger.pauses (tenant_id, paused_by, reason) VALUES (:tenant, 'dana', 'a test')"
+        connection.execute(text(insert), {"tenant": HERO})
+    done = answered(airflow, "Approve")
+    assert states(done, "decide", "apply") == ["success", "success"]
+    assert done.result_of(APPLY, 0)["applied"] is False
+    assert imports(owner)[0] == ("ready", "2025-26")
+
+
+def test_a_set_that_is_held_in_a_rollover_stops_it(
+    airflow: Load, riverside: Path, town: Town, owner: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was ready when the rollover found it, and the roster that it meets is another."""
+    send(riverside, town.next_year())
+    take_in(airflow)
+    assert imports(owner)[0] == ("ready", "2026-27")
+    from rollover import steps
+
+    before_import = steps.before_import
+
+    def and_the_roster_changes(*arguments: Any) -> None:
+        before_import(*arguments)
+        with owner.begin() as connection:
+            connection.execute(text("UPDATE ledger.roster_versions SET version = version + 1"))
+            connection.execute(text("UPDATE roster.people SET grade = '06' WHERE role = 'student' AND grade = '03'"))
+
+    monkeypatch.setattr(steps, "before_import", and_the_roster_changes)
+    done = run_dag(airflow(ROLLOVER), partition_key="2025-26", answers=YES)
+    assert done.state == "failed" and done.state_of("import_roster.apply") == "failed"
+    assert imports(owner)[0] == ("held", "2026-27")
+
+
+def test_nothing_personal_is_in_the_question_or_what_the_tasks_return(
+    airflow: Load, validated: Validated, town: Town
+) -> None:
+    second = half(town)
+    second.rekey(second.students("south")[:15])
+    validated(second, 1)
+    done = answered(airflow, "Approve with id map")
+    said = json.dumps(list(done.results.values()), default=str) + done.question_of(ASK, 0).body
+    assert done.result_of(ASK, 0)["by"] == "tester"
+    for row in [*town.rows()["people"], *second.rows()["people"]]:
+        for name in ("username", "email", "identifier", "birth_date"):
+            assert row[name] is None or str(row[name]) not in said
+    for person in second.students("south"):
+        assert f'"{person}"' not in said and f" {person} " not in said
+
+
+class Store(dict[str, Any]):
+    """What a task keeps between its tries."""
+
+    def set(self, key: str, value: Any, retention: Any) -> None:
+        self[key] = value
+
+
+def test_a_question_that_was_cleared_is_not_put_with_the_old_numbers(
+    airflow: Load, validated: Validated, town: Town, owner: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow keeps the text of a question when its task is run again."""
+    import_id = validated(half(town), 1)
+    first = answered(airflow, None).question_of(ASK, 0).body
+    put: list[str] = []
+    monkeypatch.setattr(HITLOperator, "execute", lambda self, context: put.append(self.body))
+    context = {"task_state_store": Store()}
+    for _ in range(2):
+        adapter.AskAboutImport(task_id="ask", import_id=import_id).execute(context)  # type: ignore[arg-type]
+    assert put == [first, first], "the same numbers may be shown again"
+    with owner.begin() as connection:
+        connection.execute(text("UPDATE roster.people SET status = 'tobedeleted' WHERE sourced_id = 's1'"))
+        connection.execute(text("UPDATE ledger.roster_versions SET version = version + 1"))
+    work = adapter.open_import(import_id)
+    again = compare(work.engine, work.tenant.id, import_id, work.storage, work.limits)
+    assert again["state"] == "held"
+    with pytest.raises(AirflowSkipException, match="the next run asks anew"):
+        adapter.AskAboutImport(task_id="ask", import_id=import_id).execute(context)  # type: ignore[arg-type]
+    assert len(put) == 2
+
+
+def test_the_answers_are_those_that_are_understood() -> None:
+    ask = adapter.AskAboutImport(task_id="ask", import_id="x")
+    assert ask.options == [answer.value for answer in Answer]

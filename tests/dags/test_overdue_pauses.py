@@ -1,0 +1,43 @@
+"""A pause that lasts too long fails a task of the nightly sync, every night, and keeps no other from running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from airflow.sdk import DAG
+from sqlalchemy import Engine, insert
+
+from rollover.database.tables import ledger
+from tests.run_dag import run_dag
+from tests.world import NOW
+
+HERO = "hero__riverside-ca"
+
+
+@pytest.mark.parametrize(("days", "ends_as"), [(29, "success"), (31, "failed")])
+def test_it_is_told_every_night(
+    airflow: Callable[[str], DAG],
+    riverside: Path,
+    owner: Engine,
+    days: int,
+    ends_as: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with owner.begin() as connection:
+        lease = {
+            "paused_by": f"{HERO}__2025-26",
+            "reason": "rollover of 2025-26",
+            "paused_at": NOW - timedelta(days=days),
+        }
+        connection.execute(insert(ledger.pauses).values(tenant_id=HERO, **lease))
+    for _ in range(2):
+        night = run_dag(airflow("roster_sync"))
+        assert (night.state, night.state_of("overdue_pauses")) == (ends_as, ends_as)
+        assert (night.state_of("wake"), night.state_of("tidy")) == ("skipped", "success")
+        told = (
+            f"{HERO} since 2026-07-01 12:00 UTC by {HERO}__2025-26 (31 days; 30 are allowed)" in capfd.readouterr().out
+        )
+        assert told is (ends_as == "failed")

@@ -1,0 +1,96 @@
+"""A set from its files to the roster that it makes, without a server or a database."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from upath import UPath
+
+from rollover.calendar import SchoolYear
+from rollover.database.tables.roster import ROSTER_TABLES
+from rollover.roster.columnar import columnar
+from rollover.roster.files import fetched_folder, typed_file
+from rollover.roster.findings import Findings
+from rollover.roster.formats import SPELLING
+from rollover.roster.manifest import contents
+from rollover.roster.rules import CheckedSet
+from rollover.roster.stage import not_said, read_all
+from rollover.roster.staged import value_columns, write_staged
+from rollover.roster.validate import shape
+
+IMPORT = "hero__springfield-il__0123456789ab"
+Where = tuple[str, str, str, int | None, str | None]  # code, severity, file, row, column
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a set: its findings and its roster, None where it was refused before it had one or has no files
+    to read."""
+
+    findings: Findings
+    tables: dict[str, pl.DataFrame] | None
+    not_said: list[list[str]]
+
+    @property
+    def found(self) -> set[Where]:
+        return {(f.code, f.severity, f.file, f.row, f.column) for f in self.findings.kept}
+
+    @property
+    def codes(self) -> dict[str, int]:
+        return {**self.findings.errors, **self.findings.warnings}
+
+    @property
+    def refused(self) -> set[str]:
+        return set(self.findings.refusing)
+
+    def ids(self, table: str) -> set[str]:
+        assert self.tables is not None, self.codes
+        return set(self.tables[table]["sourced_id"])
+
+    def row(self, table: str, sourced_id: str) -> dict[str, Any]:
+        assert self.tables is not None, self.codes
+        return self.tables[table].row(by_predicate=pl.col("sourced_id") == sourced_id, named=True)
+
+
+def take(
+    files: Mapping[str, bytes], column_map: Mapping[str, Mapping[str, str]] | None = None, files_year: str = "2025-26"
+) -> Taken:
+    """Read, check and shape a set as fetch would have left it."""
+    findings = Findings()
+    with tempfile.TemporaryDirectory(prefix="rollover-test-") as folder, columnar() as duck:
+        storage = UPath(folder)
+        source = fetched_folder(storage, IMPORT)
+        source.mkdir(parents=True)
+        names = []
+        for name, data in files.items():
+            if name.lower() in SPELLING:
+                names.append(SPELLING[name.lower()])
+                (source / SPELLING[name.lower()]).write_bytes(data)
+        others = {name.lower() for name in files if name.lower() not in SPELLING}
+        found = contents(source, names, others, findings)
+        if found is None or findings.refusing or not found.files:
+            return Taken(findings, None, [])
+        read = read_all(found, storage, IMPORT, column_map or {})
+        for each in read.values():
+            findings.extend(each.findings)
+        silent = not_said(found.format, read, found.deltas)
+        if findings.refusing:
+            return Taken(findings, None, silent)
+        usable = {file.name: file for file in found.files if read[file.name].usable}
+        paths = {name: Path(typed_file(storage, IMPORT, file.stem).path) for name, file in usable.items()}
+        shape(duck, CheckedSet(duck, found.format, paths, (), findings), SchoolYear.parse(files_year))
+        tables = {}
+        for table in ROSTER_TABLES:
+            target = Path(folder) / "staged.parquet"
+            write_staged(duck, table, [], target)
+            tables[table.name] = pl.read_parquet(target)
+            assert tables[table.name].columns == [*value_columns(table), "row_hash"]
+        return Taken(findings, tables, silent)
+
+
+__all__ = ["IMPORT", "Taken", "Where", "take"]

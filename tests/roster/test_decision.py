@@ -1,0 +1,272 @@
+"""A held drop is put to a person, whose answer counts once, and for the numbers that were seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from upath import UPath
+
+from rollover import evidence
+from rollover.config import RosterLimits
+from rollover.database.session import tenant_session
+from rollover.errors import Refused
+from rollover.roster import imports
+from rollover.roster.answers import Answer
+from rollover.roster.compare import compare
+from rollover.roster.comparison import Comparison, SchoolCount, TypeCount
+from rollover.roster.decision import Question, decide, held, question, why_not_asked
+from rollover.roster.imports import Import
+from rollover.roster.in_words import SENTENCES, SHOWN_BREACHES, SHOWN_SCHOOLS, in_words, markdown
+from rollover.roster.rekeyed import IdMap
+from rollover.roster.safety import Breach, Code, Season
+from rollover.roster.tally import TYPES
+from tests.roster.years import TENANT, YEAR, School, Town, add_tenant, go_live, stage
+
+SMALL = (School("ash", "KG", "03", 12, feeds="bay"), School("bay", "04", "06", 12))
+
+
+class Desk:
+    """A tenant in whose live roster a school is whole, of which the next drop has a half."""
+
+    def __init__(self, owner: Engine, engine: Engine, storage: UPath) -> None:
+        add_tenant(owner)
+        self.owner, self.engine, self.storage = owner, engine, storage
+        self.town = Town.in_full(SMALL)
+        go_live(owner, self.town.rows())
+
+    def half(self) -> Town:
+        town = self.town.copy()
+        town.leave(town.students("ash")[::2])
+        return town
+
+    def drop(self, town: Town, number: int) -> str:
+        import_id = stage(self.owner, self.storage, town.rows(), town.year.key, number=number)
+        compare(self.engine, TENANT, import_id, self.storage, RosterLimits())
+        return import_id
+
+    def ask(self, import_id: str) -> Question:
+        with tenant_session(self.engine, TENANT) as connection:
+            return question(connection, import_id)
+
+    def decide(self, import_id: str, answer: str, **more: Any) -> dict[str, Any]:
+        given = {"digest": self.ask(import_id).digest, "reason": "looked at it", **more}
+        return decide(self.engine, TENANT, import_id, answer, given.pop("by", "dana"), **given)
+
+    def found(self, import_id: str) -> Import:
+        return imports.current(self.engine, TENANT, import_id)
+
+    def evidence(self) -> list[dict[str, Any]]:
+        with tenant_session(self.engine, TENANT) as connection:
+            assert evidence.broken_links(connection) == []
+            rows = connection.execute(text("SELECT kind, facts FROM ledger.evidence ORDER BY evidence_id"))
+            return [{"kind": row.kind, **row.facts} for row in rows]
+
+    def why_not_asked(self, import_id: str) -> str | None:
+        with tenant_session(self.engine, TENANT) as connection:
+            return why_not_asked(connection, import_id)
+
+
+@pytest.fixture
+def desk(owner: Engine, engine: Engine, storage: UPath) -> Desk:
+    return Desk(owner, engine, storage)
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "decision"),
+    [
+        ("Approve", "ready", "approve"),
+        ("Additions only", "ready", "additions_only"),
+        ("Discard", "rejected", "discard"),
+    ],
+)
+def test_an_answer_is_done_and_on_record(desk: Desk, answer: str, state: str, decision: str) -> None:
+    import_id = desk.drop(desk.half(), 1)
+    seen = desk.ask(import_id)
+    told = desk.decide(import_id, answer)
+    assert told == {"import_id": import_id, "state": state, "decided": True, "said": answer}
+    found = desk.found(import_id)
+    assert (found.state, found.decision, found.decided_by) == (state, decision, "dana")
+    (fact,) = desk.evidence()
+    assert (fact["kind"], fact["answer"], fact["by"], fact["why"]) == (
+        "roster_decision",
+        decision,
+        "dana",
+        "looked at it",
+    )
+    assert fact["digest"] == seen.digest and fact["import_id"] == import_id
+    assert {each["code"] for each in fact["over_limits"]} == {"removed", "school_shrunk"}
+
+
+def test_later_changes_nothing_and_it_is_asked_again(desk: Desk) -> None:
+    import_id = desk.drop(desk.half(), 1)
+    before = desk.found(import_id)
+    assert desk.decide(import_id, "Later", by="")["decided"] is False
+    assert desk.found(import_id) == before
+    assert desk.evidence() == [] and desk.why_not_asked(import_id) is None
+
+
+def test_an_answer_counts_once(desk: Desk) -> None:
+    import_id = desk.drop(desk.half(), 1)
+    digest = desk.ask(import_id).digest
+    desk.decide(import_id, "Discard")
+    again = decide(desk.engine, TENANT, import_id, "Approve", "erin", digest=digest)
+    assert (again["decided"], again["state"]) == (False, "rejected")
+    assert again["said"] == "it is decided already (discard) and rejected; nothing was done"
+    assert len(desk.evidence()) == 1 and desk.found(import_id).decided_by == "dana"
+
+
+def test_an_answer_about_a_superseded_drop_does_nothing(desk: Desk) -> None:
+    import_id = desk.drop(desk.half(), 1)
+    digest = desk.ask(import_id).digest
+    desk.drop(desk.town, 2)
+    told = decide(desk.engine, TENANT, import_id, "Approve", "dana", digest=digest)
+    assert told["decided"] is False and "superseded" in told["said"]
+    assert desk.evidence() == []
+
+
+def test_an_answer_to_other_numbers_does_nothing(desk: Desk) -> None:
+    import_id = desk.drop(desk.half(), 1)
+    digest = desk.ask(import_id).digest
+    with desk.owner.begin() as connection:
+        connection.execute(text("UPDATE roster.people SET status = 'tobedeleted' WHERE sourced_id = 's1'"))
+        connection.execute(text("UPDATE ledger.roster_versions SET version = 2"))
+    compare(desk.engine, TENANT, import_id, desk.storage, RosterLimits())
+    assert desk.ask(import_id).digest != digest
+    told = decide(desk.engine, TENANT, import_id, "Approve", "dana", digest=digest)
+    assert (told["decided"], told["state"]) == (False, "held")
+    assert told["said"] == "its numbers are others by now: look at them, and answer again"
+
+
+@pytest.mark.parametrize("length", [0, 11])
+def test_the_first_characters_of_a_digest_must_be_enough(desk: Desk, length: int) -> None:
+    import_id = desk.drop(desk.half(), 1)
+    digest = desk.ask(import_id).digest
+    assert desk.decide(import_id, "Approve", digest=digest[:length])["decided"] is False
+    assert desk.decide(import_id, "Approve", digest=digest[:12])["decided"] is True
+
+
+def test_nobody_and_nonsense_are_no_answer(desk: Desk) -> None:
+    import_id = desk.drop(desk.half(), 1)
+    for answer, by in (("Approve", ""), ("Perhaps", "dana"), ("Approve with id map", "dana")):
+        with pytest.raises(Refused):
+            desk.decide(import_id, answer, by=by)
+    assert desk.found(import_id).state == "held" and desk.evidence() == []
+
+
+def test_the_map_is_offered_where_one_is_proposed(desk: Desk) -> None:
+    town = desk.town.copy()
+    town.rekey(town.students("bay")[:15])
+    import_id = desk.drop(town, 1)
+    asked = desk.ask(import_id)
+    assert asked.answers == tuple(Answer)
+    assert "the 15 people who have another id now" in asked.markdown
+    assert desk.decide(import_id, "Approve with id map")["state"] == "ready"
+    assert desk.evidence()[0]["people_with_other_ids"] == 15
+    assert desk.found(import_id).decision == "approve_with_id_map"
+
+
+def test_only_a_held_import_is_asked_about(desk: Desk) -> None:
+    ready = desk.drop(desk.town, 1)
+    assert desk.why_not_asked(ready) == f"import {ready} is ready"
+    with pytest.raises(Refused, match="it is ready, not held"):
+        desk.ask(ready)
+
+
+def test_of_several_the_newest_is_asked_about(desk: Desk) -> None:
+    older, newer = desk.drop(desk.half(), 1), desk.drop(desk.half(), 2)
+    next_year = desk.drop(replace(desk.half(), year=YEAR.next), 3)
+    assert desk.why_not_asked(older) == f"import {newer} of the same school year is newer, and is asked about first"
+    assert desk.why_not_asked(newer) is None and desk.why_not_asked(next_year) is None
+    with tenant_session(desk.engine, TENANT) as connection:
+        assert [found.import_id for found in held(connection)] == [older, newer, next_year]
+    desk.decide(newer, "Discard")
+    assert desk.why_not_asked(older) is None
+
+
+def test_to_approve_a_drop_supersedes_older_ones_that_are_held(desk: Desk) -> None:
+    older, newer = desk.drop(desk.half(), 1), desk.drop(desk.half(), 2)
+    desk.decide(newer, "Approve")
+    assert desk.found(older).state == "superseded"
+
+
+# As it is read
+
+
+def test_the_question_has_the_numbers_in_it(desk: Desk) -> None:
+    asked = desk.ask(desk.drop(desk.half(), 1))
+    assert asked.subject.startswith("A roster of 2025-26 is held: 5 over the limits (hero__springfield-il__")
+    assert "- Ash School (ash) has 24 students, and 48 are expected. Most of those who are missing are in no other" in (
+        asked.markdown
+    )
+    assert "- 24 of 84 students are not in the set (28.6%; the limit is 10%). `removed`" in asked.markdown
+    assert "| students | 84 | 60 | 0 | 0 | 0 | 24 | 0 |" in asked.markdown
+    assert "| Ash School (ash) | 48 | 48 | 24 | 0 | 0 | 0 | 24 |" in asked.markdown
+    assert "- *Later*: nothing is decided" in asked.markdown and "Approve with id map" not in asked.markdown
+    assert f"comparison `{asked.digest[:12]}`" in asked.markdown
+
+
+def test_nothing_personal_is_in_a_question(desk: Desk) -> None:
+    town = desk.half()
+    town.rekey(town.students("bay")[:15])
+    asked = desk.ask(desk.drop(town, 1))
+    rows = [*desk.town.rows()["people"], *town.rows()["people"]]
+    words = set(asked.markdown.replace("`", " ").replace("(", " ").replace(")", " ").split())
+    for name in ("sourced_id", "username", "email", "identifier", "family_name", "birth_date"):
+        assert words.isdisjoint(str(row[name]) for row in rows if row[name])
+
+
+def made_up(breaches: tuple[Breach, ...], schools: int = 1, name: str = "A School") -> Comparison:
+    count = TypeCount(10, 10, 0, 0, 0, 0, 10, 0, 0)
+    return Comparison(
+        season=Season.NEW_YEAR,
+        school_year="2026-27",
+        live_school_year="2025-26",
+        roster_version=1,
+        types=dict.fromkeys(TYPES, count),
+        schools=tuple(SchoolCount(f"n{n}", "students", staged=n, live=n) for n in range(schools)),
+        names={f"n{n}": name for n in range(schools)},
+        cohorts=(),
+        breaches=breaches,
+        warnings=(),
+        id_map=IdMap(),
+    )
+
+
+IMPORT = Import(**{
+    **dict.fromkeys(Import.__dataclass_fields__),
+    "import_id": "hero__a__1", "state": "held", "found_at": datetime(2026, 8, 1, tzinfo=UTC), "counts": {},
+})  # type: ignore[arg-type]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", list(Code))
+def test_every_code_has_a_sentence_without_gaps(code: Code) -> None:
+    for school, grade in ((None, None), ("n0", "05")):
+        breach = Breach(code, "students", 200, 50, 0.1, school, grade)
+        sentence = in_words(breach, made_up((breach,)))
+        assert sentence.endswith((".", "'s.")) and "{" not in sentence and "None" not in sentence
+    assert code in SENTENCES
+
+
+def test_a_long_list_says_what_it_leaves_out() -> None:
+    breaches = tuple(Breach(Code.GRADE_LOST, "students", 20, 0, 0.4, "n0", f"{n:02d}") for n in range(50))
+    said = markdown(IMPORT, made_up(breaches, schools=90), [])
+    assert said.count("`grade_lost`") == SHOWN_BREACHES and "and 10 more" in said
+    assert said.count("| A School (n") == SHOWN_SCHOOLS and "and 30 schools more" in said
+
+
+def test_a_schools_name_cannot_break_the_table() -> None:
+    said = markdown(IMPORT, made_up((), name="Oak | <b>Hill</b>\n*Vale*"), [])
+    assert r"| Oak \| \<b\>Hill\</b\> \*Vale\* (n0) |" in said
+
+
+def test_everything_that_is_counted_is_in_the_table(desk: Desk) -> None:
+    asked = desk.ask(desk.drop(desk.half(), 1))
+    rows = [line.split("|")[1].strip() for line in asked.markdown.splitlines() if line.startswith("| ")]
+    assert rows[1:11] == [
+        *("schools", "other orgs", "sessions", "courses", "classes", "students", "educators", "guardians"),
+        *("links of guardians to students", "enrollments"),
+    ]

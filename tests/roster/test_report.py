@@ -1,0 +1,449 @@
+"""What a district is told about its files: the summary for a secretary, the findings as CSV, and when they are sent."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, insert, text, update
+from upath import UPath
+
+from rollover import pause
+from rollover.config import District, load_catalog
+from rollover.database.session import tenant_session
+from rollover.database.tables import ledger
+from rollover.drops import put_file
+from rollover.roster import imports
+from rollover.roster.comparison import Comparison, TypeCount
+from rollover.roster.findings import KEPT_PER_CODE
+from rollover.roster.report import deliver_findings
+from rollover.roster.safety import Breach, Code, Season
+from rollover.roster.sheet import write_sheet
+from rollover.roster.tally import TYPES
+from tests.roster.conftest import District as Source
+from tests.roster.sets import as_files, row_of, whole_set
+from tests.world import PRODUCTS
+
+IMPORT = "hero__springfield-il__0123456789ab"
+OUTBOX = "/springfield-il/hero/outbox/imports/2026-08-03T0910Z-6789ab"
+FOUND_AT = datetime(2026, 8, 3, 9, 10, 30, tzinfo=UTC)
+FILE_AT = datetime(2026, 8, 3, 4, 5, tzinfo=UTC)
+HERO = load_catalog(Path("/nonexistent"), PRODUCTS).products["hero"]
+SPRINGFIELD = District.model_validate(
+    {
+        "district": "springfield-il",
+        "name": "Springfield Public Schools",
+        "time_zone": "America/Chicago",
+        "org_sourced_id": "springfield-district",
+        "sftp_connection": "district_sftp",
+        "contacts": [
+            {"role": "data_engineer", "name": "Data Team", "email": "data@vendor.example"},
+            {"role": "customer_success", "name": "Cory Success", "email": "cory@vendor.example"},
+            {"role": "district_it", "name": "Help Desk", "email": "it@springfield.example"},
+            {"role": "privacy_officer", "name": "Priva See", "email": "privacy@vendor.example"},
+        ],
+        "products": {
+            "hero": {"first_school_year": "2025-26", "folder": "/springfield-il/hero", "roster_import": "nightly"}
+        },
+    }
+)
+ROWS = {"orgs.csv": 3, "users.csv": 12_345, "enrollments.csv": 60_000}
+TAKEN = {"orgs.csv": 3, "users.csv": 12_340, "enrollments.csv": 59_000}
+ERRORS = {"bad_date": 5, "depends_on_rejected": 1_000}
+FINDINGS = [
+    *[
+        ("bad_date", "error", "users.csv", row, "birthDate", "It is no date. Write 2017-03-09.")
+        for row in (7, 4, 9, 20)
+    ],
+    ("bad_date", "error", "users.csv", 3, "endDate", "It is no date. Write 2017-03-09."),
+    *[("depends_on_rejected", "error", "enrollments.csv", row, "userSourcedId", "=1+1") for row in range(2, 12)],
+    ("encoding", "warning", "users.csv", None, None, "The file is Windows-1252. Save it as UTF-8."),
+]
+
+
+@dataclass
+class Outbox:
+    """What was delivered, by path, and how often."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    deliveries: list[str] = field(default_factory=list)
+
+    def deliver(self, file: UPath, remote_path: str) -> None:
+        self.files[remote_path] = file.read_bytes()
+        self.deliveries.append(remote_path)
+
+    @property
+    def summary(self) -> str:
+        return self.files[f"{OUTBOX}/summary.txt"].decode().replace("\r\n", "\n")
+
+    @property
+    def lines(self) -> list[str]:
+        """The summary's lines, columns one space apart."""
+        return [" ".join(line.split()) for line in self.summary.split("\n")]
+
+    @property
+    def findings(self) -> list[dict[str, str]]:
+        content = self.files[f"{OUTBOX}/findings.csv"].decode("utf-8-sig")
+        return list(csv.DictReader(io.StringIO(content, newline="")))
+
+
+@dataclass
+class Ledger:
+    """One import, as other steps would have left it."""
+
+    engine: Engine
+    owner: Engine
+    storage: UPath
+    outbox: Outbox = field(default_factory=Outbox)
+
+    def has(self, state: str, findings: list[tuple[Any, ...]] = FINDINGS, **values: Any) -> None:
+        counts = {"rows": ROWS, "taken": TAKEN, "errors": ERRORS, "warnings": {"encoding": 1}}
+        row = {"school_year": "2026-27", "format": "oneroster_1_1", "sha256": "5e7", "counts": counts, **values}
+        files = [{"name": "roster.zip", "size": 12_345_678, "modified": int(FILE_AT.timestamp())}]
+        given = {"tenant_id": "hero__springfield-il"}
+        with self.owner.begin() as connection:
+            drop = {"drop_id": IMPORT, "folder": "/springfield-il/hero", "fingerprint": "f", "files": files}
+            connection.execute(insert(ledger.drops).values(**given, **drop, found_at=FOUND_AT))
+            connection.execute(
+                insert(ledger.imports).values(**given, import_id=IMPORT, state=state, found_at=FOUND_AT, **row)
+            )
+            names = ("code", "severity", "file", "row", "column", "message")
+            if findings:
+                connection.execute(
+                    insert(ledger.findings),
+                    [{**given, "import_id": IMPORT, **dict(zip(names, each, strict=True))} for each in findings],
+                )
+
+    def becomes(self, **values: Any) -> None:
+        with self.owner.begin() as connection:
+            connection.execute(update(ledger.imports).where(ledger.imports.c.import_id == IMPORT).values(**values))
+
+    def report(self, district: District = SPRINGFIELD) -> dict[str, Any]:
+        return deliver_findings(
+            self.engine, "hero__springfield-il", IMPORT, self.storage, district, HERO, self.outbox.deliver
+        )
+
+
+@pytest.fixture
+def book(engine: Engine, owner: Engine, storage: UPath, tenant_id: str) -> Ledger:
+    return Ledger(engine, owner, storage)
+
+
+def compared(**breaches: Any) -> dict[str, Any]:
+    """A comparison with one school over its limit, as the ledger has it."""
+    none = TypeCount(0, 0, 0, 0, 0, 0, 0, 0, 0)
+    types = dict.fromkeys(TYPES, none)
+    types["students"] = TypeCount(
+        staged=900, live=1_200, added=100, returned=5, changed=700, moved=3, unchanged=95, removed=400, rekeyed=0
+    )
+    return Comparison(
+        season=Season.NEW_YEAR,
+        school_year="2026-27",
+        live_school_year="2025-26",
+        roster_version=1,
+        types=types,
+        schools=(),
+        names={"school-1": "Elm_Street School"},
+        cohorts=(),
+        breaches=(Breach(Code.SCHOOL_LOST, "students", 312, 0, 0.3, "school-1"),),
+        warnings=(),
+    ).as_json()
+
+
+def test_a_refused_set_says_what_arrived_what_is_wrong_and_what_to_do(book: Ledger) -> None:
+    refusing = ("no_valid_rows", "error", "orgs.csv", None, None, "Not a single row can be taken. Mend its errors.")
+    counts = {"rows": ROWS, "taken": TAKEN, "errors": {**ERRORS, "no_valid_rows": 1}, "warnings": {"encoding": 1}}
+    book.has("rejected", [*FINDINGS, refusing], counts=counts, reason="refused for no_valid_rows")
+    result = book.report()
+    said = book.outbox.summary
+    assert book.outbox.deliveries == [f"{OUTBOX}/findings.csv", f"{OUTBOX}/summary.txt"]
+    for line in (
+        "Your roster files for SchoolMint Hero",
+        "REFUSED",
+        "Found: Mon, Aug 3, 2026, 4:10 AM CDT",
+        "Format: OneRoster 1.1",
+        "School year: 2026-27",
+        f"Reference: {IMPORT}",
+        "roster.zip 12.3 MB Sun, Aug 2, 2026, 11:05 PM CDT",
+        "File Rows Good Kept out",
+        "users.csv 12,345 12,340 5",
+        "all files 72,348 71,343 1,005",
+        "1. ERROR (no_valid_rows)",
+        "2. ERROR, 1,000 times (depends_on_rejected)",
+        "3. ERROR, 5 times (bad_date)",
+        "4. WARNING (encoding)",
+        "Cory Success, cory@vendor.example",
+        "Help Desk, it@springfield.example",
+    ):
+        assert line in book.outbox.lines
+    assert "users.csv, column birthDate, rows 4, 7, 9, …: It is no date. Write 2017-03-09." in " ".join(said.split())
+    assert "Nothing, until you send the files again." in said
+    assert "Priva See" not in said and said.index("Cory") < said.index("Data Team")
+    assert max(map(len, said.split("\n"))) <= 78
+    assert (result["state"], result["errors"], result["kept_out"]) == ("rejected", 1_006, 1_005)
+
+
+def test_every_kept_finding_is_listed_and_harmless_in_a_spreadsheet(book: Ledger) -> None:
+    book.has("applied")
+    book.report()
+    lines = book.outbox.findings
+    assert len(lines) == len(FINDINGS) + 1
+    assert lines[0] == {
+        "severity": "error",
+        "code": "depends_on_rejected",
+        "file": "enrollments.csv",
+        "row": "2",
+        "column": "userSourcedId",
+        "what is wrong and how to mend it": "'=1+1",
+    }
+    assert [(line["row"], line["column"]) for line in lines if line["code"] == "bad_date"] == [
+        ("3", "endDate"),
+        ("4", "birthDate"),
+        ("7", "birthDate"),
+        ("9", "birthDate"),
+        ("20", "birthDate"),
+    ]
+    note = "There are 1,000 of these in all; only the first 10 are listed."
+    assert lines[-1]["what is wrong and how to mend it"] == note
+
+
+@pytest.mark.parametrize("cell", ["=cmd()", "+1", "-1", "@x", "\tx", "\rx"])
+def test_a_sheet_is_whole_and_runs_no_formula(tmp_path: Path, cell: str) -> None:
+    target = UPath(f"file://{tmp_path}/sheet.csv")
+    assert write_sheet(target, ["a", "b"], [[cell, -1], ['José, "Pep"', None]]) == 2
+    with (tmp_path / "sheet.csv").open(encoding="utf-8-sig", newline="") as stream:
+        assert list(csv.reader(stream)) == [["a", "b"], [f"'{cell}", "-1"], ['José, "Pep"', ""]]
+
+    def broken() -> Any:
+        yield ["x", 1]
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        write_sheet(UPath(f"file://{tmp_path}/other.csv"), ["a", "b"], broken())
+    assert [path.name for path in tmp_path.iterdir()] == ["sheet.csv"]
+
+
+@pytest.mark.parametrize(
+    ("state", "values", "headline", "next_"),
+    [
+        ("applied", {}, "TAKEN, BUT NOT ALL OF IT", "Mend the errors in your system."),
+        ("applied", {"decision": "additions_only"}, "TAKEN IN PART", "Mend the errors"),
+        ("held", {}, "HELD", "Somebody at SchoolMint Hero decides."),
+        ("ready", {}, "CHECKED", "The files wait until the school year 2025-26 is closed in SchoolMint Hero."),
+        ("ready", {"school_year": "2025-26"}, "CHECKED", "The files become live with the next nightly import."),
+        ("ready", {"decision": "approve"}, "APPROVED", "The files wait until"),
+        ("rejected", {"decision": "discard"}, "NOT TAKEN", "Nothing, until you send other files."),
+        ("superseded", {"reason": "import x is newer"}, "NOT NEEDED", "Nothing with these files."),
+        ("undone", {}, "UNDONE", "Nothing with these files."),
+    ],
+)
+def test_each_end_has_its_own_words(
+    book: Ledger, state: str, values: dict[str, Any], headline: str, next_: str
+) -> None:
+    book.has(state, comparison=compared(), **values)
+    assert book.report()["delivered"] is True
+    said = book.outbox.summary
+    assert said.split("\n\n\n")[1].startswith(f"{headline}\n")
+    after = said.split("WHAT HAPPENS NEXT\n\n")[1]
+    assert " ".join(after.split()).startswith(next_)
+    shows_reasons = state == "held" or "decision" in values
+    assert ("Elm_Street School (school-1) has no students in the set." in said) is shows_reasons
+
+
+def test_what_changed_is_shown_for_a_set_that_was_taken(book: Ledger) -> None:
+    book.has("applied", comparison=compared())
+    book.report()
+    assert "students 105 700 400" in book.outbox.lines
+    book.becomes(decision="additions_only")
+    book.report()
+    assert "students 105 0 0" in book.outbox.lines
+
+
+def test_a_set_without_a_finding_has_a_summary_only(book: Ledger) -> None:
+    book.has("applied", [], counts={"rows": ROWS, "taken": ROWS, "errors": {}, "warnings": {}})
+    result = book.report()
+    assert list(book.outbox.files) == [f"{OUTBOX}/summary.txt"]
+    assert "The files are live, with every row." in book.outbox.summary
+    assert "WHAT TO MEND" not in book.outbox.summary
+    assert (result["errors"], result["kept_out"], result["folder"]) == (0, 0, OUTBOX)
+
+
+def test_the_files_of_the_live_roster_again(book: Ledger) -> None:
+    book.has("applied", [], counts={imports.UNCHANGED: True, imports.SAME_AS: "another"})
+    book.report()
+    assert "NOTHING NEW" in book.outbox.summary and "ROWS" not in book.outbox.summary
+
+
+def test_a_set_that_could_not_be_read_at_all(book: Ledger) -> None:
+    finding = ("zip_broken", "error", "roster.zip", None, None, "The zip cannot be opened. Upload it again.")
+    book.has("rejected", [finding], format=None, school_year=None, sha256=None, counts={"errors": {"zip_broken": 1}})
+    result = book.report()
+    assert "Format:      not recognized" in book.outbox.summary
+    assert "1. ERROR (zip_broken)" in book.outbox.summary
+    assert (result["rows"], result["kept_out"], result["problems"]) == (0, None, ["zip_broken"])
+
+
+@pytest.mark.parametrize(
+    ("state", "values"),
+    [("found", {}), ("fetched", {}), ("staged", {}), ("validated", {}), ("superseded", {"sha256": None})],
+)
+def test_nothing_is_said_while_there_is_nothing_to_say(book: Ledger, state: str, values: dict[str, Any]) -> None:
+    book.has(state, **values)
+    assert book.report() | {"delivered": False, "folder": None} == book.report()
+    assert book.outbox.deliveries == []
+
+
+def test_the_same_is_not_delivered_twice_and_news_are(book: Ledger) -> None:
+    book.has("held", comparison=compared())
+    assert book.report()["delivered"] is True
+    assert book.report()["delivered"] is False
+    assert len(book.outbox.deliveries) == 2
+    book.becomes(state="applied", decision="approve")
+    assert book.report()["delivered"] is True
+    assert len(book.outbox.deliveries) == 4
+    assert "WHY A PERSON LOOKED" in book.outbox.summary
+    assert book.report()["folder"] == OUTBOX
+
+
+def test_a_report_that_could_not_be_delivered_is_delivered_next_time(book: Ledger) -> None:
+    book.has("applied")
+    deliver, failures = book.outbox.deliver, iter([ConnectionError("the server is gone")])
+
+    def fails_once(file: UPath, remote_path: str) -> None:
+        if remote_path.endswith("summary.txt") and (error := next(failures, None)):
+            raise error
+        deliver(file, remote_path)
+
+    book.outbox.deliver = fails_once  # type: ignore[method-assign]
+    with pytest.raises(ConnectionError):
+        book.report()
+    assert book.report()["delivered"] is True
+    assert set(book.outbox.files) == {f"{OUTBOX}/findings.csv", f"{OUTBOX}/summary.txt"}
+
+
+def test_what_others_count_meanwhile_stays(book: Ledger) -> None:
+    book.has("applied")
+    deliver = book.outbox.deliver
+
+    def while_another_writes(file: UPath, remote_path: str) -> None:
+        book.becomes(counts=ledger.imports.c.counts.op("||")(text("'{\"changes\": 1}'::jsonb")))
+        deliver(file, remote_path)
+
+    book.outbox.deliver = while_another_writes  # type: ignore[method-assign]
+    book.report()
+    with tenant_session(book.engine, "hero__springfield-il") as connection:
+        counts = imports.load(connection, IMPORT).counts
+    assert counts["changes"] == 1 and counts["rows"] == ROWS and counts["reported"]["folder"] == OUTBOX
+
+
+def test_of_two_at_once_the_later_state_is_what_lies_there(book: Ledger) -> None:
+    """The first report hangs while it delivers; the import is applied, and reported by another task."""
+    book.has("ready", school_year="2025-26")
+    deliver, delivering, go_on = book.outbox.deliver, threading.Event(), threading.Event()
+
+    def slowly(file: UPath, remote_path: str) -> None:
+        delivering.set()
+        assert go_on.wait(20)
+        deliver(file, remote_path)
+
+    book.outbox.deliver = slowly  # type: ignore[method-assign]
+    first = threading.Thread(target=book.report)
+    first.start()
+    assert delivering.wait(20)
+    book.becomes(state="applied")
+    book.outbox.deliver = deliver  # type: ignore[method-assign]
+    second = threading.Thread(target=book.report)
+    second.start()
+    second.join(0.5)
+    assert second.is_alive(), "it waits for the first"
+    go_on.set()
+    first.join(20)
+    second.join(20)
+    assert "TAKEN, BUT NOT ALL OF IT" in book.outbox.summary
+
+
+def test_while_the_sync_is_paused_nobody_is_promised_tonight(book: Ledger) -> None:
+    book.has("ready", school_year="2025-26")
+    with tenant_session(book.engine, "hero__springfield-il") as connection:
+        pause.begin(connection, "hero__springfield-il", by="hero__springfield-il__2025-26", reason="rollover")
+    book.report()
+    assert "is paused, because a school year is being closed" in " ".join(book.outbox.summary.split())
+
+
+def test_only_the_most_frequent_problems_are_told(book: Ledger) -> None:
+    findings = [(f"code_{n:02}", "error", "users.csv", 2, None, f"Mend {n}.") for n in range(14)]
+    counts = {"rows": ROWS, "errors": {f"code_{n:02}": 100 + n for n in range(14)}, "warnings": {}}
+    book.has("rejected", findings, counts=counts)
+    assert book.report()["problems"] == ["code_13", "code_12", "code_11"]
+    said = book.outbox.summary
+    assert "10. ERROR, 104 times (code_04)" in said and "code_03" not in said
+    assert "… and 4 other kinds of problems: see findings.csv." in said
+
+
+def test_a_district_without_contacts_is_told_whom_to_ask(book: Ledger) -> None:
+    book.has("applied", [])
+    book.report(SPRINGFIELD.model_copy(update={"contacts": ()}))
+    assert "  your contact there" in book.outbox.summary
+    assert "  whoever looks after your student information system" in book.outbox.summary
+
+
+def test_an_import_without_its_drop_is_reported_too(book: Ledger) -> None:
+    book.has("applied", [])
+    with book.owner.begin() as connection:
+        connection.execute(text("DELETE FROM ledger.drops"))
+    result = book.report()
+    assert (result["files"], result["files_to"]) == (0, None)
+    assert "In folder: not known" in book.outbox.lines
+
+
+def test_files_that_were_not_read_are_named(book: Ledger) -> None:
+    """A file whose name is misspelled looks to the district as if it had been sent."""
+    book.has("applied", [], counts={"rows": ROWS, "files_ignored": ["student.csv", *(f"x{n}.csv" for n in range(11))]})
+    book.report()
+    said = " ".join(book.outbox.summary.split())
+    assert "Not read, because no roster format has files of these names: student.csv, x0.csv," in said
+    assert "x8.csv, … (12 files)" in said
+
+
+def test_names_that_somebody_else_chose_break_no_line(book: Ledger) -> None:
+    finding = ("bad\x1bcode", "error", "users.csv", 2, "metadata.\r\n=x\x1b[31m", "Mend it.")
+    book.has("rejected", [finding], counts={})
+    with book.owner.begin() as connection:
+        files = json.dumps([{"name": "a\r\nb\x1b[2J.zip", "size": 5, "modified": 1}])
+        connection.execute(text("UPDATE ledger.drops SET files = CAST(:files AS jsonb)"), {"files": files})
+    book.report()
+    assert "a b [2J.zip 5 bytes Wed, Dec 31, 1969, 6:00 PM CST" in book.outbox.lines
+    assert "users.csv, column metadata. =x [31m, row 2: Mend it." in " ".join(book.outbox.summary.split())
+
+
+def test_a_real_set_is_reported_in_a_real_outbox(district: Source) -> None:
+    """From a drop with defects to what the district's IT sees on SFTP: no name, no value of a row."""
+    rows = whole_set()
+    row_of(rows, "demographics", "student-1")["birthDate"] = "31.02.2017"
+    row_of(rows, "enrollments", "e4-2025-26")["classSourcedId"] = "no-such-class"
+    rows["users"] = [
+        {**rows["users"][0], "sourcedId": f"extra-{n}", "email": "x y"} for n in range(KEPT_PER_CODE)
+    ] + rows["users"]
+    import_id = district.take(as_files(rows))["import_id"]
+
+    def deliver(file: UPath, remote_path: str) -> None:
+        with file.open("rb") as stream:
+            put_file(district.sftp.client, stream, remote_path)
+
+    config = SPRINGFIELD.products["hero"].model_copy(update={"folder": f"/{district.folder}"})
+    of_test = SPRINGFIELD.model_copy(update={"products": {"hero": config}})
+    result = deliver_findings(district.engine, district.tenant_id, import_id, district.storage, of_test, HERO, deliver)
+    folder = district.sftp.root / result["folder"].lstrip("/")
+    assert {path.name for path in folder.iterdir()} == {"summary.txt", "findings.csv"}
+    said = (folder / "summary.txt").read_text() + (folder / "findings.csv").read_text()
+    assert "demographics.csv" in said and "enrollments.csv" in said
+    assert result["kept_out"] >= 1, "the enrollment of a class that is not there"
+    for personal in ("O'Hara", "Zoë", "example.org", "student-1", "no-such-class", "31.02.2017", "extra-1", "x y"):
+        assert personal not in said and personal not in json.dumps(result)
