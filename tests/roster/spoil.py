@@ -9,6 +9,10 @@ from tests.roster.made import STANDARD, Rows, as_csv, as_files, header, manifest
 
 Files = dict[str, bytes]
 DATES = ("2026-02-30", "soon", "3/4/2012", "03/04/12", "2012-3-4", "2012-03-04T00:00:00Z", "0012-03-04", "13/13/2012")
+DAYS = (
+    ("2025-08-15", "2025-08-01", "2026-01-10", "2026-06-05", "2027-02-01"),
+    ("8/15/2025", "8/1/2025", "1/10/2026", "6/5/2026", "2/1/2027"),
+)
 GRADES = ("5", "05,06", "XX", "K", "Kindergarten", "-1", "grade 3", "")
 IDS = ("a b", "x" * 256, "ü", "{123}", "")
 WORDS = ("pupil", "TRUE", "Student", "yes", "ext:own", "none", "")
@@ -23,7 +27,10 @@ class Spoiler:
         self.pick = random.Random(seed)
 
     def spoil(self, times: int) -> None:
-        ways = (self.value, self.value, self.value, self.reference, self.reference, self.again, self.lose, self.swap)
+        ways = (
+            *(self.value, self.value, self.value, self.plausible, self.plausible, self.plausible),
+            *(self.reference, self.reference, self.again, self.lose, self.swap),
+        )
         for _ in range(times):
             self.pick.choice(ways)()
 
@@ -35,6 +42,18 @@ class Spoiler:
         file = self._file()
         name, _, form = self.pick.choice(STANDARD[self.spec]["files"][file])
         self.pick.choice(self.rows[file])[name] = self._wrong(file, name, form)
+
+    def plausible(self) -> None:
+        """Write something into a field that is right in itself."""
+        enums = STANDARD[self.spec]["enums"]
+        choices = [
+            (file, name, enums.get(file, {}).get(name, ()) or DAYS[self.spec == "clever"])
+            for file in self.rows
+            for name, _, form in STANDARD[self.spec]["files"][file]
+            if self.rows[file] and (name in enums.get(file, {}) or form == "Date")
+        ]
+        file, name, words = self.pick.choice(choices)
+        self.pick.choice(self.rows[file])[name] = self.pick.choice(words)
 
     def _wrong(self, file: str, name: str, form: str) -> str:
         if form == "Date":

@@ -12,7 +12,7 @@ from tests.roster.made import as_files, made
 from tests.roster.reading import Taken, take
 from tests.roster.spoil import Spoiler, spoiled_files
 
-SEEDS = 30
+SEEDS = 60
 # The checker's words, and the codes that say the same.
 KINDS = {
     "missing value": ("value_missing",),

@@ -11,7 +11,7 @@ from psycopg import sql
 from sqlalchemy import BigInteger, Boolean, Connection, Date, Table
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from rollover.database.session import driver_of
+from rollover.roster.bulk import copy_out
 
 _NEXT_ITEM = "\x1f"
 _TYPES = {Boolean: "BOOLEAN", Date: "DATE", BigInteger: "BIGINT"}
@@ -24,13 +24,11 @@ def load_live(connection: Connection, duck: duckdb.DuckDBPyConnection, table: Ta
     """
     name = f"live_{table.name}"
     chosen = [table.c[column] for column in columns]
-    query = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT csv)").format(
+    query = sql.SQL("SELECT {} FROM {}").format(
         sql.SQL(", ").join(_as_text(column) for column in chosen), sql.Identifier(str(table.schema), table.name)
     )
     with tempfile.NamedTemporaryFile(prefix="rollover-live-", suffix=".csv") as file:
-        with driver_of(connection).cursor() as cursor, cursor.copy(query) as copy:
-            for block in copy:
-                file.write(block)
+        copy_out(connection, query, file)
         file.flush()
         types = {column.name: "VARCHAR" if _is_list(column) else _type(column) for column in chosen}
         values = ", ".join(_from_text(column) for column in chosen)

@@ -1,0 +1,108 @@
+"""When a set is, byte for byte, the one that is live: only then nothing is to be done for it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from upath import UPath
+
+from rollover.database.session import tenant_session
+from rollover.roster import imports
+from tests.roster.desk import Desk
+from tests.roster.years import Town
+
+READ = {"formats": ["oneroster_1_1"], "column_map": {}}
+SET: dict[str, Any] = {"sha256": "a" * 64, "format": "oneroster_1_1", "read_as": READ}
+
+
+@pytest.fixture
+def desk(owner: Engine, engine: Engine, storage: UPath) -> Desk:
+    return Desk(owner, engine, storage)
+
+
+def say(desk: Desk, import_id: str, **said: Any) -> str:
+    """Note in the ledger what a set is, as fetching and staging do."""
+    known = {**SET, **said}
+    desk.run(
+        "UPDATE ledger.imports SET sha256 = :sha256, format = :format, "
+        "counts = counts || jsonb_strip_nulls(jsonb_build_object('read_as', CAST(:read_as AS jsonb))) "
+        "WHERE import_id = :import_id",
+        import_id=import_id,
+        **{**known, "read_as": json.dumps(known["read_as"])},
+    )
+    return import_id
+
+
+def is_unchanged(desk: Desk, import_id: str) -> bool:
+    with tenant_session(desk.engine, desk.tenant_id) as connection:
+        return imports.is_unchanged(connection, imports.load(connection, import_id))
+
+
+def smaller(town: Town) -> Town:
+    after = town.copy()
+    after.leave(after.students("ash", "01")[:1])
+    return after
+
+
+def test_the_same_files_read_the_same_way_are_unchanged(desk: Desk) -> None:
+    say(desk, desk.take(desk.town))
+    assert is_unchanged(desk, say(desk, desk.drop_only(desk.town)))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"sha256": "b" * 64},
+        {"sha256": None},
+        {"format": "oneroster_1_2"},
+        {"format": None},
+        {"read_as": {**READ, "column_map": {"users.csv": {"sourcedId": "id"}}}},
+        {"read_as": None},
+    ],
+    ids=str,
+)
+def test_other_files_or_another_way_to_read_them_are_not(desk: Desk, other: dict[str, Any]) -> None:
+    say(desk, desk.take(desk.town))
+    assert not is_unchanged(desk, say(desk, desk.drop_only(desk.town), **other))
+
+
+def test_what_is_not_known_of_the_live_set_is_no_match(desk: Desk) -> None:
+    live = say(desk, desk.take(desk.town), sha256=None, format=None, read_as=None)
+    new = say(desk, desk.drop_only(desk.town), sha256=None, format=None, read_as=None)
+    assert not is_unchanged(desk, new)
+    assert desk.found(live).state == "applied"
+
+
+def test_nothing_is_unchanged_where_nothing_is_live(desk: Desk) -> None:
+    assert not is_unchanged(desk, say(desk, desk.drop(desk.town)))
+
+
+def test_the_last_set_that_went_live_counts(desk: Desk) -> None:
+    say(desk, desk.take(desk.town))
+    say(desk, desk.take(smaller(desk.town)), sha256="b" * 64)
+    assert not is_unchanged(desk, say(desk, desk.drop_only(desk.town)))
+    assert is_unchanged(desk, say(desk, desk.drop_only(smaller(desk.town)), sha256="b" * 64))
+
+
+def test_after_an_undo_every_set_is_looked_at(desk: Desk) -> None:
+    say(desk, desk.take(desk.town))
+    say(desk, desk.take(smaller(desk.town)), sha256="b" * 64)
+    desk.undo()
+    for sha256 in ("a" * 64, "b" * 64):
+        assert not is_unchanged(desk, say(desk, desk.drop_only(desk.town), sha256=sha256))
+
+
+def test_a_set_of_which_only_additions_were_let_in_is_not_what_is_live(desk: Desk) -> None:
+    live = say(desk, desk.take(desk.town))
+    desk.run("UPDATE ledger.imports SET decision = 'additions_only' WHERE import_id = :i", i=live)
+    assert not is_unchanged(desk, say(desk, desk.drop_only(desk.town)))
+
+
+def test_a_set_of_last_year_is_not_what_is_live_in_this_one(desk: Desk) -> None:
+    say(desk, desk.take(desk.town))
+    desk.begin_year("2026-27")
+    say(desk, desk.take(desk.town.next_year()), sha256="b" * 64)
+    assert not is_unchanged(desk, say(desk, desk.drop_only(desk.town)))
