@@ -18,6 +18,15 @@ IMPORTS_AT_ONCE = 8
 """Of each step, over all runs of a DAG: runs that only wait for a person are not limited, but work is."""
 
 
+def tell_district(import_id: str) -> dict[str, Any]:
+    """Have the report of an import in its district's outbox say what is true now."""
+    from rollover.roster.report import deliver_findings
+
+    work = adapter.open_import(import_id)
+    deliver, where = adapter.deliver_to_outbox(work.district), (work.engine, work.tenant.id, import_id)
+    return deliver_findings(*where, work.storage, work.district, work.product, deliver)
+
+
 def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
     """The task group ``import_roster``: one import, from the files on SFTP to the live roster.
 
@@ -119,11 +128,7 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
 
         @task(task_id=task_id, trigger_rule=rule, max_active_tis_per_dag=IMPORTS_AT_ONCE)
         def tell(import_id: str) -> dict[str, Any]:
-            from rollover.roster.report import deliver_findings
-
-            work = adapter.open_import(import_id)
-            deliver, where = adapter.deliver_to_outbox(work.district), (work.engine, work.tenant.id, import_id)
-            return deliver_findings(*where, work.storage, work.district, work.product, deliver)
+            return tell_district(import_id)
 
         return tell(import_id)
 

@@ -3,8 +3,9 @@
 
 Wakes every tenant whose ledger lists an import that is not at its end: what waits for the night because the
 district wants it so, and what a lost event or a failure left behind. `roster_import` then runs for each. And it
-removes the files of sets that are done with, and the rows whose time to come back is over (`grace_days`). A pause of
-the sync that is longer than allowed (`pause_max_days`) fails `overdue_pauses`, every night anew.
+removes the files of sets that are done with, and the rows whose time to come back is over (`grace_days`). An import that
+was decided about or undone on the command line has its report in the district's outbox written anew. A pause of the
+sync that is longer than allowed (`pause_max_days`) fails `overdue_pauses`, every night anew.
 
 **Guarantees.** It imports nothing itself, and a paused tenant's drops stay where they are: only the rollover that
 paused them, or a person, lets them in. Without anything to do it skips, and wakes nobody.
@@ -21,6 +22,7 @@ from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
+from import_group import tell_district
 from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag
 
 from rollover import adapter
@@ -63,6 +65,17 @@ def roster_sync() -> None:
         return {tenant_id: counts for tenant_id, counts in gone.items() if any(counts.values())}
 
     @task
+    def outdated_reports() -> list[str]:
+        from rollover.roster.report import outdated
+
+        engine = adapter.engine()
+        return [import_id for tenant in adapter.catalog().tenants for import_id in outdated(engine, tenant.id)]
+
+    @task
+    def report(import_id: str) -> dict[str, Any]:
+        return tell_district(import_id)
+
+    @task
     def overdue_pauses() -> None:
         from rollover import pause
 
@@ -70,6 +83,7 @@ def roster_sync() -> None:
 
     wake()
     tidy()
+    report.expand(import_id=outdated_reports())
     overdue_pauses()
 
 

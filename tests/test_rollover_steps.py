@@ -418,7 +418,7 @@ def test_rows_that_came_late_go_by_a_further_plan(run: Run, owner: Engine) -> No
     until_erased(run)
     steps.reset(run)
     add_row(owner)
-    with pytest.raises(ProofFailed, match=r"tracking_events still has 1 rows.* clear 'plan'"):
+    with pytest.raises(ProofFailed, match=r"tracking_events still has 1 rows.* trigger the DAG again"):
         steps.verify_reset(run)
     plan = steps.plan(run)
     assert plan["plan_no"] == 2 and plan["rows"] == {"archive": 1}

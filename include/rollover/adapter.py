@@ -367,7 +367,7 @@ class ApprovePlan(HITLOperator):
         if asked_before not in (None, plan_hash):
             raise Refused(
                 "This run has asked about another plan before, and Airflow would show that one again.",
-                "set the run to failed and trigger the DAG with the same partition key: it goes on where this one was.",
+                ledger.PLAN_ANEW,
             )
         context["task_state_store"].set("plan_hash", plan_hash, retention=NEVER_EXPIRE)
         return super().execute(context)

@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, select
 
 from rollover import ledger, plan, receipts
-from rollover.archive.write import REPLAN
 from rollover.config import Action
 from rollover.database.fingerprint import Fingerprint, delete_rows, fingerprints_by_school
 from rollover.database.tables import metadata, tables_of
@@ -36,7 +35,7 @@ def erase(connection: Connection, run: Run) -> dict[str, Any]:
     _check_plan_still_holds(connection, run)
     kept = receipts.of_archives(connection, run)
     if wrong := receipts.damaged(kept + receipts.of_exports(connection, run)):
-        raise ProofFailed(f"{run.id} cannot erase what is kept nowhere else: {'; '.join(wrong)}.", REPLAN)
+        raise ProofFailed(f"{run.id} cannot erase what is kept nowhere else: {'; '.join(wrong)}.", ledger.PLAN_ANEW)
     archived = {(row["school_id"], row["table_name"]): row for row in kept}
     gone: dict[str, dict[str, int]] = {plan.ARCHIVE: {}, plan.ERASE: {}}
     lines = plan.current_lines(connection, run, plan.ARCHIVE, plan.ERASE)
@@ -56,7 +55,9 @@ def erase(connection: Connection, run: Run) -> dict[str, Any]:
         planned = sum(line.rows for line in lines if line.table_name == table.fullname)
         left = _rows_of_tenant(connection, table)
         if before[table] - left != planned:
-            raise ProofFailed(f"{table.fullname} lost {before[table] - left} rows, planned were {planned}.", REPLAN)
+            raise ProofFailed(
+                f"{table.fullname} lost {before[table] - left} rows, planned were {planned}.", ledger.PLAN_ANEW
+            )
     log.info("removed %s archived and %s other rows", *(sum(counts.values()) for counts in gone.values()))
     return {"archived": gone[plan.ARCHIVE], "erased": gone[plan.ERASE], "kept_unchanged": True}
 
@@ -98,12 +99,14 @@ def _check_plan_still_holds(connection: Connection, run: Run) -> None:
     number = ledger.plan_number(connection, run)
     now = plan.draft(connection, run, current=plan.holds_current_state(connection, run))
     if plan.plan_hash(now) != plan.hash_of(connection, run, number):
-        raise ProofFailed(f"The data or a subscription of {run.id} changed since its plan {number} was frozen.", REPLAN)
+        raise ProofFailed(
+            f"The data or a subscription of {run.id} changed since its plan {number} was frozen.", ledger.PLAN_ANEW
+        )
 
 
 def _check_archived(line: plan.Line, receipt: dict[str, Any] | None) -> None:
     if receipt is None or Fingerprint(receipt["rows"], receipt["checksum"]) != line.fingerprint:
-        raise ProofFailed(f"{line.table_name} of school {line.school_id} is not archived as planned.", REPLAN)
+        raise ProofFailed(f"{line.table_name} of school {line.school_id} is not archived as planned.", ledger.PLAN_ANEW)
 
 
 def _check_deleted(run: Run, line: plan.Line, deleted: Fingerprint) -> None:
@@ -111,5 +114,5 @@ def _check_deleted(run: Run, line: plan.Line, deleted: Fingerprint) -> None:
         raise ProofFailed(
             f"{line.table_name} of school {line.school_id} in {run.id}: {line.rows} rows were planned, "
             f"{deleted.rows} would have gone{'' if deleted.rows != line.rows else ' with other content'}.",
-            REPLAN,
+            ledger.PLAN_ANEW,
         )

@@ -49,6 +49,8 @@ ONCE_A_ROLLOVER = ("guard", "pause_sync", "reset", "import_roster", "verify_rost
 """Done once, whatever the plan; the others once for each plan, should a further one hold rows that came late."""
 WHILE_PAUSED = ("plan", "archive", "erase", "reset", "import_roster")
 BY_THE_RESET_DATE = ("plan", "export_reports", "approve", "archive", "erase")
+PLAN_ANEW = "trigger the DAG again with the same partition key: it freezes a new plan, asks, and goes on from there."
+"""A run cannot ask twice: Airflow keeps the text of a question when its task is cleared."""
 
 
 def once(run: Run, step: str, work: Callable[[Connection], Result], isolation: Isolation = "READ COMMITTED") -> Result:

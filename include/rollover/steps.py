@@ -122,7 +122,7 @@ def approve(run: Run, answer: dict[str, Any] | None) -> Result:
         if answer.get("plan_hash") != digest:
             raise Refused(
                 f"The approval of {run.id} is for another plan than {digest[:12]}.",
-                "clear 'ask_approval' and everything after it: the plan in force must be the approved one.",
+                ledger.PLAN_ANEW,
             )
         by = (answer.get("responded_by_user") or {}).get("id")
         if not by:

@@ -37,8 +37,8 @@ def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
     if wrong:
         raise ProofFailed(
             f"{run.id} is not as it should be after the reset: {'; '.join(wrong)}.",
-            "find out what wrote these rows or changed these files. Rows that came late: clear 'plan' and all after "
-            "it, and a further plan takes them. A damaged file: restore it from the storage's versions.",
+            "find out what wrote these rows or changed these files. A damaged file: restore it from the storage's "
+            f"versions. Rows that came late: {ledger.PLAN_ANEW}",
         )
     changed = _kept_but_changed_since_plan(connection, run) if current else []
     for name in changed:

@@ -168,6 +168,23 @@ def test_without_an_answer_it_is_asked_again_the_next_night(
     assert imports(owner)[0] == ("applied", "2025-26")
 
 
+def test_a_decision_on_the_command_line_is_told_by_the_nightly_sweep(
+    airflow: Load, validated: Validated, riverside: Path, town: Town, owner: Engine
+) -> None:
+    import_id = validated(half(town), 1)
+    answered(airflow, None)
+    (summary,) = (riverside / "outbox" / "imports").glob("*/summary.txt")
+    told = summary.read_text()
+    with tenant_session(owner, HERO) as connection:
+        seen = question(connection, import_id).digest
+    decide(owner, HERO, import_id, Answer.DISCARD, "dana", digest=seen, reason="half of north is missing")
+    sweep = run_dag(airflow("roster_sync"))
+    assert sweep.state_of("report", 0) == "success"
+    assert summary.read_text() != told
+    assert "half of north is missing" in summary.read_text()
+    assert run_dag(airflow("roster_sync")).state_of("report", -1) == "skipped", "it is told once"
+
+
 def test_an_answer_that_comes_too_late_does_nothing(
     airflow: Load, validated: Validated, town: Town, owner: Engine
 ) -> None:

@@ -67,7 +67,7 @@ DOWNSTREAM = {
         **IMPORT_GROUP,
         **ASKING,
     },
-    "roster_sync": {"wake": set(), "tidy": set(), "overdue_pauses": set()},
+    "roster_sync": {"wake": set(), "tidy": set(), "outdated_reports": {"report"}, "report": set(), "overdue_pauses": set()},
 }
 
 

@@ -29,7 +29,7 @@ class Spoiler:
     def spoil(self, times: int) -> None:
         ways = (
             *(self.value, self.value, self.value, self.plausible, self.plausible, self.plausible),
-            *(self.reference, self.reference, self.again, self.lose, self.swap),
+            *(self.reference, self.reference, self.again, self.lose, self.swap, self.second_of_one),
         )
         for _ in range(times):
             self.pick.choice(ways)()
@@ -91,6 +91,23 @@ class Spoiler:
         self.rows[file].append(row)
         if self.pick.random() < 0.5:
             self.value()
+
+    def second_of_one(self) -> None:
+        """Give a class a second leading teacher, a person a second first role, a contact no id of its own."""
+        ways = [
+            (file, name, value)
+            for file, name, value in (
+                ("enrollments.csv", "primary", "true"),
+                ("roles.csv", "roleType", "primary"),
+                ("students.csv", "Contact_sis_id", ""),
+            )
+            if any(row.get(name) for row in self.rows.get(file, ()))
+        ]
+        if not ways:
+            return
+        file, name, value = self.pick.choice(ways)
+        row = dict(self.pick.choice([row for row in self.rows[file] if row.get(name)]))
+        self.rows[file].append({**row, name: value, **({"sourcedId": "second"} if "sourcedId" in row else {})})
 
     def lose(self) -> None:
         file = self._file()

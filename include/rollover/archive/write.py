@@ -19,8 +19,6 @@ from rollover.storage import read_back, whole_file
 
 log = logging.getLogger(__name__)
 
-REPLAN = "clear the task 'plan' and everything after it in Airflow: it freezes a new plan and asks again."
-
 
 def archive(connection: Connection, run: Run) -> dict[str, Any]:
     """Archive every line of the plan that says so, with the codes and settings of the year bound in.
@@ -69,7 +67,7 @@ def _keep(connection: Connection, run: Run, table: Table, school_id: str, expect
         raise ProofFailed(
             f"{table.fullname} of school {school_id} in {run.id}: the plan has {expected.rows} rows, the archive "
             f"read back {found.rows}{'' if found.rows != expected.rows else ' with other content'}.",
-            REPLAN,
+            ledger.PLAN_ANEW,
         )
     digest, size = read_back(path)
     log.info("%s, school %s: %s rows, %s bytes, read back", table.fullname, school_id, found.rows, size)

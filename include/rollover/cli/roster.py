@@ -9,6 +9,8 @@ from rollover.cli.arguments import BadArgument, engine_of, tenant_of, tenants_of
 from rollover.config import load_catalog
 from rollover.settings import Settings
 
+TOLD = "The nightly roster_sync tells the district, in its outbox."
+
 
 def held(options: argparse.Namespace, settings: Settings) -> int:
     """List the imports that are held for a person, with the numbers and what each answer does."""
@@ -44,7 +46,7 @@ def decide(options: argparse.Namespace, settings: Settings) -> int:
         digest=options.seen,
         reason=options.reason,
     )
-    print(f"{result['import_id']}: {result['said']}; it is {result['state']}")
+    print(f"{result['import_id']}: {result['said']}; it is {result['state']}. {TOLD}")
     return 0 if result["decided"] else 1
 
 
@@ -57,5 +59,5 @@ def undo(options: argparse.Namespace, settings: Settings) -> int:
     rows = result["counts"].get("undone", {})
     for schema, counts in rows.items():
         print(f"{schema}: {', '.join(f'{name} {number}' for name, number in counts.items()) or 'nothing to change'}")
-    print(f"{result['import_id']} is {result['state']}")
+    print(f"{result['import_id']} is {result['state']}. {TOLD}")
     return 0

@@ -36,7 +36,7 @@ Deliver = Callable[[UPath, str], None]
 
 SUMMARY, FINDINGS = "summary.txt", "findings.csv"
 REPORTED = "reported"
-"""In an import's counts: where its report is, and the SHA-256 of the text that lies there."""
+"""In an import's counts: where its report is, the SHA-256 of the text that lies there, and the state it tells of."""
 UNDER_WAY = ("found", "fetched", "staged", "validated")
 """States of an import about which there is nothing to say yet."""
 COLUMNS = ("severity", "code", "file", "row", "column", "what is wrong and how to mend it")
@@ -83,9 +83,17 @@ def deliver_findings(
         if found.counts.get(REPORTED, {}).get("sha256") == digest:
             return _result(told, remote, delivered=False)
         _write(connection, told, content, import_folder(storage, import_id) / "report", remote, deliver)
-        _remember(connection, import_id, {"sha256": digest, "folder": remote})
+        _remember(connection, import_id, {"sha256": digest, "folder": remote, "state": found.state})
         log.info("%s is %s; its report was delivered to %s", import_id, found.state, remote)
         return _result(told, remote, delivered=True)
+
+
+def outdated(engine: Engine, tenant_id: str) -> list[str]:
+    """The imports whose report tells of another state than the ledger: decided about or undone on the command line."""
+    row = ledger.imports.c
+    told = row.counts[REPORTED]["state"].astext
+    with tenant_session(engine, tenant_id) as connection:
+        return list(connection.scalars(select(row.import_id).where(told != row.state).order_by(row.found_at)))
 
 
 def _told(connection: Connection, found: Import, district: District, product: Product) -> Told:
