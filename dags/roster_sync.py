@@ -3,9 +3,9 @@
 
 Wakes every tenant whose ledger lists an import that is not at its end: what waits for the night because the
 district wants it so, and what a lost event or a failure left behind. `roster_import` then runs for each. And it
-removes the files of sets that are done with, and the rows whose time to come back is over (`grace_days`). An import that
-was decided about or undone on the command line has its report in the district's outbox written anew. A pause of the
-sync that is longer than allowed (`pause_max_days`) fails `overdue_pauses`, every night anew.
+removes the files of sets that are done with, and the rows whose time to come back is over (`grace_days`). An import
+that was decided about or undone on the command line has its report in the district's outbox written anew. A pause of
+the sync that is longer than allowed (`pause_max_days`) fails `overdue_pauses`, every night anew.
 
 **Guarantees.** It imports nothing itself, and a paused tenant's drops stay where they are: only the rollover that
 paused them, or a person, lets them in. Without anything to do it skips, and wakes nobody.

@@ -67,7 +67,13 @@ DOWNSTREAM = {
         **IMPORT_GROUP,
         **ASKING,
     },
-    "roster_sync": {"wake": set(), "tidy": set(), "outdated_reports": {"report"}, "report": set(), "overdue_pauses": set()},
+    "roster_sync": {
+        "wake": set(),
+        "tidy": set(),
+        "outdated_reports": {"report"},
+        "report": set(),
+        "overdue_pauses": set(),
+    },
 }
 
 
