@@ -26,7 +26,7 @@ from pathlib import Path
 
 from rollover.local import openssh
 from rollover.local.openssh import OpenSsh
-from rollover.roster import transfer
+from rollover.roster.fetching import transfer
 from rollover.settings import HOME
 
 KEY = "ssh-ed25519"

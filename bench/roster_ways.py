@@ -73,11 +73,11 @@ def rollover(job: Job, clock: Clock) -> dict[str, Any]:
 
     from rollover.config import TenantConfig, load_catalog
     from rollover.database.session import connect
-    from rollover.roster import merge
-    from rollover.roster.apply import apply
-    from rollover.roster.compare import compare
-    from rollover.roster.stage import stage
-    from rollover.roster.validate import validate
+    from rollover.roster.applying import merge
+    from rollover.roster.applying.apply import apply
+    from rollover.roster.comparing.compare import compare
+    from rollover.roster.staging.stage import stage
+    from rollover.roster.validating.validate import validate
     from rollover.settings import Settings
 
     config = TenantConfig.model_validate({"first_school_year": YEAR, "folder": "/bench-xx", "roster_import": "nightly"})

@@ -20,7 +20,7 @@ IMPORTS_AT_ONCE = 8
 
 def tell_district(import_id: str) -> dict[str, Any]:
     """Have the report of an import in its district's outbox say what is true now."""
-    from rollover.roster.report import deliver_findings
+    from rollover.roster.reporting.report import deliver_findings
 
     work = adapter.open_import(import_id)
     deliver, where = adapter.deliver_to_outbox(work.district), (work.engine, work.tenant.id, import_id)
@@ -50,7 +50,8 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
 
     @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def fetch(import_id: str) -> dict[str, Any]:
-        from rollover.roster import fetch, imports
+        from rollover.roster import imports
+        from rollover.roster.fetching import fetch
 
         work = adapter.open_import(import_id)
         found, where = imports.current(work.engine, work.tenant.id, import_id), work.district.sftp_connection
@@ -62,14 +63,14 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
 
     @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def stage(import_id: str) -> dict[str, Any]:
-        from rollover.roster import stage
+        from rollover.roster.staging import stage
 
         work = adapter.open_import(import_id)
         return unless_over(stage.stage(work.engine, work.tenant.id, import_id, work.storage, work.config))
 
     @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def validate(import_id: str) -> dict[str, Any]:
-        from rollover.roster import validate
+        from rollover.roster.validating import validate
 
         work = adapter.open_import(import_id)
         zone = work.district.time_zone
@@ -77,14 +78,14 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
 
     @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def compare(import_id: str) -> dict[str, Any]:
-        from rollover.roster import compare
+        from rollover.roster.comparing import compare
 
         work = adapter.open_import(import_id)
         return unless_over(compare.compare(work.engine, work.tenant.id, import_id, work.storage, work.limits))
 
     @task
     def decide(import_id: str, answer: dict[str, str]) -> dict[str, Any]:
-        from rollover.roster import decision
+        from rollover.roster.deciding import decision
 
         work = adapter.open_import(import_id)
         done = decision.decide(work.engine, work.tenant.id, import_id, **answer)
@@ -95,7 +96,8 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
     # After a question that was not put, or not answered, too: an import that is ready needs none.
     @task(task_id="apply", trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def apply_when_due(import_id: str) -> dict[str, Any]:
-        from rollover.roster import apply, imports
+        from rollover.roster import imports
+        from rollover.roster.applying import apply
 
         work = adapter.open_import(import_id)
         summary = unless_over(imports.current(work.engine, work.tenant.id, import_id).summary())
@@ -111,7 +113,7 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
     @task(task_id="apply")
     def apply_for_rollover(import_id: str, partition_key: str | None = None) -> dict[str, Any]:
         from rollover import steps
-        from rollover.roster import apply
+        from rollover.roster.applying import apply
 
         work = adapter.open_import(import_id)
         run = adapter.open_run(partition_key, work.tenant.id)

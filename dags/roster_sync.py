@@ -54,7 +54,7 @@ def roster_sync() -> None:
 
     @task
     def tidy() -> dict[str, Any]:
-        from rollover.roster.tidy import tidy
+        from rollover.roster.applying.tidy import tidy
 
         known, storage, now = adapter.catalog(), Settings().storage_root, adapter.clock()
         gone = {}
@@ -66,7 +66,7 @@ def roster_sync() -> None:
 
     @task
     def outdated_reports() -> list[str]:
-        from rollover.roster.report import outdated
+        from rollover.roster.reporting.report import outdated
 
         engine = adapter.engine()
         return [import_id for tenant in adapter.catalog().tenants for import_id in outdated(engine, tenant.id)]

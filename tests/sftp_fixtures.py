@@ -10,7 +10,7 @@ import paramiko
 import pytest
 
 from rollover.local.sftp_server import Account, SftpServer, start
-from rollover.roster.transfer import Server
+from rollover.roster.fetching.transfer import Server
 
 DISTRICT = "springfield-il"
 ACCOUNTS = {

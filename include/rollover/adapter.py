@@ -27,7 +27,7 @@ from rollover.calendar import SchoolYear
 from rollover.config import Catalog, District, Product, RosterLimits, TenantConfig, load_catalog
 from rollover.database.session import connect, tenant_session
 from rollover.errors import Refused
-from rollover.roster.answers import Answer
+from rollover.roster.deciding.answers import Answer
 from rollover.run import Run
 from rollover.settings import Settings
 from rollover.tenant import SEPARATOR, Tenant
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from rollover.intake import Place, Watch
-    from rollover.roster.transfer import Server
+    from rollover.roster.fetching.transfer import Server
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def sftp(connection_id: str) -> Iterator[paramiko.SFTPClient]:
 
 def sftp_server(connection_id: str) -> Server:
     """A district's SFTP server, to fetch from. Raises Refused like :func:`sftp`."""
-    from rollover.roster.transfer import CONNECT_SECONDS, Server
+    from rollover.roster.fetching.transfer import CONNECT_SECONDS, Server
 
     hook = _sftp_hook(connection_id)
     extra = hook.get_connection(connection_id).extra_dejson
@@ -404,7 +404,7 @@ class AskAboutImport(HITLOperator):
         self.import_id = import_id
 
     def execute(self, context: Context) -> Any:
-        from rollover.roster.decision import question, why_not_asked
+        from rollover.roster.deciding.decision import question, why_not_asked
 
         work, asked_before = open_import(self.import_id), context["task_state_store"].get("digest")
         with tenant_session(work.engine, work.tenant.id) as connection:

@@ -186,7 +186,7 @@ def before_import(run: Run) -> None:
 def verify_roster(run: Run, deliver: Deliver) -> Result:
     """Check the new roster: grades, graduates, schedules, terms, coverage; and put what people should see into the
     district's outbox."""
-    from rollover.roster import verify as roster_verification  # duckdb: only this step needs it
+    from rollover.roster.verifying import verify as roster_verification  # duckdb: only this step needs it
 
     def work(connection: Connection) -> Result:
         year, tenant = run.school_year.next.key, run.tenant

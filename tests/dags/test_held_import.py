@@ -17,9 +17,9 @@ from upath import UPath
 from rollover import adapter
 from rollover.database.session import tenant_session
 from rollover.local.seed.oneroster import as_zip
-from rollover.roster.answers import Answer
-from rollover.roster.compare import compare
-from rollover.roster.decision import decide, held, question
+from rollover.roster.comparing.compare import compare
+from rollover.roster.deciding.answers import Answer
+from rollover.roster.deciding.decision import decide, held, question
 from tests.dags.test_rollover_dag import HERO, ROLLOVER, YES, drop, imports, take_in
 from tests.roster.years import School, Town, as_oneroster, go_live, stage
 from tests.run_dag import Answer as Given

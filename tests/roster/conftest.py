@@ -14,12 +14,12 @@ from upath import UPath
 from rollover.config import RosterLimits, TenantConfig
 from rollover.database.session import tenant_session
 from rollover.drops import candidates, list_folder, record
-from rollover.roster.apply import apply
-from rollover.roster.compare import compare
-from rollover.roster.fetch import fetch
-from rollover.roster.stage import stage
-from rollover.roster.undo import undo
-from rollover.roster.validate import validate
+from rollover.roster.applying.apply import apply
+from rollover.roster.applying.undo import undo
+from rollover.roster.comparing.compare import compare
+from rollover.roster.fetching.fetch import fetch
+from rollover.roster.staging.stage import stage
+from rollover.roster.validating.validate import validate
 from tests.roster.sets import as_files
 from tests.sftp_fixtures import DISTRICT, Sftp, sftp, sftp_server
 

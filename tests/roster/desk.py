@@ -17,14 +17,14 @@ from rollover.database.tables import directory, metadata, product_tables
 from rollover.database.tables.people import PERSON_COLUMNS
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.roster import imports
-from rollover.roster.answers import Answer
-from rollover.roster.apply import apply
-from rollover.roster.compare import compare
-from rollover.roster.decision import decide
-from rollover.roster.diff import roster_version
+from rollover.roster.applying.apply import apply
+from rollover.roster.applying.undo import undo
+from rollover.roster.comparing.compare import compare
+from rollover.roster.comparing.diff import roster_version
+from rollover.roster.deciding.answers import Answer
+from rollover.roster.deciding.decision import decide
 from rollover.roster.imports import Import
 from rollover.roster.staged import value_columns
-from rollover.roster.undo import undo
 from rollover.tenant import Tenant
 from tests.roster.years import YEAR, Rows, School, Town, add_tenant, stage
 from tests.world import everything

@@ -19,7 +19,7 @@ from sqlalchemy import Engine, event
 from rollover.database.session import connect
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.roster.desk", "rollover.roster.fetch", "rollover.roster.stage"])
+CONTEXT.set_forkserver_preload(["tests.roster.desk", "rollover.roster.fetching.fetch", "rollover.roster.staging.stage"])
 SECONDS = 120.0
 
 Work = Callable[..., Any]

@@ -17,11 +17,11 @@ from rollover.roster.columnar import columnar
 from rollover.roster.files import fetched_folder, typed_file
 from rollover.roster.findings import Findings
 from rollover.roster.formats import SPELLING
-from rollover.roster.manifest import contents
-from rollover.roster.rules import CheckedSet
-from rollover.roster.stage import not_said, read_all
 from rollover.roster.staged import value_columns, write_staged
-from rollover.roster.validate import shape
+from rollover.roster.staging.manifest import contents
+from rollover.roster.staging.stage import not_said, read_all
+from rollover.roster.validating.rules import CheckedSet
+from rollover.roster.validating.validate import shape
 
 IMPORT = "hero__springfield-il__0123456789ab"
 Where = tuple[str, str, str, int | None, str | None]  # code, severity, file, row, column

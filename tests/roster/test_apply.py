@@ -9,7 +9,7 @@ import pytest
 from rollover.database.session import tenant_session
 from rollover.database.tables import metadata
 from rollover.errors import Refused
-from rollover.roster.diff import roster_version
+from rollover.roster.comparing.diff import roster_version
 from rollover.roster.files import staged_file
 from rollover.roster.pending import pending, ready_import
 from tests.roster.conftest import OTHER, District
@@ -334,7 +334,7 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("rollover.roster.merge.provision", killed)
+        patched.setattr("rollover.roster.applying.merge.provision", killed)
         with pytest.raises(KeyboardInterrupt):
             district.apply(import_id)
     assert district.rows(PEOPLE) == before

@@ -12,11 +12,11 @@ from upath import UPath
 from rollover import pause
 from rollover.config import RosterLimits
 from rollover.database.session import tenant_session
-from rollover.roster.answers import Answer
-from rollover.roster.apply import apply
-from rollover.roster.compare import compare
+from rollover.roster.applying.apply import apply
+from rollover.roster.applying.undo import undo
+from rollover.roster.comparing.compare import compare
+from rollover.roster.deciding.answers import Answer
 from rollover.roster.pending import pending
-from rollover.roster.undo import undo
 from tests.roster.desk import Desk, expected
 from tests.roster.processes import Held, at_once
 from tests.roster.years import Town

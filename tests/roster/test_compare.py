@@ -18,17 +18,18 @@ from rollover.config import RosterLimits
 from rollover.database.session import lock_tenant, tenant_session
 from rollover.database.tables import roster
 from rollover.errors import Refused
-from rollover.roster import compare as comparing
-from rollover.roster import imports, rekeyed
+from rollover.roster import imports
 from rollover.roster.columnar import columnar
-from rollover.roster.compare import compare, refresh
-from rollover.roster.comparison import Comparison, school_counts, type_counts
-from rollover.roster.decision import decide
-from rollover.roster.diff import write_differences
+from rollover.roster.comparing import compare as comparing
+from rollover.roster.comparing import rekeyed
+from rollover.roster.comparing.compare import compare, refresh
+from rollover.roster.comparing.comparison import Comparison, school_counts, type_counts
+from rollover.roster.comparing.diff import write_differences
+from rollover.roster.comparing.safety import Code, Numbers, Season, judge
+from rollover.roster.comparing.tally import TYPES, Flow, School, Tally, open_set, tally
+from rollover.roster.deciding.decision import decide
 from rollover.roster.files import diff_file
 from rollover.roster.imports import Import
-from rollover.roster.safety import Code, Numbers, Season, judge
-from rollover.roster.tally import TYPES, Flow, School, Tally, open_set, tally
 from tests.roster.years import TENANT, YEAR, Rows, Town, add_tenant, go_live, stage
 from tests.roster.years import School as TownSchool
 
@@ -356,7 +357,7 @@ def counted(
     desk: Desk, live: Drawn, staged: Drawn, monkeypatch: pytest.MonkeyPatch, *, few: int = 20_000, shuffled: int = 0
 ) -> Tally:
     """Make one roster live and count another against it."""
-    monkeypatch.setattr("rollover.roster.tally.FEW", few)
+    monkeypatch.setattr("rollover.roster.comparing.tally.FEW", few)
     rows, other = as_rows(live), as_rows(staged)
     for each in (*rows.values(), *other.values()):
         random.Random(shuffled).shuffle(each)

@@ -15,15 +15,15 @@ from rollover.config import RosterLimits
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
 from rollover.roster import imports
-from rollover.roster.answers import Answer
-from rollover.roster.compare import compare
-from rollover.roster.comparison import Comparison, SchoolCount, TypeCount
-from rollover.roster.decision import Question, decide, held, question, why_not_asked
+from rollover.roster.comparing.compare import compare
+from rollover.roster.comparing.comparison import Comparison, SchoolCount, TypeCount
+from rollover.roster.comparing.rekeyed import IdMap
+from rollover.roster.comparing.safety import Breach, Code, Season
+from rollover.roster.comparing.tally import TYPES
+from rollover.roster.deciding.answers import Answer
+from rollover.roster.deciding.decision import Question, decide, held, question, why_not_asked
+from rollover.roster.deciding.in_words import SENTENCES, SHOWN_BREACHES, SHOWN_SCHOOLS, in_words, markdown
 from rollover.roster.imports import Import
-from rollover.roster.in_words import SENTENCES, SHOWN_BREACHES, SHOWN_SCHOOLS, in_words, markdown
-from rollover.roster.rekeyed import IdMap
-from rollover.roster.safety import Breach, Code, Season
-from rollover.roster.tally import TYPES
 from tests.roster.years import TENANT, YEAR, School, Town, add_tenant, go_live, stage
 
 SMALL = (School("ash", "KG", "03", 12, feeds="bay"), School("bay", "04", "06", 12))

@@ -13,11 +13,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from rollover.roster.clean import clean
 from rollover.roster.findings import Findings
 from rollover.roster.formats import FORMATS
-from rollover.roster.read import KEPT_OUT, batches, read_header
-from rollover.roster.text import as_text
+from rollover.roster.staging.clean import clean
+from rollover.roster.staging.read import KEPT_OUT, batches, read_header
+from rollover.roster.staging.text import as_text
 from tests.roster.made import Rows, as_csv, as_files, header, made
 from tests.roster.reading import Taken, take
 

@@ -14,10 +14,10 @@ import pytest
 from upath import UPath
 
 from rollover.errors import Refused
-from rollover.roster import fetch as fetch_module
-from rollover.roster import transfer, unpack
-from rollover.roster.fetch import CHANGED
-from rollover.roster.transfer import Server, Wanted
+from rollover.roster.fetching import fetch as fetch_module
+from rollover.roster.fetching import transfer, unpack
+from rollover.roster.fetching.fetch import CHANGED
+from rollover.roster.fetching.transfer import Server, Wanted
 from tests.roster.conftest import District
 from tests.roster.sets import PASSWORD, as_csv, as_files, as_zip, whole_set
 

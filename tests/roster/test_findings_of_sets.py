@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from rollover.roster import clean, fetch, manifest, passwords, read, rules, stage, unpack, validate
+from rollover.roster.fetching import fetch, passwords, unpack
 from rollover.roster.formats import FORMATS, clever, enrollments, oneroster, oneroster_1_1, oneroster_1_2
+from rollover.roster.staging import clean, manifest, read, stage
+from rollover.roster.validating import rules, validate
 from tests.roster import made
 from tests.roster.conftest import District
 from tests.roster.reading import Taken, take

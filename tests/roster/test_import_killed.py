@@ -14,15 +14,15 @@ from rollover.config import RosterLimits
 from rollover.database.session import tenant_session
 from rollover.drops import candidates, list_folder, record
 from rollover.roster import imports
-from rollover.roster.answers import Answer
-from rollover.roster.apply import apply
-from rollover.roster.compare import compare
-from rollover.roster.fetch import fetch
-from rollover.roster.stage import stage
-from rollover.roster.tidy import tidy
-from rollover.roster.transfer import Server
-from rollover.roster.undo import undo
-from rollover.roster.validate import validate
+from rollover.roster.applying.apply import apply
+from rollover.roster.applying.tidy import tidy
+from rollover.roster.applying.undo import undo
+from rollover.roster.comparing.compare import compare
+from rollover.roster.deciding.answers import Answer
+from rollover.roster.fetching.fetch import fetch
+from rollover.roster.fetching.transfer import Server
+from rollover.roster.staging.stage import stage
+from rollover.roster.validating.validate import validate
 from tests.roster.conftest import CONFIG
 from tests.roster.desk import Desk, expected
 from tests.roster.processes import killed_at

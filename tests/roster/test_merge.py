@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -12,16 +10,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from psycopg import sql
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from upath import UPath
 
 from rollover.database.session import connect, tenant_session
-from rollover.errors import DatabaseFailed, ProofFailed, Refused
+from rollover.errors import ProofFailed, Refused
 from rollover.local.postgres import LOGIN, PostgresServer
-from rollover.roster import bulk
-from rollover.roster.answers import Answer
-from rollover.roster.diff import write_differences, written_counts
+from rollover.roster.applying import bulk
+from rollover.roster.comparing.diff import write_differences, written_counts
+from rollover.roster.deciding.answers import Answer
 from rollover.roster.files import diff_file
 from tests.conftest import TEMPLATE
 from tests.roster.desk import Desk, Everything, expected
@@ -404,27 +401,3 @@ def test_slices_of_any_size_make_the_same_roster(desk: Desk, size: int, monkeypa
     assert desk.live() == expected(half(desk.town))
     desk.undo()
     assert desk.everything() == before
-
-
-# Rows out of PostgreSQL
-
-
-def test_rows_come_out_as_csv_whatever_is_in_them(desk: Desk) -> None:
-    values = ("a", 'q"uote', "com,ma", "new\nline", "", None, "Zoë")
-    rows = sql.SQL(", ").join(sql.SQL("({}, {})").format(sql.Literal(n), sql.Literal(v)) for n, v in enumerate(values))
-    target = io.BytesIO()
-    with tenant_session(desk.engine, desk.tenant_id) as connection:
-        bulk.copy_out(connection, sql.SQL("SELECT * FROM (VALUES {}) v (n, value)").format(rows), target)
-        assert connection.scalar(text("SELECT 1")) == 1, "the session goes on"
-    read = list(csv.reader(io.StringIO(target.getvalue().decode(), newline="")))
-    assert read == [[str(number), value or ""] for number, value in enumerate(values)]
-
-
-def test_a_query_that_fails_on_its_way_fails_as_any_other(desk: Desk) -> None:
-    """Nothing of what it was about is told, and the session is over."""
-    for query in ("SELECT 10 / (500 - n) FROM generate_series(1, 1000) n", "SELECT nothing"):
-        with (
-            pytest.raises(DatabaseFailed, match=r"DivisionByZero|UndefinedColumn"),
-            tenant_session(desk.engine, desk.tenant_id) as connection,
-        ):
-            bulk.copy_out(connection, sql.SQL(query), io.BytesIO())

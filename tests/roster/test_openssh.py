@@ -29,9 +29,9 @@ from rollover.drops import candidates, list_folder, put_file, record
 from rollover.errors import Refused
 from rollover.local import openssh
 from rollover.local.openssh import OpenSsh
-from rollover.roster import transfer
-from rollover.roster.fetch import fetch
-from rollover.roster.transfer import Changed, Server, Wanted, download
+from rollover.roster.fetching import transfer
+from rollover.roster.fetching.fetch import fetch
+from rollover.roster.fetching.transfer import Changed, Server, Wanted, download
 from tests.roster.sets import PASSWORD, as_files, as_zip, whole_set
 
 pytestmark = pytest.mark.skipif(

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rollover.roster import text
 from rollover.roster.findings import Findings
 from rollover.roster.formats import FORMATS
 from rollover.roster.formats.spec import Column, File
-from rollover.roster.read import KEPT_OUT, ROW, batches, read_header
-from rollover.roster.text import RECORD_BYTES, as_text
+from rollover.roster.staging import text
+from rollover.roster.staging.read import KEPT_OUT, ROW, batches, read_header
+from rollover.roster.staging.text import RECORD_BYTES, as_text
 from tests.roster import made
 from tests.roster.reading import take
 from tests.roster.sets import as_files, whole_set

@@ -21,12 +21,12 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import ledger
 from rollover.drops import put_file
 from rollover.roster import imports
-from rollover.roster.comparison import Comparison, TypeCount
+from rollover.roster.comparing.comparison import Comparison, TypeCount
+from rollover.roster.comparing.safety import Breach, Code, Season
+from rollover.roster.comparing.tally import TYPES
 from rollover.roster.findings import KEPT_PER_CODE
-from rollover.roster.report import deliver_findings
-from rollover.roster.safety import Breach, Code, Season
-from rollover.roster.sheet import write_sheet
-from rollover.roster.tally import TYPES
+from rollover.roster.reporting.report import deliver_findings
+from rollover.roster.reporting.sheet import write_sheet
 from tests.roster.conftest import District as Source
 from tests.roster.sets import as_files, row_of, whole_set
 from tests.world import PRODUCTS

@@ -21,9 +21,9 @@ from rollover.local.seed.cohorts import finished_year, later, promoted
 from rollover.local.seed.roster import Roster, grade_code
 from rollover.local.seed.season import demo_year, season
 from rollover.roster import imports
-from rollover.roster.compare import compare
-from rollover.roster.comparison import Comparison, TypeCount
-from rollover.roster.safety import Breach, Code, Season
+from rollover.roster.comparing.compare import compare
+from rollover.roster.comparing.comparison import Comparison, TypeCount
+from rollover.roster.comparing.safety import Breach, Code, Season
 from tests.conftest import TEMPLATE
 from tests.roster.years import (
     HIGH,

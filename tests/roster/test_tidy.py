@@ -12,8 +12,8 @@ from upath import UPath
 from rollover import evidence, pause
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
+from rollover.roster.applying.tidy import tidy
 from rollover.roster.files import import_folder
-from rollover.roster.tidy import tidy
 from tests.roster.conftest import District
 from tests.roster.desk import Desk, expected
 from tests.roster.sets import as_files, whole_set

@@ -18,11 +18,11 @@ from rollover.config.limits import NewYear
 from rollover.database.session import tenant_session
 from rollover.database.tables import hero, ledger, roster
 from rollover.errors import ProofFailed
-from rollover.roster.checks import MEASURES, SAMPLE
-from rollover.roster.comparison import Comparison
+from rollover.roster.comparing.comparison import Comparison
+from rollover.roster.comparing.safety import Breach, Code, Season
 from rollover.roster.files import staged_file
-from rollover.roster.safety import Breach, Code, Season
-from rollover.roster.verify import Outbox, verify_roster
+from rollover.roster.verifying.checks import MEASURES, SAMPLE
+from rollover.roster.verifying.verify import Outbox, verify_roster
 from tests.roster.conftest import District
 from tests.roster.sets import whole_set
 from tests.roster.years import (

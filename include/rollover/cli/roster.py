@@ -15,7 +15,7 @@ TOLD = "The nightly roster_sync tells the district, in its outbox."
 def held(options: argparse.Namespace, settings: Settings) -> int:
     """List the imports that are held for a person, with the numbers and what each answer does."""
     from rollover.database.session import tenant_session
-    from rollover.roster import decision
+    from rollover.roster.deciding import decision
 
     engine = engine_of(settings)
     count = 0
@@ -30,8 +30,8 @@ def held(options: argparse.Namespace, settings: Settings) -> int:
 
 def decide(options: argparse.Namespace, settings: Settings) -> int:
     """Answer for an import that is held; --seen is the number under the table that you looked at."""
-    from rollover.roster import decision
-    from rollover.roster.answers import Answer
+    from rollover.roster.deciding import decision
+    from rollover.roster.deciding.answers import Answer
 
     tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
     answers = {answer.value.lower().replace(" ", "-"): answer.value for answer in Answer if answer is not Answer.LATER}
@@ -52,7 +52,7 @@ def decide(options: argparse.Namespace, settings: Settings) -> int:
 
 def undo(options: argparse.Namespace, settings: Settings) -> int:
     """Take back the last import of a tenant: its roster is again what it was before."""
-    from rollover.roster.undo import undo
+    from rollover.roster.applying.undo import undo
 
     tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
     result = undo(engine_of(settings), tenant.id, options.import_id, by=getpass.getuser(), reason=options.reason)

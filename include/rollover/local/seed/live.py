@@ -16,11 +16,11 @@ from rollover.local.seed.roster import Roster, grade_code
 from rollover.roster.columnar import columnar
 from rollover.roster.files import fetched_folder, typed_file
 from rollover.roster.findings import Findings
-from rollover.roster.manifest import contents
-from rollover.roster.rules import CheckedSet
-from rollover.roster.stage import read_all
 from rollover.roster.staged import hashed, value_columns
-from rollover.roster.validate import shape
+from rollover.roster.staging.manifest import contents
+from rollover.roster.staging.stage import read_all
+from rollover.roster.validating.rules import CheckedSet
+from rollover.roster.validating.validate import shape
 
 SEED_IMPORT = "seed"
 """The import that the seeded rows say they came from."""

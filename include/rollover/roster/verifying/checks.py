@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from rollover.roster.comparing.safety import CLASS_SHARE, LADDER
 from rollover.roster.model import GRADES, GUARDIAN_ROLES
-from rollover.roster.safety import CLASS_SHARE, LADDER
 
 SAMPLE = 20
 NO_SCHOOL = ""
@@ -220,8 +220,8 @@ class Checks:
 def look(connection: Connection, school_year: str, product: str) -> Checks:
     """Count. Makes the temporary table ``checked_students``, from which a sample can be drawn in this transaction.
 
-    The caller keeps PostgreSQL from nested loops (:func:`rollover.roster.bulk.planner`): what an import has just
-    brought is not in its statistics.
+    The caller keeps PostgreSQL from nested loops (:func:`rollover.roster.applying.bulk.planner`): what an import has
+    just brought is not in its statistics.
     """
     connection.execute(text(STUDENTS))
     graduating, graduates = _graduating_class(connection)

@@ -28,8 +28,8 @@ from rollover.roster.formats import FORMATS, Format
 from rollover.roster.formats.spec import Keeps
 from rollover.roster.imports import Import
 from rollover.roster.live import load_live
-from rollover.roster.rules import CheckedSet
 from rollover.roster.staged import ALL, key_columns, value_columns, write_staged
+from rollover.roster.validating.rules import CheckedSet
 from rollover.storage import whole_file
 
 # That of its session of type schoolYear, else of most sessions; of several such years the one with the most sessions,

@@ -16,11 +16,11 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import ledger
 from rollover.errors import Refused
 from rollover.roster import imports
-from rollover.roster.answers import Answer
-from rollover.roster.compare import supersede_held
-from rollover.roster.comparison import Comparison
+from rollover.roster.comparing.compare import supersede_held
+from rollover.roster.comparing.comparison import Comparison
+from rollover.roster.deciding.answers import Answer
+from rollover.roster.deciding.in_words import markdown
 from rollover.roster.imports import Import
-from rollover.roster.in_words import markdown
 
 LEAST_OF_A_DIGEST = 12
 """So many characters of a comparison's digest name it, on the command line."""

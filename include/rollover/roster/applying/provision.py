@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-from rollover.roster import history
-from rollover.roster.bulk import planner
+from rollover.roster.applying import history
+from rollover.roster.applying.bulk import planner
 
 # A person can belong to several orgs, the district among them: their school is the first that is one, else the
 # school of an enrollment.

@@ -13,7 +13,7 @@ import duckdb
 from sqlalchemy import Connection, func, insert, select, text
 
 from rollover.database.tables.ledger import id_maps
-from rollover.roster.tally import KIND_OF_PERSON, Counts
+from rollover.roster.comparing.tally import KIND_OF_PERSON, Counts
 
 _BATCH = 10_000
 
@@ -89,7 +89,7 @@ class IdMap:
 
 
 def find(duck: duckdb.DuckDBPyConnection, counts: Counts) -> None:
-    """Fill the table ``rekeyed``. The set is open (see :func:`rollover.roster.tally.open_set`)."""
+    """Fill the table ``rekeyed``. The set is open (see :func:`rollover.roster.comparing.tally.open_set`)."""
     duck.execute(CREATE)
     if counts["orgs"]["removed"] and counts["orgs"]["added"]:
         duck.execute(SCHOOLS)

@@ -20,8 +20,8 @@ from enum import StrEnum
 from functools import cached_property
 
 from rollover.config import RosterLimits
+from rollover.roster.comparing.tally import TYPES, Flow, Tally
 from rollover.roster.model import GRADES
-from rollover.roster.tally import TYPES, Flow, Tally
 
 LADDER = GRADES[: GRADES.index("13") + 1]
 """The grades that follow one another. Nobody moves up from the others (ungraded, postsecondary, other)."""

@@ -7,9 +7,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from rollover.roster.rekeyed import IdMap
-from rollover.roster.safety import Breach, Code, Season, has_moved
-from rollover.roster.tally import CHANGES, TYPES, Flow, Tally
+from rollover.roster.comparing.rekeyed import IdMap
+from rollover.roster.comparing.safety import Breach, Code, Season, has_moved
+from rollover.roster.comparing.tally import CHANGES, TYPES, Flow, Tally
 
 OF_A_SCHOOL = ("classes", "students", "educators", "guardians", "enrollments")
 """The types whose rows belong to a school."""

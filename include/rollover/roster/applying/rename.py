@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from rollover.database.tables.people import PERSON_COLUMNS
 from rollover.errors import Refused
-from rollover.roster.bulk import planner
+from rollover.roster.applying.bulk import planner
 
 log = logging.getLogger(__name__)
 

@@ -16,16 +16,16 @@ from upath import UPath
 from rollover.config.models import TenantConfig
 from rollover.database.session import tenant_session
 from rollover.roster import imports
-from rollover.roster.clean import IS_DELETED, clean
 from rollover.roster.columnar import local_copy
 from rollover.roster.files import fetched_file, fetched_folder, typed_file
 from rollover.roster.findings import Findings, added, why_refused
 from rollover.roster.formats import FORMATS, MANIFEST
 from rollover.roster.formats.spec import File, Format, Kind
 from rollover.roster.imports import Import
-from rollover.roster.manifest import Contents, contents
-from rollover.roster.read import KEPT_OUT, NOT_CSV, ROW, batches, read_header
-from rollover.roster.text import as_text
+from rollover.roster.staging.clean import IS_DELETED, clean
+from rollover.roster.staging.manifest import Contents, contents
+from rollover.roster.staging.read import KEPT_OUT, NOT_CSV, ROW, batches, read_header
+from rollover.roster.staging.text import as_text
 from rollover.storage import whole_file
 
 AT_ONCE = 2
@@ -52,8 +52,8 @@ class Read:
 def stage(engine: Engine, tenant_id: str, import_id: str, storage: UPath, config: TenantConfig) -> dict[str, Any]:
     """Read a fetched set into one Parquet file of typed rows per file: fetched → staged.
 
-    Rows in error are marked, for :func:`rollover.roster.validate.validate` to tell what depends on them. The set is
-    ``rejected`` here where it cannot be read as a whole: its format is not known, or a required file or a column
+    Rows in error are marked, for :func:`rollover.roster.validating.validate.validate` to tell what depends on them. The
+    set is ``rejected`` here where it cannot be read as a whole: its format is not known, or a required file or a column
     that no row can be without is missing. A set that is, byte for byte, the one that is live is ``ready`` at once.
     """
     fetched = imports.current(engine, tenant_id, import_id)

@@ -10,15 +10,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import IO, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import duckdb
 import polars as pl
-import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 from psycopg import sql
-from psycopg.pq import ExecStatus
 from sqlalchemy import Column, Connection, MetaData, Table, text
 
 from rollover.database.session import driver_of
@@ -91,26 +89,6 @@ def send(
                 total += merge(incoming)
                 connection.execute(text(f"TRUNCATE pg_temp.{incoming.name}"))
     return total
-
-
-def copy_out(connection: Connection, query: sql.Composable, target: IO[bytes]) -> None:
-    """Write the result of a query to a stream, as CSV.
-
-    psycopg gives COPY's rows one by one, each through several layers of Python; libpq's own call is twice as fast.
-    """
-    driver = driver_of(connection)
-    server = driver.pgconn
-    results = [server.exec_(sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query).as_bytes(driver))]
-    if results[0].status == ExecStatus.COPY_OUT:
-        size, row = server.get_copy_data(0)
-        while size > 0:
-            target.write(row)
-            size, row = server.get_copy_data(0)
-        while (result := server.get_result()) is not None:
-            results.append(result)
-    for result in results:
-        if result.status == ExecStatus.FATAL_ERROR:
-            raise psycopg.errors.error_from_result(result)
 
 
 @contextmanager

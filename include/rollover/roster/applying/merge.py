@@ -17,15 +17,15 @@ from upath import UPath
 from rollover.database.tables import ledger
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.errors import ProofFailed
-from rollover.roster import history
-from rollover.roster.bulk import all_rows, chosen_keys, chosen_rows, planner, send
+from rollover.roster.applying import history
+from rollover.roster.applying.bulk import all_rows, chosen_keys, chosen_rows, planner, send
+from rollover.roster.applying.provision import provision
+from rollover.roster.applying.rename import rename_people
 from rollover.roster.columnar import columnar, local_copy
-from rollover.roster.compare import LIVE_SCHOOL_YEAR
-from rollover.roster.diff import Counts, bump_version, write_differences, written_counts
+from rollover.roster.comparing.compare import LIVE_SCHOOL_YEAR
+from rollover.roster.comparing.diff import Counts, bump_version, write_differences, written_counts
 from rollover.roster.files import diff_file, staged_file
 from rollover.roster.imports import Import
-from rollover.roster.provision import provision
-from rollover.roster.rename import rename_people
 from rollover.roster.staged import ROW_HASH, key_columns, value_columns
 from rollover.tenant import Tenant
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple
 
-from rollover.roster.unpack import Unusable
+from rollover.roster.fetching.unpack import Unusable
 
 HEADER_BYTES = 2**16
 """What is looked at to find the header. The widest known header has 2,000 bytes."""

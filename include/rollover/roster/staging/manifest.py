@@ -16,8 +16,8 @@ from rollover.roster.columnar import local_copy
 from rollover.roster.findings import Findings
 from rollover.roster.formats import FORMATS, MANIFEST, Format
 from rollover.roster.formats.spec import File
-from rollover.roster.read import ENCODINGS
-from rollover.roster.text import as_text
+from rollover.roster.staging.read import ENCODINGS
+from rollover.roster.staging.text import as_text
 
 ROSTER_VERSION = "oneroster.version"
 MANIFEST_VERSION = "manifest.version"

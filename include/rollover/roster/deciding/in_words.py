@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from rollover.roster.comparison import Comparison, SchoolCount
+from rollover.roster.comparing.comparison import Comparison, SchoolCount
+from rollover.roster.comparing.safety import Breach, Code, Season
+from rollover.roster.comparing.tally import TYPES
 from rollover.roster.imports import Import
-from rollover.roster.safety import Breach, Code, Season
-from rollover.roster.tally import TYPES
 
 SHOWN_BREACHES = 40
 SHOWN_SCHOOLS = 60

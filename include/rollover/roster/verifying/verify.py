@@ -18,14 +18,15 @@ from upath import UPath
 from rollover.calendar import SchoolYear
 from rollover.config import RosterLimits
 from rollover.errors import ProofFailed
-from rollover.roster import checks, imports
-from rollover.roster.as_filed import AsFiled, as_filed
-from rollover.roster.bulk import planner
-from rollover.roster.checks import MEASURES, NO_SCHOOL, Checks, School, grades_of, look
-from rollover.roster.comparison import Comparison
+from rollover.roster import imports
+from rollover.roster.applying.bulk import planner
+from rollover.roster.comparing.comparison import Comparison
+from rollover.roster.comparing.safety import Code
 from rollover.roster.imports import Import
-from rollover.roster.safety import Code
-from rollover.roster.sheet import write_sheet
+from rollover.roster.reporting.sheet import write_sheet
+from rollover.roster.verifying import checks
+from rollover.roster.verifying.as_filed import AsFiled, as_filed
+from rollover.roster.verifying.checks import MEASURES, NO_SCHOOL, Checks, School, grades_of, look
 from rollover.storage import read_back
 
 log = logging.getLogger(__name__)

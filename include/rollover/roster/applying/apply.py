@@ -11,10 +11,11 @@ from rollover.config import RosterLimits
 from rollover.database.session import lock_tenant, tenant_session
 from rollover.database.tables import directory, ledger
 from rollover.errors import Refused
-from rollover.roster import compare, imports
-from rollover.roster.diff import Counts
+from rollover.roster import imports
+from rollover.roster.applying.merge import merge
+from rollover.roster.comparing import compare
+from rollover.roster.comparing.diff import Counts
 from rollover.roster.imports import Import
-from rollover.roster.merge import merge
 
 
 def apply(

@@ -16,12 +16,12 @@ from zoneinfo import ZoneInfo
 from rollover.config import District, Product
 from rollover.config.models import Contact
 from rollover.roster import imports
-from rollover.roster.comparison import Comparison
+from rollover.roster.comparing.comparison import Comparison
+from rollover.roster.comparing.tally import TYPES
+from rollover.roster.deciding.in_words import TYPE_NAMES, in_words
 from rollover.roster.formats import FORMATS
 from rollover.roster.formats.spec import Severity
 from rollover.roster.imports import Import
-from rollover.roster.in_words import TYPE_NAMES, in_words
-from rollover.roster.tally import TYPES
 
 WIDTH = 78
 MOST_FREQUENT = 10

@@ -1,7 +1,7 @@
 """Undo the last import: the roster, and what the product has of it, as they were before.
 
-What an import found is in ``roster.history`` (see :mod:`rollover.roster.history`). What has been used since stays: an
-account with activity, a balance with points.
+What an import found is in ``roster.history`` (see :mod:`rollover.roster.applying.history`). What has been used since
+stays: an account with activity, a balance with points.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from rollover.database.session import lock_tenant, tenant_session
 from rollover.database.tables import directory, ledger, product_tables
 from rollover.database.tables.roster import ROSTER_TABLES, people
 from rollover.errors import ProofFailed, Refused
-from rollover.roster import history, imports
-from rollover.roster.bulk import planner
-from rollover.roster.diff import bump_version
+from rollover.roster import imports
+from rollover.roster.applying import history
+from rollover.roster.applying.bulk import planner
+from rollover.roster.applying.merge import BUT_BY_KEY, changed_anything
+from rollover.roster.applying.provision import CLASSROOM_COLUMNS, STUDENT_COLUMNS
+from rollover.roster.applying.rename import rename_back
+from rollover.roster.comparing.diff import bump_version
 from rollover.roster.imports import Import
-from rollover.roster.merge import BUT_BY_KEY, changed_anything
-from rollover.roster.provision import CLASSROOM_COLUMNS, STUDENT_COLUMNS
-from rollover.roster.rename import rename_back
 from rollover.roster.staged import key_columns
 from rollover.tenant import Tenant
 

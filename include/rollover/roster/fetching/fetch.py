@@ -19,12 +19,12 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import ledger
 from rollover.drops import RemoteFile, candidates, list_folder
 from rollover.roster import imports
+from rollover.roster.fetching.passwords import WithoutPasswords
+from rollover.roster.fetching.transfer import Changed, Server, Wanted, download
+from rollover.roster.fetching.unpack import MAX_BYTES, MAX_MEMBERS, Unusable, opened
 from rollover.roster.files import fetched_file
 from rollover.roster.findings import Findings, why_refused
 from rollover.roster.formats import SPELLING
-from rollover.roster.passwords import WithoutPasswords
-from rollover.roster.transfer import Changed, Server, Wanted, download
-from rollover.roster.unpack import MAX_BYTES, MAX_MEMBERS, Unusable, opened
 from rollover.storage import whole_file
 
 CHANGED = "changed while fetching; the files as they are now make a new drop"

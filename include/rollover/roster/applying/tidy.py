@@ -17,9 +17,9 @@ from rollover import evidence, pause
 from rollover.database.session import lock_tenant, tenant_session
 from rollover.database.tables.ledger import imports
 from rollover.database.tables.roster import ROSTER_TABLES
-from rollover.roster.diff import bump_version
+from rollover.roster.applying.history import mark_gone
+from rollover.roster.comparing.diff import bump_version
 from rollover.roster.files import import_folder
-from rollover.roster.history import mark_gone
 from rollover.roster.imports import TERMINAL
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from pyarrow import csv as arrow_csv
 
 from rollover.roster.findings import KEPT_PER_CODE, Findings
 from rollover.roster.formats.spec import STATUS, Column, File, Format, Kind, same_header
-from rollover.roster.text import BROKEN, Text
+from rollover.roster.staging.text import BROKEN, Text
 
 ROW = "row"
 KEPT_OUT = "kept_out"

@@ -24,8 +24,8 @@ from rollover.database.tables import directory, ledger
 from rollover.roster import imports
 from rollover.roster.files import import_folder
 from rollover.roster.imports import Import
-from rollover.roster.sheet import write_sheet
-from rollover.roster.summary import SHOWN_PLACES, TAKEN, Place, Problem, Told, ranked_problems, summary
+from rollover.roster.reporting.sheet import write_sheet
+from rollover.roster.reporting.summary import SHOWN_PLACES, TAKEN, Place, Problem, Told, ranked_problems, summary
 from rollover.storage import whole_file
 from rollover.tenant import Tenant
 

@@ -1,6 +1,6 @@
 """Hold a valid set against the live roster before anything is applied: what would change, and is that believable?
 
-What is within its limits is ready. What is over one is held for a person (:mod:`rollover.roster.decision`).
+What is within its limits is ready. What is over one is held for a person (:mod:`rollover.roster.deciding.decision`).
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from rollover.config import RosterLimits
 from rollover.database.session import lock_tenant, tenant_session
 from rollover.database.tables import directory, ledger, roster
 from rollover.errors import Refused
-from rollover.roster import imports, rekeyed
+from rollover.roster import imports
 from rollover.roster.columnar import columnar
-from rollover.roster.comparison import Cohort, Comparison, school_counts, type_counts
-from rollover.roster.diff import roster_version, write_differences
+from rollover.roster.comparing import rekeyed
+from rollover.roster.comparing.comparison import Cohort, Comparison, school_counts, type_counts
+from rollover.roster.comparing.diff import roster_version, write_differences
+from rollover.roster.comparing.safety import Numbers, Season, judge, school_cells
+from rollover.roster.comparing.tally import open_set, tally
 from rollover.roster.imports import Import
-from rollover.roster.safety import Numbers, Season, judge, school_cells
-from rollover.roster.tally import open_set, tally
 
 log = logging.getLogger(__name__)
 

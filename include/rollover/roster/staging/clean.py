@@ -15,7 +15,7 @@ import polars as pl
 from rollover.roster.findings import KEPT_PER_CODE, Findings
 from rollover.roster.formats.spec import STATUS, Column, File, Format, Kind, Severity
 from rollover.roster.model import GRADES
-from rollover.roster.read import KEPT_OUT, ROW
+from rollover.roster.staging.read import KEPT_OUT, ROW
 
 ID_LENGTH = 255
 NEVER_IN_ID = r'[\x00-\x1f\x7f"]'

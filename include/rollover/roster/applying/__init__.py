@@ -1,0 +1,1 @@
+"""The live roster changed into what a set says, and back."""

@@ -1,0 +1,1 @@
+"""What a set would change in the live roster, and whether that can be right."""

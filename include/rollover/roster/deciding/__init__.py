@@ -1,0 +1,1 @@
+"""A held import and the person who decides about it."""

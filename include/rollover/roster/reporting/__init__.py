@@ -1,0 +1,1 @@
+"""What a district is told of its drop."""

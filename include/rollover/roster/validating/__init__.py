@@ -1,0 +1,1 @@
+"""A staged set judged as a whole, and the roster that it says."""

@@ -1,0 +1,1 @@
+"""The new year's roster looked at again, with other queries."""
