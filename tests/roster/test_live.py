@@ -1,35 +1,37 @@
-"""Rows out of PostgreSQL, as they are."""
+"""The live roster in DuckDB: every value as it is."""
 
 from __future__ import annotations
 
-import csv
-import io
-
 import pytest
-from psycopg import sql
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, insert
 
 from rollover.database.session import tenant_session
-from rollover.errors import DatabaseFailed
-from rollover.roster import live
+from rollover.database.tables.roster import classes, people
+from rollover.roster.columnar import columnar
+from rollover.roster.live import load_live
+
+TEXTS = ("a", 'q"uote', "com,ma", "new\nline", "carriage\rreturn", "", None, "Zoë", "\\", "\\.", "'", "%", "x\ty")
 
 
-def test_rows_come_out_as_csv_whatever_is_in_them(engine: Engine, tenant_id: str) -> None:
-    values = ("a", 'q"uote', "com,ma", "new\nline", "", None, "Zoë")
-    rows = sql.SQL(", ").join(sql.SQL("({}, {})").format(sql.Literal(n), sql.Literal(v)) for n, v in enumerate(values))
-    target = io.BytesIO()
-    with tenant_session(engine, tenant_id) as connection:
-        live.copy_out(connection, sql.SQL("SELECT * FROM (VALUES {}) v (n, value)").format(rows), target)
-        assert connection.scalar(text("SELECT 1")) == 1, "the session goes on"
-    read = list(csv.reader(io.StringIO(target.getvalue().decode(), newline="")))
-    assert read == [[str(number), value or ""] for number, value in enumerate(values)]
+def test_every_value_arrives_as_it_is(engine: Engine, tenant_id: str) -> None:
+    facts = {"status": "active", "import_id": "x", "row_hash": -1, "class_type": "scheduled", "course_id": "c"}
+    lists = [[], ["one"], ["a,b", 'c"d', "new\nline"]]
+    rows = [
+        {"sourced_id": f"{number}", "title": "t", "class_code": value, "school_id": "s", "location": value}
+        | {"term_ids": lists[number % 3], "grades": [], "periods": ["1", "2"]}
+        for number, value in enumerate(TEXTS)
+    ]
+    with tenant_session(engine, tenant_id) as connection, columnar() as duck:
+        connection.execute(insert(classes), [{"tenant_id": tenant_id, **facts, **row} for row in rows])
+        name = load_live(connection, duck, classes, ["sourced_id", "class_code", "term_ids", "row_hash", "status"])
+        found = duck.execute(f"FROM {name} WHERE row_hash = -1 ORDER BY sourced_id::INT").fetchall()
+    assert found == [(row["sourced_id"], row["class_code"], row["term_ids"], -1, "active") for row in rows]
 
 
-def test_a_query_that_fails_on_its_way_fails_as_any_other(engine: Engine, tenant_id: str) -> None:
-    """Nothing of what it was about is told, and the session is over."""
-    for query in ("SELECT 10 / (500 - n) FROM generate_series(1, 1000) n", "SELECT nothing"):
-        with (
-            pytest.raises(DatabaseFailed, match=r"DivisionByZero|UndefinedColumn"),
-            tenant_session(engine, tenant_id) as connection,
-        ):
-            live.copy_out(connection, sql.SQL(query), io.BytesIO())
+@pytest.mark.parametrize("kept", ["birth_date", "enabled"])
+def test_without_rows_the_columns_are_there(engine: Engine, tenant_id: str, kept: str) -> None:
+    with tenant_session(engine, tenant_id) as connection, columnar() as duck:
+        connection.execute(people.delete())
+        name = load_live(connection, duck, people, ["sourced_id", kept])
+        kinds = dict(duck.execute(f"SELECT column_name, column_type FROM (DESCRIBE {name})").fetchall())
+    assert kinds == {"sourced_id": "VARCHAR", kept: {"birth_date": "DATE", "enabled": "BOOLEAN"}[kept]}

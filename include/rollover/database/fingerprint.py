@@ -28,7 +28,7 @@ def scope(table: Table, *, school_year: str | None, school_id: str | None = None
 
     The tenant comes from the session. Activity tables need their school year; others have none.
     """
-    conditions, bound = ["t.tenant_id = current_setting('rollover.tenant_id')"], {}
+    conditions, bound = ["t.tenant_id = (SELECT current_setting('rollover.tenant_id'))"], {}
     if is_activity(table):
         if school_year is None:
             raise ValueError(f"{table.fullname} needs a school year")

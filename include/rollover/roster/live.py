@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import duckdb
-import psycopg
-from psycopg import sql
-from psycopg.pq import ExecStatus
-from sqlalchemy import BigInteger, Boolean, Connection, Date, Table
+from sqlalchemy import BigInteger, Boolean, ColumnElement, Connection, Date, Select, Table, Text, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
-
-from rollover.database.session import driver_of
 
 _NEXT_ITEM = "\x1f"
 _TYPES = {Boolean: "BOOLEAN", Date: "DATE", BigInteger: "BIGINT"}
+_BLOCKS, _BLOCKS_AT_ONCE = 256, 4
 
 
 def load_live(connection: Connection, duck: duckdb.DuckDBPyConnection, table: Table, columns: list[str]) -> str:
@@ -26,11 +22,9 @@ def load_live(connection: Connection, duck: duckdb.DuckDBPyConnection, table: Ta
     """
     name = f"live_{table.name}"
     chosen = [table.c[column] for column in columns]
-    query = sql.SQL("SELECT {} FROM {}").format(
-        sql.SQL(", ").join(_as_text(column) for column in chosen), sql.Identifier(str(table.schema), table.name)
-    )
     with tempfile.NamedTemporaryFile(prefix="rollover-live-", suffix=".csv") as file:
-        copy_out(connection, query, file)
+        for block in connection.scalars(_as_csv(table, chosen)):
+            file.write(f"{block}\n".encode())
         file.flush()
         types = {column.name: "VARCHAR" if _is_list(column) else _type(column) for column in chosen}
         values = ", ".join(_from_text(column) for column in chosen)
@@ -43,24 +37,24 @@ def load_live(connection: Connection, duck: duckdb.DuckDBPyConnection, table: Ta
     return name
 
 
-def copy_out(connection: Connection, query: sql.Composable, target: IO[bytes]) -> None:
-    """Write the result of a query to a stream, as CSV.
+def _as_csv(table: Table, columns: list[Any]) -> Select[Any]:
+    """The rows as CSV, in a few hundred blocks: PostgreSQL puts them together faster than a driver hands over rows."""
+    fields = [_field(column) for column in columns]
+    line = fields[0]
+    for each in fields[1:]:
+        line = line + "," + each
+    first_key = next(column for column in table.primary_key.columns if column.name != "tenant_id")
+    blocks = select(func.string_agg(line, "\n")).group_by(func.hashtext(first_key).op("%")(_BLOCKS))
+    return blocks.execution_options(yield_per=_BLOCKS_AT_ONCE)
 
-    psycopg gives COPY's rows one by one, each through several layers of Python; libpq's own call is twice as fast.
-    """
-    driver = driver_of(connection)
-    server = driver.pgconn
-    results = [server.exec_(sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query).as_bytes(driver))]
-    if results[0].status == ExecStatus.COPY_OUT:
-        size, row = server.get_copy_data(0)
-        while size > 0:
-            target.write(row)
-            size, row = server.get_copy_data(0)
-        while (result := server.get_result()) is not None:
-            results.append(result)
-    for result in results:
-        if result.status == ExecStatus.FATAL_ERROR:
-            raise psycopg.errors.error_from_result(result)
+
+def _field(column: Any) -> ColumnElement[str]:
+    value: ColumnElement[str] = cast(column, Text)
+    if _is_list(column):
+        value = func.array_to_string(column, _NEXT_ITEM, type_=Text)
+    if _type(column) == "VARCHAR":
+        value = '"' + func.replace(value, '"', '""', type_=Text) + '"'
+    return func.coalesce(value, "", type_=Text) if column.nullable else value
 
 
 def _is_list(column: Any) -> bool:
@@ -69,11 +63,6 @@ def _is_list(column: Any) -> bool:
 
 def _type(column: Any) -> str:
     return next((name for kind, name in _TYPES.items() if isinstance(column.type, kind)), "VARCHAR")
-
-
-def _as_text(column: Any) -> sql.Composable:
-    name = sql.Identifier(column.name)
-    return sql.SQL("array_to_string({}, {})").format(name, sql.Literal(_NEXT_ITEM)) if _is_list(column) else name
 
 
 def _from_text(column: Any) -> str:
