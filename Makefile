@@ -6,16 +6,19 @@ export AIRFLOW_HOME := $(CURDIR)
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean requirements
+.PHONY: help demo test test-thorough lint bench clean requirements
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/installed ## a season's rollovers on real parts; ARGS=--exit, --ask, --snapshots
 	@$(BIN)/python -m rollover.local.demo $(ARGS)
 
 test: $(VENV)/installed-dev ## every test, against a real PostgreSQL, SFTP server and Airflow; ARGS for pytest
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-thorough: $(VENV)/installed-dev ## the same with every case that a run only takes samples of; an hour
+	@ROLLOVER_TEST_THOROUGH=1 $(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/installed-dev ## ruff, mypy, and the district and product files
 	$(BIN)/ruff check .

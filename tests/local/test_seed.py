@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 from tests.roster.reading import take
+from tests.thorough import cases
 
 from rollover.calendar import SchoolYear, reset_day
 from rollover.config.load import Catalog, load_catalog
@@ -179,7 +180,7 @@ def test_the_season_holds_its_cases() -> None:
     assert codes.filter(pl.col("updated_at").dt.date() > spec.calendar(YEAR).ends).height == 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=cases(10, 100), deadline=None)
 @given(today=st.dates(date(2024, 1, 1), date(2040, 12, 31)))
 def test_on_any_day_the_demo_s_year_is_the_newest_that_is_over(
     today: date, tmp_path_factory: pytest.TempPathFactory

@@ -11,8 +11,9 @@ from tests.roster.checker import OPTIONAL, READ, STANDARD, check
 from tests.roster.made import as_files, made
 from tests.roster.reading import Taken, take
 from tests.roster.spoil import Spoiler, spoiled_files
+from tests.thorough import cases
 
-SEEDS = 60
+SEEDS, SEEDS_OF_KINDS = cases(16, 100), 100
 # The checker's words, and the codes that say the same.
 KINDS = {
     "missing value": ("value_missing",),
@@ -100,7 +101,7 @@ def test_every_kind_of_defect_is_met() -> None:
     """The random sets have every kind in them, but for those that need more than one wrong thing."""
     met = set()
     for spec in FORMATS:
-        for seed in range(SEEDS):
+        for seed in range(SEEDS_OF_KINDS):
             rows = made(spec, seed=seed)
             Spoiler(spec, rows, seed).spoil(1 + seed % 15)
             met |= {kind for *_, kind in check(spoiled_files(spec, rows, seed))}

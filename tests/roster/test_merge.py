@@ -23,6 +23,7 @@ from rollover.roster.files import diff_file
 from tests.conftest import TEMPLATE
 from tests.roster.desk import Desk, Everything, expected
 from tests.roster.years import Rows, Town
+from tests.thorough import cases
 
 PRODUCTS = ("hero", "imagine_math", "imagine_math_facts")
 
@@ -347,7 +348,7 @@ def long_desk(
     postgres.drop(name)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=cases(5, 50), deadline=None, suppress_health_check=list(HealthCheck))
 @given(first=rosters(), second=rosters())
 def test_any_set_goes_live_as_it_is_and_can_be_undone(long_desk: Desk, first: Rows, second: Rows) -> None:
     """After whatever was live before: the roster that this test leaves is what the next example begins with."""

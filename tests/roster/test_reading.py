@@ -25,8 +25,9 @@ from rollover.roster.staging.text import RECORD_BYTES, as_text
 from tests.roster import made
 from tests.roster.reading import take
 from tests.roster.sets import as_files, whole_set
+from tests.thorough import cases
 
-QUICK = settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+QUICK = settings(deadline=None, max_examples=cases(100, 1000), suppress_health_check=list(HealthCheck))
 ENCODINGS: dict[str, Callable[[str], bytes]] = {
     "UTF-8": lambda content: content.encode(),
     "UTF-8 with a byte order mark": lambda content: content.encode("utf-8-sig"),
@@ -343,7 +344,7 @@ def test_any_bytes_are_read_and_nothing_is_made_up(data: bytes) -> None:
             assert {char for value in values if value for char in value} <= letters
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=cases(15, 300), suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(list(_files())), st.one_of(st.binary(max_size=300), NASTY), st.booleans())
 def test_any_bytes_in_any_file_of_a_set(name: str, data: bytes, behind: bool) -> None:
     files = _files()
@@ -356,7 +357,7 @@ def test_any_bytes_in_any_file_of_a_set(name: str, data: bytes, behind: bool) ->
             assert all(value in data.decode("utf-8", "replace") + data.decode("cp1252", "replace") for value in new)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=cases(10, 300), suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(sorted(made.clever())), st.one_of(st.binary(max_size=300), NASTY))
 def test_any_bytes_in_any_file_of_clever(name: str, data: bytes) -> None:
     files = made.as_files("clever", made.clever(students=3))
