@@ -31,5 +31,9 @@ class DatabaseFailed(RolloverError):
     """PostgreSQL refused something. Told by kind, table and constraint; its own text may quote a row."""
 
 
+class NotRead(RolloverError):
+    """A library failed on what a file holds. Told by kind: its own text may quote a value."""
+
+
 class DatabaseUnavailable(DatabaseFailed, ConnectionError):
     """The connection broke, or another transaction was in the way: the same again may succeed."""

@@ -76,6 +76,21 @@ def test_right_files_load(folder: Path) -> None:
             "roster_import: nightly\n    column_map: {users.csv: grades}",
             "column_map.users.csv: Input should be a valid dictionary",
         ),
+        (
+            "roster_import: nightly",
+            "roster_import: nightly\n    column_map: {users: {grades: Grade Level}}",
+            "column_map.users: 'users' is not one of academicSessions.csv",
+        ),
+        (
+            "roster_import: nightly",
+            "roster_import: nightly\n    column_map: {users.csv: {grade: Grade Level}}",
+            "column_map.users.csv.grade: 'grade' is not one of agentSourcedIds",
+        ),
+        (
+            "roster_import: nightly",
+            "roster_import: nightly\n    column_map: {users.csv: {password: Login code}}",
+            "column_map.users.csv.password: 'password' is not one of",
+        ),
         ("roster_import: nightly", "roster_import: nightly\n    grace_days: 0", "grace_days: Input should be greater"),
         ("imagine_math:", "imagine_maths:", ":9: products.imagine_maths: 'imagine_maths' is not one of"),
         ("2025-26: 2026-07-30", "2025-26: 2026-06-18", "2026-06-18 is before 2026-06-19"),

@@ -248,6 +248,16 @@ ROW_WARNINGS: dict[str, tuple[Callable[[Rows], object], Where, Said]] = {
         ("bad_date", "demographics.csv", 3, "birthDate"),
         ("people", "student-2", "birth_date", None),
     ),
+    "digits of another script": (
+        set_value("demographics", "student-2", birthDate="２０１７-03-02"),
+        ("bad_date", "demographics.csv", 3, "birthDate"),
+        ("people", "student-2", "birth_date", None),
+    ),
+    "digits of another script, with a time": (
+        set_value("demographics", "student-2", birthDate="٢٠١٧-03-02T00:00:00Z"),
+        ("bad_date", "demographics.csv", 3, "birthDate"),
+        ("people", "student-2", "birth_date", None),
+    ),
     "a year out of all reason": (
         set_value("demographics", "student-1", birthDate="0217-02-03"),
         ("bad_date", "demographics.csv", 2, "birthDate"),

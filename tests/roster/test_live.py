@@ -1,13 +1,18 @@
-"""The live roster in DuckDB: every value as it is."""
+"""DuckDB: the live roster in it, every value as it is; and errors without values."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import polars as pl
+import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, insert
 
 from rollover.database.session import tenant_session
 from rollover.database.tables.roster import classes, people
-from rollover.roster.columnar import columnar
+from rollover.errors import NotRead
+from rollover.roster.columnar import columnar, without_values
 from rollover.roster.live import load_live
 
 TEXTS = ("a", 'q"uote', "com,ma", "new\nline", "carriage\rreturn", "", None, "Zoë", "\\", "\\.", "'", "%", "x\ty")
@@ -35,3 +40,31 @@ def test_without_rows_the_columns_are_there(engine: Engine, tenant_id: str, kept
         name = load_live(connection, duck, people, ["sourced_id", kept])
         kinds = dict(duck.execute(f"SELECT column_name, column_type FROM (DESCRIBE {name})").fetchall())
     assert kinds == {"sourced_id": "VARCHAR", kept: {"birth_date": "DATE", "enabled": "BOOLEAN"}[kept]}
+
+
+def failing_in_duckdb() -> None:
+    with columnar() as duck:
+        duck.execute("SELECT 'Ana'::INT")
+
+
+def failing_in_polars() -> None:
+    with without_values():
+        pl.Series(["Ana"]).cast(pl.Int32)
+
+
+def failing_in_arrow() -> None:
+    with without_values():
+        pa.array(["Ana"]).cast(pa.int32())
+
+
+@pytest.mark.parametrize("work", [failing_in_duckdb, failing_in_polars, failing_in_arrow])
+def test_what_a_library_fails_at_is_not_told(work: Callable[[], None]) -> None:
+    with pytest.raises(NotRead, match=r"Exception|Error|Invalid") as raised:
+        work()
+    assert "Ana" not in str(raised.value)
+    assert raised.value.__suppress_context__
+
+
+def test_what_is_not_a_librarys_error_goes_on() -> None:
+    with pytest.raises(KeyError), without_values():
+        raise KeyError("x")

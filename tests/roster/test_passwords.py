@@ -44,13 +44,19 @@ def rows_of(text: str) -> list[list[str]]:
         "P.W.D",
         "passwd",
         " pass ",
+        "pw",
+        "Student_PW",
+        "PIN",
+        "Passcode",
     ],
 )
 def test_columns_that_hold_passwords(name: str) -> None:
     assert is_password(name)
 
 
-@pytest.mark.parametrize("name", ["username", "bus pass", "passport", "passed", "sourcedId", "", "pw"])
+@pytest.mark.parametrize(
+    "name", ["username", "bus pass", "passport", "passed", "sourcedId", "", "pinned", "opinion", "upward"]
+)
 def test_columns_that_do_not(name: str) -> None:
     assert not is_password(name)
 

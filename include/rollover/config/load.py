@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 
 from rollover.calendar import SchoolYear, date_problems
 from rollover.config.document import Document
-from rollover.config.models import District, Product
+from rollover.config.models import District, Product, TenantConfig
 from rollover.config.problems import Problem
 from rollover.config.tables import table_problems
+from rollover.roster.formats import FORMATS
 from rollover.tenant import Tenant
 
 
@@ -92,9 +93,30 @@ def _problems_of(document: Document, district: District, products: dict[str, Pro
         first, last = tenant.first_school_year, tenant.last_school_year
         if last is not None and last < first:
             found.append(document.problem((*where, "last_school_year"), f"{last} is before {first}"))
+        found += _format_problems(document, where, tenant)
         for year in sorted({first, *tenant.reset_dates, *district.school_years}):
             found += _date_problems(document, district, products[name], year)
     return list(dict.fromkeys(found))
+
+
+def _format_problems(document: Document, where: tuple[str, ...], tenant: TenantConfig) -> list[Problem]:
+    """A format, file or column that Rollover does not know would be passed over without a word."""
+    if tenant.roster_format not in (None, *FORMATS):
+        message = f"'{tenant.roster_format}' is not one of {', '.join(FORMATS)}"
+        return [document.problem((*where, "roster_format"), message)]
+    found = []
+    formats = [spec for spec in FORMATS.values() if tenant.roster_format in (None, spec.name)]
+    for name, columns in tenant.column_map.items():
+        files = [file for spec in formats for file in spec.files if file.name == name]
+        if not files:
+            known = sorted({file.name for spec in formats for file in spec.files})
+            found.append(document.problem((*where, "column_map", name), f"'{name}' is not one of {', '.join(known)}"))
+        read = sorted({column.name for file in files for column in file.columns})
+        for column in columns if files else ():
+            if column not in read:
+                message = f"'{column}' is not one of {', '.join(read)}"
+                found.append(document.problem((*where, "column_map", name, column), message))
+    return found
 
 
 def _date_problems(document: Document, district: District, product: Product, year: SchoolYear) -> list[Problem]:

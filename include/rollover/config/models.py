@@ -79,7 +79,7 @@ class TenantConfig(_Model):
     first_school_year: Year
     last_school_year: Year | None = None
     folder: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$")]
-    roster_format: Literal["oneroster_1_1", "oneroster_1_2", "clever"] | None = None
+    roster_format: Name | None = None
     """Told apart by content; where it is named, a set in another format is refused."""
     roster_import: Literal["nightly", "at_once"]
     column_map: dict[Name, dict[Name, Name]] = Field(default_factory=dict)

@@ -31,8 +31,10 @@ RECORD_CHARACTERS = 2**18
 MOST_FIELDS = 500
 """Up to here one pattern takes a whole row; a wider row is taken field by field."""
 SEPARATORS = ",;\t|"
-NAMES = frozenset({"pwd", "passwd", "pass"})
-"""Column names, of which only letters count; and every name that contains ``password``."""
+NAMES = frozenset({"pass", "pin", "loginpin", "studentpin"})
+"""Column names, of which only letters count; and every name that contains or ends with one of these."""
+CONTAINED = ("password", "passwd", "passcode", "passphrase")
+ENDS = ("pwd", "pw")
 BESIDE = frozenset(
     {"id", "username", "email", "sourcedid", "userid", "studentid", "teacherid", "staffid", "firstname", "givenname"}
 )
@@ -46,7 +48,7 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 def is_password(column: str) -> bool:
     """Whether a column of this name holds passwords."""
     letters = _letters(column)
-    return "password" in letters or letters in NAMES
+    return letters in NAMES or letters.endswith(ENDS) or any(word in letters for word in CONTAINED)
 
 
 class WithoutPasswords:

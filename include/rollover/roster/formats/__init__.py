@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from rollover.roster.formats import clever, oneroster_1_1, oneroster_1_2
+from importlib import import_module
+from pkgutil import iter_modules
+
 from rollover.roster.formats.spec import Format
 
-FORMATS: dict[str, Format] = {each.FORMAT.name: each.FORMAT for each in (oneroster_1_1, oneroster_1_2, clever)}
+_MODULES = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+FORMATS: dict[str, Format] = {module.FORMAT.name: module.FORMAT for module in _MODULES if hasattr(module, "FORMAT")}
+"""By name. A module here that has a ``FORMAT`` is one."""
 MANIFEST = "manifest.csv"
 FILE_NAMES = frozenset({MANIFEST} | {file.name.lower() for each in FORMATS.values() for file in each.files})
 """Of every format, in lower case: what is fetched. Other files hold nothing that Rollover needs."""

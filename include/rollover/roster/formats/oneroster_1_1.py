@@ -71,6 +71,7 @@ FORMAT = Format(
     names_its_district=True,
     tells_students=("users.csv", "role"),
     tells_year=("academicSessions.csv", "schoolYear"),
+    manifest_version="1.1",
     id_characters=oneroster.ID_CHARACTERS,
     unread=(
         "categories.csv",

@@ -196,6 +196,7 @@ FORMAT = Format(
     names_its_district=True,
     tells_students=("roles.csv", "role"),
     tells_year=("academicSessions.csv", "schoolYear"),
+    manifest_version="1.2",
     id_characters=oneroster.ID_CHARACTERS,
     unread=(
         "categories.csv",

@@ -20,16 +20,18 @@ from rollover.roster.staging.read import KEPT_OUT, ROW
 ID_LENGTH = 255
 NEVER_IN_ID = r'[\x00-\x1f\x7f"]'
 """Only the remains of a row that was broken have these in an identity."""
-INSTANT = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"
-ISO_DATE = (r"^\d{4}-\d\d-\d\d$", "%Y-%m-%d")
-US_DATE = (r"^\d{1,2}/\d{1,2}/\d{4}$", "%m/%d/%Y")
+# Not \d, which has the digits of every script: only these can be calculated with.
+INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z$"
+ISO_DATE = (r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "%Y-%m-%d")
+US_DATE = (r"^[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}$", "%m/%d/%Y")
 """What a date looks like, and how it is read."""
 # With other signs between year, month and day, without leading zeros, and with a midnight behind them. Days before
 # months are not understood: nothing tells them from months before days.
 _MIDNIGHT = r"(?:[T ](?:0?0:00(?::00(?:\.0+)?)?|12:00(?::00)? ?AM)(?:Z|[+-]00:?00)?)?$"
-LOOSE_YMD = r"^(\d{4})[-/.]?(\d\d)[-/.]?(\d\d)" + _MIDNIGHT
-LOOSE_YMD_SHORT = r"^(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})" + _MIDNIGHT
-LOOSE_MDY = r"^(\d{1,2})/(\d{1,2})/(\d{4}|\d\d)" + _MIDNIGHT
+LOOSE_YMD = r"^([0-9]{4})[-/.]?([0-9]{2})[-/.]?([0-9]{2})" + _MIDNIGHT
+LOOSE_YMD_SHORT = r"^([0-9]{4})[-/.]([0-9]{1,2})[-/.]([0-9]{1,2})" + _MIDNIGHT
+LOOSE_MDY = r"^([0-9]{1,2})/([0-9]{1,2})/([0-9]{4}|[0-9]{2})" + _MIDNIGHT
+YEAR = r"^((?:19|20|21)[0-9]{2})(?:[-/ ]((?:19|20|21)?[0-9]{2}))?$"
 CENTURY_FROM, BIRTH_CENTURY_FROM = 69, 31
 """From which year of two digits on the last century is meant (POSIX); for births, that of a student or parent."""
 FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
@@ -248,7 +250,7 @@ def _instant(batch: _Batch, column: Column, value: pl.Series, _severity: Severit
 
 def _year(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
     """``2027``, the year in which the school year ends, as ``2026-27``."""
-    parts = value.str.extract_groups(r"^((?:19|20|21)\d\d)(?:[-/ ]((?:19|20|21)?\d\d))?$").struct.unnest()
+    parts = value.str.extract_groups(YEAR).struct.unnest()
     begins, ends = (parts[name].str.slice(-4).cast(pl.Int32) for name in parts.columns)
     spans = ends.is_not_null()
     fits = (ends % 100 == (begins + 1) % 100) & ((ends < 100) | (ends == begins + 1))

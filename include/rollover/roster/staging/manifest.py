@@ -26,9 +26,8 @@ MANIFEST_BYTES = 2**20
 """More of a manifest is not read. A real one has 1 KB."""
 BULK, DELTA, ABSENT = "bulk", "delta", "absent"
 MODES = (BULK, DELTA, ABSENT)
-VERSIONS = {"1.1": "oneroster_1_1", "1.2": "oneroster_1_2"}
-ONEROSTER_ONLY = frozenset({"orgs.csv", "academicsessions.csv", "users.csv", "courses.csv", "classes.csv"})
-CLEVER_ONLY = frozenset({"schools.csv", "students.csv", "teachers.csv", "sections.csv"})
+VERSIONS = {spec.manifest_version: spec for spec in FORMATS.values() if spec.manifest_version}
+KNOWN_BY_FILES = [spec for spec in FORMATS.values() if not spec.manifest_version]
 
 
 @dataclass(frozen=True)
@@ -48,10 +47,10 @@ def contents(folder: UPath, names: Collection[str], others: Collection[str], fin
     if MANIFEST in names:
         manifest = _Manifest(folder / MANIFEST, findings)
         return manifest.contents(names, others) if manifest.is_readable else None
-    there = {name.lower() for name in names}
-    if len(there & CLEVER_ONLY) > len(there & ONEROSTER_ONLY):
-        return _clever(names, findings)
-    if there & ONEROSTER_ONLY:
+    likely = max(FORMATS.values(), key=lambda spec: (_own_files(spec, names), spec not in KNOWN_BY_FILES))
+    if likely in KNOWN_BY_FILES and _own_files(likely, names):
+        return _by_files(likely, names, findings)
+    if any(_own_files(spec, names) for spec in VERSIONS.values()):
         message = "manifest.csv is missing, so nothing says that the set is whole (or it is OneRoster 1.0, which has "
         message += "none and is too old). Send it with the set."
         findings.refuse("manifest_missing", MANIFEST, message)
@@ -62,8 +61,14 @@ def contents(folder: UPath, names: Collection[str], others: Collection[str], fin
     return None
 
 
-def _clever(names: Collection[str], findings: Findings) -> Contents | None:
-    spec = FORMATS["clever"]
+def _own_files(spec: Format, names: Collection[str]) -> int:
+    """How many of the files only this kind of format has, with a manifest or without."""
+    others = VERSIONS.values() if spec in KNOWN_BY_FILES else KNOWN_BY_FILES
+    shared = {file.name for each in others for file in each.files}
+    return len({file.name for file in spec.files} & set(names) - shared)
+
+
+def _by_files(spec: Format, names: Collection[str], findings: Findings) -> Contents | None:
     for file in spec.files:
         if file.required and file.name not in names:
             _missing(findings, file)
@@ -157,7 +162,7 @@ class _Manifest:
 
     def _format(self) -> Format | None:
         version = self._properties.get(ROSTER_VERSION)
-        spec = FORMATS.get(VERSIONS.get(version.value, "")) if version else None
+        spec = VERSIONS.get(version.value) if version else None
         if spec is None:
             message = f"{ROSTER_VERSION} is not {' or '.join(VERSIONS)}. Export the set as one of them."
             is_there = version is not None and version.value != ""

@@ -16,7 +16,7 @@ from upath import UPath
 from rollover.config.models import TenantConfig
 from rollover.database.session import tenant_session
 from rollover.roster import imports
-from rollover.roster.columnar import local_copy
+from rollover.roster.columnar import local_copy, without_values
 from rollover.roster.files import fetched_file, fetched_folder, typed_file
 from rollover.roster.findings import Findings, added, why_refused
 from rollover.roster.formats import FORMATS, MANIFEST
@@ -106,7 +106,8 @@ def read_all(
     """
 
     def read(file: File) -> Read:
-        return _read_file(file, found, storage, import_id, column_map.get(file.name, {}))
+        with without_values():
+            return _read_file(file, found, storage, import_id, column_map.get(file.name, {}))
 
     by_size = sorted(
         found.files, key=lambda file: fetched_file(storage, import_id, file.name).stat().st_size, reverse=True
