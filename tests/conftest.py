@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -37,13 +38,44 @@ def postgres() -> Iterator[PostgresServer]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+class Databases:
+    """Fresh databases, each made while the test before it runs."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self._aside = ThreadPoolExecutor(max_workers=1)
+        self._next = self._aside.submit(self._create)
+
+    def take(self) -> str:
+        name = self._next.result()
+        self._next = self._aside.submit(self._create)
+        return name
+
+    def drop(self, name: str) -> None:
+        self._aside.submit(self._server.drop, name)
+
+    def close(self) -> None:
+        self._aside.shutdown()
+
+    def _create(self) -> str:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        self._server.create(name, template=TEMPLATE)
+        return name
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: PostgresServer) -> Iterator[Databases]:
+    ready = Databases(postgres)
+    yield ready
+    ready.close()
+
+
 @pytest.fixture
-def database(postgres: PostgresServer) -> Iterator[str]:
+def database(databases: Databases) -> Iterator[str]:
     """The name of a fresh, migrated, empty database."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    postgres.create(name, template=TEMPLATE)
+    name = databases.take()
     yield name
-    postgres.drop(name)
+    databases.drop(name)
 
 
 @pytest.fixture

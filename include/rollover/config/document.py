@@ -23,13 +23,14 @@ class Document:
         self.problems: list[Problem] = []
         self._lines: dict[FieldPath, int] = {(): 1}
         try:
-            root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            loader = yaml.CSafeLoader(path.read_text(encoding="utf-8"))  # every task reads these files: libyaml's
+            root = loader.get_single_node()
             if not isinstance(root, yaml.MappingNode):
                 self.problems.append(Problem(path, 1, "", "is not a mapping of fields to values"))
                 return
             self._walk(root, ())
             if not self.problems:
-                self.data = yaml.safe_load(path.read_text(encoding="utf-8"))
+                self.data = loader.construct_document(root)
         except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
             mark = getattr(error, "problem_mark", None)
             what = getattr(error, "problem", None) or str(error)
