@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, Self
@@ -10,7 +11,11 @@ import httpx
 
 from rollover.errors import RolloverError
 
+log = logging.getLogger(__name__)
+
 PAGE = 500
+READ_AGAIN = 3
+"""How often a question is put again that was not answered in time: a laptop may be busy."""
 FINISHED = frozenset({"success", "failed"})
 
 
@@ -19,7 +24,8 @@ class ApiError(RolloverError):
 
 
 class AirflowClient:
-    """One logged-in user. Times out after 30 seconds a call; a token that expired is renewed once."""
+    """One logged-in user. A call times out after 30 seconds, and what only reads is then tried again; a token that
+    expired is renewed once."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=30)
@@ -55,6 +61,11 @@ class AirflowClient:
         return answer.json() if answer.content else None
 
     def _send(self, method: str, path: str, body: Any, query: dict[str, Any]) -> httpx.Response:
+        for _ in range(READ_AGAIN if method == "GET" else 0):
+            try:
+                return self._http.request(method, f"/api/v2/{path}", params=query)
+            except httpx.TimeoutException:
+                log.info("Airflow's API did not answer in time: asked again")
         return self._http.request(method, f"/api/v2/{path}", json=body, params=query)
 
     def _token(self) -> str:
