@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import duckdb
-from sqlalchemy import Connection, Engine, exists, func, literal, select, text, tuple_, update
+from sqlalchemy import Connection, Engine, and_, exists, func, literal, or_, select, text, tuple_, update
 from upath import UPath
 
 from rollover.calendar import SchoolYear
@@ -195,11 +195,14 @@ def _store(
 
 
 def supersede_held(connection: Connection, good: Import) -> None:
-    """A newer good drop supersedes the ones of its school year, or of an earlier one, that are held."""
+    """A newer good drop supersedes the ones of its school year that are held.
+
+    A set of the next year waits for the rollover: until it is applied, it is no substitute for one of this year.
+    """
     rows = ledger.imports.c
     connection.execute(
         update(ledger.imports)
-        .where(rows.state == "held", rows.school_year <= good.school_year)
+        .where(rows.state == "held", rows.school_year == good.school_year)
         .where(tuple_(rows.found_at, rows.import_id) < (good.found_at, good.import_id))
         .values(
             state="superseded",
@@ -214,7 +217,12 @@ def _overtaken_by(connection: Connection, found: Import) -> str | None:
     rows = ledger.imports.c
     return connection.scalar(
         select(rows.import_id)
-        .where(rows.state.in_(("ready", "applied")), rows.school_year >= found.school_year)
+        .where(
+            or_(
+                and_(rows.state == "ready", rows.school_year == found.school_year),
+                and_(rows.state == "applied", rows.school_year >= found.school_year),
+            )
+        )
         .where(tuple_(rows.found_at, rows.import_id) > (found.found_at, found.import_id))
         .limit(1)
     )
