@@ -76,7 +76,7 @@ class Told:
 
     @property
     def is_refused(self) -> bool:
-        return self.found.state == "rejected" and self.found.decision is None
+        return self.found.state == "rejected" and self.found.decision != "discard"
 
     @property
     def comparison(self) -> Comparison | None:
