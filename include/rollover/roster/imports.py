@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, func, or_, select, update
 
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import imports
@@ -112,6 +112,27 @@ def same_set(connection: Connection, found: Import) -> Import | None:
 def is_unchanged(connection: Connection, found: Import) -> bool:
     """Whether a fetched set is, byte for byte, what the live roster was made from: nothing is to be done for it."""
     return same_set(connection, found) is not None
+
+
+def seen_before(connection: Connection, found: Import) -> str | None:
+    """What became of the last earlier import of the same files: "replaced", "undone" or "discarded".
+
+    None where no such import was, where what it brought in is still what is live, and for a set with a delta: the
+    district's system says the same of a person again when it is so again.
+    """
+    live = last_live(connection)
+    if not found.is_whole or None in _identity(found) or (live is not None and _identity(live) == _identity(found)):
+        return None
+    ended = or_(imports.c.state.in_(("applied", "undone")), imports.c.decision == "discard")
+    earlier = (
+        select(*_COLUMNS)
+        .where(ended, imports.c.sha256 == found.sha256, imports.c.found_at < found.found_at)
+        .order_by(imports.c.found_at.desc())
+    )
+    for row in connection.execute(earlier):
+        if _identity(same := Import(**row._mapping)) == _identity(found):
+            return {"applied": "replaced", "undone": "undone"}.get(same.state, "discarded")
+    return None
 
 
 def _identity(found: Import) -> tuple[Any, ...]:

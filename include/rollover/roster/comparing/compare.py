@@ -125,7 +125,7 @@ def _look(
     live_year, set_year = _live_year(connection), _set_year(found)
     years = 0 if live_year is None else set_year.first_year - SchoolYear.parse(live_year).first_year
     known = frozenset(connection.scalars(select(directory.schools.c.school_id)))
-    numbers = Numbers(_season(live_year, years), years, counted, known)
+    numbers = Numbers(_season(live_year, years), years, counted, known, imports.seen_before(connection, found))
     breaches, warnings = judge(numbers, limits)
     cells = school_cells(numbers) if numbers.season is Season.NEW_YEAR else []
     return counts, Comparison(
