@@ -40,6 +40,7 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
     over = ("rejected", "superseded", "undone", *(["held"] if for_rollover else []))
 
     def unless_over(summary: dict[str, Any]) -> dict[str, Any]:
+        """What a step returned, unless its import goes no further in this run."""
         if summary["state"] in over:
             what = f"Import {summary['import_id']} is {summary['state']}: {summary['reason']}."
             if for_rollover:
@@ -49,6 +50,12 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
                 )
             raise AirflowSkipException(what)
         return summary
+
+    def unless_waiting(summary: dict[str, Any]) -> dict[str, Any]:
+        """The same of an import that was to be validated: one that is still staged waits for another."""
+        if summary["state"] == "staged" and not for_rollover:
+            raise AirflowSkipException(f"Import {summary['import_id']} waits: {summary['reason']}.")
+        return unless_over(summary)
 
     @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def fetch(import_id: str) -> dict[str, Any]:
@@ -76,10 +83,7 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
 
         work = adapter.open_import(import_id)
         zone = work.district.time_zone
-        summary = validate.validate(work.engine, work.tenant.id, import_id, work.storage, time_zone=zone)
-        if summary["state"] == "staged":
-            raise AirflowSkipException(f"Import {import_id} waits: {summary['reason']}.")
-        return unless_over(summary)
+        return unless_waiting(validate.validate(work.engine, work.tenant.id, import_id, work.storage, time_zone=zone))
 
     @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def compare(import_id: str) -> dict[str, Any]:
@@ -105,7 +109,7 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
         from rollover.roster.applying import apply
 
         work = adapter.open_import(import_id)
-        summary = unless_over(imports.current(work.engine, work.tenant.id, import_id).summary())
+        summary = unless_waiting(imports.current(work.engine, work.tenant.id, import_id).summary())
         if summary["state"] == "ready":
             if not adapter.import_is_due(work):
                 raise AirflowSkipException(f"Import {import_id} is ready and waits for the nightly sync.")
