@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow.sdk import TriggerRule, chain, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
+from wiring import ROSTER_DROPS
 
 from rollover import adapter
 from rollover.errors import Refused
@@ -31,13 +32,15 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
     """The task group ``import_roster``: one import, from the files on SFTP to the live roster.
 
     A task whose import is past it does nothing. A set that is rejected or superseded skips what follows: that
-    is the district's answer, not a failure of ours. One that is held is put to a person, whose answer `decide` does.
-    In a rollover all of that is a failure, since the rollover cannot go on (it waits for a set that is ready); there,
-    too, the set goes in although the sync is paused, and the rollover's ledger records it.
+    is the district's answer, not a failure of ours. So does one with a delta that waits for an older import; when that
+    one is at its end, `wake` has the tenant's next run take up what waited. A set that is held is put to a person,
+    whose answer `decide` does. In a rollover all of that is a failure, since the rollover cannot go on (it waits for a
+    set that is ready); there, too, the set goes in although the sync is paused, and the rollover's ledger records it.
     """
     over = ("rejected", "superseded", "undone", *(["held"] if for_rollover else []))
 
     def unless_over(summary: dict[str, Any]) -> dict[str, Any]:
+        """What a step returned, unless its import goes no further in this run."""
         if summary["state"] in over:
             what = f"Import {summary['import_id']} is {summary['state']}: {summary['reason']}."
             if for_rollover:
@@ -47,6 +50,12 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
                 )
             raise AirflowSkipException(what)
         return summary
+
+    def unless_waiting(summary: dict[str, Any]) -> dict[str, Any]:
+        """The same of an import that was to be validated: one that is still staged waits for another."""
+        if summary["state"] == "staged" and not for_rollover:
+            raise AirflowSkipException(f"Import {summary['import_id']} waits: {summary['reason']}.")
+        return unless_over(summary)
 
     @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def fetch(import_id: str) -> dict[str, Any]:
@@ -74,7 +83,7 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
 
         work = adapter.open_import(import_id)
         zone = work.district.time_zone
-        return unless_over(validate.validate(work.engine, work.tenant.id, import_id, work.storage, time_zone=zone))
+        return unless_waiting(validate.validate(work.engine, work.tenant.id, import_id, work.storage, time_zone=zone))
 
     @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def compare(import_id: str) -> dict[str, Any]:
@@ -100,7 +109,7 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
         from rollover.roster.applying import apply
 
         work = adapter.open_import(import_id)
-        summary = unless_over(imports.current(work.engine, work.tenant.id, import_id).summary())
+        summary = unless_waiting(imports.current(work.engine, work.tenant.id, import_id).summary())
         if summary["state"] == "ready":
             if not adapter.import_is_due(work):
                 raise AirflowSkipException(f"Import {import_id} is ready and waits for the nightly sync.")
@@ -134,6 +143,17 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
 
         return tell(import_id)
 
+    # Also after a set that was refused, which others may have waited for as well.
+    @task(trigger_rule=TriggerRule.NONE_FAILED, outlets=[ROSTER_DROPS], max_active_tis_per_dag=IMPORTS_AT_ONCE)
+    def wake(import_id: str, *, outlet_events: Any = None) -> None:
+        from rollover.roster import pending
+
+        work = adapter.open_import(import_id)
+        if not pending.lets_another_go_on(work.engine, work.tenant.id, import_id):
+            raise AirflowSkipException(f"nothing waits for {import_id}")
+        outlet_events[ROSTER_DROPS].add_partitions([work.tenant.id])
+        outlet_events[ROSTER_DROPS].extra = {adapter.NIGHTLY: adapter.import_is_due(work)}
+
     @task_group(group_id="import_roster")
     def import_roster(import_id: str) -> None:
         compared = compare(import_id)
@@ -143,6 +163,6 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
         if not for_rollover:
             chain(compared, report("report", import_id))  # before a person is asked, who may take a day
             ask = adapter.AskAboutImport(task_id="ask", import_id=import_id)
-            chain(compared, ask, decide(import_id, ask.output), applied)
+            chain(compared, ask, decide(import_id, ask.output), applied, wake(import_id))
 
     return import_roster

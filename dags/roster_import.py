@@ -10,6 +10,9 @@ or doubled event does no harm. A set is applied whole or not at all. While a rol
 checked at once and kept: the rollover applies it. A tenant that imports nightly has its drops checked at once too;
 they are applied by the sweep of `roster_sync`.
 
+**Changes only.** A set with a delta says what has changed since the sets before it. It waits at `validate`, which is
+skipped and says what for, until each older import is at its end; then `wake` starts the tenant's next run.
+
 **A held set.** Browse → Required Actions has the numbers, and what each answer does. A question stays open for 20
 hours; without an answer nothing is decided, and the next nightly sweep asks again. An answer counts for the numbers
 that were shown; a newer good drop makes it needless. By hand: `rollover roster held` and `rollover roster decide`.

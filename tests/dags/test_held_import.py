@@ -320,6 +320,28 @@ def test_nothing_personal_is_in_the_question_or_what_the_tasks_return(
         assert f'"{person}"' not in said and f" {person} " not in said
 
 
+@pytest.mark.parametrize("answer", ["Approve", "Discard", "Later"])
+def test_a_delta_waits_for_the_set_before_it_and_is_woken_when_that_one_is_at_its_end(
+    airflow: Load, validated: Validated, town: Town, owner: Engine, answer: str
+) -> None:
+    validated(half(town), 1)
+    delta = validated(town, 2)
+    with owner.begin() as connection:
+        changes = text(
+            """UPDATE ledger.imports SET state = 'staged', counts = '{"deltas": ["users.csv"], "not_said": []}' """
+            "WHERE import_id = :delta"
+        )
+        connection.execute(changes, {"delta": delta})
+    done = answered(airflow, answer)
+    steps = ("validate", "compare", "ask", "decide", "apply", "wake")
+    assert [done.state_of(f"import_roster.{step}", 1) for step in steps] == ["skipped"] * 6
+    assert done.state == "success" and imports(owner)[1][0] == "staged"
+    is_over = answer != "Later"
+    assert states(done, "wake") == ["success" if is_over else "skipped"]
+    events = asset_events_of(done.run_id)
+    assert [(event.partition_key, event.extra) for event in events] == ([(HERO, {"nightly": True})] if is_over else [])
+
+
 class Store(dict[str, Any]):
     """What a task keeps between its tries."""
 

@@ -36,8 +36,9 @@ WITHIN_GROUP = {*IMPORT_GROUP, "import_roster.apply", "import_roster.report_resu
 ASKING = {
     "import_roster.compare": {"import_roster.ask", "import_roster.apply", "import_roster.report"},
     "import_roster.report": set(),
-    "import_roster.apply": {"import_roster.report_result"},
+    "import_roster.apply": {"import_roster.report_result", "import_roster.wake"},
     "import_roster.report_result": set(),
+    "import_roster.wake": set(),
     "import_roster.ask": {"import_roster.decide"},
     "import_roster.decide": {"import_roster.apply"},
 }
@@ -142,7 +143,7 @@ def test_waiting_for_a_person_holds_up_nobody(bag: DagBag) -> None:
     """Runs of roster_import may wait for answers; what is limited is how many imports are worked on at once."""
     tasks = {task.task_id: task for task in bag.dags["roster_import"].tasks}
     work = {task_id for task_id, task in tasks.items() if task.max_active_tis_per_dag == 8}
-    assert work == WITHIN_GROUP | {"import_roster.report"}
+    assert work == WITHIN_GROUP | {"import_roster.report", "import_roster.wake"}
     ask = tasks["import_roster.ask"]
     assert ask.response_timeout < timedelta(days=1), "the question of one night is closed before the next night's"
     assert ask.defaults == ["Later"] and ask.max_active_tis_per_dag is None

@@ -14,10 +14,14 @@ from upath import UPath
 from rollover.config import RosterLimits, TenantConfig
 from rollover.database.session import tenant_session
 from rollover.drops import candidates, list_folder, record
+from rollover.roster import imports
 from rollover.roster.applying.apply import apply
 from rollover.roster.applying.undo import undo
 from rollover.roster.comparing.compare import compare
+from rollover.roster.deciding.answers import Answer
+from rollover.roster.deciding.decision import decide
 from rollover.roster.fetching.fetch import fetch
+from rollover.roster.imports import Import
 from rollover.roster.staging.stage import stage
 from rollover.roster.validating.validate import validate
 from tests.roster.sets import as_files
@@ -103,11 +107,23 @@ class District:
 
     def take(self, files: dict[str, bytes]) -> dict[str, Any]:
         """Upload and go on to comparing (or to where the set is rejected)."""
-        import_id = self.upload(files)
+        return self.go_on(self.upload(files))
+
+    def go_on(self, import_id: str) -> dict[str, Any]:
+        """Every step up to comparing, from where an import is."""
         result: dict[str, Any] = {}
         for step in self.steps():
             result = step(import_id)
         return result
+
+    def found(self, import_id: str) -> Import:
+        return imports.current(self.engine, self.tenant_id, import_id)
+
+    def decide(self, import_id: str, answer: Answer) -> None:
+        comparison = self.found(import_id).comparison
+        assert comparison is not None
+        done = decide(self.engine, self.tenant_id, import_id, answer, "dana", digest=comparison["digest"])
+        assert done["decided"], done
 
     def take_rows(self, rows: dict[str, list[dict[str, str]]]) -> dict[str, Any]:
         return self.take(as_files(rows))

@@ -175,6 +175,19 @@ def test_a_newer_good_drop_supersedes_a_held_one(desk: Desk) -> None:
     assert desk.found(other_year).state == "held", "a set of this year is no substitute for one of the next"
 
 
+@pytest.mark.parametrize("first", ["held", "next year"])
+def test_a_good_drop_of_the_next_year_is_no_substitute_until_it_is_applied(desk: Desk, first: str) -> None:
+    held, good = desk.drop(desk.half(), 1), desk.drop(desk.town.next_year(), 2)
+    order = (held, good) if first == "held" else (good, held)
+    for import_id in order:
+        desk.compare(import_id)
+    assert (desk.found(held).state, desk.found(good).state) == ("held", "ready")
+    with desk.owner.begin() as connection:
+        connection.execute(text("UPDATE ledger.imports SET state = 'applied' WHERE import_id = :i"), {"i": good})
+        connection.execute(text("UPDATE ledger.roster_versions SET version = version + 1"))
+    assert desk.compare(held)["state"] == "superseded"
+
+
 def test_an_older_good_drop_supersedes_nothing(desk: Desk) -> None:
     good, held = desk.drop(desk.town, 1), desk.drop(desk.half(), 2)
     assert desk.compare(held)["state"] == "held"

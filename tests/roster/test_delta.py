@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.roster.conftest import District
-from tests.roster.made import Row, Rows, as_files, header, oneroster
+from tests.roster.made import DISTRICT_ORG, Row, Rows, as_files, header, oneroster
 
 NOW = "2026-01-05T08:00:00Z"
 
@@ -279,6 +279,37 @@ def test_roles_only(district: District) -> None:
     assert sync.district.rows(schools) == [(["school-0", "school-1"],)]
     sync.apply({"roles.csv": [said(sync.spec, "roles", "tobedeleted", sourcedId="r9", **role)]})
     assert sync.changed() == {}
+
+
+def test_the_schools_of_a_person_keep_their_order(district: District) -> None:
+    """Of many people, so that an order by chance would show."""
+    bulk = oneroster("1_2", students=4, schools=4)
+    people = [f"teacher-{n}" for n in range(4)]
+    for n, person in enumerate(people):
+        (own,) = [row for row in bulk["roles.csv"] if row["userSourcedId"] == person]
+        others = [f"school-{school}" for school in (2, 0, 3, 1) if f"school-{school}" != own["orgSourcedId"]]
+        bulk["roles.csv"] += [
+            {**own, "sourcedId": f"further-{n}-{school}", "roleType": "secondary", "orgSourcedId": school}
+            for school in others
+        ]
+    first = district.take(as_files("oneroster_1_2", bulk))
+    assert district.apply(first["import_id"])["applied"] is True
+    schools = "SELECT sourced_id, school_ids FROM roster.people WHERE sourced_id LIKE 'teacher-%' ORDER BY 1"
+    before = district.rows(schools)
+    assert dict(before)["teacher-0"] == ["school-0", "school-2", "school-3", "school-1"]
+
+    (child,) = [row for row in bulk["users.csv"] if row["sourcedId"] == "student-0"]
+    delta = {"users.csv": [{**child, "status": "active", "dateLastModified": NOW, "givenName": "Other"}]}
+    second = district.take(as_files("oneroster_1_2", delta, {"users": "delta"}))
+    assert second["counts"]["changes"]["people"]["changed"] == 1
+    assert district.apply(second["import_id"])["applied"] is True
+    assert district.rows(schools) == before
+
+    role = {"userSourcedId": "teacher-0", "roleType": "secondary", "role": "teacher", "orgSourcedId": DISTRICT_ORG}
+    delta = {"roles.csv": [said("oneroster_1_2", "roles", sourcedId="r9", **role)]}
+    third = district.take(as_files("oneroster_1_2", delta, {"roles": "delta"}))
+    assert district.apply(third["import_id"])["applied"] is True
+    assert dict(district.rows(schools))["teacher-0"] == [*dict(before)["teacher-0"], DISTRICT_ORG]
 
 
 def test_a_person_of_a_delta_keeps_the_roles_that_are_live(district: District) -> None:

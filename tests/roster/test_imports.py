@@ -1,4 +1,5 @@
-"""When a set is, byte for byte, the one that is live: only then nothing is to be done for it."""
+"""When a set is, byte for byte, the one that is live: only then nothing is to be done for it. When it is an earlier
+one, which is not live any more: a person has to look."""
 
 from __future__ import annotations
 
@@ -11,6 +12,9 @@ from upath import UPath
 
 from rollover.database.session import tenant_session
 from rollover.roster import imports
+from rollover.roster.comparing.comparison import Comparison
+from rollover.roster.deciding.answers import Answer
+from rollover.roster.deciding.in_words import in_words
 from tests.roster.desk import Desk
 from tests.roster.years import Town
 
@@ -106,3 +110,84 @@ def test_a_set_of_last_year_is_not_what_is_live_in_this_one(desk: Desk) -> None:
     desk.begin_year("2026-27")
     say(desk, desk.take(desk.town.next_year()), sha256="b" * 64)
     assert not is_unchanged(desk, say(desk, desk.drop_only(desk.town)))
+
+
+# Files that were dropped before, and are not live
+
+
+def held_for(desk: Desk, import_id: str) -> str | None:
+    desk.compare(import_id)
+    return desk.found(import_id).reason
+
+
+def seen(desk: Desk, import_id: str) -> str | None:
+    with tenant_session(desk.engine, desk.tenant_id) as connection:
+        return imports.seen_before(connection, imports.load(connection, import_id))
+
+
+def test_files_of_a_set_that_another_has_replaced_are_held(desk: Desk) -> None:
+    """An old export, sent again: it is within its limits, and would take back what came since."""
+    say(desk, desk.take(desk.town))
+    say(desk, desk.take(smaller(desk.town)), sha256="b" * 64)
+    again = say(desk, desk.drop_only(desk.town))
+    assert held_for(desk, again) == "over its limits: seen_before (1)"
+    (breach,) = Comparison.from_json(desk.found(again).comparison or {}).breaches
+    said = in_words(breach, Comparison.from_json(desk.found(again).comparison or {}))
+    assert said == "The files are, byte for byte, those of an earlier drop, which has been replaced since."
+    desk.decide(again, Answer.APPROVE)
+    assert desk.apply(again)["applied"] is True
+    assert is_unchanged(desk, say(desk, desk.drop_only(desk.town))), "they are what is live again"
+
+
+def test_files_of_a_set_that_was_undone_are_held(desk: Desk) -> None:
+    say(desk, desk.take(desk.town))
+    say(desk, desk.take(smaller(desk.town)), sha256="b" * 64)
+    desk.undo()
+    again = say(desk, desk.drop_only(smaller(desk.town)), sha256="b" * 64)
+    assert (seen(desk, again), held_for(desk, again)) == ("undone", "over its limits: seen_before (1)")
+    assert held_for(desk, say(desk, desk.drop_only(desk.town))) is None, "what is live after the undo"
+
+
+def test_a_set_that_is_ready_is_held_when_its_like_is_undone(desk: Desk) -> None:
+    say(desk, desk.take(desk.town))
+    other = say(desk, desk.take(smaller(desk.town)), sha256="b" * 64)
+    ready = say(desk, desk.drop(smaller(desk.town)), sha256="b" * 64)
+    assert desk.found(ready).state == "ready"
+    desk.undo(other)
+    assert (desk.apply(ready)["applied"], desk.found(ready).state) == (False, "held")
+
+
+def test_files_of_a_set_that_a_person_discarded_are_held(desk: Desk) -> None:
+    say(desk, desk.take(desk.town))
+    half = desk.town.copy()
+    half.leave(half.students("ash")[::2])
+    discarded = say(desk, desk.drop(half), sha256="b" * 64)
+    desk.decide(discarded, Answer.DISCARD)
+    again = say(desk, desk.drop_only(half), sha256="b" * 64)
+    assert seen(desk, again) == "discarded"
+    assert "seen_before (1)" in str(held_for(desk, again))
+
+
+@pytest.mark.parametrize("state", ["superseded", "rejected", "ready"])
+def test_files_of_a_set_that_was_never_live_are_as_good_as_new(desk: Desk, state: str) -> None:
+    say(desk, desk.take(desk.town))
+    earlier = say(desk, desk.drop(smaller(desk.town)), sha256="b" * 64)
+    desk.run("UPDATE ledger.imports SET state = :s WHERE import_id = :i", s=state, i=earlier)
+    assert held_for(desk, say(desk, desk.drop_only(smaller(desk.town)), sha256="b" * 64)) is None
+
+
+@pytest.mark.parametrize("other", [{"sha256": None}, {"read_as": None}, {"format": "oneroster_1_2"}], ids=str)
+def test_what_is_not_known_or_read_otherwise_was_not_seen_before(desk: Desk, other: dict[str, Any]) -> None:
+    say(desk, desk.take(desk.town))
+    say(desk, desk.take(smaller(desk.town)), sha256="b" * 64)
+    assert held_for(desk, say(desk, desk.drop_only(desk.town), **other)) is None
+
+
+def test_a_delta_says_the_same_again_when_it_is_so_again(desk: Desk) -> None:
+    say(desk, desk.take(desk.town))
+    say(desk, desk.take(smaller(desk.town)), sha256="b" * 64)
+    again = say(desk, desk.drop_only(desk.town))
+    desk.run(
+        """UPDATE ledger.imports SET counts = counts || '{"deltas": ["users.csv"]}' WHERE import_id = :i""", i=again
+    )
+    assert seen(desk, again) is None

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -255,6 +255,16 @@ def test_each_end_has_its_own_words(
     assert " ".join(after.split()).startswith(next_)
     shows_reasons = state == "held" or "decision" in values
     assert ("Elm_Street School (school-1) has no students in the set." in said) is shows_reasons
+
+
+def test_files_that_were_dropped_before_are_not_said_to_change_too_much(book: Ledger) -> None:
+    seen = {**compared(), "breaches": [asdict(Breach(Code.SEEN_BEFORE, "undone", 0, 312, 0))]}
+    book.has("held", comparison=seen)
+    book.report()
+    said = " ".join(book.outbox.summary.split())
+    assert "HELD The files are the same as those of an earlier drop, which are not live any more." in said
+    assert "- The files are, byte for byte, those of an earlier drop, which has been undone since." in said
+    assert "more than is usual" not in said
 
 
 def test_what_changed_is_shown_for_a_set_that_was_taken(book: Ledger) -> None:

@@ -12,6 +12,7 @@ from rollover import evidence, pause
 from rollover.database.session import tenant_session
 from rollover.drops import known_fingerprints
 from rollover.errors import ProofFailed, Refused
+from rollover.roster.deciding.answers import Answer
 from rollover.roster.pending import awaited_import, pending
 from tests.roster.conftest import District
 from tests.roster.desk import Desk
@@ -262,7 +263,9 @@ def test_it_is_on_record_who_undid_what_and_why(desk: Desk) -> None:
         assert evidence.broken_links(connection) == []
 
 
-def test_a_drop_that_was_undone_comes_back_only_when_it_is_dropped_anew(district: District) -> None:
+def test_a_drop_that_was_undone_comes_back_only_when_a_person_wants_it_anew(
+    district: District,
+) -> None:
     rows = whole_set()
     first = district.take_rows(rows)["import_id"]
     district.apply(first)
@@ -285,6 +288,9 @@ def test_a_drop_that_was_undone_comes_back_only_when_it_is_dropped_anew(district
 
     third = district.take_rows(rows)
     assert "unchanged" not in third["counts"], "the same files as those that were undone: not those that are live"
+    assert (third["state"], third["reason"]) == ("held", "over its limits: seen_before (1)")
+    assert district.apply(third["import_id"])["applied"] is False
+    district.decide(third["import_id"], Answer.APPROVE)
     assert district.apply(third["import_id"])["applied"] is True
     assert district.rows("SELECT grade FROM roster.people WHERE sourced_id = 'student-1'") == [("03",)]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
 from rollover.database.tables import ledger
 from rollover.roster.formats.spec import Severity
@@ -80,11 +80,17 @@ class Findings:
         return {code: count for code, count in self._counts["warning"].items() if count}
 
     def store(self, connection: Connection, import_id: str, tenant_id: str) -> None:
-        """Write the kept findings to the ledger, in the transaction that moves the import on."""
-        if self.kept:
+        """Write the kept findings to the ledger, in the transaction that moves the import on.
+
+        A set may be checked again: what is there already is not written twice, and what was found once stays.
+        """
+        rows = ledger.findings.c
+        known = connection.execute(select(*(rows[name] for name in Finding._fields)).where(rows.import_id == import_id))
+        there = {Finding(*row) for row in known}
+        if new := [finding for finding in self.kept if finding not in there]:
             connection.execute(
                 insert(ledger.findings),
-                [{"tenant_id": tenant_id, "import_id": import_id, **f._asdict()} for f in self.kept],
+                [{"tenant_id": tenant_id, "import_id": import_id, **finding._asdict()} for finding in new],
             )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, func, or_, select, update
 
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import imports
@@ -19,6 +19,13 @@ SAME_AS = "same_as"
 """In the counts of such an import, once applied: the import whose staged rows are its own too."""
 READ_AS = "read_as"
 """In the counts: what a set's files were read by, besides its format. The same files read otherwise are another set."""
+DELTAS = "deltas"
+"""In the counts: the files of a set that hold only changes."""
+LAID_OVER = "laid_over"
+"""In the counts: the version of the live roster from which a set was filled up where it says nothing. For another
+version it has to be validated again."""
+IS_WHOLE = func.coalesce(func.jsonb_array_length(imports.c.counts[DELTAS]), 0) == 0
+"""Of rows of the ledger, what :attr:`Import.is_whole` is of an import."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,7 @@ class Import:
     """One drop on its way into the live roster, as the ledger has it."""
 
     import_id: str
+    tenant_id: str
     state: str
     found_at: datetime
     changed_at: datetime
@@ -37,6 +45,14 @@ class Import:
     comparison: dict[str, Any] | None
     decision: str | None
     decided_by: str | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether a set is a whole roster; with a delta, it says what has changed since the sets before it.
+
+        Only a whole set makes older ones needless.
+        """
+        return not self.counts.get(DELTAS)
 
     def summary(self) -> dict[str, Any]:
         """What a step returns: JSON, and nothing personal."""
@@ -83,10 +99,11 @@ def last_live(connection: Connection, *states: str) -> Import | None:
 def same_set(connection: Connection, found: Import) -> Import | None:
     """The import that is live, where its set is that of `found`: the same files, format and way of reading them.
 
-    None where anything is unknown, where the last import was undone, and where only a part of the last set was let in.
+    None where anything is unknown, where the last import was undone, where only a part of the last set was let in, and
+    where it held changes only: it is not what the live roster was made from.
     """
     live = last_live(connection, "applied", "undone")
-    if live is None or live.state != "applied" or live.decision == "additions_only":
+    if live is None or live.state != "applied" or live.decision == "additions_only" or not live.is_whole:
         return None
     here, there = _identity(found), _identity(live)
     return live if None not in here and here == there else None
@@ -95,6 +112,27 @@ def same_set(connection: Connection, found: Import) -> Import | None:
 def is_unchanged(connection: Connection, found: Import) -> bool:
     """Whether a fetched set is, byte for byte, what the live roster was made from: nothing is to be done for it."""
     return same_set(connection, found) is not None
+
+
+def seen_before(connection: Connection, found: Import) -> str | None:
+    """What became of the last earlier import of the same files: "replaced", "undone" or "discarded".
+
+    None where no such import was, where what it brought in is still what is live, and for a set with a delta: the
+    district's system says the same of a person again when it is so again.
+    """
+    live = last_live(connection)
+    if not found.is_whole or None in _identity(found) or (live is not None and _identity(live) == _identity(found)):
+        return None
+    ended = or_(imports.c.state.in_(("applied", "undone")), imports.c.decision == "discard")
+    earlier = (
+        select(*_COLUMNS)
+        .where(ended, imports.c.sha256 == found.sha256, imports.c.found_at < found.found_at)
+        .order_by(imports.c.found_at.desc())
+    )
+    for row in connection.execute(earlier):
+        if _identity(same := Import(**row._mapping)) == _identity(found):
+            return {"applied": "replaced", "undone": "undone"}.get(same.state, "discarded")
+    return None
 
 
 def _identity(found: Import) -> tuple[Any, ...]:

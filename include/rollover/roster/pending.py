@@ -1,4 +1,4 @@
-"""Which imports there are to work on, which one a rollover waits for, and which one is live.
+"""Which imports there are to work on, which ones wait for others, which one a rollover waits for, and which is live.
 
 The newest import is the one that was found last: ``found_at`` rises with every drop of a tenant, whatever the clock
 says (see :func:`rollover.drops.record`).
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, Engine, RowMapping, select
+from sqlalchemy import Connection, Engine, RowMapping, func, select
 
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import imports
-from rollover.roster.imports import SAME_AS, TERMINAL
+from rollover.roster.imports import IS_WHOLE, SAME_AS, TERMINAL, Import, load
 
 NEWEST_FIRST = (imports.c.found_at.desc(), imports.c.import_id.desc())
 
@@ -32,6 +32,47 @@ def pending(engine: Engine, tenant_id: str) -> list[str]:
 def tenants_with_work(engine: Engine, tenant_ids: Iterable[str]) -> list[str]:
     """The tenants whose ledger lists an import that is not at its end."""
     return [tenant_id for tenant_id in tenant_ids if pending(engine, tenant_id)]
+
+
+def why_it_waits(connection: Connection, found: Import) -> str | None:
+    """Why a set with a delta has to wait; None where it does not. `connection` is a tenant session.
+
+    A delta says what has changed since the sets before it. So it is looked at when each of them is at its end,
+    whoever it is that they wait for: a person, the end of a pause, the rollover to the next year. But for those that
+    are older than the last whole set that was applied before it: what they say is in that one, or was to be.
+    """
+    if found.is_whole:
+        return None
+    rows = imports.c
+    whole = (
+        select(func.max(rows.found_at))
+        .where(rows.state == "applied", IS_WHOLE, rows.found_at < found.found_at)
+        .scalar_subquery()
+    )
+    first = connection.execute(
+        select(rows.import_id, rows.state)
+        .where(rows.state.not_in(TERMINAL), rows.found_at < found.found_at)
+        .where(rows.found_at > func.coalesce(whole, func.to_timestamp(0)))
+        .order_by(rows.found_at)
+        .limit(1)
+    ).one_or_none()
+    return first and f"it holds changes only, and import {first.import_id}, which is older, is {first.state}"
+
+
+def lets_another_go_on(engine: Engine, tenant_id: str, import_id: str) -> bool:
+    """Whether an import has come to its end, and with it the wait of a newer one."""
+    rows = imports.c
+    with tenant_session(engine, tenant_id) as connection:
+        ended = load(connection, import_id)
+        if ended.state not in TERMINAL:
+            return False
+        next_delta = connection.scalar(
+            select(rows.import_id)
+            .where(rows.state == "staged", ~IS_WHOLE, rows.found_at > ended.found_at)
+            .order_by(rows.found_at)
+            .limit(1)
+        )
+        return next_delta is not None and why_it_waits(connection, load(connection, next_delta)) is None
 
 
 def ready_import(connection: Connection, school_year: str) -> str | None:

@@ -16,6 +16,7 @@ from rollover.roster.applying.merge import merge
 from rollover.roster.comparing import compare
 from rollover.roster.comparing.diff import Counts
 from rollover.roster.imports import Import
+from rollover.roster.pending import why_it_waits
 
 
 def apply(
@@ -29,10 +30,11 @@ def apply(
     A set whose files are those that are live touches no row.
 
     Returns the import's summary with ``applied``. It is False, and the set stays ``ready``, while the sync is
-    paused and `rollover_id` is None (only a rollover imports then), and while the set is of a later school year
-    than the tenant. A set of an earlier year, or with a newer one of its year applied (or ready, unless a
-    rollover waited for this one), becomes ``superseded``. One that was compared with another roster than the one that
-    is live now is compared anew, and may be ``held``. Raises Refused for an import that is not ready yet.
+    paused and `rollover_id` is None (only a rollover imports then), while the set is of a later school year
+    than the tenant, and while one with a delta waits for an older import. A set of an earlier year, or with a newer
+    whole one of its year applied (or ready, unless a rollover waited for this one), becomes ``superseded``. One that
+    was validated over or compared with another roster than the one that is live now is validated and compared anew,
+    and may be ``held`` or ``rejected``. Raises Refused for an import that is not ready yet.
     """
     with tenant_session(engine, tenant_id) as connection:
         lock_tenant(connection)
@@ -76,7 +78,7 @@ def _why_kept(connection: Connection, tenant_id: str, found: Import, rollover_id
     current = _current_year(connection, tenant_id)
     if str(found.school_year) > current:
         return f"kept for the rollover: the set is of {found.school_year}, the tenant is in {current}"
-    return None
+    return why_it_waits(connection, found)
 
 
 def _why_superseded(connection: Connection, tenant_id: str, found: Import, rollover_id: str | None) -> str | None:
@@ -88,7 +90,7 @@ def _why_superseded(connection: Connection, tenant_id: str, found: Import, rollo
     overtaking = ("applied", "ready") if rollover_id is None else ("applied",)
     newer = connection.scalar(
         select(rows.import_id)
-        .where(rows.state.in_(overtaking), rows.school_year == found.school_year)
+        .where(rows.state.in_(overtaking), rows.school_year == found.school_year, imports.IS_WHOLE)
         .where(tuple_(rows.found_at, rows.import_id) > (found.found_at, found.import_id))
         .limit(1)
     )
@@ -96,7 +98,9 @@ def _why_superseded(connection: Connection, tenant_id: str, found: Import, rollo
 
 
 def _supersede_older(connection: Connection, applied: Import) -> None:
-    """Older sets of this or an earlier school year can never be applied any more."""
+    """Older sets of this or an earlier school year can never be applied any more, unless this one is no whole set."""
+    if not applied.is_whole:
+        return
     rows = ledger.imports.c
     connection.execute(
         update(ledger.imports)

@@ -16,7 +16,7 @@ from upath import UPath
 
 from rollover.database.tables import ledger
 from rollover.database.tables.roster import ROSTER_TABLES
-from rollover.errors import ProofFailed
+from rollover.errors import ProofFailed, Refused
 from rollover.roster.applying import history
 from rollover.roster.applying.bulk import all_rows, chosen_keys, chosen_rows, planner, send
 from rollover.roster.applying.provision import provision
@@ -27,6 +27,7 @@ from rollover.roster.comparing.diff import Counts, bump_version, write_differenc
 from rollover.roster.files import diff_file, staged_file
 from rollover.roster.imports import Import
 from rollover.roster.staged import ROW_HASH, key_columns, value_columns
+from rollover.roster.validating.validate import validate_again
 from rollover.tenant import Tenant
 
 # Of those who were students until now; whoever left in an earlier year has no grade of last year.
@@ -64,6 +65,12 @@ def merge(connection: Connection, tenant_id: str, found: Import, storage: UPath)
     if found.decision == "approve_with_id_map":
         _begin(connection)
         counts["renamed"] = rename_people(connection, product, found.import_id)
+        # What the set does not say of these people is live under their new ids only now.
+        if validate_again(connection, found, storage, renamed=True).state != found.state:
+            raise Refused(
+                f"The set of {found.import_id} does not hold together with the new ids.",
+                "ask for a new drop, and decide about that one without the id map.",
+            )
         differences = write_differences(connection, found.import_id, storage)
     else:
         written = written_counts(connection, found.import_id, storage)

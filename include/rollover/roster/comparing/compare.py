@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import duckdb
-from sqlalchemy import Connection, Engine, exists, func, literal, select, text, tuple_, update
+from sqlalchemy import Connection, Engine, and_, exists, func, literal, or_, select, text, tuple_, update
 from upath import UPath
 
 from rollover.calendar import SchoolYear
@@ -27,6 +27,7 @@ from rollover.roster.comparing.diff import roster_version, write_differences
 from rollover.roster.comparing.safety import Numbers, Season, judge, school_cells
 from rollover.roster.comparing.tally import open_set, tally
 from rollover.roster.imports import Import
+from rollover.roster.validating import validate
 
 log = logging.getLogger(__name__)
 
@@ -47,13 +48,18 @@ def compare(engine: Engine, tenant_id: str, import_id: str, storage: UPath, limi
     next school year becomes ready too, and waits for the rollover. Returns the import's summary; its rows by table and
     change are in ``counts["changes"]``, the rest in ``ledger.imports.comparison``.
     """
+    _validate_outdated(engine, tenant_id, import_id, storage)
     with columnar() as duck:
         # One snapshot for everything that is counted, and none for what is decided: others may move the import.
         with tenant_session(engine, tenant_id, isolation="REPEATABLE READ") as connection:
             found = imports.load(connection, import_id)
             if not _is_to_compare(connection, found):
                 return found.summary()
-            counts, seen = _look(connection, duck, found, storage, limits)
+            is_outdated = validate.is_outdated(connection, found)
+            if not is_outdated:
+                counts, seen = _look(connection, duck, found, storage, limits)
+        if is_outdated:  # the live roster has changed again in between
+            return compare(engine, tenant_id, import_id, storage, limits)
         with tenant_session(engine, tenant_id) as connection:
             lock_tenant(connection)
             now = imports.load(connection, import_id, for_update=True)
@@ -62,14 +68,29 @@ def compare(engine: Engine, tenant_id: str, import_id: str, storage: UPath, limi
             return imports.load(connection, import_id).summary()
 
 
+def _validate_outdated(engine: Engine, tenant_id: str, import_id: str, storage: UPath) -> None:
+    """Validate a set again that was filled up from another live roster than the present one."""
+    with tenant_session(engine, tenant_id) as connection:
+        if not validate.is_outdated(connection, imports.load(connection, import_id)):
+            return
+        lock_tenant(connection)
+        found = imports.load(connection, import_id, for_update=True)
+        if _is_to_compare(connection, found) and validate.is_outdated(connection, found):
+            validate.validate_again(connection, found, storage)
+
+
 def refresh(connection: Connection, import_id: str, storage: UPath, limits: RosterLimits) -> Import:
     """Compare a ready set anew where the live roster has changed since it was compared; returns the import as it is.
 
-    The caller is about to apply it, and holds the tenant's lock. What a person approved holds for the numbers that
-    the person saw: with others over their limits, the set is held again.
+    A set that was filled up from the live roster is validated again first. The caller is about to apply it, and holds
+    the tenant's lock. What a person approved holds for the numbers that the person saw: with others over their limits,
+    the set is held again.
     """
     found = imports.load(connection, import_id, for_update=True)
     if found.state != "ready" or not _has_moved(connection, found):
+        return found
+    found = validate.validate_again(connection, found, storage)
+    if found.state != "ready":
         return found
     with columnar() as duck:
         counts, seen = _look(connection, duck, found, storage, limits)
@@ -88,7 +109,8 @@ def _has_moved(connection: Connection, found: Import) -> bool:
     """
     if found.counts.get(imports.UNCHANGED):
         return False
-    return found.comparison is None or found.comparison["roster_version"] != roster_version(connection)
+    version = None if found.comparison is None else found.comparison["roster_version"]
+    return version != roster_version(connection) or validate.is_outdated(connection, found)
 
 
 def _look(
@@ -103,7 +125,7 @@ def _look(
     live_year, set_year = _live_year(connection), _set_year(found)
     years = 0 if live_year is None else set_year.first_year - SchoolYear.parse(live_year).first_year
     known = frozenset(connection.scalars(select(directory.schools.c.school_id)))
-    numbers = Numbers(_season(live_year, years), years, counted, known)
+    numbers = Numbers(_season(live_year, years), years, counted, known, imports.seen_before(connection, found))
     breaches, warnings = judge(numbers, limits)
     cells = school_cells(numbers) if numbers.season is Season.NEW_YEAR else []
     return counts, Comparison(
@@ -195,11 +217,17 @@ def _store(
 
 
 def supersede_held(connection: Connection, good: Import) -> None:
-    """A newer good drop supersedes the ones of its school year, or of an earlier one, that are held."""
+    """A newer good drop supersedes the ones of its school year that are held.
+
+    A set of the next year waits for the rollover: until it is applied, it is no substitute for one of this year. One
+    with a delta is no substitute for any.
+    """
+    if not good.is_whole:
+        return
     rows = ledger.imports.c
     connection.execute(
         update(ledger.imports)
-        .where(rows.state == "held", rows.school_year <= good.school_year)
+        .where(rows.state == "held", rows.school_year == good.school_year)
         .where(tuple_(rows.found_at, rows.import_id) < (good.found_at, good.import_id))
         .values(
             state="superseded",
@@ -214,7 +242,13 @@ def _overtaken_by(connection: Connection, found: Import) -> str | None:
     rows = ledger.imports.c
     return connection.scalar(
         select(rows.import_id)
-        .where(rows.state.in_(("ready", "applied")), rows.school_year >= found.school_year)
+        .where(
+            imports.IS_WHOLE,
+            or_(
+                and_(rows.state == "ready", rows.school_year == found.school_year),
+                and_(rows.state == "applied", rows.school_year >= found.school_year),
+            ),
+        )
         .where(tuple_(rows.found_at, rows.import_id) > (found.found_at, found.import_id))
         .limit(1)
     )

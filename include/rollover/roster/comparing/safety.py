@@ -63,6 +63,7 @@ class Code(StrEnum):
     GROWN = "grown"
     STALE_YEAR = "stale_year"
     SAME_CONTENT = "same_content"
+    SEEN_BEFORE = "seen_before"
     PROMOTED_TWICE = "promoted_twice"
     PROMOTED_IN_YEAR = "promoted_in_year"
     GRADUATES = "graduates"
@@ -118,12 +119,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Everything that is judged. ``years`` is how many school years the set is ahead of the live roster."""
+    """Everything that is judged. ``years`` is how many school years the set is ahead of the live roster;
+    ``seen_before`` what became of an earlier drop of the same files, if there was one."""
 
     season: Season
     years: int
     tally: Tally
     directory_schools: frozenset[str] = frozenset()
+    seen_before: str | None = None
 
     def staged(self, kind: str) -> int:
         return self._rows(kind, lambda flow: flow.is_staged)
@@ -152,7 +155,7 @@ class Numbers:
 
 def judge(numbers: Numbers, limits: RosterLimits) -> tuple[list[Breach], list[Breach]]:
     """What is over its limit, and what is worth knowing, in a fixed order."""
-    found: list[Breach] = [*_whose(numbers, limits)]
+    found: list[Breach] = [*_whose(numbers, limits), *_seen_before(numbers)]
     notes: list[Breach] = []
     if numbers.season is not Season.FIRST:
         found += [*_emptied(numbers), *_people(numbers, limits)]
@@ -190,6 +193,12 @@ def _whose(numbers: Numbers, limits: RosterLimits) -> Iterator[Breach]:
     most = min(len(known), len(staged))
     if most and len(known & staged) < limits.known_schools * most:
         yield Breach(Code.OTHER_DISTRICT, "schools", most, len(known & staged), limits.known_schools)
+
+
+def _seen_before(numbers: Numbers) -> Iterator[Breach]:
+    """Files that were dropped before, and are not what is live: an old export, or what a person did not want."""
+    if numbers.seen_before:
+        yield Breach(Code.SEEN_BEFORE, numbers.seen_before, 0, numbers.staged("students"), 0)
 
 
 def _emptied(numbers: Numbers) -> Iterator[Breach]:

@@ -39,6 +39,7 @@ SENTENCES = {
     Code.STALE_YEAR: "{found} of {expected} returning students{at} are in last year's grade ({share}; the limit is "
     "{limit}): the set seems to be last year's.",
     Code.SAME_CONTENT: "The students, classes and enrollments are those of last year, to the last row.",
+    Code.SEEN_BEFORE: "The files are, byte for byte, those of an earlier drop, which has been {what} since.",
     Code.PROMOTED_TWICE: "{found} of {expected} returning students{at} are a grade too far up ({share}; the limit is "
     "{limit}): they were promoted twice.",
     Code.PROMOTED_IN_YEAR: "{found} of {expected} students{at} are a grade up in the middle of the year ({share}; the "

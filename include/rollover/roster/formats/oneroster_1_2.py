@@ -161,17 +161,18 @@ FORMAT = Format(
     ),
     shapes={
         **oneroster.SHAPES,
-        # The administrators of 1.2 are the one administrator of 1.1, so that all formats end in the same words.
+        # The administrators of 1.2 are the one administrator of 1.1, so that all formats end in the same words. Live
+        # rows come first, in the order in which they are live: their places count down from -1.
         "people": f"""
             WITH ranked AS (
-                SELECT r.userSourcedId, r.orgSourcedId, r.role, r."row",
+                SELECT r.userSourcedId, r.orgSourcedId, r.role, {{'sent': r."row" > 0, 'nth': abs(r."row")}} AS place,
                        (r.roleType <> 'primary')::INT AS secondary,
                        (r.orgSourcedId IS DISTINCT FROM u.primaryOrgSourcedId)::INT AS elsewhere
                 FROM roles r JOIN users u ON u.sourcedId = r.userSourcedId
             ),
             placed AS (
                 SELECT userSourcedId, orgSourcedId, min(elsewhere) AS elsewhere, min(secondary) AS secondary,
-                       min("row") AS place, first(role ORDER BY secondary, "row") AS role
+                       min(place) AS place, first(role ORDER BY secondary, place) AS role
                 FROM ranked GROUP BY userSourcedId, orgSourcedId
             ),
             held AS (

@@ -17,6 +17,7 @@ from rollover.config import District, Product
 from rollover.config.models import Contact
 from rollover.roster import imports
 from rollover.roster.comparing.comparison import Comparison
+from rollover.roster.comparing.safety import Code
 from rollover.roster.comparing.tally import TYPES
 from rollover.roster.deciding.in_words import TYPE_NAMES, in_words
 from rollover.roster.formats import FORMATS
@@ -76,7 +77,12 @@ class Told:
 
     @property
     def is_refused(self) -> bool:
-        return self.found.state == "rejected" and self.found.decision is None
+        return self.found.state == "rejected" and self.found.decision != "discard"
+
+    @property
+    def is_only_seen_before(self) -> bool:
+        """Whether nothing else is over a limit than that the same files were dropped before."""
+        return self.comparison is not None and {b.code for b in self.comparison.breaches} == {Code.SEEN_BEFORE}
 
     @property
     def comparison(self) -> Comparison | None:
@@ -113,6 +119,11 @@ def _outcome(told: Told) -> tuple[str, str]:
     found = told.found
     if found.state == "applied":
         return _taken(told)
+    if found.state == "held" and told.is_only_seen_before:
+        return "HELD", (
+            "The files are the same as those of an earlier drop, which are not live any more. A person has to look "
+            "whether they were sent by mistake. Nothing is taken yet; the roster that is live is as it was."
+        )
     if found.state == "held":
         return "HELD", (
             "The files can be read, but they would change more than is usual at this time of the year. A person has to "

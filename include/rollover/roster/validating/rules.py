@@ -68,7 +68,7 @@ class CheckedSet:
         """How many rows of each file that was read break no rule that keeps them out."""
         return {
             file.name: self._number(
-                f'SELECT count("row") FROM read_{file.stem} WHERE NOT kept_out '
+                f'SELECT count("row") FROM sent_{file.stem} WHERE NOT kept_out '
                 f'AND "row" NOT IN (SELECT o."row" FROM out_{file.stem} o)'
             )
             for file in self.format.files

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
+import polars as pl
 from sqlalchemy import Connection, Engine, Table, select
 from upath import UPath
 
 from rollover.calendar import SchoolYear
-from rollover.database.session import tenant_session
+from rollover.database.session import lock_tenant, tenant_session
 from rollover.database.tables import directory, ledger
 from rollover.database.tables.roster import ROSTER_TABLES, enrollments, guardians
 from rollover.roster import imports
 from rollover.roster.columnar import columnar, local_copy
+from rollover.roster.comparing.diff import roster_version
 from rollover.roster.files import staged_file, typed_file
 from rollover.roster.findings import Findings, added, why_refused
 from rollover.roster.formats import FORMATS, Format
 from rollover.roster.formats.spec import Keeps
 from rollover.roster.imports import Import
 from rollover.roster.live import load_live
+from rollover.roster.pending import why_it_waits
 from rollover.roster.staged import ALL, key_columns, value_columns, write_staged
 from rollover.roster.validating.rules import CheckedSet
 from rollover.storage import whole_file
+
+log = logging.getLogger(__name__)
 
 # That of its session of type schoolYear, else of most sessions; of several such years the one with the most sessions,
 # then the latest.
@@ -47,14 +52,15 @@ LINKS = """
 """
 
 
-@dataclass(frozen=True)
-class _Expected:
-    """What the directory says about the tenant, and the drop about its files."""
-
-    org_sourced_id: str
-    year: SchoolYear
-    files_year: SchoolYear
-    """The school year in which the newest file of the drop was last changed."""
+READ_WITH = "read_with"
+"""In the counts: the errors and warnings of the steps before, to which those of the last validation are added."""
+FILES_YEAR = "files_year"
+"""In the counts: the school year in which the newest file of the drop was last changed."""
+PERSON_IDS = (
+    *(("people", "sourced_id"), ("guardians", "student_id"), ("guardians", "guardian_id")),
+    ("enrollments", "person_id"),
+)
+"""Where the live roster names a person."""
 
 
 def validate(engine: Engine, tenant_id: str, import_id: str, storage: UPath, *, time_zone: str) -> dict[str, Any]:
@@ -63,57 +69,96 @@ def validate(engine: Engine, tenant_id: str, import_id: str, storage: UPath, *, 
     A row in error is kept out, and so is what depends on it. Rejected whole are: another district's files, a school
     year that is neither the tenant's current one nor the next, a set without a student, and one in which a
     required file has not a single row that can be taken.
+
+    What a set does not say is taken from the live roster, and the set then holds for this version of it alone: see
+    :func:`validate_again`. A set with a delta stays staged, and the ledger has the reason, while an older import can
+    still change the roster that it is to be laid over (:func:`rollover.roster.pending.why_it_waits`).
     """
-    with tenant_session(engine, tenant_id, isolation="REPEATABLE READ") as connection:
+    with tenant_session(engine, tenant_id) as connection:
         found = imports.load(connection, import_id)
+        if found.state == "staged" and _reads_live(found):
+            lock_tenant(connection)
+            found = imports.load(connection, import_id)
         if found.state != "staged":
             return found.summary()
-        spec = FORMATS[str(found.format)]
-        expected = _expected(connection, import_id, time_zone)
-        findings = Findings()
-        with columnar() as duck, _typed_files(found, spec, storage) as paths:
-            _load_live(connection, duck, found)
-            checked = CheckedSet(duck, spec, paths, found.counts["deltas"], findings)
-            shape(duck, checked, expected.files_year, kept=_kept(spec, found))
-            school_year = _school_year(duck)
-            _check_set(duck, spec, school_year, expected, findings)
-            taken = checked.taken()
-            rows = {} if findings.refusing else _write(duck, found, storage)
-    return _finish(engine, tenant_id, found, findings, school_year, {"accepted": rows, "taken": taken})
+        if why := why_it_waits(connection, found):
+            if why != found.reason:
+                imports.advance(connection, import_id, before="staged", after="staged", reason=why)
+                log.info("%s waits: %s", import_id, why)
+            return imports.load(connection, import_id).summary()
+        files_year = _files_year(connection, import_id, time_zone)
+        return _validate(connection, found, storage, files_year, after="validated").summary()
+
+
+def is_outdated(connection: Connection, found: Import) -> bool:
+    """Whether a set was filled up from another live roster than the present one."""
+    return found.counts.get(imports.LAID_OVER) not in (None, roster_version(connection))
+
+
+def validate_again(connection: Connection, found: Import, storage: UPath, *, renamed: bool = False) -> Import:
+    """Validate a set anew where it takes something from the live roster; returns the import, as it was or ``rejected``.
+
+    With `renamed`, people are known in the live roster by the new ids of the import's map. The caller holds the
+    tenant's lock: what is written to storage is then of the version of the roster that the ledger says.
+    """
+    if imports.LAID_OVER not in found.counts:
+        return found
+    files_year = SchoolYear.parse(found.counts[FILES_YEAR])
+    log.info("%s is validated again: the live roster is another one now", found.import_id)
+    return _validate(connection, found, storage, files_year, after=found.state, renamed=renamed)
+
+
+def _validate(
+    connection: Connection, found: Import, storage: UPath, files_year: SchoolYear, *, after: str, renamed: bool = False
+) -> Import:
+    spec, findings = FORMATS[str(found.format)], Findings()
+    with columnar() as duck, _typed_files(found, spec, storage) as paths:
+        _load_live(connection, duck, found, renamed=renamed)
+        checked = CheckedSet(duck, spec, paths, found.counts[imports.DELTAS], findings)
+        shape(duck, checked, files_year, kept=_kept(spec, found))
+        school_year = _school_year(duck)
+        _check_set(connection, duck, spec, school_year, findings)
+        counts: dict[str, Any] = {"taken": checked.taken(), FILES_YEAR: files_year.key}
+        counts["accepted"] = {} if findings.refusing else _write(duck, found, storage)
+    if _reads_live(found):
+        counts[imports.LAID_OVER] = roster_version(connection)
+    return _finish(connection, found, findings, school_year, counts, after)
 
 
 def _finish(
-    engine: Engine, tenant_id: str, found: Import, findings: Findings, school_year: str | None, counts: dict[str, Any]
-) -> dict[str, Any]:
-    with tenant_session(engine, tenant_id) as connection:
-        moved = imports.advance(
-            connection,
-            found.import_id,
-            before="staged",
-            after="rejected" if findings.refusing else "validated",
-            reason=why_refused(findings.refusing) if findings.refusing else None,
-            school_year=school_year,
-            counts={
-                "errors": added(found.counts.get("errors", {}), findings.errors),
-                "warnings": added(found.counts.get("warnings", {}), findings.warnings),
-                **counts,
-            },
-        )
-        if moved:
-            findings.store(connection, found.import_id, tenant_id)
-        return imports.load(connection, found.import_id).summary()
+    connection: Connection,
+    found: Import,
+    findings: Findings,
+    school_year: str | None,
+    counts: dict[str, Any],
+    after: str,
+) -> Import:
+    before = found.counts.get(READ_WITH) or {name: found.counts.get(name, {}) for name in ("errors", "warnings")}
+    reason = found.reason if after == found.state else None
+    moved = imports.advance(
+        connection,
+        found.import_id,
+        before=found.state,
+        after="rejected" if findings.refusing else after,
+        reason=why_refused(findings.refusing) if findings.refusing else reason,
+        school_year=school_year,
+        counts={
+            READ_WITH: before,
+            "errors": added(before["errors"], findings.errors),
+            "warnings": added(before["warnings"], findings.warnings),
+            **counts,
+        },
+    )
+    if moved:
+        findings.store(connection, found.import_id, found.tenant_id)
+    return imports.load(connection, found.import_id)
 
 
-def _expected(connection: Connection, import_id: str, time_zone: str) -> _Expected:
-    row = connection.execute(
-        select(directory.districts.c.org_sourced_id, directory.tenants.c.current_school_year).join_from(
-            directory.tenants, directory.districts
-        )
-    ).one()
+def _files_year(connection: Connection, import_id: str, time_zone: str) -> SchoolYear:
+    """The school year in which the newest file of the drop was last changed."""
     files = connection.scalar(select(ledger.drops.c.files).where(ledger.drops.c.drop_id == import_id)) or []
     newest = datetime.fromtimestamp(max(file["modified"] for file in files), UTC).astimezone(ZoneInfo(time_zone))
-    first = newest.year if newest.month >= 7 else newest.year - 1
-    return _Expected(row.org_sourced_id, SchoolYear.parse(row.current_school_year), SchoolYear(first))
+    return SchoolYear(newest.year if newest.month >= 7 else newest.year - 1)
 
 
 @contextmanager
@@ -126,21 +171,43 @@ def _typed_files(found: Import, spec: Format, storage: UPath) -> Iterator[dict[s
         }
 
 
-def _load_live(connection: Connection, duck: duckdb.DuckDBPyConnection, found: Import) -> None:
+def _reads_live(found: Import) -> bool:
+    """Whether a set is filled up from the live roster, since it does not say everything."""
+    return bool(not found.is_whole or found.counts["not_said"] or _kept(FORMATS[str(found.format)], found))
+
+
+def _load_live(connection: Connection, duck: duckdb.DuckDBPyConnection, found: Import, *, renamed: bool) -> None:
     """What the set does not say and the live roster knows: all of it under a delta, else single columns."""
     spec = FORMATS[str(found.format)]
     whole = {name for name, column, *_ in found.counts["not_said"] if column == ALL}
     whole |= {keeps.table for keeps in _kept(spec, found)}
+    loaded: dict[str, list[str]] = {}
     for table in ROSTER_TABLES:
         silent = {column for name, column, *_ in found.counts["not_said"] if name == table.name}
-        is_whole = found.counts["deltas"] or table.name in whole
-        if not is_whole and not silent:
+        is_all_kept = not found.is_whole or table.name in whole
+        if not is_all_kept and not silent:
             continue
-        columns = value_columns(table) if is_whole else [*key_columns(table), *sorted(silent)]
+        columns = value_columns(table) if is_all_kept else [*key_columns(table), *sorted(silent)]
         name = load_live(connection, duck, table, [*columns, "status"])
         duck.execute(f"DELETE FROM {name} WHERE status <> 'active'")
-    if found.counts["deltas"]:
+        loaded[table.name] = columns
+    if renamed:
+        _rename(connection, duck, found, loaded)
+    if not found.is_whole:
         duck.execute(LINKS)
+
+
+def _rename(
+    connection: Connection, duck: duckdb.DuckDBPyConnection, found: Import, loaded: Mapping[str, Collection[str]]
+) -> None:
+    """Give people of the live roster that was loaded the ids that the import's map has for them."""
+    ids = select(ledger.id_maps.c.old_id, ledger.id_maps.c.new_id).where(ledger.id_maps.c.import_id == found.import_id)
+    pairs = [tuple(row) for row in connection.execute(ids)]
+    duck.register("id_map", pl.DataFrame(pairs, schema=["old_id", "new_id"], orient="row").to_arrow())
+    for table, column in PERSON_IDS:
+        if column in loaded.get(table, ()):
+            duck.execute(f"UPDATE live_{table} SET {column} = new_id FROM id_map WHERE {column} = old_id")
+    duck.unregister("id_map")
 
 
 def _kept(spec: Format, found: Import) -> list[Keeps]:
@@ -186,19 +253,29 @@ def _school_year(duck: duckdb.DuckDBPyConnection) -> str | None:
 
 
 def _check_set(
-    duck: duckdb.DuckDBPyConnection, spec: Format, school_year: str | None, expected: _Expected, findings: Findings
+    connection: Connection,
+    duck: duckdb.DuckDBPyConnection,
+    spec: Format,
+    school_year: str | None,
+    findings: Findings,
 ) -> None:
+    """Refuse another district's files, another year's, and a set without a student."""
+
     def has(query: str, **bound: Any) -> bool:
         return duck.execute(f"SELECT count(*) > 0 FROM ({query})", bound or None).fetchone() == (True,)
 
-    district = expected.org_sourced_id
+    district, current = connection.execute(
+        select(directory.districts.c.org_sourced_id, directory.tenants.c.current_school_year).join_from(
+            directory.tenants, directory.districts
+        )
+    ).one()
     if spec.names_its_district and not has("FROM roster_orgs WHERE sourced_id = $org", org=district):
         message = (
             f"orgs.csv does not hold {district}, the org of this district: these may be another "
             "district's files. Check the folder; if the district's sourcedId has changed, tell the data team."
         )
         findings.refuse("other_district", "orgs.csv", message, column="sourcedId")
-    allowed = (expected.year.key, expected.year.next.key)
+    allowed = (current, SchoolYear.parse(current).next.key)
     if school_year is not None and school_year not in allowed:
         message = (
             f"The set is of school year {school_year}; expected is {' or '.join(allowed)}. "
