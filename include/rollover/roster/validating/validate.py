@@ -29,9 +29,13 @@ from rollover.roster.formats.spec import Keeps
 from rollover.roster.imports import Import
 from rollover.roster.live import load_live
 from rollover.roster.staged import ALL, key_columns, value_columns, write_staged
+from rollover.roster.staging.stage import UNNAMED
+from rollover.roster.validating.kept_out import keep_live
 from rollover.roster.validating.rules import CheckedSet
 from rollover.storage import whole_file
 
+KEPT_LIVE = "kept_live"
+"""In an import's counts: by roster table, the live rows that stay since rows about them were kept out."""
 # That of its session of type schoolYear, else of most sessions; of several such years the one with the most sessions,
 # then the latest.
 SCHOOL_YEAR = """
@@ -77,9 +81,11 @@ def validate(engine: Engine, tenant_id: str, import_id: str, storage: UPath, *, 
             shape(duck, checked, expected.files_year, kept=_kept(spec, found))
             school_year = _school_year(duck)
             _check_set(duck, spec, school_year, expected, findings)
-            taken = checked.taken()
-            rows = {} if findings.refusing else _write(duck, found, storage)
-    return _finish(engine, tenant_id, found, findings, school_year, {"accepted": rows, "taken": taken})
+            counts: dict[str, Any] = {"taken": checked.taken(), "accepted": {}}
+            if not findings.refusing:
+                counts |= _keep_live(connection, duck, checked, found, counts["taken"])
+                counts["accepted"] = _write(duck, found, storage)
+    return _finish(engine, tenant_id, found, findings, school_year, counts)
 
 
 def _finish(
@@ -137,10 +143,14 @@ def _load_live(connection: Connection, duck: duckdb.DuckDBPyConnection, found: I
         if not is_whole and not silent:
             continue
         columns = value_columns(table) if is_whole else [*key_columns(table), *sorted(silent)]
-        name = load_live(connection, duck, table, [*columns, "status"])
-        duck.execute(f"DELETE FROM {name} WHERE status <> 'active'")
+        _load_active(connection, duck, table, columns)
     if found.counts["deltas"]:
         duck.execute(LINKS)
+
+
+def _load_active(connection: Connection, duck: duckdb.DuckDBPyConnection, table: Table, columns: list[str]) -> None:
+    name = load_live(connection, duck, table, [*columns, "status"])
+    duck.execute(f"DELETE FROM {name} WHERE status <> 'active'")
 
 
 def _kept(spec: Format, found: Import) -> list[Keeps]:
@@ -161,16 +171,45 @@ def shape(
     files.check_files()
     duck.execute(f"SET VARIABLE files_year = '{files_year}'")
     for table in ROSTER_TABLES:
-        kind = "VIEW" if table is enrollments else "TABLE"
-        duck.execute(f"CREATE {kind} roster_{table.name} AS {files.format.shapes[table.name]}")
-        for keeps in kept:
-            if keeps.table == table.name:
-                _keep_live(duck, table, keeps)
+        _shape_table(duck, files, table, kept)
     files.check_roster()
     files.forget()
 
 
-def _keep_live(duck: duckdb.DuckDBPyConnection, table: Table, keeps: Keeps) -> None:
+def _shape_table(duck: duckdb.DuckDBPyConnection, files: CheckedSet, table: Table, kept: Collection[Keeps]) -> None:
+    kind = "VIEW" if table is enrollments else "TABLE"
+    duck.execute(f"CREATE OR REPLACE {kind} roster_{table.name} AS {files.format.shapes[table.name]}")
+    for keeps in kept:
+        if keeps.table == table.name:
+            _keep_not_said(duck, table, keeps)
+
+
+def _keep_live(
+    connection: Connection, duck: duckdb.DuckDBPyConnection, checked: CheckedSet, found: Import, taken: dict[str, int]
+) -> dict[str, Any]:
+    """Keep what rows that were kept out are about; returns what of it goes to the import's counts."""
+    full = [name for name in found.counts["files_read"] if name not in found.counts["deltas"]]
+    stayed = keep_live(
+        duck,
+        checked,
+        {name: found.counts["rows"][name] - taken[name] for name in full},
+        {name: count for name, count in found.counts.get(UNNAMED, {}).items() if name in full},
+        lambda table: _load_whole(connection, duck, table),
+        lambda table: _shape_table(duck, checked, table, _kept(checked.format, found)),
+    )
+    return {KEPT_LIVE: stayed.rows, UNNAMED: stayed.unnamed}
+
+
+def _load_whole(connection: Connection, duck: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Load the active rows of a live table, unless they are there with every column."""
+    query = "SELECT column_name FROM duckdb_columns() WHERE table_name = $name"
+    there = {column for (column,) in duck.execute(query, {"name": f"live_{table.name}"}).fetchall()}
+    if not there.issuperset(value_columns(table)):
+        duck.execute(f"DROP TABLE IF EXISTS live_{table.name}")
+        _load_active(connection, duck, table, value_columns(table))
+
+
+def _keep_not_said(duck: duckdb.DuckDBPyConnection, table: Table, keeps: Keeps) -> None:
     columns = ", ".join(f'"{name}"' for name in value_columns(table))
     same = " AND ".join(f'r."{key}" = live."{key}"' for key in key_columns(table))
     duck.execute(f"""
