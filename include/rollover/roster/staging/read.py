@@ -411,7 +411,7 @@ class _OddRows:
             return False
         columns = {place: self._file.column(name) for name, place in self._header.positions.items()}
         before = [columns.get(place) for place in range(position)]
-        ids_only = all(column and (column.kind is Kind.ID or column.refers_to) for column in before)
+        ids_only = all(column and _is_one_id(column) for column in before)
         return aligned or (ids_only and len(fields) > self._header.width)
 
     def _keep(self, place: int, fields: list[str], *, wrong: bool = False) -> None:
@@ -455,6 +455,10 @@ class _OddRows:
         message = "The row has blank fields behind the last column; they were left out."
         rows = list(self._too_long[:KEPT_PER_CODE])
         self._findings.add("fields_behind", "warning", self._file.name, message, rows=rows, count=len(self._too_long))
+
+
+def _is_one_id(column: Column) -> bool:
+    return column.kind is Kind.ID or (column.kind is Kind.TEXT and column.refers_to is not None)
 
 
 def _split(row: str) -> list[str]:

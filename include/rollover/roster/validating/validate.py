@@ -36,12 +36,17 @@ from rollover.storage import whole_file
 
 KEPT_LIVE = "kept_live"
 """In an import's counts: by roster table, the live rows that stay since rows about them were kept out."""
-# That of its session of type schoolYear, else of most sessions; of several such years the one with the most sessions,
-# then the latest.
+# That of the terms of most classes: a few old sections, or next year's sessions in April, do not make the year. Where
+# no class tells, that of the session of type schoolYear, else of most sessions; then the latest.
 SCHOOL_YEAR = """
-    SELECT school_year FROM roster_academic_sessions WHERE school_year IS NOT NULL
+    SELECT school_year
+    FROM roster_academic_sessions
+    LEFT JOIN (SELECT sourced_id AS class_id, unnest(term_ids) AS sourced_id FROM roster_classes) USING (sourced_id)
+    WHERE school_year IS NOT NULL
     GROUP BY school_year
-    ORDER BY bool_or(type = 'schoolYear') DESC, count(*) DESC, school_year DESC LIMIT 1
+    ORDER BY count(DISTINCT class_id) DESC, bool_or(type = 'schoolYear') DESC, count(DISTINCT sourced_id) DESC,
+             school_year DESC
+    LIMIT 1
 """
 LINKS = """
     CREATE VIEW live_links AS SELECT person_id, list(agent ORDER BY agent) AS agents FROM (
