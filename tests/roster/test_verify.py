@@ -326,7 +326,7 @@ def test_a_further_grade_is_told_where_a_person_approved_it(
 
 def test_a_further_grade_is_told_where_the_district_file_says_so(season: Season_) -> None:
     season.begins(*grown_by_a_grade())
-    with pytest.raises(ProofFailed, match="raise the limit"):
+    with pytest.raises(ProofFailed, match="raise their limit"):
         season.verify()
     assert season.verify(RosterLimits(new_year=NewYear(graduates=1.0)))["graduates_still_there"] == 40
 

@@ -498,7 +498,8 @@ class _Tidy:
         read = [name for name in frame.columns if not name.startswith(UNREAD)]
         tidied = tidied.with_columns(places, kept_out.alias(KEPT_OUT))
         is_blank = pl.all_horizontal(pl.col(read).is_null())
-        self._text.unnamed.extend(tidied.filter(is_blank & pl.col(KEPT_OUT))[ROW].to_list())
+        if kept_out.any():
+            self._text.unnamed.extend(tidied.filter(is_blank & pl.col(KEPT_OUT))[ROW].to_list())
         return self._marked(tidied.filter(~is_blank), read)
 
     def _judge_spaces(self, frame: pl.DataFrame, tidied: pl.DataFrame, rows: np.ndarray) -> None:
