@@ -9,6 +9,7 @@ import pytest
 
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.roster.staged import key_columns, value_columns
+from rollover.roster.validating import validate
 from tests.roster.conftest import District
 from tests.roster.made import DISTRICT_ORG, Row, Rows, as_files, made
 from tests.roster.years import School, Town, as_oneroster
@@ -335,3 +336,45 @@ def test_a_new_year_with_rows_in_error_ends_right(district: District) -> None:
     assert not set(live["classes"]) & set(before["classes"]) and len(live["classes"]) == 6
     assert not set(live["enrollments"]) & set(before["enrollments"])
     assert not any(student in key for (key,) in live["enrollments"])
+
+
+def test_a_new_year_of_sections_that_keep_their_ids_ends_right(district: District) -> None:
+    """A section in error is not the one of last year: that one is over, with its term."""
+    roster = Roster(district, "clever", lambda rows: keep_students(rows, 8))
+    district.run("UPDATE directory.tenants SET current_school_year = '2026-27'")
+    rows = roster.copy()
+    for row in rows["sections.csv"]:
+        for name in ("Term_start", "Term_end"):
+            row[name] = row[name].replace("2026", "2027").replace("2025", "2026")
+    of(rows, "sections.csv", Section_id="0.Fall")["Teacher_id"] = ""
+    rows["sections.csv"].append({**rows["sections.csv"][1], "Section_id": ""})
+    for row in rows_of_student(roster, rows, 2):
+        row["Last_name"] = ""
+    taken = roster.send(rows)
+    assert taken["counts"]["unnamed"] == {"sections.csv": 1}
+    live = roster.live()
+    assert set(live["classes"]) == {("0.Spring",), ("1.Fall",), ("1.Spring",)}
+    assert all(row[-1] == "2026-27" for row in live["academic_sessions"].values())
+    assert live["people"] == roster.before["people"] and live["guardians"] == roster.before["guardians"]
+    class_id = value_columns(ROSTER_TABLES[-1]).index("class_id")
+    assert {row[class_id] for row in live["enrollments"].values()} == {"0.Spring", "1.Fall", "1.Spring"}
+
+
+def keep_students(rows: Rows, count: int) -> None:
+    """So few that no limit is reached."""
+    for file in ("students.csv", "enrollments.csv"):
+        rows[file] = [row for row in rows[file] if int(row["Student_id"]) < count]
+
+
+def test_a_row_that_is_there_twice_loads_nothing(district: District, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is kept out, and about somebody who is in the set."""
+    roster = Roster(district, "oneroster_1_1")
+    rows = roster.copy()
+    rows["users.csv"].append(dict(rows["users.csv"][3]))
+
+    def load(*_: object) -> None:
+        raise AssertionError("nothing is to be kept")
+
+    monkeypatch.setattr(validate, "_load_whole", load)
+    assert roster.send(rows)["counts"]["warnings"] == {"repeated": 1}
+    assert roster.changed() == {}

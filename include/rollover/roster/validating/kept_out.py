@@ -69,15 +69,22 @@ def keep_live(
 ) -> Stayed:
     """Add to ``roster_<table>`` the live rows that rows which were kept out are about.
 
-    `kept_out` says how many these are, by full file; `unnamed`, of how many of them staging found no identity. Nothing
-    is loaded for a set without any.
+    `kept_out` says how many these are, by full file; `unnamed`, of how many rows staging found no certain identity.
+    Nothing is loaded for a set without any.
     """
-    files = [file for file in checked.format.files if kept_out.get(file.name) or unnamed.get(file.name)]
     stayed = Stayed()
+    files = []
+    for file in checked.format.files:
+        if kept_out.get(file.name) or unnamed.get(file.name):
+            lost, of_nobody = _find_lost(duck, file, unnamed.get(file.name, 0))
+            if of_nobody:
+                stayed.unnamed[file.name] = of_nobody
+            if lost or of_nobody:
+                files.append(file)
     _load(files, load_live)
     for file in files:
-        if count := _find_lost(duck, file, unnamed.get(file.name, 0)):
-            stayed.unnamed[file.name] = count
+        if file.name in stayed.unnamed:
+            duck.execute(f"INSERT INTO lost_{file.stem} {_not_accepted(file, file.live_ids)}")
     refer_again = False
     for table in ROSTER_TABLES if files else ():
         stay = [(file, keeps) for file in files for keeps in file.stays if keeps.table == table.name]
@@ -109,31 +116,32 @@ def _load(files: list[File], load_live: LoadLive) -> None:
             load_live(table)
 
 
-def _find_lost(duck: duckdb.DuckDBPyConnection, file: File, unnamed: int) -> int:
-    """Make ``lost_<stem>`` of what the rows that were kept out are about; returns of how many that is not known.
-
-    What stands in an accepted row too is not lost, unless the file has several rows of one thing.
-    """
-    said = file.delta_key
-    roster_id = file.roster_id or " || chr(31) || ".join(f'"{name}"' for name in said)
-    is_named = " AND ".join(
-        f"coalesce(NOT regexp_matches(\"{name}\", '{NEVER_IN_ID}|{BROKEN}'), false)" for name in said
-    )
+def _find_lost(duck: duckdb.DuckDBPyConnection, file: File, unnamed: int) -> tuple[int, int]:
+    """Make ``lost_<stem>`` of what the rows that were kept out are about; returns its number of rows, and how many rows
+    are about nobody knows whom: `unnamed` and those without an id that can be right."""
+    keys = file.delta_key
+    is_named = " AND ".join(f"coalesce(NOT regexp_matches(\"{key}\", '{NEVER_IN_ID}|{BROKEN}'), false)" for key in keys)
     duck.execute(f"""
-        CREATE TEMP TABLE put_out AS
-        SELECT {roster_id} AS id, "{said[0]}" AS said, {is_named} AS is_named FROM read_{file.stem} r
+        CREATE OR REPLACE TEMP TABLE put_out AS
+        SELECT {_roster_id(file)} AS id, "{keys[0]}" AS said, {is_named} AS is_named FROM read_{file.stem} r
         WHERE r."row" > 0 AND (r.kept_out OR r."row" IN (SELECT o."row" FROM out_{file.stem} o))
     """)
-    row = duck.execute("SELECT count(*) FROM put_out WHERE NOT is_named").fetchone()
-    assert row is not None
-    unnamed += row[0]
-    lost = "SELECT id, said FROM put_out WHERE is_named"
-    if unnamed:
-        lost = f"{lost} UNION SELECT id, said FROM ({file.live_ids})"
-    accepted = f"ANTI JOIN (SELECT {roster_id} AS id FROM {file.stem}) accepted USING (id)" if file.unique else ""
-    duck.execute(f"CREATE TABLE lost_{file.stem} AS SELECT DISTINCT id, said FROM ({lost}) {accepted}")
-    duck.execute("DROP TABLE put_out")
-    return unnamed
+    named = _not_accepted(file, "SELECT id, said FROM put_out WHERE is_named")
+    duck.execute(f"CREATE TABLE lost_{file.stem} AS {named}")
+    without_id = _number(duck, "SELECT count(*) FROM put_out WHERE NOT is_named")
+    return _number(duck, f"SELECT count(*) FROM lost_{file.stem}"), unnamed + without_id
+
+
+def _roster_id(file: File) -> str:
+    return file.roster_id or " || chr(31) || ".join(f'"{key}"' for key in file.delta_key)
+
+
+def _not_accepted(file: File, ids: str) -> str:
+    """Those of `ids` for which no row was accepted; all of them where a file has several rows of one thing."""
+    accepted = (
+        f"ANTI JOIN (SELECT {_roster_id(file)} AS id FROM {file.stem}) accepted USING (id)" if file.unique else ""
+    )
+    return f"SELECT DISTINCT id, said FROM ({ids}) {accepted}"
 
 
 def _find_kept(duck: duckdb.DuckDBPyConnection, table: Table, stay: list[Keeps]) -> None:
@@ -164,9 +172,8 @@ def _find_kept(duck: duckdb.DuckDBPyConnection, table: Table, stay: list[Keeps])
 def _add_kept(duck: duckdb.DuckDBPyConnection, checked: CheckedSet, table: Table) -> dict[str, int]:
     """Add ``kept_<table>`` to the roster; returns the number of rows by table, where there are any."""
     name = table.name
-    row = duck.execute(f"SELECT count(*) FROM kept_{name}").fetchone()
-    assert row is not None
-    if not row[0]:
+    rows = _number(duck, f"SELECT count(*) FROM kept_{name}")
+    if not rows:
         return {}
     columns = ", ".join(f'"{column}"' for column in value_columns(table))
     if name == ROSTER_TABLES[-1].name:  # a view: see `shape`
@@ -174,7 +181,7 @@ def _add_kept(duck: duckdb.DuckDBPyConnection, checked: CheckedSet, table: Table
         duck.execute(f"CREATE OR REPLACE VIEW roster_{name} AS {shaped} UNION ALL SELECT {columns} FROM kept_{name}")
     else:
         duck.execute(f"INSERT INTO roster_{name} ({columns}) SELECT {columns} FROM kept_{name}")
-    return {name: int(row[0])}
+    return {name: rows}
 
 
 def _keep_columns(duck: duckdb.DuckDBPyConnection, table: Table, keeps: Keeps) -> None:
@@ -185,3 +192,9 @@ def _keep_columns(duck: duckdb.DuckDBPyConnection, table: Table, keeps: Keeps) -
         UPDATE roster_{table.name} r SET {values} FROM live_{table.name} live
         WHERE {same} AND r."row" IS NOT NULL AND ({keeps.where})
     """)
+
+
+def _number(duck: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = duck.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])
