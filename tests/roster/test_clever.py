@@ -370,3 +370,20 @@ def test_a_year_that_is_neither_this_nor_the_next_is_refused(district: District)
     result = district.take(as_files("clever", rows))
     assert (result["state"], result["reason"]) == ("rejected", "refused for wrong_year")
     assert ("wrong_year", "error", "sections.csv", None, "Term_start") in district.findings(result["import_id"])
+
+
+def test_the_year_is_that_of_most_sections(district: District) -> None:
+    """Two that are left over from last year, each in a term of its own, do not make the year."""
+    rows = whole()
+    for row in rows["sections.csv"]:
+        row |= {"Term_name": "Year", "Term_start": "8/15/2025", "Term_end": "6/5/2026"}
+    for n in range(2):
+        left = {
+            "Section_id": f"left-{n}",
+            "Term_name": f"Old {n}",
+            "Term_start": f"8/{n + 1}/2024",
+            "Term_end": "6/5/2025",
+        }
+        rows["sections.csv"].append({**rows["sections.csv"][0], **left})
+    result = district.take(as_files("clever", rows))
+    assert (result["state"], result["school_year"]) == ("ready", "2025-26")

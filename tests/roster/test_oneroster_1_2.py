@@ -181,3 +181,15 @@ def test_columns_that_are_not_there_keep_what_is_live(district: District) -> Non
         touched = district.rows(f"SELECT count(*) FROM roster.{table} WHERE import_id <> :id", id=first["import_id"])
         assert touched == [(0,)]
         assert district.rows(f"SELECT count(*) FROM roster.{table} WHERE status <> 'active'") == [(0,)]
+
+
+def test_next_years_sessions_do_not_make_the_year(district: District) -> None:
+    """In April they are there, whole; the classes are this year's."""
+    rows = made(SPEC)
+    for row in list(rows["academicSessions.csv"]):
+        dates = {name: row[name].replace("2026", "2027").replace("2025", "2026") for name in ("startDate", "endDate")}
+        parent = row["parentSourcedId"] and "next-y26"
+        to_come = {"sourcedId": f"next-{row['sourcedId']}", "schoolYear": "2027", "parentSourcedId": parent}
+        rows["academicSessions.csv"].append({**row, **dates, **to_come})
+    result = district.take(as_files(SPEC, rows))
+    assert (result["counts"]["warnings"], result["school_year"]) == ({}, "2025-26")

@@ -190,6 +190,17 @@ def test_a_refused_set_says_what_arrived_what_is_wrong_and_what_to_do(book: Ledg
     assert (result["state"], result["errors"], result["kept_out"]) == ("rejected", 1_006, 1_005)
 
 
+def test_what_stays_since_its_rows_are_kept_out_is_said(book: Ledger) -> None:
+    stays = {"kept_live": {"people": 1_000, "guardians": 200}, "unnamed": {"users.csv": 3}}
+    book.has("applied", counts={"rows": ROWS, "taken": TAKEN, "errors": ERRORS, **stays})
+    book.report()
+    said = " ".join(book.outbox.summary.split())
+    assert "what is live and such rows are about stays as it is (1,200 records)." in said
+    assert "Of 3 rows that are kept out nobody can tell whom they are about." in said
+    assert "what is missing from users.csv is not removed." in said
+    assert max(map(len, book.outbox.summary.split("\n"))) <= 78
+
+
 def test_every_kept_finding_is_listed_and_harmless_in_a_spreadsheet(book: Ledger) -> None:
     book.has("applied")
     book.report()

@@ -362,12 +362,46 @@ def test_a_grade_that_shrank_by_half(world: World, full: Town) -> None:
     assert (breach.code, breach.school, breach.grade, breach.found) == (Code.GRADE_SHRUNK, "high", "10", 25)
 
 
-def test_a_class_of_a_tiny_school_does_not_trip(world: World) -> None:
-    tiny = Town.in_full((School("hut", "KG", "03", 6), OAK, MID, HIGH))
+TINY = (School("hut", "KG", "03", 3), OAK, MID, HIGH)
+
+
+@pytest.mark.parametrize("same_year", [True, False])
+@pytest.mark.parametrize(("left", "held"), [(2, False), (3, True)])
+def test_a_whole_class_of_a_tiny_school_does_not_vanish_unseen(
+    world: World, same_year: bool, left: int, held: bool
+) -> None:
+    """Two of three who leave are a turnover; where nobody is left, a grade was left out."""
+    tiny = Town.in_full(TINY)
+    world.live(tiny)
+    new = tiny.copy() if same_year else tiny.next_year()
+    new.leave(new.students("hut", "02")[:left])
+    found = [(b.code, b.school, b.grade) for b in world.look(new).breaches]
+    assert found == ([(Code.GRADE_LOST, "hut", "02")] if held else [])
+
+
+@pytest.mark.parametrize("same_year", [True, False])
+def test_a_lost_tiny_school_is_found(world: World, same_year: bool) -> None:
+    tiny = Town.in_full(TINY)
+    world.live(tiny)
+    new = tiny.copy() if same_year else tiny.next_year()
+    closed = new.copy()
+    closed.close("hut", into="oak")
+    new.lose("hut")
+    assert [(b.code, b.school) for b in world.look(new).breaches] == [(Code.SCHOOL_LOST, "hut")]
+    seen = world.look(closed)
+    assert seen.breaches == () and codes(seen.warnings) == {"school_closed"}
+
+
+def test_a_tiny_school_may_have_nobody_in_a_grade(world: World) -> None:
+    """Nobody moves up into it, or nobody came into the first one."""
+    tiny = Town.in_full(TINY)
+    tiny.leave(tiny.students("hut", "01"))
     world.live(tiny)
     new = tiny.next_year()
-    new.leave(new.students("hut", "02"))
-    assert world.look(new).breaches == ()
+    new.leave(new.students("hut", "KG"))
+    seen = world.look(new)
+    assert seen.breaches == ()
+    assert {c.grade for c in seen.cohorts if c.school == "hut" and c.found} == {"01", "03"}
 
 
 def test_a_school_that_grows_by_a_grade(world: World, full: Town) -> None:
@@ -544,10 +578,52 @@ def test_section_ids_that_are_used_again(world: World, full: Town) -> None:
     assert [(b.code, b.expected, b.found) for b in seen.breaches] == [(Code.SECTION_IDS_REUSED, 19, 19)]
     few = full.next_year()
     rows = few.rows()
+    # Term ids that a SIS uses every year: not a class has changed, and each is another one.
+    same = full.next_year(classes_keep_ids=True).rows()
+    for row in same["academic_sessions"]:
+        row["sourced_id"] = "year-2025-26"
+    for row in same["classes"]:
+        row["term_ids"] = ["year-2025-26"]
+    seen = world.look_at(same, "2026-27")
+    assert seen.types["classes"].unchanged == 19
+    assert [(b.code, b.expected, b.found) for b in seen.breaches] == [(Code.SECTION_IDS_REUSED, 19, 19)]
     for row in rows["classes"][:1]:
         row["sourced_id"] = "elm-01-2025-26"
     seen = world.look_at(rows, "2026-27")
     assert seen.breaches == () and codes(seen.warnings) == {"section_ids_reused"}
+
+
+def test_next_years_sections_that_are_live_already_are_not_used_again(world: World) -> None:
+    """In April a SIS has them. In August they stand for what they stood for."""
+    town = Town.in_full()
+    rows, after = town.rows(), town.next_year().rows()
+    rows["academic_sessions"] += after["academic_sessions"]
+    rows["classes"] += after["classes"][:8]
+    go_live(world.owner, rows)
+    seen = world.look_at(after, "2026-27")
+    assert (seen.season, seen.live_school_year) == (Season.NEW_YEAR, "2025-26")
+    assert seen.types["classes"].unchanged == 8
+    assert seen.breaches == () and codes(seen.warnings) == set()
+
+
+def test_a_section_id_that_comes_back_is_used_again(world: World) -> None:
+    town = Town.in_full()
+    go_live(world.owner, town.rows())
+    with world.owner.begin() as connection:
+        connection.exec_driver_sql("UPDATE roster.classes SET status = 'tobedeleted' WHERE school_id <> 'elm'")
+    seen = world.look(town.next_year(classes_keep_ids=True))
+    assert [(b.code, b.found) for b in seen.breaches if b.what == "classes"] == [(Code.SECTION_IDS_REUSED, 19)]
+
+
+def test_the_live_year_is_that_of_the_classes(world: World) -> None:
+    """Next year's sessions are there in April, a whole year and its terms; the classes are still this year's."""
+    town = Town.in_full()
+    rows = town.rows()
+    to_come = town.next_year().rows()["academic_sessions"]
+    rows["academic_sessions"] += [*to_come, *({**to_come[0], "sourced_id": f"q{n}"} for n in range(4))]
+    go_live(world.owner, rows)
+    seen = world.look_at(rows, "2025-26")
+    assert (seen.season, seen.live_school_year) == (Season.DURING_THE_YEAR, "2025-26")
 
 
 # Who is who

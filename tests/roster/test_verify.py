@@ -326,7 +326,7 @@ def test_a_further_grade_is_told_where_a_person_approved_it(
 
 def test_a_further_grade_is_told_where_the_district_file_says_so(season: Season_) -> None:
     season.begins(*grown_by_a_grade())
-    with pytest.raises(ProofFailed, match="raise the limit"):
+    with pytest.raises(ProofFailed, match="raise their limit"):
         season.verify()
     assert season.verify(RosterLimits(new_year=NewYear(graduates=1.0)))["graduates_still_there"] == 40
 
@@ -427,8 +427,26 @@ def test_a_class_of_last_years_term_is_refused(season: Season_) -> None:
     rows["academic_sessions"] += town.rows()["academic_sessions"]
     rows["classes"][0]["term_ids"] = ["year-2026-27", "year-2025-26"]
     season.begins(town, rows=rows)
-    with pytest.raises(ProofFailed, match=r"1 classes \(1 in elm\) are of terms that are not of 2026-27"):
+    with pytest.raises(ProofFailed, match=r"1 of 19 classes \(1 in elm\) are of terms that are not of 2026-27"):
         season.verify()
+    generous = RosterLimits(new_year=NewYear(classes_of_other_terms=0.06))
+    assert season.verify(generous)["classes_of_other_terms"] == 1
+
+
+@pytest.mark.parametrize(("left_over", "passes"), [(2, True), (3, False)])
+def test_a_few_classes_that_are_left_over_are_told(season: Season_, left_over: int, passes: bool) -> None:
+    town = Town.in_full()
+    rows = town.next_year().rows()
+    rows["academic_sessions"] += town.rows()["academic_sessions"]
+    rows["classes"] += [{**rows["classes"][0], "sourced_id": f"more-{n}"} for n in range(81)]
+    for row in rows["classes"][:left_over]:
+        row["term_ids"] = ["year-2025-26"]
+    season.begins(town, rows=rows)
+    if passes:
+        assert season.verify()["classes_of_other_terms"] == 2
+    else:
+        with pytest.raises(ProofFailed, match="raise their limit"):
+            season.verify()
 
 
 def test_no_session_of_the_year(season: Season_) -> None:

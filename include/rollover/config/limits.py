@@ -110,6 +110,7 @@ class NewYear(_Limits):
     two_grades_up: Share = 0.10
     graduates: Share = 0.10
     section_ids_reused: Share = 0.10
+    classes_of_other_terms: Share = 0.02
 
 
 class RosterLimits(_Limits):
@@ -118,6 +119,7 @@ class RosterLimits(_Limits):
     least_rows: Rows = 10
     least_in_a_school: Rows = 20
     least_in_a_grade: Rows = 15
+    least_lost: Rows = 3
     rekeyed: Share = 0.01
     ids_reassigned: Share = 0.01
     known_schools: Share = 0.50

@@ -31,12 +31,17 @@ from rollover.roster.validating import validate
 
 log = logging.getLogger(__name__)
 
-# The same choice as is made for a set: the year of its session of type schoolYear, else that of most sessions.
+# The same choice as is made for a set: the year of the terms of most classes, else of the session of type schoolYear,
+# else of most sessions.
 LIVE_SCHOOL_YEAR = """
-    SELECT school_year FROM roster.academic_sessions
+    SELECT school_year
+    FROM roster.academic_sessions sessions
+    LEFT JOIN (SELECT sourced_id AS class_id, unnest(term_ids) AS term_id FROM roster.classes WHERE status = 'active')
+        classes ON term_id = sessions.sourced_id
     WHERE status = 'active'
     GROUP BY school_year
-    ORDER BY bool_or(type = 'schoolYear') DESC, count(*) DESC, school_year DESC
+    ORDER BY count(DISTINCT class_id) DESC, bool_or(type = 'schoolYear') DESC, count(DISTINCT sessions.sourced_id) DESC,
+             school_year DESC
     LIMIT 1
 """
 

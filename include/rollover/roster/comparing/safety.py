@@ -107,6 +107,8 @@ class Cell:
     found: int
     missing_explained: int = 0
     extra_explained: int = 0
+    moves_up: bool = False
+    """Whether it is last year's class of the grade below; else its students come in from anywhere."""
 
     @property
     def missing(self) -> int:
@@ -245,7 +247,7 @@ def _schools_that_closed(numbers: Numbers, limits: RosterLimits, found: list[Bre
     lost = {breach.school for breach in found if breach.code is Code.SCHOOL_LOST}
     staged = _by_school(numbers.students_by(_staged_place, _is_staged))
     for school_id, students in _by_school(numbers.students_by(_live_place, _is_live)).items():
-        if school_id and not staged[school_id] and school_id not in lost and students >= limits.least_in_a_school:
+        if school_id and not staged[school_id] and school_id not in lost and students >= limits.least_lost:
             yield Breach(Code.SCHOOL_CLOSED, "students", students, 0, 0, school_id)
 
 
@@ -284,14 +286,16 @@ def _places_in_year(numbers: Numbers, limits: RosterLimits) -> Iterator[Breach]:
     live_of, removed_of, staged_of = _by_school(live), _by_school(removed), _by_school(staged)
     told = set()
     for school, students in live_of.items():
-        if school and _over(removed_of[school], students, limit.removed_of_a_school, limits.least_in_a_school):
+        least = limits.least_in_a_school if staged_of[school] else limits.least_lost
+        if school and _over(removed_of[school], students, limit.removed_of_a_school, least):
             told.add(school)
             code = Code.SCHOOL_SHRUNK if staged_of[school] else Code.SCHOOL_LOST
             left = students - removed_of[school]
             yield Breach(code, "students", students, left, limit.removed_of_a_school, school)
     for (school, grade), students in live.items():
         gone = removed[school, grade]
-        if school and school not in told and _over(gone, students, limit.removed_of_a_grade, limits.least_in_a_grade):
+        least = limits.least_in_a_grade if staged[school, grade] else limits.least_lost
+        if school and school not in told and _over(gone, students, limit.removed_of_a_grade, least):
             code = Code.GRADE_SHRUNK if staged[school, grade] else Code.GRADE_LOST
             yield Breach(code, "students", students, students - gone, limit.removed_of_a_grade, school, grade)
     arrived = _by_school(numbers.students_by(_staged_place, has_moved))
@@ -420,7 +424,8 @@ def _school(school: str, cells: list[Cell], limits: RosterLimits) -> Breach | No
     expected, found = sum(cell.expected for cell in cells), sum(cell.found for cell in cells)
     low, high = sum(cell.low for cell in cells), sum(cell.high for cell in cells)
     limit, least = limits.new_year, limits.least_in_a_school
-    if _over(low - found - sum(cell.missing_explained for cell in cells), low, limit.fewer_in_a_school, least):
+    missing = low - found - sum(cell.missing_explained for cell in cells)
+    if _over(missing, low, limit.fewer_in_a_school, least if found else limits.least_lost):
         code = Code.SCHOOL_SHRUNK if found else Code.SCHOOL_LOST
         return Breach(code, "students", expected, found, limit.fewer_in_a_school, school)
     extra = found - high - sum(cell.extra_explained for cell in cells)
@@ -430,12 +435,16 @@ def _school(school: str, cells: list[Cell], limits: RosterLimits) -> Breach | No
 
 
 def _grades(cells: Iterable[Cell], limits: RosterLimits) -> Iterator[Breach]:
-    """Single grades; without those outside the ladder, which a student enters and leaves at any time."""
+    """Single grades; without those outside the ladder, which a student enters and leaves at any time.
+
+    Of an entering class nobody knows who would be in it: in a small school there may be none.
+    """
     limit, least = limits.new_year, limits.least_in_a_grade
     for cell in cells:
         if cell.grade not in LADDER:
             continue
-        if _over(cell.missing, cell.low, limit.fewer_in_a_grade, least):
+        is_lost = cell.moves_up and not cell.found
+        if _over(cell.missing, cell.low, limit.fewer_in_a_grade, limits.least_lost if is_lost else least):
             code = Code.GRADE_SHRUNK if cell.found else Code.GRADE_LOST
             share = limit.fewer_in_a_grade
         elif cell.high and _over(cell.extra, cell.high, limit.grown_in_a_grade, least):
@@ -464,7 +473,7 @@ def school_cells(numbers: Numbers) -> list[Cell]:
             missing = low - found if -net < (low - found) / 2 else 0
             extra = found - high if net < (found - high) / 2 else 0
         missing, extra = max(0, min(missing, low - found)), max(0, min(extra, found - high))
-        cells.append(Cell(school, grade, expected, low, high, found, missing, extra))
+        cells.append(Cell(school, grade, expected, low, high, found, missing, extra, below is not None))
     return cells
 
 

@@ -92,14 +92,26 @@ FLOWS = """
 ONE_FLOW = """
     SELECT kind, '{change}', school_id, grade, NULL, NULL, NULL, count(*), 0 FROM staged_{row} GROUP BY ALL
 """
-# The ids of the new year that stood for a class of other terms, or of another course.
+# The ids in the set that stand, or stood, for a class of an earlier year than the set's, which is that of most of its
+# classes. An unchanged class has the terms that it has in the set; what year these are of, the live sessions say.
 SECTION_IDS_REUSED = """
-    SELECT count(*)
-    FROM diff_classes diff
-    JOIN staged_classes staged ON staged.sourced_id = diff.sourced_id
-    JOIN live_classes live ON live.sourced_id = diff.sourced_id
-    WHERE diff.change = 'changed'
-      AND (staged.course_id <> live.course_id OR list_sort(staged.term_ids) <> list_sort(live.term_ids))
+    WITH set_year AS (
+        SELECT s.school_year
+        FROM (SELECT unnest(term_ids) AS sourced_id FROM staged_classes)
+        JOIN staged_academic_sessions s USING (sourced_id)
+        GROUP BY s.school_year ORDER BY count(*) DESC, s.school_year DESC LIMIT 1
+    ), known AS (
+        SELECT staged.sourced_id, unnest(coalesce(live.term_ids, staged.term_ids)) AS term_id
+        FROM staged_classes staged
+        LEFT JOIN diff_classes diff ON diff.sourced_id = staged.sourced_id
+        LEFT JOIN live_classes live ON live.sourced_id = staged.sourced_id
+        WHERE diff.change IS DISTINCT FROM 'added'
+    )
+    SELECT count(*) FROM (
+        SELECT known.sourced_id
+        FROM known JOIN live_academic_sessions s ON s.sourced_id = known.term_id
+        GROUP BY known.sourced_id HAVING max(s.school_year) < (SELECT school_year FROM set_year)
+    )
 """
 # An id that stands for another person: neither name is the same, and nor, as far as it is known, the birth date.
 IDS_REASSIGNED = f"""
@@ -115,7 +127,8 @@ IDS_REASSIGNED = f"""
 """
 LIVE_COLUMNS = {
     "orgs": ["sourced_id", "name", "type", "identifier", "status"],
-    "classes": ["sourced_id", "school_id", "course_id", "term_ids", "status"],
+    "academic_sessions": ["sourced_id", "school_year"],
+    "classes": ["sourced_id", "school_id", "term_ids", "status"],
     "people": [
         *("sourced_id", "role", "grade", "school_ids", "status"),
         *("identifier", "username", "email", "given_name", "family_name", "birth_date"),
@@ -255,15 +268,16 @@ def _flows(
 
 
 def _load(duck: duckdb.DuckDBPyConnection, connection: Connection, table: Table, counts: dict[str, int]) -> None:
-    """Load what is needed of a live table: of the rows that differ, but for the orgs, which all other rows name.
+    """Load what is needed of a live table: of the rows that differ, but for orgs and sessions, which others name.
 
     Where many differ, to load all of them is faster.
     """
     columns = LIVE_COLUMNS[table.name]
-    if table is roster.orgs or counts["changed"] + counts["removed"] > FEW:
+    differ = ("returned", "changed", "removed")
+    if table in (roster.orgs, roster.academic_sessions) or sum(counts[change] for change in differ) > FEW:
         load_live(connection, duck, table, columns)
         return
-    wanted = f"SELECT sourced_id FROM diff_{table.name} WHERE change IN ('changed', 'removed')"
+    wanted = f"SELECT sourced_id FROM diff_{table.name} WHERE change IN {differ}"
     keys = [key for (key,) in duck.execute(wanted).fetchall()]
     query = select(*(table.c[column] for column in columns)).where(
         table.c.sourced_id == any_(literal(keys, ARRAY(Text)))

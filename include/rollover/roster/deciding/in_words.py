@@ -46,8 +46,8 @@ SENTENCES = {
     "limit is {limit}): the set seems to be next year's.",
     Code.GRADUATES: "{found} of the {expected} students of grade {grade}, last year's last one, are still there "
     "({share}; the limit is {limit}). That is right only where the district has a further grade now.",
-    Code.SECTION_IDS_REUSED: "{found} of {expected} classes have the id of a class of last year, which was of other "
-    "terms or of another course ({share}; the limit is {limit}).",
+    Code.SECTION_IDS_REUSED: "{found} of {expected} classes have the id of a class of last year ({share}; the limit is "
+    "{limit}).",
     Code.REKEYED: "{found} of {expected} {what} have another id than before ({share}; the limit is {limit}). By id "
     "alone they would leave, and come as somebody else.",
     Code.IDS_REASSIGNED: "{found} of {expected} {what} have the id of somebody with another name and birth date "

@@ -7,7 +7,7 @@ their kind, since a district's numbers for students, teachers and staff overlap.
 
 from __future__ import annotations
 
-from rollover.roster.formats.spec import Column, File, Format, Keeps, Kind, Rule
+from rollover.roster.formats.spec import OTHER_SCHOOLS_TOO, Column, File, Format, Keeps, Kind, Rule
 
 GRADES = (
     *("InfantToddler", "Preschool", "PreKindergarten", "TransitionalKindergarten", "Kindergarten", "0"),
@@ -22,7 +22,36 @@ CONTACTS_OF_STUDENTS = """
         SELECT guardian_id FROM live_guardians l JOIN roster_people p ON p.sourced_id = l.student_id
     )
 """
+# A district's ids of students may look like the ids that are made here of teachers, staff and contacts.
+STUDENT_ID = """
+    (CASE WHEN regexp_matches(Student_id, '^(student|teacher|staff|contact)[.]')
+          THEN 'student.' || Student_id ELSE Student_id END)
+"""
+# Which part of it is the section must be plain, also where a section's id holds a dot.
+SECTION_PART = r"""(replace(replace(Section_id, '\', '\\'), '.', '\.') || '.')"""
+
+
+def _other_schools(stem: str) -> Keeps:
+    """A person has a row for each school; one that is kept out takes no school from the person."""
+    return Keeps("people", f"live.sourced_id IN (SELECT id FROM lost_{stem})", columns=(OTHER_SCHOOLS_TOO,))
+
+
 SCHOOL = Column("School_id", required=True, refers_to="schools.csv")
+CONTACTS_OF_LOST_STUDENTS = """
+    sourced_id IN (SELECT guardian_id FROM live_guardians WHERE student_id IN (SELECT id FROM lost_students))
+"""
+# Of a class its course and its terms stay too, which have no file of their own; but not into another school year.
+TERMS_OF_LOST_SECTIONS = """
+    sourced_id IN (SELECT unnest(term_ids) FROM live_classes WHERE sourced_id IN (SELECT id FROM lost_sections))
+    AND school_year IN (SELECT school_year FROM roster_academic_sessions)
+"""
+COURSES_OF_LOST_SECTIONS = """
+    sourced_id IN (
+        SELECT course_id FROM live_classes
+        WHERE sourced_id IN (SELECT id FROM lost_sections)
+          AND list_has_any(term_ids, getvariable('academic_sessions_there'))
+    )
+"""
 FURTHER_TEACHERS = tuple(f"Teacher_{n}_id" for n in range(2, 11))
 
 SCHOOLS = File(
@@ -35,6 +64,8 @@ SCHOOLS = File(
         Column("High_grade", Kind.GRADE),
     ),
     identity="School_id",
+    live_ids="SELECT sourced_id AS id, sourced_id AS said FROM live_orgs",
+    stays=(Keeps("orgs", "sourced_id IN (SELECT id FROM lost_schools)"),),
     ignored=(
         "State_id",
         "Principal",
@@ -60,6 +91,12 @@ TEACHERS = File(
     ),
     identity="Teacher_id",
     unique=False,
+    roster_id="'teacher.' || Teacher_id",
+    live_ids="""
+        SELECT sourced_id AS id, substr(sourced_id, 9) AS said
+        FROM live_people WHERE starts_with(sourced_id, 'teacher.')
+    """,
+    stays=(Keeps("people", "sourced_id IN (SELECT id FROM lost_teachers)"), _other_schools("teachers")),
     ignored=("State_teacher_id", "Title", "Password"),
     rules=(
         Rule(
@@ -93,6 +130,12 @@ STAFF = File(
     ),
     identity="Staff_id",
     unique=False,
+    roster_id="'staff.' || Staff_id",
+    live_ids="""
+        SELECT sourced_id AS id, substr(sourced_id, 7) AS said
+        FROM live_people WHERE starts_with(sourced_id, 'staff.')
+    """,
+    stays=(Keeps("people", "sourced_id IN (SELECT id FROM lost_staff)"), _other_schools("staff")),
     required=False,
     ignored=("Department", "Title", "Password", "Role"),
     keeps=Keeps("people", "starts_with(sourced_id, 'staff.')"),
@@ -137,6 +180,14 @@ STUDENTS = File(
     ),
     identity="Student_id",
     unique=False,
+    roster_id=STUDENT_ID,
+    live_ids="SELECT sourced_id AS id, sourced_id AS said FROM live_people WHERE role = 'student'",
+    stays=(
+        Keeps("people", "sourced_id IN (SELECT id FROM lost_students)"),
+        Keeps("people", CONTACTS_OF_LOST_STUDENTS),
+        Keeps("guardians", "student_id IN (SELECT id FROM lost_students)"),
+        _other_schools("students"),
+    ),
     ignored=(
         "State_id",
         "Gender",
@@ -214,6 +265,13 @@ SECTIONS = File(
         Column("Term_end", Kind.DATE),
     ),
     identity="Section_id",
+    live_ids="SELECT sourced_id AS id, sourced_id AS said FROM live_classes",
+    stays=(
+        Keeps("academic_sessions", TERMS_OF_LOST_SECTIONS),
+        Keeps("courses", COURSES_OF_LOST_SECTIONS),
+        Keeps("classes", "sourced_id IN (SELECT id FROM lost_sections)"),
+        Keeps("enrollments", "role = 'teacher' AND class_id IN (SELECT id FROM lost_sections)"),
+    ),
     ignored=("Course_description",),
     rules=(
         Rule(
@@ -232,6 +290,10 @@ ENROLLMENTS = File(
         Column("Section_id", required=True, refers_to="sections.csv"),
         Column("Student_id", required=True, refers_to="students.csv"),
     ),
+    replaced_by=("Section_id", "Student_id"),
+    roster_id=f"{SECTION_PART} || {STUDENT_ID}",
+    live_ids="SELECT sourced_id AS id, class_id AS said FROM live_enrollments WHERE role = 'student'",
+    stays=(Keeps("enrollments", "sourced_id IN (SELECT id FROM lost_enrollments)"),),
     rules=(
         Rule(
             "enrollment_school",
@@ -252,13 +314,6 @@ ENROLLMENTS = File(
     ),
 )
 
-# A district's ids of students may look like the ids that are made here of teachers, staff and contacts.
-STUDENT_ID = """
-    (CASE WHEN regexp_matches(Student_id, '^(student|teacher|staff|contact)[.]')
-          THEN 'student.' || Student_id ELSE Student_id END)
-"""
-# Which part of it is the section must be plain, also where a section's id holds a dot.
-SECTION_PART = r"""(replace(replace(Section_id, '\', '\\'), '.', '\.') || '.')"""
 CONTACT_ID = """
     'contact.' || coalesce(Contact_sis_id,
         md5(concat_ws(chr(31), lower(Contact_name), regexp_replace(coalesce(Contact_phone, ''), '[^0-9]', '', 'g'),
@@ -307,12 +362,12 @@ FORMAT = Format(
     shapes={
         "orgs": """
             SELECT 'schools.csv' AS file, "row", School_id AS sourced_id, School_name AS name, 'school' AS type,
-                   nullif(School_number, '') AS identifier, NULL AS parent_id
+                   nullif(School_number, '') AS identifier, NULL::VARCHAR AS parent_id
             FROM schools
         """,
         "academic_sessions": f"""
             SELECT 'sections.csv' AS file, min("row") AS "row", id AS sourced_id, min(title) AS title, 'term' AS type,
-                   min(starts) AS start_date, max(ends) + 1 AS end_date, NULL AS parent_id,
+                   min(starts) AS start_date, max(ends) + 1 AS end_date, NULL::VARCHAR AS parent_id,
                    CASE WHEN month(min(starts)) >= 7
                         THEN year(min(starts)) || '-' || lpad(((year(min(starts)) + 1) % 100)::VARCHAR, 2, '0')
                         ELSE (year(min(starts)) - 1) || '-' || lpad((year(min(starts)) % 100)::VARCHAR, 2, '0')
@@ -323,7 +378,7 @@ FORMAT = Format(
             SELECT 'sections.csv' AS file, min("row") AS "row", {COURSE_ID} AS sourced_id,
                    first(coalesce(Course_name, Subject, Name, '') ORDER BY "row") AS title,
                    first(Course_number ORDER BY "row") AS course_code, []::VARCHAR[] AS grades,
-                   min(School_id) AS org_id, NULL AS school_year_session_id
+                   min(School_id) AS org_id, NULL::VARCHAR AS school_year_session_id
             FROM sections GROUP BY {COURSE_ID}
         """,
         "classes": f"""
@@ -332,7 +387,8 @@ FORMAT = Format(
                    s.Section_number AS class_code, 'scheduled' AS class_type, {COURSE_ID} AS course_id,
                    s.School_id AS school_id, [t.id] AS term_ids,
                    CASE WHEN s.Grade IS NULL THEN []::VARCHAR[] ELSE [s.Grade] END AS grades,
-                   CASE WHEN s.Period IS NULL THEN []::VARCHAR[] ELSE [s.Period] END AS periods, NULL AS location
+                   CASE WHEN s.Period IS NULL THEN []::VARCHAR[] ELSE [s.Period] END AS periods,
+                   NULL::VARCHAR AS location
             FROM sections s JOIN ({TERMS}) t ON t.Section_id = s.Section_id
         """,
         "people": f"""

@@ -5,7 +5,9 @@ Source: 1EdTech OneRoster CSV Binding, versions 1.1 and 1.2.
 
 from __future__ import annotations
 
-from rollover.roster.formats.spec import Column, File, Kind, Rule
+from typing import TypedDict
+
+from rollover.roster.formats.spec import Column, File, Keeps, Kind, Rule
 
 ID_CHARACTERS = r"^[0-9A-Za-z._/@-]+$"
 BLANK_IN_BULK = ("status", "dateLastModified")
@@ -30,6 +32,23 @@ def identity() -> tuple[Column, ...]:
     return (Column("sourcedId", Kind.ID, required=True), *STATUS)
 
 
+class _Records(TypedDict):
+    live_ids: str
+    stays: tuple[Keeps, ...]
+
+
+def records(table: str, stem: str, *more: Keeps) -> _Records:
+    """A row of the file is a row of the roster's table, by its sourcedId."""
+    return {
+        "live_ids": f"SELECT sourced_id AS id, sourced_id AS said FROM live_{table}",
+        "stays": (Keeps(table, f"sourced_id IN (SELECT id FROM lost_{stem})"), *more),
+    }
+
+
+# A link stands with both people.
+LINKS_STAY = Keeps(
+    "guardians", "student_id IN (SELECT id FROM lost_users) OR guardian_id IN (SELECT id FROM lost_users)"
+)
 ORGS = File(
     "orgs.csv",
     (
@@ -47,6 +66,7 @@ ORGS = File(
     ),
     identity="sourcedId",
     bulk_is_blank=BLANK_IN_BULK,
+    **records("orgs", "orgs"),
     live="SELECT sourced_id AS sourcedId, name, type, identifier, parent_id AS parentSourcedId FROM live_orgs",
 )
 SESSIONS = File(
@@ -68,6 +88,7 @@ SESSIONS = File(
     ),
     identity="sourcedId",
     bulk_is_blank=BLANK_IN_BULK,
+    **records("academic_sessions", "academicSessions"),
     live="""
         SELECT sourced_id AS sourcedId, title, type, start_date AS startDate, end_date AS endDate,
                parent_id AS parentSourcedId, school_year AS schoolYear
@@ -117,6 +138,7 @@ COURSES = File(
     identity="sourcedId",
     ignored=("subjects", "subjectCodes"),
     bulk_is_blank=BLANK_IN_BULK,
+    **records("courses", "courses"),
     live="""
         SELECT sourced_id AS sourcedId, school_year_session_id AS schoolYearSourcedId, title,
                course_code AS courseCode, grades, org_id AS orgSourcedId
@@ -161,6 +183,7 @@ CLASSES = File(
         *("schoolSourcedId", "termSourcedIds", "subjects", "subjectCodes", "periods"),
     ),
     bulk_is_blank=BLANK_IN_BULK,
+    **records("classes", "classes"),
     live="""
         SELECT sourced_id AS sourcedId, title, grades, course_id AS courseSourcedId, class_code AS classCode,
                class_type AS classType, location, school_id AS schoolSourcedId, term_ids AS termSourcedIds, periods
@@ -187,6 +210,7 @@ ENROLLMENTS = File(
     ),
     identity="sourcedId",
     bulk_is_blank=BLANK_IN_BULK,
+    **records("enrollments", "enrollments"),
     live="""
         SELECT sourced_id AS sourcedId, class_id AS classSourcedId, school_id AS schoolSourcedId,
                person_id AS userSourcedId, role, "primary", begin_date AS beginDate, end_date AS endDate
@@ -216,6 +240,14 @@ def demographics(sexes: tuple[str, ...]) -> File:
         ),
         bulk_is_blank=BLANK_IN_BULK,
         live="SELECT sourced_id AS sourcedId, birth_date AS birthDate FROM live_people WHERE birth_date IS NOT NULL",
+        live_ids="SELECT sourced_id AS id, sourced_id AS said FROM live_people WHERE birth_date IS NOT NULL",
+        stays=(
+            Keeps(
+                "people",
+                "live.sourced_id IN (SELECT id FROM lost_demographics)",
+                columns=(("birth_date", "coalesce(r.birth_date, live.birth_date)"),),
+            ),
+        ),
     )
 
 

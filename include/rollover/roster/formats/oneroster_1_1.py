@@ -31,6 +31,7 @@ USERS = File(
         *("grades", "password"),
     ),
     bulk_is_blank=oneroster.BLANK_IN_BULK,
+    **oneroster.records("people", "users", oneroster.LINKS_STAY),
     # A link stands on both sides, so that it goes only when both people are sent without it.
     live="""
         SELECT p.sourced_id AS sourcedId, p.enabled AS enabledUser, p.school_ids AS orgSourcedIds, p.role, p.username,

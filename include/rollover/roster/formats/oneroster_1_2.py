@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rollover.roster.formats import oneroster
 from rollover.roster.formats.enrollments import ENROLLMENT_RULES
-from rollover.roster.formats.spec import Column, File, Format, Kind, Rule
+from rollover.roster.formats.spec import OTHER_SCHOOLS_TOO, Column, File, Format, Keeps, Kind, Rule
 
 ROLES = (
     "aide",
@@ -55,6 +55,7 @@ USERS = File(
         *("preferredFamilyName", "primaryOrgSourcedId", "pronouns"),
     ),
     bulk_is_blank=oneroster.BLANK_IN_BULK,
+    **oneroster.records("people", "users", oneroster.LINKS_STAY),
     # A link stands on both sides, so that it goes only when both people are sent without it.
     live="""
         SELECT p.sourced_id AS sourcedId, p.enabled AS enabledUser, p.username, p.given_name AS givenName,
@@ -79,6 +80,18 @@ ROLES_FILE = File(
     ignored=("userProfileSourcedId",),
     bulk_is_blank=oneroster.BLANK_IN_BULK,
     replaced_by=("userSourcedId", "orgSourcedId"),
+    # The person is a row of users.csv; here stands what they are, and where.
+    live_ids="""
+        SELECT sourced_id || chr(31) || org_id AS id, sourced_id AS said
+        FROM (SELECT sourced_id, unnest(school_ids) AS org_id FROM live_people)
+    """,
+    stays=(
+        Keeps(
+            "people",
+            "live.sourced_id IN (SELECT said FROM lost_roles)",
+            columns=(("role", "live.role"), OTHER_SCHOOLS_TOO),
+        ),
+    ),
     live="""
         SELECT NULL AS sourcedId, sourced_id AS userSourcedId, 'primary' AS roleType, role,
                unnest(school_ids) AS orgSourcedId

@@ -39,6 +39,19 @@ class Keeps:
     table: str
     where: str
     """SQL over ``live_<table>`` and the roster tables that were shaped before."""
+    columns: tuple[tuple[str, str], ...] = ()
+    """Where the set has the rows, and only a part of them stays: columns, and SQL of their values, from the set's row
+    ``r`` and the one that is ``live``."""
+
+
+_STILL_THERE = "list_filter(live.school_ids, lambda org_id: list_contains(getvariable('orgs_there'), org_id))"
+OTHER_SCHOOLS_TOO = (
+    "school_ids",
+    f"""CASE WHEN list_has_all(live.school_ids, r.school_ids) THEN {_STILL_THERE}
+             ELSE r.school_ids || list_filter({_STILL_THERE}, lambda org_id: NOT list_contains(r.school_ids, org_id))
+        END""",
+)
+"""For :attr:`Keeps.columns`: a person stays in the schools of the live roster; a new one comes before them."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,13 @@ class File:
     """SQL that yields the file's columns from the live roster (``live_<table>``): what a delta is laid over."""
     keeps: Keeps | None = None
     """Rows that stay where the file is not there."""
+    roster_id: str | None = None
+    """SQL over a row: the id under which the roster knows what the row is about; `delta_key`, unless it is named."""
+    live_ids: str = ""
+    """SQL that yields what of the live roster the file tells of: ``id``, and ``said``, the same as the file says it."""
+    stays: tuple[Keeps, ...] = ()
+    """What stays of the live roster where a row of a full file is kept out. The SQL reads ``lost_<stem>``, which has an
+    ``id`` and what the file ``said`` for each of these rows (:mod:`rollover.roster.validating.kept_out`)."""
     rules: tuple[Rule, ...] = ()
     order: tuple[str, ...] = ()
     """All columns as the format orders them, where that is not `columns` and then `ignored`."""

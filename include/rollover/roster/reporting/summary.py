@@ -23,6 +23,8 @@ from rollover.roster.deciding.in_words import TYPE_NAMES, in_words
 from rollover.roster.formats import FORMATS
 from rollover.roster.formats.spec import Severity
 from rollover.roster.imports import Import
+from rollover.roster.staging.stage import UNNAMED
+from rollover.roster.validating.validate import KEPT_LIVE
 
 WIDTH = 78
 MOST_FREQUENT = 10
@@ -248,6 +250,23 @@ def _rows(told: Told) -> Iterator[str]:
         ("File", "Rows", "Taken" if told.found.state == "applied" else "Good", "Kept out"),
         [(name, f"{all_:,}", f"{well:,}", f"{all_ - well:,}") for name, all_, well in rows],
     )
+    yield from _what_stays(told)
+
+
+def _what_stays(told: Told) -> Iterator[str]:
+    """What of the live roster rows that were kept out are about."""
+    if stays := sum(told.found.counts.get(KEPT_LIVE, {}).values()):
+        yield ""
+        yield from _wrapped(
+            f"Rows that are kept out change nothing: what is live and such rows are about stays as it is ({stays:,} "
+            "records)."
+        )
+    if unnamed := told.found.counts.get(UNNAMED):
+        yield ""
+        yield from _wrapped(
+            f"Of {sum(unnamed.values()):,} rows that are kept out nobody can tell whom they are about. Until they are "
+            f"mended, what is missing from {', '.join(unnamed)} is not removed."
+        )
 
 
 def _changes(told: Told) -> Iterator[str]:

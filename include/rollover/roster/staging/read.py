@@ -249,7 +249,7 @@ def batches(text: Text, file: File, header: Header, findings: Findings) -> Itera
     if header.is_alone:
         return
     tidy = _Tidy(text, file, header, findings)
-    with _OddRows(file, header, text.unclosed, findings) as odd:
+    with _OddRows(file, header, text, findings) as odd:
         try:
             with text.open() as stream:
                 for frame in _frames(stream, header, skip_lines=header.lines, text=text, odd=odd):
@@ -322,10 +322,11 @@ def _frames(
 class _OddRows:
     """Rows that do not have as many fields as the others. They wait in a file of their own."""
 
-    def __init__(self, file: File, header: Header, unclosed: array[int], findings: Findings) -> None:
+    def __init__(self, file: File, header: Header, text: Text, findings: Findings) -> None:
         self._file = file
         self._header = header
-        self._unclosed = unclosed
+        self._unclosed = text.unclosed
+        self._unnamed = text.unnamed
         self._findings = findings
         self._skipped = array("i")
         """The places of all of them, in order."""
@@ -362,10 +363,10 @@ class _OddRows:
         self._skipped.append(place)
         fields = _split(row.text)
         behind = fields[self._header.width :]
-        if fields and not any(value.strip() for value in fields):
+        if _holds(self._unclosed, place):
+            self._keep_identity(place, fields, aligned=True)
+        elif fields and not any(value.strip() for value in fields):
             pass  # a blank line
-        elif _holds(self._unclosed, place):
-            self._keep_identity(place, fields)
         elif len(fields) != row.actual_columns or any(value.strip() for value in behind):
             self._put_out(place, fields)
         elif behind:
@@ -380,17 +381,38 @@ class _OddRows:
         self._wrong.append(place)
         self._keep_identity(place, fields)
 
-    def _keep_identity(self, place: int, fields: list[str]) -> None:
-        """Of a row in error only the identity counts, for what depends on it."""
-        identity = self._file.identity
-        if identity is None or self._file.column(identity).refers_to:
-            return
-        position = self._header.positions.get(identity)
-        if position is None or position >= min(len(fields), self._header.width):
+    def _keep_identity(self, place: int, fields: list[str], *, aligned: bool = False) -> None:
+        """Of a row in error only the identity counts, for what depends on it.
+
+        `aligned` fields stand where they belong; else nobody knows where the defect is.
+        """
+        if not self._is_named(fields, aligned=aligned):
+            self._unnamed.append(place)
+        position = self._identity_position()
+        if position is None or position >= min(len(fields), self._header.width) or not fields[position].strip():
             return
         only = [""] * self._header.width
         only[position] = fields[position]
         self._keep(place, only, wrong=True)
+
+    def _identity_position(self) -> int | None:
+        identity = self._file.identity
+        if identity is None or self._file.column(identity).refers_to:
+            return None
+        return self._header.positions.get(identity)
+
+    def _is_named(self, fields: list[str], *, aligned: bool) -> bool:
+        """Whether it is certain whom the row is about: the identity is whole, and in its place.
+
+        Nothing but ids, which hold no comma, may stand before it. A row with too few fields may have lost any of them.
+        """
+        position = self._identity_position()
+        if position is None or position >= len(fields) - 1 or not fields[position].strip():
+            return False
+        columns = {place: self._file.column(name) for name, place in self._header.positions.items()}
+        before = [columns.get(place) for place in range(position)]
+        ids_only = all(column and _is_one_id(column) for column in before)
+        return aligned or (ids_only and len(fields) > self._header.width)
 
     def _keep(self, place: int, fields: list[str], *, wrong: bool = False) -> None:
         self._writer.writerow(fields)
@@ -435,6 +457,10 @@ class _OddRows:
         self._findings.add("fields_behind", "warning", self._file.name, message, rows=rows, count=len(self._too_long))
 
 
+def _is_one_id(column: Column) -> bool:
+    return column.kind is Kind.ID or (column.kind is Kind.TEXT and column.refers_to is not None)
+
+
 def _split(row: str) -> list[str]:
     """The fields of a row; none where it is too long for a roster's."""
     try:
@@ -471,7 +497,10 @@ class _Tidy:
             kept_out = kept_out | places.is_in(self._unclosed.implode())
         read = [name for name in frame.columns if not name.startswith(UNREAD)]
         tidied = tidied.with_columns(places, kept_out.alias(KEPT_OUT))
-        return self._marked(tidied.filter(~pl.all_horizontal(pl.col(read).is_null())), read)
+        is_blank = pl.all_horizontal(pl.col(read).is_null())
+        if kept_out.any():
+            self._text.unnamed.extend(tidied.filter(is_blank & pl.col(KEPT_OUT))[ROW].to_list())
+        return self._marked(tidied.filter(~is_blank), read)
 
     def _judge_spaces(self, frame: pl.DataFrame, tidied: pl.DataFrame, rows: np.ndarray) -> None:
         """Spaces around a value that is compared with others: they are part of it by RFC 4180."""

@@ -30,6 +30,8 @@ from rollover.storage import whole_file
 
 AT_ONCE = 2
 """Files that are read at the same time. Memory holds a batch of each."""
+UNNAMED = "unnamed"
+"""In an import's counts: rows by file that are kept out, and of which nobody can tell whom they are about."""
 NO_UPDATES = "the set says that there are no updates"
 _TYPES = {
     Kind.TEXTS: pa.large_list(pa.large_string()),
@@ -44,6 +46,8 @@ class Read:
     """What reading one file gave."""
 
     rows: int = 0
+    unnamed: int = 0
+    """Rows that are kept out, and of which nobody can tell whom they are about."""
     usable: bool = False
     columns: frozenset[str] = frozenset()
     findings: Findings = field(default_factory=Findings)
@@ -131,6 +135,7 @@ def _read_file(file: File, found: Contents, storage: UPath, import_id: str, colu
                 typed = clean(batch, file, spec, read.findings, delta=delta)
                 read.rows += typed.height
                 writer.write_table(_as_arrow(typed, file))
+        read.unnamed = len(text.unnamed) + len(text.too_long)
     read.usable = NOT_CSV not in read.findings.errors
     if read.usable and not read.rows:
         _judge_empty(file, read, delta=delta)
@@ -182,6 +187,7 @@ def _finish(
         usable = [name for name, each in read.items() if each.usable]
         counts["files_read"] = usable
         counts["deltas"] = sorted(found.deltas)
+        counts[UNNAMED] = {name: read[name].unnamed for name in usable if read[name].unnamed}
         counts["not_said"] = not_said(found.format, read, found.deltas)
     with tenant_session(engine, tenant_id) as connection:
         before = imports.load(connection, import_id)

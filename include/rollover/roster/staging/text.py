@@ -69,6 +69,8 @@ class Text:
     """The rows (the file's first line is 1) whose quote is never closed; they end before it."""
     too_long: array[int] = field(default_factory=lambda: array("i"))
     """The rows that were emptied, since they are longer than any row of a roster."""
+    unnamed: array[int] = field(default_factory=lambda: array("i"))
+    """The rows that are kept out, and of which nobody can tell whom they are about; not those that were emptied."""
 
     def open(self) -> IO[bytes]:
         stream = self.path.open("rb")

@@ -75,6 +75,32 @@ class CheckedSet:
             if file.name in self._paths
         }
 
+    def take_back(self, target: File, said: str) -> bool:
+        """Let rows refer again to those of `target` whose identities the query `said` yields; returns whether any does.
+
+        Their references were left out, since these rows are kept out. For when everything is judged.
+        """
+        if not self._number(f"SELECT count(*) FROM ({said})"):
+            return False
+        found = False
+        self._duck.execute(f"SET VARIABLE taken_back = (SELECT list(said) FROM ({said}) of_target (said))")
+        for file in self._judged:
+            for column, dangling in self._dangling[file.stem]:
+                if column.refers_to != target.name:
+                    continue
+                found = True
+                if column.kind in LIST_KINDS:
+                    kept = "list_filter(items, lambda item: NOT list_contains(getvariable('taken_back'), item))"
+                    self._duck.execute(f"UPDATE {dangling} SET items = {kept}")
+                else:
+                    self._duck.execute(f"""
+                        DELETE FROM {dangling} WHERE "row" IN (
+                            SELECT r."row" FROM read_{file.stem} r
+                            WHERE list_contains(getvariable('taken_back'), r."{column.name}")
+                        )
+                    """)
+        return found
+
     def forget(self) -> None:
         """Give back the memory of what only checking needs."""
         self._duck.execute("DROP TABLE IF EXISTS broken; DROP TABLE IF EXISTS again; DROP TABLE IF EXISTS lost")

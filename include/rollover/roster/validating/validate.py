@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,17 +32,26 @@ from rollover.roster.imports import Import
 from rollover.roster.live import load_live
 from rollover.roster.pending import why_it_waits
 from rollover.roster.staged import ALL, key_columns, value_columns, write_staged
+from rollover.roster.staging.stage import UNNAMED
+from rollover.roster.validating.kept_out import keep_live
 from rollover.roster.validating.rules import CheckedSet
 from rollover.storage import whole_file
 
 log = logging.getLogger(__name__)
 
-# That of its session of type schoolYear, else of most sessions; of several such years the one with the most sessions,
-# then the latest.
+KEPT_LIVE = "kept_live"
+"""In an import's counts: by roster table, the live rows that stay since rows about them were kept out."""
+# That of the terms of most classes: a few old sections, or next year's sessions in April, do not make the year. Where
+# no class tells, that of the session of type schoolYear, else of most sessions; then the latest.
 SCHOOL_YEAR = """
-    SELECT school_year FROM roster_academic_sessions WHERE school_year IS NOT NULL
+    SELECT school_year
+    FROM roster_academic_sessions
+    LEFT JOIN (SELECT sourced_id AS class_id, unnest(term_ids) AS sourced_id FROM roster_classes) USING (sourced_id)
+    WHERE school_year IS NOT NULL
     GROUP BY school_year
-    ORDER BY bool_or(type = 'schoolYear') DESC, count(*) DESC, school_year DESC LIMIT 1
+    ORDER BY count(DISTINCT class_id) DESC, bool_or(type = 'schoolYear') DESC, count(DISTINCT sourced_id) DESC,
+             school_year DESC
+    LIMIT 1
 """
 LINKS = """
     CREATE VIEW live_links AS SELECT person_id, list(agent ORDER BY agent) AS agents FROM (
@@ -118,8 +127,10 @@ def _validate(
         shape(duck, checked, files_year, kept=_kept(spec, found))
         school_year = _school_year(duck)
         _check_set(connection, duck, spec, school_year, findings)
-        counts: dict[str, Any] = {"taken": checked.taken(), FILES_YEAR: files_year.key}
-        counts["accepted"] = {} if findings.refusing else _write(duck, found, storage)
+        counts: dict[str, Any] = {"taken": checked.taken(), FILES_YEAR: files_year.key, "accepted": {}}
+        if not findings.refusing:
+            counts |= _keep_live(connection, duck, checked, found, counts["taken"], renamed=renamed)
+            counts["accepted"] = _write(duck, found, storage)
     if _reads_live(found):
         counts[imports.LAID_OVER] = roster_version(connection)
     return _finish(connection, found, findings, school_year, counts, after)
@@ -181,32 +192,42 @@ def _load_live(connection: Connection, duck: duckdb.DuckDBPyConnection, found: I
     spec = FORMATS[str(found.format)]
     whole = {name for name, column, *_ in found.counts["not_said"] if column == ALL}
     whole |= {keeps.table for keeps in _kept(spec, found)}
-    loaded: dict[str, list[str]] = {}
     for table in ROSTER_TABLES:
         silent = {column for name, column, *_ in found.counts["not_said"] if name == table.name}
         is_all_kept = not found.is_whole or table.name in whole
         if not is_all_kept and not silent:
             continue
         columns = value_columns(table) if is_all_kept else [*key_columns(table), *sorted(silent)]
-        name = load_live(connection, duck, table, [*columns, "status"])
-        duck.execute(f"DELETE FROM {name} WHERE status <> 'active'")
-        loaded[table.name] = columns
-    if renamed:
-        _rename(connection, duck, found, loaded)
+        _load_active(connection, duck, found, table, columns, renamed=renamed)
     if not found.is_whole:
         duck.execute(LINKS)
 
 
-def _rename(
-    connection: Connection, duck: duckdb.DuckDBPyConnection, found: Import, loaded: Mapping[str, Collection[str]]
+def _load_active(
+    connection: Connection,
+    duck: duckdb.DuckDBPyConnection,
+    found: Import,
+    table: Table,
+    columns: list[str],
+    *,
+    renamed: bool,
 ) -> None:
-    """Give people of the live roster that was loaded the ids that the import's map has for them."""
+    name = load_live(connection, duck, table, [*columns, "status"])
+    duck.execute(f"DELETE FROM {name} WHERE status <> 'active'")
+    if renamed:
+        _rename(connection, duck, found, table, columns)
+
+
+def _rename(
+    connection: Connection, duck: duckdb.DuckDBPyConnection, found: Import, table: Table, columns: Collection[str]
+) -> None:
+    """Give people of a live table that was loaded the ids that the import's map has for them."""
     ids = select(ledger.id_maps.c.old_id, ledger.id_maps.c.new_id).where(ledger.id_maps.c.import_id == found.import_id)
     pairs = [tuple(row) for row in connection.execute(ids)]
     duck.register("id_map", pl.DataFrame(pairs, schema=["old_id", "new_id"], orient="row").to_arrow())
-    for table, column in PERSON_IDS:
-        if column in loaded.get(table, ()):
-            duck.execute(f"UPDATE live_{table} SET {column} = new_id FROM id_map WHERE {column} = old_id")
+    for its_table, column in PERSON_IDS:
+        if its_table == table.name and column in columns:
+            duck.execute(f"UPDATE live_{table.name} SET {column} = new_id FROM id_map WHERE {column} = old_id")
     duck.unregister("id_map")
 
 
@@ -228,16 +249,63 @@ def shape(
     files.check_files()
     duck.execute(f"SET VARIABLE files_year = '{files_year}'")
     for table in ROSTER_TABLES:
-        kind = "VIEW" if table is enrollments else "TABLE"
-        duck.execute(f"CREATE {kind} roster_{table.name} AS {files.format.shapes[table.name]}")
-        for keeps in kept:
-            if keeps.table == table.name:
-                _keep_live(duck, table, keeps)
+        _shape_table(duck, files, table, kept)
     files.check_roster()
     files.forget()
 
 
-def _keep_live(duck: duckdb.DuckDBPyConnection, table: Table, keeps: Keeps) -> None:
+def _shape_table(duck: duckdb.DuckDBPyConnection, files: CheckedSet, table: Table, kept: Collection[Keeps]) -> None:
+    kind = "VIEW" if table is enrollments else "TABLE"
+    duck.execute(f"CREATE OR REPLACE {kind} roster_{table.name} AS {files.format.shapes[table.name]}")
+    for keeps in kept:
+        if keeps.table == table.name:
+            _keep_not_said(duck, table, keeps)
+
+
+def _keep_live(
+    connection: Connection,
+    duck: duckdb.DuckDBPyConnection,
+    checked: CheckedSet,
+    found: Import,
+    taken: dict[str, int],
+    *,
+    renamed: bool,
+) -> dict[str, Any]:
+    """Keep what rows that were kept out are about; returns what of it goes to the import's counts.
+
+    The tenant's lock keeps the live roster as it is read here until the ledger has its version.
+    """
+    full = [name for name in found.counts["files_read"] if name not in found.counts[imports.DELTAS]]
+    laid_over: dict[str, int] = {}
+
+    def load(table: Table) -> None:
+        lock_tenant(connection)
+        laid_over[imports.LAID_OVER] = roster_version(connection)
+        _load_whole(connection, duck, found, table, renamed=renamed)
+
+    stayed = keep_live(
+        duck,
+        checked,
+        {name: found.counts["rows"][name] - taken[name] for name in full},
+        {name: count for name, count in found.counts.get(UNNAMED, {}).items() if name in full},
+        load,
+        lambda table: _shape_table(duck, checked, table, _kept(checked.format, found)),
+    )
+    return {KEPT_LIVE: stayed.rows, UNNAMED: stayed.unnamed, **laid_over}
+
+
+def _load_whole(
+    connection: Connection, duck: duckdb.DuckDBPyConnection, found: Import, table: Table, *, renamed: bool
+) -> None:
+    """Load the active rows of a live table, unless they are there with every column."""
+    query = "SELECT column_name FROM duckdb_columns() WHERE table_name = $name"
+    there = {column for (column,) in duck.execute(query, {"name": f"live_{table.name}"}).fetchall()}
+    if not there.issuperset(value_columns(table)):
+        duck.execute(f"DROP TABLE IF EXISTS live_{table.name}")
+        _load_active(connection, duck, found, table, value_columns(table), renamed=renamed)
+
+
+def _keep_not_said(duck: duckdb.DuckDBPyConnection, table: Table, keeps: Keeps) -> None:
     columns = ", ".join(f'"{name}"' for name in value_columns(table))
     same = " AND ".join(f'r."{key}" = live."{key}"' for key in key_columns(table))
     duck.execute(f"""

@@ -77,9 +77,10 @@ def verify_roster(
     """Check the live roster against the import that brought it, and tell people; returns counts in all and per school.
 
     Raises ProofFailed, naming everything that is wrong, when the files are delivered: no students, no session of the
-    year, a first grading period outside of it, classes of other terms, students without a grade, last year's graduates
-    still there, students in last year's grades, or rows that differ from the files. Graduates who are still there are
-    only told where a person approved a comparison that named them: a district may have a further grade now.
+    year, a first grading period outside of it, more than a few classes of other terms, students without a grade, last
+    year's graduates still there, students in last year's grades, or rows that differ from the files. Graduates who are
+    still there are only told where a person approved a comparison that named them: a district may have a further grade
+    now.
 
     The rest is for the district to judge. Accounts of educators who left are kept, and listed to be removed.
     """
@@ -95,12 +96,12 @@ def verify_roster(
             outbox.put(SAMPLE_FILE, SAMPLE_COLUMNS, checks.sample(connection, import_id)),
             outbox.put(EDUCATORS_FILE, EDUCATOR_COLUMNS, gone),
         ]
-    if wrong := [*filed.wrong, *_terms(school_year, seen), *_grades(seen, limits, staged)]:
+    if wrong := [*filed.wrong, *_terms(school_year, seen, limits), *_grades(seen, limits, staged)]:
         raise ProofFailed(
             f"The roster of {school_year} from {import_id} is not right: {'; '.join(wrong)}.",
             f"see {outbox.remote}/{CHECK_FILE}, and ask district IT for a corrected set, or correct it with them; the "
-            "sync stays paused. Numbers that are right for this district: raise the limit (roster_limits: new_year) in "
-            "its file.",
+            "sync stays paused. Classes of other terms, graduates or old grades that are right for this district: "
+            "raise their limit (roster_limits: new_year: classes_of_other_terms, graduates, in_old_grade) in its file.",
         )
     result = _result(seen, filed, school_year, product) | {"files": files}
     _log(school_year, seen)
@@ -110,7 +111,7 @@ def verify_roster(
 # What is wrong
 
 
-def _terms(school_year: str, seen: Checks) -> Iterator[str]:
+def _terms(school_year: str, seen: Checks, limits: RosterLimits) -> Iterator[str]:
     first = seen.first_period
     if first is None:
         yield f"no academic session is of {school_year}"
@@ -118,8 +119,10 @@ def _terms(school_year: str, seen: Checks) -> Iterator[str]:
     year = SchoolYear.parse(school_year)
     if not year.starts_on <= first < year.next.starts_on:
         yield f"the first grading period begins on {first}, which is not in {school_year}"
-    if others := seen.totals["classes_of_other_terms"]:
-        yield f"{others} classes{_in(seen, 'classes_of_other_terms')} are of terms that are not of {school_year}"
+    others, classes = seen.totals["classes_of_other_terms"], seen.totals["classes"]
+    if others > limits.new_year.classes_of_other_terms * classes:
+        where = _in(seen, "classes_of_other_terms")
+        yield f"{others} of {classes} classes{where} are of terms that are not of {school_year}"
 
 
 def _grades(seen: Checks, limits: RosterLimits, staged: Import) -> Iterator[str]:
