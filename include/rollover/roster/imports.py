@@ -24,6 +24,10 @@ DELTAS = "deltas"
 LAID_OVER = "laid_over"
 """In the counts: the version of the live roster from which a set was filled up where it says nothing. For another
 version it has to be validated again."""
+NOT_IDENTIFIED = "not_identified"
+"""In the counts: rows by file in which staging found no certain identity."""
+UNNAMED = "unnamed"
+"""In the counts: rows by full file that are kept out, and of which nobody can tell whom they are about."""
 IS_WHOLE = func.coalesce(func.jsonb_array_length(imports.c.counts[DELTAS]), 0) == 0
 """Of rows of the ledger, what :attr:`Import.is_whole` is of an import."""
 

@@ -23,7 +23,6 @@ from rollover.roster.deciding.in_words import TYPE_NAMES, in_words
 from rollover.roster.formats import FORMATS
 from rollover.roster.formats.spec import Severity
 from rollover.roster.imports import Import
-from rollover.roster.staging.stage import UNNAMED
 from rollover.roster.validating.validate import KEPT_LIVE
 
 WIDTH = 78
@@ -261,7 +260,7 @@ def _what_stays(told: Told) -> Iterator[str]:
             f"Rows that are kept out change nothing: what is live and such rows are about stays as it is ({stays:,} "
             "records)."
         )
-    if unnamed := told.found.counts.get(UNNAMED):
+    if unnamed := told.found.counts.get(imports.UNNAMED):
         yield ""
         yield from _wrapped(
             f"Of {sum(unnamed.values()):,} rows that are kept out nobody can tell whom they are about. Until they are "

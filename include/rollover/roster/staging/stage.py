@@ -30,8 +30,6 @@ from rollover.storage import whole_file
 
 AT_ONCE = 2
 """Files that are read at the same time. Memory holds a batch of each."""
-UNNAMED = "unnamed"
-"""In an import's counts: rows by file that are kept out, and of which nobody can tell whom they are about."""
 NO_UPDATES = "the set says that there are no updates"
 _TYPES = {
     Kind.TEXTS: pa.large_list(pa.large_string()),
@@ -187,7 +185,7 @@ def _finish(
         usable = [name for name, each in read.items() if each.usable]
         counts["files_read"] = usable
         counts["deltas"] = sorted(found.deltas)
-        counts[UNNAMED] = {name: read[name].unnamed for name in usable if read[name].unnamed}
+        counts[imports.NOT_IDENTIFIED] = {name: read[name].unnamed for name in usable if read[name].unnamed}
         counts["not_said"] = not_said(found.format, read, found.deltas)
     with tenant_session(engine, tenant_id) as connection:
         before = imports.load(connection, import_id)

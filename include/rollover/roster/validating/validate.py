@@ -32,7 +32,6 @@ from rollover.roster.imports import Import
 from rollover.roster.live import load_live
 from rollover.roster.pending import why_it_waits
 from rollover.roster.staged import ALL, key_columns, value_columns, write_staged
-from rollover.roster.staging.stage import UNNAMED
 from rollover.roster.validating.kept_out import keep_live
 from rollover.roster.validating.rules import CheckedSet
 from rollover.storage import whole_file
@@ -287,11 +286,11 @@ def _keep_live(
         duck,
         checked,
         {name: found.counts["rows"][name] - taken[name] for name in full},
-        {name: count for name, count in found.counts.get(UNNAMED, {}).items() if name in full},
+        {name: count for name, count in found.counts.get(imports.NOT_IDENTIFIED, {}).items() if name in full},
         load,
         lambda table: _shape_table(duck, checked, table, _kept(checked.format, found)),
     )
-    return {KEPT_LIVE: stayed.rows, UNNAMED: stayed.unnamed, **laid_over}
+    return {KEPT_LIVE: stayed.rows, imports.UNNAMED: stayed.unnamed, **laid_over}
 
 
 def _load_whole(
