@@ -333,16 +333,17 @@ class CheckedSet:
         self._duck.execute(
             f'CREATE OR REPLACE TEMP TABLE broken AS SELECT DISTINCT "row" FROM ({broken}) WHERE "row" IS NOT NULL'
         )
+        if not self._number("SELECT count(*) FROM broken"):
+            return False
         count = self._number('SELECT count(*) FROM broken WHERE "row" > 0')
         first = self._duck.execute(
             f'SELECT "row" FROM broken WHERE "row" > 0 ORDER BY "row" LIMIT {KEPT_PER_CODE}'
         ).fetchall()
         self._add(code, severity, file.name, column, message, first, count)
-        live = self._number('SELECT count(*) FROM broken WHERE "row" < 0')
         if severity == "error" or put_out:
             self._duck.execute(f"INSERT INTO out_{file.stem} FROM broken")
-            self._left_over[file.name] += live
-        return bool(count or live)
+            self._left_over[file.name] += self._number('SELECT count(*) FROM broken WHERE "row" < 0')
+        return True
 
     def _add(
         self,
