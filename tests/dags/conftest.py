@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -94,10 +95,8 @@ def riverside(owner: Engine, sftp: Sftp, database: str) -> Path:
     """Riverside's Hero tenant in the database, and its folder on SFTP, empty."""
     world.hero_world(owner)
     folder = sftp.root / "riverside-ca" / "hero"
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.iterdir():
-        if path.is_file():
-            path.unlink()
+    shutil.rmtree(folder, ignore_errors=True)  # with the outbox of the test before
+    folder.mkdir(parents=True)
     return folder
 
 
