@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException
@@ -232,8 +233,11 @@ def test_a_limit_of_the_districts_own_lets_it_in(
     airflow: Load, validated: Validated, town: Town, owner: Engine, tmp_path: Path
 ) -> None:
     file = tmp_path / "districts" / "riverside-ca.yaml"
-    own = "{during_the_year: {removed_of_a_school: 0.6, removed: {students: 0.5, guardians: 0.5, enrollments: 0.5}}}"
-    file.write_text(file.read_text().replace("roster_import:", f"roster_limits: {own}\n    roster_import:", 1))
+    district = yaml.safe_load(file.read_text())
+    removed = {"students": 0.5, "guardians": 0.5, "enrollments": 0.5}
+    own = {"during_the_year": {"removed_of_a_school": 0.6, "removed": removed}}
+    district["products"]["hero"]["roster_limits"] = own
+    file.write_text(yaml.safe_dump(district))
     validated(half(town), 1)
     assert unasked(airflow).state == "success"
     assert imports(owner)[0] == ("applied", "2025-26")
