@@ -10,22 +10,13 @@ from typing import Any
 
 from airflow.sdk import TriggerRule, chain, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
-from wiring import ROSTER_DROPS
+from wiring import ROSTER_DROPS, tell_district
 
 from rollover import adapter
 from rollover.errors import Refused
 
 IMPORTS_AT_ONCE = 8
 """Of each step, over all runs of a DAG: runs that only wait for a person are not limited, but work is."""
-
-
-def tell_district(import_id: str) -> dict[str, Any]:
-    """Have the report of an import in its district's outbox say what is true now."""
-    from rollover.roster.reporting.report import deliver_findings
-
-    work = adapter.open_import(import_id)
-    deliver, where = adapter.deliver_to_outbox(work.district), (work.engine, work.tenant.id, import_id)
-    return deliver_findings(*where, work.storage, work.district, work.product, deliver)
 
 
 def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:

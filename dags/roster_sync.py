@@ -22,8 +22,7 @@ from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
-from import_group import tell_district
-from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag
+from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag, tell_district
 
 from rollover import adapter
 from rollover.settings import Settings

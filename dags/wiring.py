@@ -1,4 +1,4 @@
-"""What the DAG files share: tags, retries, and the asset that wakes tenants.
+"""What the DAG files share: tags, retries, the asset that wakes tenants, and the report to a district.
 
 No DAG of its own; ``.airflowignore`` keeps Airflow from looking for one here.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule
 
+from rollover import adapter
 from rollover.errors import ConfigError, Refused
 
 
@@ -39,3 +40,12 @@ DEFAULT_ARGS: dict[str, Any] = {
         ]
     ),
 }
+
+
+def tell_district(import_id: str) -> dict[str, Any]:
+    """Have the report of an import in its district's outbox say what is true now."""
+    from rollover.roster.reporting.report import deliver_findings
+
+    work = adapter.open_import(import_id)
+    deliver, where = adapter.deliver_to_outbox(work.district), (work.engine, work.tenant.id, import_id)
+    return deliver_findings(*where, work.storage, work.district, work.product, deliver)

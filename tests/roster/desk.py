@@ -20,11 +20,11 @@ from rollover.roster import imports
 from rollover.roster.applying.apply import apply
 from rollover.roster.applying.undo import undo
 from rollover.roster.comparing.compare import compare
-from rollover.roster.comparing.diff import roster_version
 from rollover.roster.deciding.answers import Answer
 from rollover.roster.deciding.decision import decide
 from rollover.roster.imports import Import
 from rollover.roster.staged import value_columns
+from rollover.roster.version import roster_version
 from rollover.tenant import Tenant
 from tests.roster.years import YEAR, Rows, School, Town, add_tenant, stage
 from tests.world import everything

@@ -9,10 +9,10 @@ import pytest
 from rollover.database.session import tenant_session
 from rollover.database.tables import metadata
 from rollover.errors import Refused
-from rollover.roster.comparing.diff import roster_version
 from rollover.roster.deciding.answers import Answer
 from rollover.roster.files import staged_file
 from rollover.roster.pending import pending, ready_import
+from rollover.roster.version import roster_version
 from tests.roster.conftest import OTHER, District
 from tests.roster.sets import Rows, row_of, whole_set
 

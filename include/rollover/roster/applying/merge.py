@@ -23,11 +23,12 @@ from rollover.roster.applying.provision import provision
 from rollover.roster.applying.rename import rename_people
 from rollover.roster.columnar import columnar, local_copy
 from rollover.roster.comparing.compare import LIVE_SCHOOL_YEAR
-from rollover.roster.comparing.diff import Counts, bump_version, write_differences, written_counts
+from rollover.roster.comparing.diff import Counts, write_differences, written_counts
 from rollover.roster.files import diff_file, staged_file
 from rollover.roster.imports import Import
 from rollover.roster.staged import ROW_HASH, key_columns, value_columns
 from rollover.roster.validating.validate import validate_again
+from rollover.roster.version import bump_version
 from rollover.tenant import Tenant
 
 # Of those who were students until now; whoever left in an earlier year has no grade of last year.

@@ -18,9 +18,9 @@ from rollover.database.session import lock_tenant, tenant_session
 from rollover.database.tables.ledger import imports
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.roster.applying.history import mark_gone
-from rollover.roster.comparing.diff import bump_version
 from rollover.roster.files import import_folder
 from rollover.roster.imports import TERMINAL
+from rollover.roster.version import bump_version
 
 log = logging.getLogger(__name__)
 

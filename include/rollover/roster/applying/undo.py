@@ -23,9 +23,9 @@ from rollover.roster.applying.bulk import planner
 from rollover.roster.applying.merge import BUT_BY_KEY, changed_anything
 from rollover.roster.applying.provision import CLASSROOM_COLUMNS, STUDENT_COLUMNS
 from rollover.roster.applying.rename import rename_back
-from rollover.roster.comparing.diff import bump_version
 from rollover.roster.imports import Import
 from rollover.roster.staged import key_columns
+from rollover.roster.version import bump_version
 from rollover.tenant import Tenant
 
 log = logging.getLogger(__name__)

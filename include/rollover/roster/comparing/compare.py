@@ -23,11 +23,12 @@ from rollover.roster import imports
 from rollover.roster.columnar import columnar
 from rollover.roster.comparing import rekeyed
 from rollover.roster.comparing.comparison import Cohort, Comparison, school_counts, type_counts
-from rollover.roster.comparing.diff import roster_version, write_differences
+from rollover.roster.comparing.diff import write_differences
 from rollover.roster.comparing.safety import Numbers, Season, judge, school_cells
 from rollover.roster.comparing.tally import open_set, tally
 from rollover.roster.imports import Import
 from rollover.roster.validating import validate
+from rollover.roster.version import roster_version
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """What a staged set would change in the live roster: keys and hashes are compared, not rows.
 
 The differences of each table are a Parquet file of their own: keys, and what happens to their rows. They hold for one
-version of the live roster, which the file names; see :func:`roster_version`.
+version of the live roster, which the file names; see :mod:`rollover.roster.version`.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ import json
 import duckdb
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, Table, func, select
-from sqlalchemy.dialects.postgresql import insert
 from upath import UPath
 
-from rollover.database.tables import ledger
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.roster.columnar import columnar, local_copy
 from rollover.roster.files import diff_file, staged_file
 from rollover.roster.live import load_live
 from rollover.roster.staged import ROW_HASH, key_columns
+from rollover.roster.version import roster_version
 from rollover.storage import whole_file
 
 Counts = dict[str, int]
@@ -46,25 +45,6 @@ COMPARED = """
         FULL JOIN {live} live USING ({keys})
     ) WHERE change IS NOT NULL
 """
-
-
-def roster_version(connection: Connection) -> int:
-    """How often the live roster of the session's tenant has changed; 0 before the first time."""
-    return connection.scalar(select(ledger.roster_versions.c.version)) or 0
-
-
-def bump_version(connection: Connection) -> int:
-    """Say that the live roster has changed: what was compared with it holds no longer. Returns its new version.
-
-    The caller holds the tenant's lock, and makes the change in the same transaction.
-    """
-    versions = ledger.roster_versions
-    first = insert(versions).values(tenant_id=func.current_setting("rollover.tenant_id"), version=1)
-    risen = first.on_conflict_do_update(
-        constraint=versions.primary_key,
-        set_={"version": versions.c.version + 1, "changed_at": func.clock_timestamp()},
-    )
-    return int(connection.execute(risen.returning(versions.c.version)).scalar_one())
 
 
 def write_differences(connection: Connection, import_id: str, storage: UPath) -> dict[str, Counts]:

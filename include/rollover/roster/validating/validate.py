@@ -23,7 +23,6 @@ from rollover.database.tables import directory, ledger
 from rollover.database.tables.roster import ROSTER_TABLES, enrollments, guardians
 from rollover.roster import imports
 from rollover.roster.columnar import columnar, local_copy
-from rollover.roster.comparing.diff import roster_version
 from rollover.roster.files import staged_file, typed_file
 from rollover.roster.findings import Findings, added, why_refused
 from rollover.roster.formats import FORMATS, Format
@@ -34,6 +33,7 @@ from rollover.roster.pending import why_it_waits
 from rollover.roster.staged import ALL, key_columns, value_columns, write_staged
 from rollover.roster.validating.kept_out import keep_live
 from rollover.roster.validating.rules import CheckedSet
+from rollover.roster.version import roster_version
 from rollover.storage import whole_file
 
 log = logging.getLogger(__name__)
