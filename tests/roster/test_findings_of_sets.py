@@ -481,8 +481,10 @@ FILE_WARNINGS: dict[str, tuple[Callable[[Files], object], Where]] = {
         ("column_blank", "orgs.csv", 1, None),
     ),
     "blank fields behind a row": (
-        written("orgs.csv", b"school,,springfield-district\r\n", b"school,,springfield-district,,\r\n", 1),
-        ("fields_behind", "orgs.csv", 3, None),
+        lambda files: files.update(
+            {"enrollments.csv": files["enrollments.csv"].replace(b"\r\n", b",\r\n", 3).replace(b",\r\n", b"\r\n", 2)}
+        ),
+        ("fields_behind", "enrollments.csv", 3, None),
     ),
     "last line without an end": (
         lambda files: files.update({"orgs.csv": files["orgs.csv"].removesuffix(b"\r\n")}),

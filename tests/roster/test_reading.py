@@ -117,14 +117,35 @@ def test_blank_headers_behind_the_last_column(blank: int) -> None:
     assert_same_roster({**only_headers, "manifest.csv": _files()["manifest.csv"]}, "column_blank")
 
 
-def test_blank_fields_behind_some_rows() -> None:
+def behind(file: str, *rows: int, blank: bytes = b",,") -> dict[str, bytes]:
+    """The whole set with blank fields behind some rows of a file."""
     files = _files()
-    lines = files["users.csv"].split(b"\r\n")
-    lines[2] += b",,"
-    lines[4] += b", "
-    files["users.csv"] = b"\r\n".join(lines)
+    lines = files[file].split(b"\r\n")
+    for row in rows:
+        lines[row - 1] += blank
+    return {**files, file: b"\r\n".join(lines)}
+
+
+def test_blank_fields_behind_some_rows_of_ids() -> None:
+    files = behind("enrollments.csv", 3, 5)
     assert_same_roster(files, "fields_behind")
     assert {row for code, _, _, row, _ in take(files).found} == {3, 5}
+
+
+def test_a_blank_field_behind_a_row_may_be_an_unquoted_comma() -> None:
+    taken = take(behind("users.csv", 3, 5, blank=b", "))
+    assert {(code, row) for code, _, file, row, _ in taken.found if file == "users.csv"} >= {
+        ("field_count", 3),
+        ("field_count", 5),
+    }
+    assert "fields_behind" not in taken.codes
+
+
+def test_blank_fields_behind_most_rows_are_how_the_file_is() -> None:
+    rows = len(whole_set()["users"])
+    files = behind("users.csv", *range(2, rows + 1))
+    assert_same_roster(files, "fields_behind")
+    assert {row for *_, row, _ in take(files).found} == {1}
 
 
 def test_rows_that_all_go_on_behind_the_header_with_values_are_not_guessed() -> None:

@@ -73,15 +73,30 @@ def read_header(
         return None
     names = [name.strip() for name in start[place]]
     named = max(n + 1 for n, name in enumerate(names) if name)
-    # Where most rows leave out what the header leaves blank, that is how the file is.
-    widths = [len(row) for row in start[place + 1 :] if named <= len(row) <= len(names)]
-    width = max(sorted(set(widths), reverse=True), key=widths.count) if widths else len(names)
+    width = _usual_width(start[place + 1 :], named, len(names))
+    if width > len(names):
+        _fields_behind(findings, file, [place + 1])
     if named < len(names) or "" in names[:named]:
         findings.add("column_blank", "warning", file.name, "A column has no name. Leave it out.", rows=[place + 1])
     columns = _Columns(names, file, spec, column_map, findings, row=place + 1)
     if not columns.are_usable(delta=delta):
         return None
     return Header(columns.positions, width, named, place + 1, ends[place], is_alone=len(start) == place + 1)
+
+
+def _usual_width(rows: Sequence[Sequence[str]], named: int, header: int) -> int:
+    """How many fields the rows have that hold no more values than the header has names.
+
+    Where most of them leave out what the header leaves blank, or go on behind it, that is how the file is.
+    """
+    widths = [len(row) for row in rows if len(row) >= named and not any(value.strip() for value in row[named:])]
+    usual = max(sorted(set(widths), reverse=True), key=widths.count, default=header)
+    return usual if usual <= header or 2 * widths.count(usual) > max(len(rows), 2) else header
+
+
+def _fields_behind(findings: Findings, file: File, rows: Sequence[int], count: int | None = None) -> None:
+    message = "There are blank fields behind the last column; they were left out."
+    findings.add("fields_behind", "warning", file.name, message, rows=rows, count=count)
 
 
 def _judge_text(text: Text, file: File, findings: Findings) -> None:
@@ -269,13 +284,13 @@ def batches(text: Text, file: File, header: Header, findings: Findings) -> Itera
 
 def _judge_last_line(text: Text, file: File, header: Header, findings: Findings, *, row: int) -> None:
     """A file that was cut off in its last value, or right before it, looks whole but for the line end. That is only
-    harmless where the value is not read, or is a text of which nothing else depends."""
+    harmless where the value is not read."""
     with text.open() as stream:
         stream.seek(max(text.skip_bytes, stream.seek(0, io.SEEK_END) - LAST_LINE_BYTES))
         lines = stream.read().decode("utf-8", "replace").splitlines()
     fields = _split(lines[-1]) if lines else []
     ends = [column for column in file.columns if header.positions.get(column.name) == len(fields) - 1]
-    if any(is_told_apart(column) for column in ends):
+    if ends:
         message = "The last line does not end. If the file was cut off there, its last value is not whole. "
         message += "End every line with CR LF."
         findings.add("last_line_end", "warning", file.name, message, column=ends[0].name, rows=[row])
@@ -283,7 +298,11 @@ def _judge_last_line(text: Text, file: File, header: Header, findings: Findings,
 
 def is_told_apart(column: Column) -> bool:
     """Whether a column's values are compared with others, so that every character of them counts."""
-    return column.kind is not Kind.TEXT or column.refers_to is not None
+    return not is_free_text(column)
+
+
+def is_free_text(column: Column) -> bool:
+    return column.kind is Kind.TEXT and column.refers_to is None
 
 
 def _frames(
@@ -328,6 +347,9 @@ class _OddRows:
         self._unclosed = text.unclosed
         self._unnamed = text.unnamed
         self._findings = findings
+        self._columns = {place: file.column(name) for name, place in header.positions.items()}
+        # With a comma that is not quoted, values of a row stand in the columns of others: its last one then is blank.
+        self._may_be_shifted = any(self._may_hold_a_comma(place) for place in range(header.named))
         self._skipped = array("i")
         """The places of all of them, in order."""
         self._seen = 0
@@ -369,11 +391,11 @@ class _OddRows:
             pass  # a blank line
         elif len(fields) != row.actual_columns or any(value.strip() for value in behind):
             self._put_out(place, fields)
-        elif behind:
-            self._too_long.append(place)
-            self._keep(place, fields[: self._header.width])
-        elif len(fields) >= self._header.named:
+        elif len(fields) == self._header.named:
             self._keep(place, fields + [""] * (self._header.width - len(fields)))
+        elif len(fields) > self._header.named and not self._may_be_shifted:
+            self._too_long.append(place)
+            self._keep(place, (fields + [""] * self._header.width)[: self._header.width])
         else:
             self._put_out(place, fields)
 
@@ -409,10 +431,12 @@ class _OddRows:
         position = self._identity_position()
         if position is None or position >= len(fields) - 1 or not fields[position].strip():
             return False
-        columns = {place: self._file.column(name) for name, place in self._header.positions.items()}
-        before = [columns.get(place) for place in range(position)]
-        ids_only = all(column and _is_one_id(column) for column in before)
+        ids_only = all((column := self._columns.get(place)) and _is_one_id(column) for place in range(position))
         return aligned or (ids_only and len(fields) > self._header.width)
+
+    def _may_hold_a_comma(self, place: int) -> bool:
+        column = self._columns.get(place)
+        return column is None or column.kind in (Kind.TEXTS, Kind.GRADES) or is_free_text(column)
 
     def _keep(self, place: int, fields: list[str], *, wrong: bool = False) -> None:
         self._writer.writerow(fields)
@@ -452,13 +476,11 @@ class _OddRows:
     def report(self) -> None:
         message = f"The row does not have {self._header.width} fields like the others. Quote values that hold a comma."
         _add(self._findings, "field_count", self._file, message, self._wrong)
-        message = "The row has blank fields behind the last column; they were left out."
-        rows = list(self._too_long[:KEPT_PER_CODE])
-        self._findings.add("fields_behind", "warning", self._file.name, message, rows=rows, count=len(self._too_long))
+        _fields_behind(self._findings, self._file, self._too_long[:KEPT_PER_CODE], len(self._too_long))
 
 
 def _is_one_id(column: Column) -> bool:
-    return column.kind is Kind.ID or (column.kind is Kind.TEXT and column.refers_to is not None)
+    return column.kind is Kind.ID or (column.kind is Kind.TEXT and not is_free_text(column))
 
 
 def _split(row: str) -> list[str]:

@@ -240,13 +240,13 @@ class CheckedSet:
         target = self.format.file(column.refers_to)
         name = f'"{column.name}"'
         item = f"unnest({name})" if column.kind in LIST_KINDS else name
-        self._duck.execute(f"""
+        found = self._number(f"""
             CREATE OR REPLACE TEMP TABLE dangling AS
             SELECT "row", item FROM (SELECT "row", {item} AS item FROM {rows}{file.stem}) named
             ANTI JOIN ids_{target.stem} known ON known.id = named.item
             WHERE item IS NOT NULL
         """)
-        if not self._number("SELECT count(*) FROM dangling"):
+        if not found:
             return
         self._duck.execute('CREATE OR REPLACE TEMP TABLE lost ("row" INT, depends BOOLEAN)')
         if column.required:
@@ -305,9 +305,9 @@ class CheckedSet:
                 self._check_again(file)
 
     def _check_roster_rule(self, rule: Rule) -> None:
-        self._duck.execute(
-            f'CREATE OR REPLACE TEMP TABLE broken AS SELECT file, "row" FROM ({rule.sql}) WHERE "row" > 0'
-        )
+        broken = f'SELECT file, "row" FROM ({rule.sql}) WHERE "row" > 0'
+        if not self._number(f"CREATE OR REPLACE TEMP TABLE broken AS {broken}"):
+            return
         counts = "SELECT file, count(*) FROM broken GROUP BY file ORDER BY file"
         for name, count in self._duck.execute(counts).fetchall():
             first = self._duck.execute(
@@ -330,10 +330,8 @@ class CheckedSet:
 
         Returns whether there is any. Live rows among them go as well.
         """
-        self._duck.execute(
-            f'CREATE OR REPLACE TEMP TABLE broken AS SELECT DISTINCT "row" FROM ({broken}) WHERE "row" IS NOT NULL'
-        )
-        if not self._number("SELECT count(*) FROM broken"):
+        found = f'SELECT DISTINCT "row" FROM ({broken}) WHERE "row" IS NOT NULL'
+        if not self._number(f"CREATE OR REPLACE TEMP TABLE broken AS {found}"):
             return False
         count = self._number('SELECT count(*) FROM broken WHERE "row" > 0')
         first = self._duck.execute(
@@ -369,6 +367,7 @@ class CheckedSet:
                 self._findings.add("depends_on_deleted", "warning", name, message)
 
     def _number(self, query: str) -> int:
+        """The number that a query yields; of one that makes a table, how many rows this has."""
         row = self._duck.execute(query).fetchone()
         assert row is not None
         return int(row[0])
