@@ -18,6 +18,7 @@ from tests.roster.made import as_files, oneroster
 from tests.roster.processes import at_once, killed_at
 from tests.roster.test_at_once import applied
 from tests.roster.test_delta import NOW, Sync
+from tests.thorough import cases
 
 LATER = datetime(2040, 1, 1, tzinfo=UTC)
 
@@ -294,7 +295,7 @@ def test_an_import_that_is_validated_again_is_whole_or_not_there(sync: Sync) -> 
     statement = 1
     while killed_at(statement, applied, url, district.tenant_id, second["import_id"], str(district.storage)):
         assert sync.tables() == live
-        statement += 3
+        statement += cases(9, 1)
     assert statement > 60
     assert sync.changed() == {"people": {"student-1"}}
 

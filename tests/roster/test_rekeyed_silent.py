@@ -9,6 +9,7 @@ from tests.roster.conftest import District
 from tests.roster.made import Row, Rows, as_csv, as_files, clever, header, manifest, oneroster
 from tests.roster.processes import killed_at
 from tests.roster.test_at_once import applied
+from tests.thorough import cases
 
 LINKS = "SELECT student_id, guardian_id FROM roster.guardians WHERE status = 'active' ORDER BY 1, 2"
 BIRTH_DATES = "SELECT sourced_id, birth_date FROM roster.people WHERE role = 'student' AND status = 'active' ORDER BY 1"
@@ -133,5 +134,5 @@ def test_an_apply_that_is_killed_leaves_them_as_they_were(strict: District) -> N
     url, statement = strict.engine.url.render_as_string(hide_password=False), 20
     while killed_at(statement, applied, url, strict.tenant_id, import_id, str(strict.storage)):
         assert strict.rows(BIRTH_DATES) == dates
-        statement += 8
+        statement += cases(12, 1)
     assert strict.rows(BIRTH_DATES) == sorted((new_id(person, ids), birth_date) for person, birth_date in dates)

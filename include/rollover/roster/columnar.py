@@ -56,3 +56,8 @@ def local_copy(path: UPath) -> Iterator[Path]:
         shutil.copyfileobj(stream, copy, 2**20)
         copy.flush()
         yield Path(copy.name)
+
+
+def quoted(path: Path) -> str:
+    """A path as a text in SQL."""
+    return "'" + str(path).replace("'", "''") + "'"

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from upath import UPath
 
 from rollover.database.tables.roster import ROSTER_TABLES
-from rollover.roster.columnar import columnar, local_copy
+from rollover.roster.columnar import columnar, local_copy, quoted
 from rollover.roster.files import staged_file
 
 ROW_HASH = "row_hash"
@@ -102,10 +102,9 @@ def _live_links(table: Table) -> str:
 def _write(duck: duckdb.DuckDBPyConnection, table: Table, rows: str, target: Path) -> int:
     values = ", ".join(_value(column) for column in table.columns if column.name in value_columns(table))
     keys = ", ".join(f'"{key}"' for key in key_columns(table))
-    path = str(target).replace("'", "''")
     done = duck.execute(
         f"COPY (SELECT *, {row_hash(table)} AS {ROW_HASH} FROM (SELECT {values} FROM ({rows})) ORDER BY {keys}) "
-        f"TO '{path}' (FORMAT parquet, COMPRESSION lz4)"
+        f"TO {quoted(target)} (FORMAT parquet, COMPRESSION lz4)"
     ).fetchone()
     assert done is not None
     return int(done[0])

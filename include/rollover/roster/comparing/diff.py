@@ -1,4 +1,4 @@
-"""What a staged set would change in the live roster: keys and hashes are compared, not rows.
+"""What a staged set would change in the live roster: hashes and keys are compared, not rows.
 
 The differences of each table are a Parquet file of their own: keys, and what happens to their rows. They hold for one
 version of the live roster, which the file names; see :mod:`rollover.roster.version`.
@@ -7,16 +7,18 @@ version of the live roster, which the file names; see :mod:`rollover.roster.vers
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import BigInteger, Connection, Table, any_, exists, literal, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from upath import UPath
 
 from rollover.database.tables.roster import ROSTER_TABLES
-from rollover.roster.columnar import columnar, local_copy
+from rollover.roster.columnar import columnar, local_copy, quoted
 from rollover.roster.files import diff_file, staged_file
-from rollover.roster.live import load_live
+from rollover.roster.live import load_live, load_live_hashes
 from rollover.roster.staged import ROW_HASH, key_columns
 from rollover.roster.version import roster_version
 from rollover.storage import whole_file
@@ -29,10 +31,13 @@ BATCH_ROWS = 50_000
 """Rows that memory holds at once."""
 _VERSION, _COUNTS = "roster_version", "counts"
 
-STAGED_TOTALS = "SELECT count(*), coalesce(sum(row_hash), 0) FROM read_parquet($staged)"
+# A row's hash is also one of its key: where a set and the live roster have the same, the row is as it was.
+NEW_ROWS = "CREATE OR REPLACE TABLE new_rows AS FROM staged ANTI JOIN live_hashes USING (row_hash)"
+GONE_HASHES = "SELECT row_hash FROM live_hashes ANTI JOIN staged USING (row_hash)"
+FEW = 50_000
+"""Live rows that are not in the set as they are: so many are asked for one by one, and may be in memory."""
 DIFFERENCE = "CREATE OR REPLACE TABLE difference AS {rows}"
-ALL_ADDED = "SELECT {keys}, 'added' AS change FROM read_parquet($staged)"
-NONE = "SELECT {keys}, '' AS change FROM read_parquet($staged) LIMIT 0"
+ALL_ADDED = "SELECT {keys}, 'added' AS change FROM staged"
 COMPARED = """
     SELECT * FROM (
         SELECT {keys},
@@ -41,7 +46,7 @@ COMPARED = """
                     WHEN live.status <> 'active' THEN 'returned'
                     WHEN staged.row_hash <> live.row_hash THEN 'changed'
                END AS change
-        FROM (SELECT {keys}, row_hash FROM read_parquet($staged)) staged
+        FROM {staged} staged
         FULL JOIN {live} live USING ({keys})
     ) WHERE change IS NOT NULL
 """
@@ -79,7 +84,8 @@ def _write(
 ) -> Counts:
     keys = ", ".join(key_columns(table))
     with local_copy(staged_file(storage, import_id, table.name)) as staged:
-        rows = _find(connection, duck, table, {"staged": str(staged)})
+        rows = pq.read_metadata(staged).num_rows
+        _find(connection, duck, table, staged)
     found = dict(duck.sql("SELECT change, count(*) FROM difference GROUP BY change").fetchall())
     counts = {change: found.get(change, 0) for change in ("added", "returned", "changed")}
     counts |= {"unchanged": rows - sum(counts.values()), "removed": found.get("removed", 0)}
@@ -94,31 +100,23 @@ def _write(
     return counts
 
 
-def _find(connection: Connection, duck: duckdb.DuckDBPyConnection, table: Table, staged: dict[str, str]) -> int:
-    """Fill DuckDB's table ``difference`` with the keys of rows that differ; returns how many rows the set has.
+def _find(connection: Connection, duck: duckdb.DuckDBPyConnection, table: Table, staged: Path) -> None:
+    """Fill DuckDB's table ``difference`` with the keys of rows that differ.
 
-    Where nothing is live, or the hashes of the live rows add up to those of the set's, no row has to be looked at.
+    Of live rows that the set has as they are, only the hashes are read; where nothing is live, nothing is.
     """
     keys = ", ".join(key_columns(table))
-    rows, hashes = duck.sql(STAGED_TOTALS, params=staged).fetchall()[0]
-    live_rows, active_rows, active_hashes = _live_totals(connection, table)
-    if not live_rows:
-        query = ALL_ADDED.format(keys=keys)
-    elif (rows, hashes) == (active_rows, active_hashes):
-        query = NONE.format(keys=keys)
-    else:
-        live = load_live(connection, duck, table, [*key_columns(table), ROW_HASH, "status"])
-        query = COMPARED.format(keys=keys, live=live)
-    duck.execute(DIFFERENCE.format(rows=query), staged)
-    duck.execute(f"DROP TABLE IF EXISTS live_{table.name}")
-    return int(rows)
-
-
-def _live_totals(connection: Connection, table: Table) -> tuple[int, int, int]:
-    """Rows; active rows; the sum of the active rows' hashes."""
-    active = table.c.status == "active"
-    hashes = func.coalesce(func.sum(table.c.row_hash).filter(active), 0)
-    rows, active_rows, total = connection.execute(
-        select(func.count(), func.count().filter(active), hashes).select_from(table)
-    ).one()
-    return rows, active_rows, int(total)
+    duck.execute(f"CREATE OR REPLACE VIEW staged AS SELECT {keys}, row_hash FROM read_parquet({quoted(staged)})")
+    if not connection.scalar(select(exists().select_from(table))):
+        duck.execute(DIFFERENCE.format(rows=ALL_ADDED.format(keys=keys)))
+        return
+    load_live_hashes(connection, duck, table)
+    duck.execute(NEW_ROWS)
+    gone = duck.sql(GONE_HASHES).fetchnumpy()[ROW_HASH]
+    where, compared = None, "staged"
+    if len(gone) <= FEW:
+        are_gone = table.c.row_hash == any_(literal(gone.tolist(), ARRAY(BigInteger)))
+        where, compared = or_(are_gone, table.c.status != "active"), "new_rows"
+    live = load_live(connection, duck, table, [*key_columns(table), ROW_HASH, "status"], where)
+    duck.execute(DIFFERENCE.format(rows=COMPARED.format(keys=keys, live=live, staged=compared)))
+    duck.execute(f"DROP TABLE {live}")

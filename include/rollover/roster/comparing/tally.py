@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from upath import UPath
 
 from rollover.database.tables import roster
-from rollover.roster.columnar import local_copy
+from rollover.roster.columnar import local_copy, quoted
 from rollover.roster.files import diff_file, staged_file
 from rollover.roster.live import load_live
 from rollover.roster.model import GUARDIAN_ROLES
@@ -204,7 +204,7 @@ def open_set(
     for table in roster.ROSTER_TABLES:
         for side, path in (("staged", staged_file), ("diff", diff_file)):
             file = files.enter_context(local_copy(path(storage, import_id, table.name)))
-            duck.execute(f"CREATE VIEW {side}_{table.name} AS SELECT * FROM read_parquet({_quoted(str(file))})")
+            duck.execute(f"CREATE VIEW {side}_{table.name} AS SELECT * FROM read_parquet({quoted(file)})")
         if table.name in LIVE_COLUMNS:
             _load(duck, connection, table, counts[table.name])
     duck.execute(SCHOOLS)
@@ -293,10 +293,6 @@ def _load(duck: duckdb.DuckDBPyConnection, connection: Connection, table: Table,
 def _number(duck: duckdb.DuckDBPyConnection, query: str) -> int:
     row: Any = duck.execute(query).fetchone()
     return int(row[0])
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 assert all(key_columns(roster.metadata.tables[f"roster.{table}"]) == ["sourced_id"] for table in ROWS)

@@ -7,7 +7,7 @@ import io
 import tempfile
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -30,8 +30,11 @@ LOOK_AT_ROWS = 100
 """How many rows are looked at to tell how many fields a row of the file has."""
 ENCODINGS = {"utf-16": "UTF-16", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16", "cp1252": "Windows-1252"}
 NOT_CSV = "not_csv"
+FIELD_COUNT = "The row does not have as many fields as the header has names. Quote values that hold a comma."
 UNREAD = "unread "
 """How the names of columns begin that are only looked at."""
+BEHIND = "behind "
+"""The same of those in which no row should have a value."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class Header:
     width: int
     """How many fields the rows have."""
     named: int
-    """How many of them the header names; the others are blank."""
+    """How many of them the header names."""
+    blank_behind: bool
+    """Whether the fields behind these are blank; else they are a column that the header leaves blank."""
     row: int
     """The header's own place: blank lines may come before it."""
     lines: int
@@ -73,7 +78,8 @@ def read_header(
         return None
     names = [name.strip() for name in start[place]]
     named = max(n + 1 for n, name in enumerate(names) if name)
-    width = _usual_width(start[place + 1 :], named, len(names))
+    usual = _usual_width(start[place + 1 :], named, len(names))
+    width = usual or len(names)
     if width > len(names):
         _fields_behind(findings, file, [place + 1])
     if named < len(names) or "" in names[:named]:
@@ -81,17 +87,19 @@ def read_header(
     columns = _Columns(names, file, spec, column_map, findings, row=place + 1)
     if not columns.are_usable(delta=delta):
         return None
-    return Header(columns.positions, width, named, place + 1, ends[place], is_alone=len(start) == place + 1)
+    return Header(columns.positions, width, named, usual is not None, place + 1, ends[place], len(start) == place + 1)
 
 
-def _usual_width(rows: Sequence[Sequence[str]], named: int, header: int) -> int:
-    """How many fields the rows have that hold no more values than the header has names.
+def _usual_width(rows: Iterable[Sequence[str]], named: int, header: int) -> int | None:
+    """How many fields the rows have that hold no more values than the header has names; None where none is so.
 
     Where most of them leave out what the header leaves blank, or go on behind it, that is how the file is.
     """
-    widths = [len(row) for row in rows if len(row) >= named and not any(value.strip() for value in row[named:])]
-    usual = max(sorted(set(widths), reverse=True), key=widths.count, default=header)
-    return usual if usual <= header or 2 * widths.count(usual) > max(len(rows), 2) else header
+    filled = [row for row in rows if any(value.strip() for value in row)]
+    widths = [len(row) for row in filled if len(row) >= named and not any(value.strip() for value in row[named:])]
+    usual = max(sorted(set(widths), reverse=True), key=widths.count, default=None)
+    is_header = usual is None or usual <= header or 2 * widths.count(usual) > max(len(filled), 2)
+    return usual if is_header else header
 
 
 def _fields_behind(findings: Findings, file: File, rows: Sequence[int], count: int | None = None) -> None:
@@ -314,6 +322,8 @@ def _frames(
     """
     values = text is None or text.line_breaks
     columns = {name: str(position) for name, position in header.positions.items()}
+    if header.blank_behind:
+        columns |= {f"{BEHIND}{n}": str(n) for n in range(header.named, header.width)}
     if text is not None and (text.line_breaks or text.nul or text.broken_characters):
         read = set(columns.values())
         columns |= {f"{UNREAD}{n}": str(n) for n in range(header.width) if str(n) not in read}
@@ -474,8 +484,7 @@ class _OddRows:
             done += frame.height
 
     def report(self) -> None:
-        message = f"The row does not have {self._header.width} fields like the others. Quote values that hold a comma."
-        _add(self._findings, "field_count", self._file, message, self._wrong)
+        _add(self._findings, "field_count", self._file, FIELD_COUNT, self._wrong)
         _fields_behind(self._findings, self._file, self._too_long[:KEPT_PER_CODE], len(self._too_long))
 
 
@@ -512,9 +521,14 @@ class _Tidy:
         """Values without surrounding spaces, empty ones null; without rows that hold no value."""
         stripped = pl.all().str.strip_chars()
         tidied = frame.with_columns(pl.when(stripped != "").then(stripped))
-        self._judge_spaces(frame, tidied, rows)
         kept_out = pl.repeat(False, frame.height, eager=True) if wrong is None else wrong
         places = pl.Series(ROW, rows, dtype=pl.Int32)
+        self._judge_spaces(frame, tidied, rows)
+        if behind := [name for name in frame.columns if name.startswith(BEHIND)]:
+            is_shifted = tidied.select(pl.any_horizontal(pl.col(behind).is_not_null())).to_series()
+            self._report("field_count", "error", FIELD_COUNT, places.filter(is_shifted))
+            kept_out = kept_out | is_shifted
+            frame, tidied = frame.drop(behind), tidied.drop(behind).with_columns(pl.when(~is_shifted).then(pl.all()))
         if len(self._unclosed):
             kept_out = kept_out | places.is_in(self._unclosed.implode())
         read = [name for name in frame.columns if not name.startswith(UNREAD)]
@@ -561,6 +575,8 @@ class _Tidy:
         return frame
 
     def _report(self, code: str, severity: Any, message: str, rows: pl.Series, *, column: str | None = None) -> None:
+        if rows.is_empty():
+            return
         first = rows.head(KEPT_PER_CODE).to_list()
         self._findings.add(code, severity, self._file.name, message, column=column, rows=first, count=len(rows))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from rollover.roster.columnar import quoted
 from rollover.roster.findings import KEPT_PER_CODE, Findings
 from rollover.roster.formats.spec import Column, File, Format, Kind, Rule, Severity
 
@@ -146,8 +147,7 @@ class CheckedSet:
         columns = _columns(file)
         names = ", ".join(f'"{column.name}"' for column in columns)
         if file.name in self._paths:
-            path = str(self._paths[file.name]).replace("'", "''")
-            read = f"SELECT \"row\", kept_out, is_deleted, {names} FROM read_parquet('{path}')"
+            read = f'SELECT "row", kept_out, is_deleted, {names} FROM read_parquet({quoted(self._paths[file.name])})'
         else:
             nulls = ", ".join(f'NULL::{SQL_TYPES.get(c.kind, "VARCHAR")} AS "{c.name}"' for c in columns)
             read = f'SELECT NULL::INT AS "row", false AS kept_out, false AS is_deleted, {nulls} WHERE false'
