@@ -6,7 +6,7 @@ export AIRFLOW_HOME := $(CURDIR)
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-thorough lint bench clean requirements
+.PHONY: help demo test test-slow test-thorough lint bench clean requirements
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,10 +14,13 @@ help: ## what there is
 demo: $(VENV)/installed ## a season's rollovers on real parts; ARGS=--exit, --ask, --snapshots
 	@$(BIN)/python -m rollover.local.demo $(ARGS)
 
-test: $(VENV)/installed-dev ## every test, against a real PostgreSQL, SFTP server and Airflow; ARGS for pytest
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/installed-dev ## the tests, against a real PostgreSQL, SFTP server and Airflow; ARGS for pytest
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-test-thorough: $(VENV)/installed-dev ## the same with every case that a run only takes samples of; an hour
+test-slow: $(VENV)/installed-dev ## the others: killed at every statement, random sets, whole runs, a season
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-thorough: $(VENV)/installed-dev ## all of them, with every case of which they take samples; an hour and more
 	@ROLLOVER_TEST_THOROUGH=1 $(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/installed-dev ## ruff, mypy, and the district and product files

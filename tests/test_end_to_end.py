@@ -27,7 +27,7 @@ from rollover.local.snapshot import snapshot
 from tests import rules_check
 from tests.saboteur import Saboteur
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 DISTRICTS = ("harbor-ct", "cedar-valley-wa")
 KILLED = {"archive", "erase", "reset", "import_roster.apply"}
 

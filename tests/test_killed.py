@@ -19,6 +19,8 @@ from rollover.tenant import Tenant
 from tests.test_rollover_steps import HERO, OTHER, until_approved
 from tests.world import district, everything, hero_world, imagine_world, run_of
 
+pytestmark = pytest.mark.slow
+
 # When and by which run something happened differs from run to run, and so do the hashes over it.
 TOLD_BY_THE_CLOCK = {"ledger.evidence", "ledger.steps", "ledger.plans", "ledger.pauses", "ledger.exports"}
 

@@ -1,10 +1,16 @@
-"""How many cases of a kind are tried: enough of each in every run, all of them with ``make test-thorough``."""
+"""How many cases of a kind are tried: enough of each in every run, all of them with ``make test-thorough``.
+
+Tests with the mark ``slow`` are run by ``make test-slow``, and in CI after the others: every statement at which a step
+can be killed, random sets, whole DAG runs, a season.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import pytest
 
 THOROUGH = os.environ.get("ROLLOVER_TEST_THOROUGH") == "1"
 Item = TypeVar("Item")
@@ -18,3 +24,9 @@ def cases(of_a_run: int, of_all: int) -> int:
 def some(items: Sequence[Item], step: int) -> Sequence[Item]:
     """Every `step`-th item."""
     return items[:: cases(step, 1)]
+
+
+def others_slow(items: Sequence[Any]) -> list[Any]:
+    """Parameters of a test: the first one is tried in every run, the others with the slow tests."""
+    first, *others = items
+    return [first, *(pytest.param(item, marks=pytest.mark.slow) for item in others)]

@@ -145,6 +145,7 @@ def test_people_with_other_ids_are_given_them(airflow: Load, validated: Validate
     assert number(owner, LEFT) == 0, "nobody left, and nobody came"
 
 
+@pytest.mark.slow
 def test_without_an_answer_it_is_asked_again_the_next_night(
     airflow: Load, validated: Validated, town: Town, owner: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +170,7 @@ def test_without_an_answer_it_is_asked_again_the_next_night(
     assert imports(owner)[0] == ("applied", "2025-26")
 
 
+@pytest.mark.slow
 def test_a_decision_on_the_command_line_is_told_by_the_nightly_sweep(
     airflow: Load, validated: Validated, riverside: Path, town: Town, owner: Engine
 ) -> None:
@@ -185,6 +187,7 @@ def test_a_decision_on_the_command_line_is_told_by_the_nightly_sweep(
     assert run_dag(airflow("roster_sync")).state_of("report", -1) == "skipped", "it is told once"
 
 
+@pytest.mark.slow
 def test_an_answer_that_comes_too_late_does_nothing(
     airflow: Load, validated: Validated, town: Town, owner: Engine
 ) -> None:
@@ -205,6 +208,7 @@ def test_an_answer_that_comes_too_late_does_nothing(
     assert number(owner, LEFT) == 0
 
 
+@pytest.mark.slow
 def test_of_two_that_are_held_the_newer_is_asked_about(
     airflow: Load, validated: Validated, town: Town, owner: Engine
 ) -> None:
@@ -215,6 +219,7 @@ def test_of_two_that_are_held_the_newer_is_asked_about(
     assert imports(owner) == [("superseded", "2025-26"), ("applied", "2025-26")]
 
 
+@pytest.mark.slow
 def test_a_nightly_tenants_drop_waits_for_the_night_though_it_is_approved(
     airflow: Load, validated: Validated, town: Town, owner: Engine, tmp_path: Path
 ) -> None:
@@ -229,6 +234,7 @@ def test_a_nightly_tenants_drop_waits_for_the_night_though_it_is_approved(
     assert imports(owner)[0] == ("applied", "2025-26")
 
 
+@pytest.mark.slow
 def test_a_limit_of_the_districts_own_lets_it_in(
     airflow: Load, validated: Validated, town: Town, owner: Engine, tmp_path: Path
 ) -> None:
@@ -243,6 +249,7 @@ def test_a_limit_of_the_districts_own_lets_it_in(
     assert imports(owner)[0] == ("applied", "2025-26")
 
 
+@pytest.mark.slow
 def test_a_new_years_set_is_approved_while_a_rollover_waits_for_it(
     airflow: Load, riverside: Path, town: Town, owner: Engine, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,6 +279,7 @@ def test_a_new_years_set_is_approved_while_a_rollover_waits_for_it(
     assert done.state == "success"
 
 
+@pytest.mark.slow
 def test_while_the_sync_is_paused_an_approved_drop_is_kept(
     airflow: Load, validated: Validated, town: Town, owner: Engine
 ) -> None:
@@ -285,6 +293,7 @@ def test_while_the_sync_is_paused_an_approved_drop_is_kept(
     assert imports(owner)[0] == ("ready", "2025-26")
 
 
+@pytest.mark.slow
 def test_a_set_that_is_held_in_a_rollover_stops_it(
     airflow: Load, riverside: Path, town: Town, owner: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,6 +333,7 @@ def test_nothing_personal_is_in_the_question_or_what_the_tasks_return(
         assert f'"{person}"' not in said and f" {person} " not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ["Approve", "Discard", "Later"])
 def test_a_delta_waits_for_the_set_before_it_and_is_woken_when_that_one_is_at_its_end(
     airflow: Load, validated: Validated, town: Town, owner: Engine, answer: str
@@ -353,6 +363,7 @@ class Store(dict[str, Any]):
         self[key] = value
 
 
+@pytest.mark.slow
 def test_a_question_that_was_cleared_is_not_put_with_the_old_numbers(
     airflow: Load, validated: Validated, town: Town, owner: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_season(airflow: Load, riverside: Path, owner: Engine) -> None:
     assert again.tasks == {(step, -1): "success" if step == "guard" else "skipped" for step in STEPS}
 
 
+@pytest.mark.slow
 def test_the_rollover_waits_for_a_roster_that_is_not_there_yet(
     airflow: Load, riverside: Path, owner: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_rejected_plan_ends_the_run_before_anything_is_archived(
         assert connection.scalar(text("SELECT count(*) FROM ledger.pauses WHERE ended_at IS NULL")) == 1
 
 
+@pytest.mark.slow
 def test_a_further_plan_is_put_in_a_further_run(airflow: Load, riverside: Path, owner: Engine) -> None:
     """Airflow keeps the text of a question that is cleared: nobody must approve what the old text does not say."""
     drop(riverside, new_year_zip())
@@ -193,6 +195,7 @@ def test_a_broken_drop_is_rejected_and_skips_what_follows(airflow: Load, riversi
     assert imports(owner) == [("rejected", None)] or imports(owner) == [("rejected", "2021-22")]
 
 
+@pytest.mark.slow
 def test_the_intake_records_a_drop_once(airflow: Load, riverside: Path, owner: Engine) -> None:
     drop(riverside, new_year_zip(YEAR.last_year))
     assert take_in(airflow).state == "success"
@@ -201,6 +204,7 @@ def test_the_intake_records_a_drop_once(airflow: Load, riverside: Path, owner: E
     assert sorted(state for state, _ in imports(owner)) == ["applied", "ready"]
 
 
+@pytest.mark.slow
 def test_a_nightly_tenant_waits_for_the_sweep(airflow: Load, riverside: Path, owner: Engine, tmp_path: Path) -> None:
     file = tmp_path / "districts" / "riverside-ca.yaml"
     file.write_text(file.read_text().replace("roster_import: at_once", "roster_import: nightly"))
@@ -223,6 +227,7 @@ def test_a_nightly_tenant_waits_for_the_sweep(airflow: Load, riverside: Path, ow
     assert asset_events_of(quiet.run_id) == []
 
 
+@pytest.mark.slow
 def test_a_person_can_import_by_hand(airflow: Load, riverside: Path, owner: Engine, tmp_path: Path) -> None:
     file = tmp_path / "districts" / "riverside-ca.yaml"
     file.write_text(file.read_text().replace("roster_import: at_once", "roster_import: nightly"))

@@ -278,6 +278,7 @@ def test_a_run_that_no_session_holds_is_left_alone() -> None:
 # Of the real DAGs
 
 
+@pytest.mark.slow
 def test_an_import_is_reported_to_its_district_and_noted(
     airflow: Callable[[str], DAG], riverside: Path, owner: Engine
 ) -> None:
@@ -300,6 +301,7 @@ def test_an_import_is_reported_to_its_district_and_noted(
         assert f"files of {said['files_to']}" in note
 
 
+@pytest.mark.slow
 def test_a_rollovers_note_and_its_files_for_people(
     airflow: Callable[[str], DAG], riverside: Path, owner: Engine
 ) -> None:

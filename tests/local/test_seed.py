@@ -69,6 +69,7 @@ def loaded(postgres: PostgresServer) -> Iterator[tuple[Engine, dict[str, dict[st
     postgres.drop(name)
 
 
+@pytest.mark.slow
 def test_tenants_have_the_promised_sizes(loaded: tuple[Engine, dict[str, dict[str, int]]]) -> None:
     engine, counts = loaded
     assert set(counts) == {tenant.id for _, tenant in TENANTS}
@@ -99,6 +100,7 @@ def test_every_kind_of_point_entry_occurs(loaded: tuple[Engine, dict[str, dict[s
     assert with_points
 
 
+@pytest.mark.slow
 def test_a_snapshot_holds_every_row(loaded: tuple[Engine, dict[str, dict[str, int]]], tmp_path: Path) -> None:
     engine, counts = loaded
     rows = snapshot(engine, tmp_path)

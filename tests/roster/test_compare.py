@@ -391,6 +391,7 @@ def counted(
         return tally(duck, counts)
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(live=ROSTERS, staged=ROSTERS, few=st.sampled_from([0, 20_000]))
 def test_the_counts_are_those_of_a_plain_recount(desk: Desk, live: Drawn, staged: Drawn, few: int) -> None:
@@ -428,6 +429,7 @@ def test_the_counts_are_those_of_a_plain_recount(desk: Desk, live: Drawn, staged
         assert count.live == count.changed + count.unchanged + count.removed + count.moved_out
 
 
+@pytest.mark.slow
 @settings(EXAMPLES, max_examples=6)
 @given(live=ROSTERS, staged=ROSTERS, seed=st.integers(1, 99))
 def test_the_order_of_rows_changes_nothing(desk: Desk, live: Drawn, staged: Drawn, seed: int) -> None:

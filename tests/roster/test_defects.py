@@ -122,6 +122,7 @@ def is_cut(row: tuple[Any, ...], clean_rows: list[tuple[Any, ...]]) -> bool:
     return any(sum(a != b for a, b in zip(row, clean, strict=True)) <= 1 for clean in clean_rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spec", "file"), FILES)
 def test_a_set_whose_file_is_cut_off_lets_nothing_wrong_in(spec: str, file: str) -> None:
     files = whole(spec)
@@ -301,6 +302,7 @@ def damaged(spec: str) -> Iterator[tuple[str, Files]]:
                     yield file, {**files, file: data}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", ["oneroster_1_1", "clever"])
 def test_a_flipped_byte_never_breaks_what_holds_together(spec: str) -> None:
     """A byte that is another letter makes another value, and no one can tell. But what gets in holds together."""

@@ -34,6 +34,9 @@ from tests.thorough import cases
 __all__ = ["sftp", "sftp_server"]
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(params=["hero"])
 def desk(request: pytest.FixtureRequest, owner: Engine, engine: Engine, storage: UPath) -> Desk:
     return Desk(owner, engine, storage, request.param)

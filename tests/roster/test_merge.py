@@ -23,7 +23,7 @@ from rollover.roster.files import diff_file
 from tests.conftest import TEMPLATE
 from tests.roster.desk import Desk, Everything, expected
 from tests.roster.years import Rows, Town
-from tests.thorough import cases
+from tests.thorough import cases, others_slow
 
 PRODUCTS = ("hero", "imagine_math", "imagine_math_facts")
 
@@ -148,7 +148,7 @@ def rekeyed(desk: Desk) -> tuple[Town, dict[str, str]]:
     return town, ids
 
 
-@pytest.mark.parametrize("desk", PRODUCTS, indirect=True)
+@pytest.mark.parametrize("desk", others_slow(PRODUCTS), indirect=True)
 def test_people_with_other_ids_keep_all_that_the_product_has_of_them(desk: Desk) -> None:
     desk.take(desk.town)
     student, teacher = desk.town.students("ash", "01")[0], desk.town.of_role("teacher")[0]
@@ -348,6 +348,7 @@ def long_desk(
     postgres.drop(name)
 
 
+@pytest.mark.slow
 @settings(max_examples=cases(5, 50), deadline=None, suppress_health_check=list(HealthCheck))
 @given(first=rosters(), second=rosters())
 def test_any_set_goes_live_as_it_is_and_can_be_undone(long_desk: Desk, first: Rows, second: Rows) -> None:
@@ -390,6 +391,7 @@ def accounts_of(desk: Desk) -> set[Any]:
     return set(desk.query(f"SELECT {column} FROM {desk.product}.{table}"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])
 def test_slices_of_any_size_make_the_same_roster(desk: Desk, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "SLICE_ROWS", size)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.roster.conftest import District
 from tests.roster.sets import row_of, whole_set
+from tests.thorough import others_slow
 
 
 def other_email(rows: Any) -> None:
@@ -15,7 +16,7 @@ def other_email(rows: Any) -> None:
     row_of(rows, "users", "parent-1")["email"] = "other@example.org"
 
 
-imagine = pytest.mark.parametrize("tenant_id", ["imagine_math", "imagine_math_facts"], indirect=True)
+imagine = pytest.mark.parametrize("tenant_id", others_slow(["imagine_math", "imagine_math_facts"]), indirect=True)
 
 
 def schema(district: District) -> str:

@@ -379,6 +379,7 @@ def test_any_bytes_are_read_and_nothing_is_made_up(data: bytes) -> None:
             assert {char for value in values if value for char in value} <= letters
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=cases(15, 300), suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(list(_files())), st.one_of(st.binary(max_size=300), NASTY), st.booleans())
 def test_any_bytes_in_any_file_of_a_set(name: str, data: bytes, behind: bool) -> None:
@@ -392,6 +393,7 @@ def test_any_bytes_in_any_file_of_a_set(name: str, data: bytes, behind: bool) ->
             assert all(value in data.decode("utf-8", "replace") + data.decode("cp1252", "replace") for value in new)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=cases(10, 300), suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(sorted(made.clever())), st.one_of(st.binary(max_size=300), NASTY))
 def test_any_bytes_in_any_file_of_clever(name: str, data: bytes) -> None:
@@ -432,6 +434,7 @@ def read_odd_rows(kind: str, count: int) -> tuple[int, int, int]:
     return rows, len(findings.kept), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ODD)
 def test_a_file_in_which_every_row_is_odd_takes_no_more_memory(kind: str) -> None:
     # Each in a process of its own, which knows its own peak.

@@ -40,6 +40,7 @@ from tests.roster.years import (
     go_live,
     stage,
 )
+from tests.thorough import others_slow
 
 LIMITS = RosterLimits()
 NUMBERS = count(1)
@@ -205,7 +206,7 @@ def test_a_lost_school_is_found_and_nothing_else(world: World) -> None:
     assert [(b.code, b.school, b.expected, b.found) for b in seen.breaches] == [(Code.SCHOOL_LOST, "fir", 42, 0)]
 
 
-@pytest.mark.parametrize("lost", ["elm", "oak", "mid", "high"])
+@pytest.mark.parametrize("lost", others_slow(["elm", "oak", "mid", "high"]))
 @pytest.mark.parametrize("same_year", [True, False])
 def test_whichever_school_is_lost_it_is_named(world: World, full: Town, lost: str, same_year: bool) -> None:
     """One at the beginning of the line, one in the middle, that others feed and that feeds others, and the last one."""
@@ -219,7 +220,7 @@ def test_whichever_school_is_lost_it_is_named(world: World, full: Town, lost: st
 # What is normal passes
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", others_slow(range(4)))
 def test_a_turnover_of_thirty_percent_passes(world: World, full: Town, seed: int) -> None:
     chance = random.Random(seed)
     new = full.next_year()
@@ -235,6 +236,7 @@ def test_a_turnover_of_thirty_percent_passes(world: World, full: Town, seed: int
     assert 0.2 < students.removed / STUDENTS < 0.45
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", season(demo_year(date(2026, 8, 1))), ids=lambda spec: spec.id)
 def test_every_seeded_district_passes(owner: Engine, engine: Engine, storage: UPath, spec: object) -> None:
     """Feeders, schools with pre-kindergarten, a district that ends at grade 8: leavers, arrivals and new sections."""
@@ -298,7 +300,7 @@ def test_half_a_file_does_not_pass(world: World, full: Town) -> None:
     assert "school_lost" in codes(seen.breaches)
 
 
-@pytest.mark.parametrize("table", ["enrollments", "classes", "guardians", "courses"])
+@pytest.mark.parametrize("table", others_slow(["enrollments", "classes", "guardians", "courses"]))
 def test_half_of_another_file_does_not_pass(world: World, full: Town, table: str) -> None:
     rows = full.next_year().rows()
     rows[table] = rows[table][::2]
@@ -316,7 +318,7 @@ def test_every_second_student_missing_everywhere_does_not_pass(world: World, ful
     assert places(seen, Code.HALF_SET) >= {("students", None, None)}
 
 
-@pytest.mark.parametrize("table", ["guardians", "classes", "courses", "enrollments"])
+@pytest.mark.parametrize("table", others_slow(["guardians", "classes", "courses", "enrollments"]))
 @pytest.mark.parametrize("same_year", [True, False])
 def test_a_table_without_rows_is_never_a_deletion(world: World, full: Town, table: str, same_year: bool) -> None:
     town = full if same_year else full.next_year()

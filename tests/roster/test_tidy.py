@@ -18,6 +18,7 @@ from tests.roster.conftest import District
 from tests.roster.desk import Desk, expected
 from tests.roster.sets import as_files, whole_set
 from tests.roster.years import Town
+from tests.thorough import others_slow
 
 GRACE = 30
 NOW = datetime.now(UTC)
@@ -65,7 +66,7 @@ def test_sets_that_are_done_with_are_removed_and_the_others_stay(district: Distr
 # Rows
 
 
-@pytest.mark.parametrize("desk", ["hero", "imagine_math"], indirect=True)
+@pytest.mark.parametrize("desk", others_slow(["hero", "imagine_math"]), indirect=True)
 def test_rows_leave_for_good_when_their_grace_is_over(desk: Desk) -> None:
     desk.take(desk.town)
     desk.take(fewer(desk))

@@ -18,6 +18,7 @@ from tests.roster.conftest import District
 from tests.roster.desk import Desk
 from tests.roster.sets import row_of, whole_set
 from tests.roster.years import Town
+from tests.thorough import others_slow
 
 PRODUCTS = ("hero", "imagine_math", "imagine_math_facts")
 NEXT = "2026-27"
@@ -28,8 +29,8 @@ def desk(request: pytest.FixtureRequest, owner: Engine, engine: Engine, storage:
     return Desk(owner, engine, storage, request.param)
 
 
-every_product = pytest.mark.parametrize("desk", PRODUCTS, indirect=True)
-imagine = pytest.mark.parametrize("desk", PRODUCTS[1:], indirect=True)
+every_product = pytest.mark.parametrize("desk", others_slow(PRODUCTS), indirect=True)
+imagine = pytest.mark.parametrize("desk", others_slow(PRODUCTS[1:]), indirect=True)
 
 
 def some_leave(town: Town) -> Town:

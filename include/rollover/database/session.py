@@ -29,8 +29,9 @@ def tenant_session(
 
     Row-level security enforces the tenant for ``rollover_app``, a role that owns nothing; a session that would
     bypass it (a superuser, the owner) takes that role first. Times print as UTC, so that a row's text is the same in
-    every session. `exclusive` waits for the tenant's lock before the transaction begins, so that a snapshot is newer
-    than whatever the lock was waited for. A database error is raised without the values it speaks of.
+    every session. No statement is compiled: that takes longer than most of them do. `exclusive` waits for the tenant's
+    lock before the transaction begins, so that a snapshot is newer than whatever the lock was waited for. A database
+    error is raised without the values it speaks of.
     """
     with _without_values(), engine.connect() as connection:
         if exclusive:
@@ -45,6 +46,7 @@ def tenant_session(
                     func.set_config("rollover.tenant_id", tenant_id, True),
                     func.set_config("TimeZone", "UTC", True),
                     func.set_config("DateStyle", "ISO, YMD", True),
+                    func.set_config("jit", "off", True),
                 )
             )
             yield connection

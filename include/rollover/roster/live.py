@@ -30,6 +30,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 _NEXT_ITEM = "\x1f"
 _TYPES = {Boolean: "BOOLEAN", Date: "DATE", BigInteger: "BIGINT"}
 _BLOCKS, _BLOCKS_AT_ONCE = 256, 4
+_BLOCKS_OF_HASHES = 16
 
 
 def load_live(
@@ -63,14 +64,13 @@ def load_live(
 
 def load_live_hashes(connection: Connection, duck: duckdb.DuckDBPyConnection, table: Table) -> None:
     """Copy the hashes of a table's active rows to the DuckDB table ``live_hashes``, eight bytes each on the way."""
-    duck.execute("CREATE OR REPLACE TABLE live_hashes (row_hash BIGINT)")
     each = func.string_agg(func.int8send(table.c.row_hash), literal(b"", LargeBinary), type_=LargeBinary)
-    blocks = select(each).where(table.c.status == "active").group_by(table.c.row_hash.op("%")(_BLOCKS))
-    for block in connection.scalars(blocks.execution_options(yield_per=_BLOCKS_AT_ONCE)):
-        hashes = np.frombuffer(block, dtype=">i8").astype(np.int64)
-        duck.register("block", pa.table({"row_hash": hashes}))
-        duck.execute("INSERT INTO live_hashes FROM block")
-        duck.unregister("block")
+    some = select(each).where(table.c.status == "active").group_by(table.c.row_hash.op("%")(_BLOCKS_OF_HASHES))
+    blocks = connection.scalars(some.execution_options(yield_per=1))
+    hashes = [np.frombuffer(block, dtype=">i8").astype(np.int64) for block in blocks]
+    duck.register("hashes", pa.table({"row_hash": np.concatenate([np.array([], dtype=np.int64), *hashes])}))
+    duck.execute("CREATE OR REPLACE TABLE live_hashes AS FROM hashes")
+    duck.unregister("hashes")
 
 
 def _as_csv(table: Table, columns: list[Any]) -> Select[Any]:

@@ -96,15 +96,13 @@ def planner(connection: Connection, *without: str) -> Iterator[None]:
     """Keep PostgreSQL's planner from some of its ways, e.g. ``nestloop``, within the block.
 
     Rows that this transaction brought are not in its statistics: it takes a table for empty, and would go through all
-    of its rows for each row of another. Nor does it compile a statement, which it would for the high price at which it
-    takes a way that is off.
+    of its rows for each row of another.
     """
-    settings = ["jit", *(f"enable_{way}" for way in without)]
-    for setting in settings:
-        connection.execute(text(f"SET LOCAL {setting} = off"))
+    for way in without:
+        connection.execute(text(f"SET LOCAL enable_{way} = off"))
     yield
-    for setting in settings:
-        connection.execute(text(f"SET LOCAL {setting} TO DEFAULT"))
+    for way in without:
+        connection.execute(text(f"SET LOCAL enable_{way} TO DEFAULT"))
 
 
 @contextmanager
