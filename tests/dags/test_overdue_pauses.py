@@ -17,6 +17,7 @@ from tests.world import NOW
 HERO = "hero__riverside-ca"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("days", "ends_as"), [(29, "success"), (31, "failed")])
 def test_it_is_told_every_night(
     airflow: Callable[[str], DAG],

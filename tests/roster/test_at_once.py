@@ -20,7 +20,8 @@ from rollover.roster.pending import pending
 from tests.roster.desk import Desk, expected
 from tests.roster.processes import Held, at_once
 from tests.roster.years import Town
-from tests.thorough import others_slow
+
+pytestmark = pytest.mark.slow
 
 PRODUCTS = ("hero", "imagine_math")
 
@@ -67,7 +68,7 @@ def wait_for_lock(desk: Desk) -> None:
 # Drops
 
 
-@pytest.mark.parametrize("desk", others_slow(PRODUCTS), indirect=True)
+@pytest.mark.parametrize("desk", PRODUCTS, indirect=True)
 def test_of_two_drops_at_once_the_newer_one_is_live(desk: Desk) -> None:
     desk.take(desk.town)
     older, newer = (desk.drop(without_some(desk.town, grade)) for grade in ("01", "02"))
@@ -101,7 +102,7 @@ def test_a_drop_that_was_compared_while_another_went_live_is_compared_anew(desk:
     assert desk.live() == expected(without_some(desk.town, "02"))
 
 
-@pytest.mark.parametrize("desk", others_slow(PRODUCTS), indirect=True)
+@pytest.mark.parametrize("desk", PRODUCTS, indirect=True)
 def test_the_same_import_twice_at_once_is_one(desk: Desk) -> None:
     desk.take(desk.town)
     import_id = desk.drop(without_some(desk.town, "01"))

@@ -20,6 +20,8 @@ from tests.roster.test_at_once import applied
 from tests.roster.test_delta import NOW, Sync
 from tests.thorough import cases
 
+pytestmark = pytest.mark.slow
+
 LATER = datetime(2040, 1, 1, tzinfo=UTC)
 
 
@@ -213,7 +215,6 @@ def test_a_delta_that_was_validated_before_the_one_before_it_was_applied(sync: S
     assert (given_names(sync)[0], given_names(sync)[1]) == ("First", "Second")
 
 
-@pytest.mark.slow
 def test_of_two_deltas_at_once_both_are_live(sync: Sync) -> None:
     district = sync.district
     both = ids(*ready_at_once(sync))
@@ -287,7 +288,6 @@ def test_a_held_set_is_put_to_a_person_with_the_present_roster_in_it(sync: Sync)
     assert given_names(sync)[0] != "First" and 3 not in given_names(sync)
 
 
-@pytest.mark.slow
 def test_an_import_that_is_validated_again_is_whole_or_not_there(sync: Sync) -> None:
     district = sync.district
     first = sync.apply({"users.csv": [sync.row("users", "student-0", givenName="First")]})

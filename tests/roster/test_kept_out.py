@@ -13,7 +13,8 @@ from rollover.roster.validating import validate
 from tests.roster.conftest import District
 from tests.roster.made import DISTRICT_ORG, Row, Rows, as_files, made
 from tests.roster.years import School, Town, as_oneroster
-from tests.thorough import others_slow
+
+pytestmark = pytest.mark.slow
 
 Live = dict[str, dict[Any, tuple[Any, ...]]]
 SPECS = ("oneroster_1_1", "oneroster_1_2", "clever")
@@ -68,7 +69,7 @@ def of(rows: Rows, file: str, **values: str) -> Row:
     return next(row for row in rows[file] if all(row[name] == value for name, value in values.items()))
 
 
-@pytest.fixture(params=others_slow(SPECS))
+@pytest.fixture(params=SPECS)
 def roster(request: pytest.FixtureRequest, district: District) -> Roster:
     return Roster(district, request.param)
 

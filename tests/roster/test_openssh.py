@@ -155,6 +155,7 @@ def test_a_key_that_cannot_be_read_needs_a_person(login: Server, change: dict[st
         download(replace(login, **change), [Wanted("/etc/hostname", 1, io.BytesIO())])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["openssh", "pkcs1-pem"])
 @pytest.mark.parametrize("passphrase", [None, "open sesame"])
 @pytest.mark.parametrize("as_file", [True, False])
@@ -433,6 +434,7 @@ def killed_session(server: OpenSsh, proxy: Proxy, login: Server) -> Iterator[Ser
         thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [cut_by_proxy, killed_session])
 def test_a_connection_that_breaks_in_mid_file(
     drop: Drop, server: OpenSsh, proxy: Proxy, login: Server, cut: Callable[..., Any]

@@ -245,6 +245,7 @@ def test_a_file_that_is_cut_within_a_character_is_not_taken_for_windows_1252() -
     assert ("field_count", "error", "users.csv", 8, None) in taken.found
 
 
+@pytest.mark.slow
 def test_zip_of_other_spellings_of_a_manifest() -> None:
     files = _files()
     data = files["manifest.csv"].decode()

@@ -11,6 +11,8 @@ from tests.roster.processes import killed_at
 from tests.roster.test_at_once import applied
 from tests.thorough import cases
 
+pytestmark = pytest.mark.slow
+
 LINKS = "SELECT student_id, guardian_id FROM roster.guardians WHERE status = 'active' ORDER BY 1, 2"
 BIRTH_DATES = "SELECT sourced_id, birth_date FROM roster.people WHERE role = 'student' AND status = 'active' ORDER BY 1"
 
@@ -126,7 +128,6 @@ def test_a_delta_that_renumbers_people_leaves_them_their_enrollments(strict: Dis
     assert strict.rows(enrolled) == [(enrollment, new_id(person, ids)) for enrollment, person in before]
 
 
-@pytest.mark.slow
 def test_an_apply_that_is_killed_leaves_them_as_they_were(strict: District) -> None:
     rows, ids = oneroster("1_1", students=12), {"student-0", "student-1", "student-2"}
     take_in(strict, as_files("oneroster_1_1", rows))
