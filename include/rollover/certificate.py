@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from rollover import evidence, ledger, plan, receipts
+from rollover import evidence, holds, ledger, plan, receipts
 from rollover.database.tables.ledger import archives, exports, plans, rollovers, steps
 from rollover.errors import ProofFailed
 from rollover.run import Run
@@ -80,6 +80,8 @@ def _facts(connection: Connection, run: Run) -> dict[str, Any]:
         "rows_removed_after_archiving": results["erase"].get("archived", {}),
         "rows_erased": results["erase"].get("erased", {}),
         "rows_reset": results["reset"].get("rows", {}),
+        "rows_held": _rows_held(connection, run),
+        "holds": holds.facts(connection),
         "rows_remaining": results["verify_reset"].get("rows_left"),
         "kept_unchanged_by_erase_and_reset": all(
             result.get("kept_unchanged", True) for result in (results["erase"], results["reset"])
@@ -107,6 +109,14 @@ def _facts(connection: Connection, run: Run) -> dict[str, Any]:
         "steps": [{"step": step, "finished_at": at.isoformat()} for step, at in done],
         "evidence_head": _head(connection),
     }
+
+
+def _rows_held(connection: Connection, run: Run) -> dict[str, int]:
+    """By data class, the rows that stay since a hold is on them."""
+    rows: dict[str, int] = {}
+    for line in plan.current_lines(connection, run, plan.HOLD):
+        rows[line.data_class] = rows.get(line.data_class, 0) + line.rows
+    return rows
 
 
 def _receipts(

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table, func, select
 from rollover import ledger, plan, receipts
 from rollover.config import Action
 from rollover.database.fingerprint import Fingerprint, delete_rows, fingerprints_by_school
-from rollover.database.tables import metadata, tables_of
+from rollover.database.tables import metadata, product_tables, tables_of
 from rollover.database.tables.ledger import plans
 from rollover.errors import ProofFailed, Refused
 from rollover.run import Run
@@ -64,11 +64,11 @@ def erase(connection: Connection, run: Run) -> dict[str, Any]:
 
 @contextmanager
 def kept_unchanged(connection: Connection, run: Run) -> Iterator[None]:
-    """Prove that a block leaves every kept row of the tenant as it was; else everything rolls back."""
+    """Prove that a block leaves every kept and every held row of the tenant as it was; else everything rolls back."""
     before = _kept(connection, run)
     yield
     after = _kept(connection, run)
-    changed = sorted(name for name in before if before[name] != after[name])
+    changed = sorted(name for name in before | after if before.get(name) != after.get(name))
     if changed:
         raise ProofFailed(f"{', '.join(changed)} of {run.tenant} would have changed, but is kept.", "report this.")
 
@@ -76,7 +76,10 @@ def kept_unchanged(connection: Connection, run: Run) -> Iterator[None]:
 def _kept(connection: Connection, run: Run) -> dict[str, dict[str, Fingerprint]]:
     classes = run.product.classes(Action.KEEP)
     tables = [table for name in classes for table in tables_of(run.product.product, name)]
-    return {t.fullname: dict(fingerprints_by_school(connection, t, run.school_year.key)) for t in tables}
+    kept = {t.fullname: dict(fingerprints_by_school(connection, t, run.school_year.key)) for t in tables}
+    for line in plan.held_lines(connection, run, product_tables(run.product.product)):
+        kept.setdefault(f"held rows of {line.table_name}", {})[line.school_id] = line.fingerprint
+    return kept
 
 
 def _rows_of_tenant(connection: Connection, table: Table) -> int:

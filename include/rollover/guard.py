@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, func, insert, select, update
 
 from rollover import ledger
 from rollover.calendar import SchoolYear, reset_instant
+from rollover.database.held import not_held
 from rollover.database.school_years import ensure_school_year
 from rollover.database.session import tenant_session
 from rollover.database.tables import product_tables
@@ -138,7 +139,7 @@ def _check_other_rollovers(connection: Connection, run: Run) -> None:
 def _check_earlier_years(connection: Connection, run: Run) -> None:
     """Airflow's depends_on_past does not hold for partitioned runs, so the ledger and the data answer."""
     for table in _activity_tables(run):
-        oldest = connection.scalar(select(func.min(table.c.school_year)))
+        oldest = connection.scalar(select(func.min(table.c.school_year)).where(not_held(table)))
         if oldest is not None and oldest < run.school_year.key:
             raise Refused(
                 f"{oldest} of {run.tenant} still has rows in {table.fullname}: it was not rolled over.",
@@ -186,7 +187,10 @@ def _check_rostering(connection: Connection, run: Run) -> None:
 
 def _tables_with_rows(connection: Connection, run: Run, year: SchoolYear) -> list[str]:
     counts = (
-        (table.fullname, connection.scalar(select(func.count()).where(table.c.school_year == year.key)))
+        (
+            table.fullname,
+            connection.scalar(select(func.count()).where(table.c.school_year == year.key, not_held(table))),
+        )
         for table in _activity_tables(run)
     )
     return [name for name, rows in counts if rows]

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, func, insert, select
 
-from rollover import ledger
+from rollover import holds, ledger
 from rollover.calendar import reset_instant
 from rollover.config import Action, DataClassRule
 from rollover.database.fingerprint import Fingerprint, fingerprints_by_school
@@ -32,8 +32,8 @@ from rollover.subscription import Standing, standings
 
 log = logging.getLogger(__name__)
 
-ARCHIVE, ERASE, RESET, KEEP = "archive", "erase", "reset", "keep"
-SHOWN_IN_ORDER = (ERASE, ARCHIVE, RESET, KEEP)
+ARCHIVE, ERASE, RESET, KEEP, HOLD = "archive", "erase", "reset", "keep", "hold"
+SHOWN_IN_ORDER = (ERASE, ARCHIVE, HOLD, RESET, KEEP)
 
 
 @dataclass(frozen=True, order=True)
@@ -98,16 +98,38 @@ def draft(connection: Connection, run: Run, *, current: bool) -> list[Line]:
         for table in product_tables(run.product.product)
         if _rule(run, table).action is not Action.FOLLOW_ROSTER and (current or is_activity(table))
     ]
-    found = {table: fingerprints_by_school(connection, table, run.school_year.key) for table in tables}
+    year = run.school_year.key
+    found = {table: fingerprints_by_school(connection, table, year, held=_unless_kept(run, table)) for table in tables}
     known = standings(connection, run, {school_id for marks in found.values() for school_id in marks})
-    lines: list[Line] = []
+    lines = held_lines(connection, run, tables)
     for table, marks in found.items():
         _refuse_unknown_schools(run, table, marks, known)
         for school_id, mark in marks.items():
             action, reason = _decide(_rule(run, table).action, known[school_id])
-            names = (table.info["data_class"], table.fullname)
-            lines.append(Line(school_id, *names, action, reason, mark.rows, mark.checksum))
+            lines.append(_line(table, school_id, action, reason, mark))
     return sorted(lines)
+
+
+def held_lines(connection: Connection, run: Run, tables: Iterable[Table]) -> list[Line]:
+    """What stays of some tables, as it is, since a hold is on it: what is kept anyway is not among it."""
+    why = "; ".join(str(hold) for hold in holds.in_force(connection))
+    if not why:
+        return []
+    return [
+        _line(table, school_id, HOLD, why, mark)
+        for table in tables
+        if _unless_kept(run, table) is not None
+        for school_id, mark in fingerprints_by_school(connection, table, run.school_year.key, held=True).items()
+    ]
+
+
+def _unless_kept(run: Run, table: Table) -> bool | None:
+    """Which rows of a table its rule is for: those that are not held, or all of a table that is kept."""
+    return None if _rule(run, table).action is Action.KEEP else False
+
+
+def _line(table: Table, school_id: str, action: str, reason: str, mark: Fingerprint) -> Line:
+    return Line(school_id, table.info["data_class"], table.fullname, action, reason, mark.rows, mark.checksum)
 
 
 def current_lines(connection: Connection, run: Run, *actions: str) -> list[Line]:
@@ -129,15 +151,21 @@ def hash_of(connection: Connection, run: Run, number: int) -> str:
 
 
 def plan_hash(lines: Iterable[Line]) -> str:
-    """SHA-256 over the lines by which rows go. The reason counts too: another subscription is another plan.
+    """SHA-256 over the lines by which rows go. The reason counts too: another subscription is another plan, and so is
+    another hold.
 
     When the source was read may differ between two readings of the same subscription, so it does not count. Nor do
-    the rows that are kept or reset: people go on working with them.
+    the rows that are kept, held or reset: people go on working with them.
     """
     content = [
         {**asdict(line), "checksum": str(line.checksum), "reason": re.sub(r", read [^)]*", "", line.reason)}
         for line in sorted(lines)
         if line.action in (ARCHIVE, ERASE)
+    ]
+    content += [
+        {"school_id": line.school_id, "table_name": line.table_name, "held": line.reason}
+        for line in sorted(lines)
+        if line.action == HOLD
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -173,7 +201,10 @@ def markdown(connection: Connection, lines: list[Line], notes: list[str]) -> str
     head = ["| School | Data class | Action | Rows | Why |", "|---|---|---|---:|---|"]
     erased = sum(line.rows for line in lines if line.action == ERASE)
     archived = sum(line.rows for line in lines if line.action == ARCHIVE)
+    held = sum(line.rows for line in lines if line.action == HOLD)
     intro = f"**{erased:,} rows are erased for good.** {archived:,} are archived, then removed from the live database."
+    if held:
+        intro += f" {held:,} are held, and stay as they are."
     return "\n".join([intro, "", *(f"- Warning: {note}" for note in notes), "", *head, *table])
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import func as f
 
 from rollover import ledger
 from rollover.config import Action
+from rollover.database.held import not_held
 from rollover.database.tables import hero, tables_of
 from rollover.database.tables.directory import tenants
 from rollover.erase import kept_unchanged
@@ -40,7 +41,7 @@ def reset(connection: Connection, run: Run) -> dict[str, Any]:
 
 def _reset_table(connection: Connection, table: Table, values: dict[str, Any], reset_at: datetime) -> int:
     stamp = {name: reset_at for name in ("as_of", "switched_at") if name in table.c}
-    return connection.execute(update(table).values(**values, **stamp)).rowcount
+    return connection.execute(update(table).where(not_held(table)).values(**values, **stamp)).rowcount
 
 
 def _enter_resets(connection: Connection, run: Run, reset_at: datetime) -> None:
@@ -59,7 +60,7 @@ def _enter_resets(connection: Connection, run: Run, reset_at: datetime) -> None:
         literal("reset"),
         literal(0),
         literal(reset_at),
-    ).where(balances.c.balance != 0)
+    ).where(balances.c.balance != 0, not_held(balances))
     columns = [
         "tenant_id",
         "school_year",

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, text
 
-from rollover import pause
+from rollover import holds, pause
 from rollover.database.tables.directory import tenants
 from rollover.database.tables.ledger import imports, rollovers
 
@@ -29,6 +29,7 @@ def status_of(connection: Connection) -> str:
         if lease
         else "sync on"
     )
+    parts += [f"{hold}, set by {hold.set_by}" for hold in holds.in_force(connection)]
     last = connection.execute(text(LAST_IMPORTS)).all()
     live = next((row for row in last if row.is_live), None)
     newest = next((row for row in last if row.is_newest), None)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table, func, or_, select
 from rollover import ledger, plan, receipts
 from rollover.config import Action
 from rollover.database.fingerprint import fingerprints_by_school
+from rollover.database.held import not_held
 from rollover.database.tables import metadata, tables_of
 from rollover.database.tables.base import is_activity
 from rollover.errors import ProofFailed
@@ -29,7 +30,10 @@ def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
     told, not refused. That erase and reset left them alone was proved inside their transactions.
     """
     current = ledger.is_current(connection, run)
-    wrong = [*_rows_left(connection, run, current), *_reports_not_blank(connection, run, current)]
+    held = sum(line.rows for line in plan.current_lines(connection, run, plan.HOLD))
+    wrong = _rows_left(connection, run, current)
+    if not held:  # what is held shows in the reports
+        wrong += _reports_not_blank(connection, run, current)
     if current:
         wrong += _not_reset(connection, run)
     files = receipts.of_archives(connection, run) + receipts.of_exports(connection, run)
@@ -46,7 +50,8 @@ def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
     log.info("verified: no rows left, reports blank, %s files intact", len(files))
     return {
         "rows_left": 0,
-        "reports_blank": True,
+        "reports_blank": not held,
+        "rows_held": held,
         "files_intact": len(files),
         "kept_changed_by_users_since_plan": changed,
     }
@@ -57,7 +62,7 @@ def _rows_left(connection: Connection, run: Run, current: bool) -> list[str]:
     for table in _tables(run, *GONE):
         if not (current or is_activity(table)):
             continue
-        query = select(func.count()).select_from(table)
+        query = select(func.count()).select_from(table).where(not_held(table))
         if is_activity(table):
             query = query.where(table.c.school_year == run.school_year.key)
         if rows := connection.scalar(query):
@@ -77,7 +82,8 @@ def _not_reset(connection: Connection, run: Run) -> list[str]:
     for name in run.product.classes(Action.RESET):
         values = run.product.data_classes[name].set or {}
         for table in tables_of(run.product.product, name):
-            query = select(func.count()).where(or_(*(table.c[column] != value for column, value in values.items())))
+            differs = or_(*(table.c[column] != value for column, value in values.items()))
+            query = select(func.count()).where(differs, not_held(table))
             if rows := connection.scalar(query):
                 found.append(f"{table.fullname} has {rows} rows that are not reset")
     return found

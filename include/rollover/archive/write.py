@@ -52,14 +52,16 @@ def _bind(connection: Connection, run: Run, schools: set[str]) -> None:
         for table in tables_of(run.product.product, name):
             live = fingerprints_by_school(connection, table, run.school_year.key)
             for school_id in sorted(schools & live.keys()):
-                _keep(connection, run, table, school_id, live[school_id])
+                _keep(connection, run, table, school_id, live[school_id], held=None)
 
 
-def _keep(connection: Connection, run: Run, table: Table, school_id: str, expected: Fingerprint) -> None:
-    """Write one file, load it back, and record it when it equals `expected`."""
+def _keep(
+    connection: Connection, run: Run, table: Table, school_id: str, expected: Fingerprint, *, held: bool | None = False
+) -> None:
+    """Write one file, load it back, and record it when it equals `expected`. Rows that are held are not in it."""
     number = ledger.plan_number(connection, run)
     path = folder(run) / school_id / receipts.file_name(table.name, "parquet", number)
-    where, bound = scope(table, school_year=run.school_year.key, school_id=school_id)
+    where, bound = scope(table, school_year=run.school_year.key, school_id=school_id, held=held)
     with whole_file(path) as stream:
         copy_out(connection, table, where, bound, stream)
     found = _load_back(connection, table, path)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rollover.cli import commands, roster
+from rollover.cli import commands, hold, roster
 from rollover.cli.arguments import BadArgument
 from rollover.errors import RolloverError
 from rollover.settings import Settings
@@ -55,10 +55,32 @@ def _parser() -> argparse.ArgumentParser:
     command = add("plan", commands.plan)
     command.add_argument("tenant", help=TENANT)
     command.add_argument("--year", required=True, help=YEAR)
+    about = "Legal holds and open inspection requests: what is neither erased nor reset."
+    group = subparsers.add_parser("hold", help=about, description=about)
+    _add_hold(group.add_subparsers(required=True, metavar="COMMAND"))
     about = "Held imports, and taking back what was applied."
     group = subparsers.add_parser("roster", help=about, description=about)
     _add_roster(group.add_subparsers(required=True, metavar="COMMAND"))
     return parser
+
+
+def _add_hold(subparsers: Subparsers) -> None:
+    command = _added(subparsers, "set", hold.place)
+    command.add_argument("tenant", help="a tenant, or a district for all its products")
+    command.add_argument(
+        "--kind", required=True, choices=["inspection", "legal"], help="legal, or an open request to inspect"
+    )
+    of = command.add_mutually_exclusive_group()
+    of.add_argument("--school", help="only this school, by its id in the roster")
+    of.add_argument("--student", help="only this student, by the id in the roster")
+    command.add_argument("--reason", required=True, help="why, without a name")
+    command = _added(subparsers, "lift", hold.lift)
+    command.add_argument("tenant", help=TENANT)
+    command.add_argument("hold", type=int, help="its number, as `rollover hold list` shows it")
+    command.add_argument("--reason", required=True, help="why, without a name")
+    command = _added(subparsers, "list", hold.show)
+    command.add_argument("tenant", nargs="?", help="a tenant or a district; without it, all")
+    command.add_argument("--all", action="store_true", help="also those that were lifted")
 
 
 def _add_roster(subparsers: Subparsers) -> None:

@@ -95,7 +95,25 @@ plan_lines = _ledger_table(
     text("reason"),
     Column("rows", BigInteger, nullable=False),
     Column("checksum", Numeric, nullable=False, comment="order-independent, of the rows as frozen"),
-    PrimaryKeyConstraint("rollover_id", "plan_no", "school_id", "table_name"),
+    PrimaryKeyConstraint("rollover_id", "plan_no", "school_id", "table_name", "action"),
+)
+
+# What may neither be erased nor reset. It is of the district where no school and no student is named.
+holds = _ledger_table(
+    "holds",
+    Column("hold_id", BigInteger, Identity(), primary_key=True),
+    text("kind"),
+    text("school_id", null=True),
+    text("student_id", null=True),
+    text("reason"),
+    text("set_by"),
+    _at("set_at", default_now=True),
+    text("lifted_by", null=True),
+    text("lift_reason", null=True),
+    _at("lifted_at", null=True),
+    CheckConstraint("kind IN ('legal', 'inspection')", name="kind"),
+    CheckConstraint("school_id IS NULL OR student_id IS NULL", name="one_scope"),
+    CheckConstraint("lifted_by <> set_by", name="second_person"),
 )
 
 pauses = _ledger_table(

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, select, text
 from upath import UPath
 
 from rollover import evidence, pause
+from rollover.database.held import is_held_in_roster
 from rollover.database.session import lock_tenant, tenant_session
 from rollover.database.tables.ledger import imports
 from rollover.database.tables.roster import ROSTER_TABLES
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 GONE = """
     WITH gone AS (
         DELETE FROM {table} t USING ledger.imports i
-        WHERE t.status = 'tobedeleted' AND i.import_id = t.import_id AND {over}
+        WHERE t.status = 'tobedeleted' AND i.import_id = t.import_id AND {over} AND NOT {held}
         RETURNING t.import_id
     )
     SELECT import_id, count(*) AS rows FROM gone GROUP BY import_id
@@ -42,9 +43,9 @@ OVER = "i.state = 'applied' AND i.changed_at < :before"
 def tidy(engine: Engine, tenant_id: str, storage: UPath, *, grace_days: int, now: datetime) -> dict[str, Any]:
     """Remove a tenant's rows whose grace is over, and the files of its imports that are at their end.
 
-    A row leaves when the import that marked it was applied more than `grace_days` before `now`; with it goes what is
-    kept to undo an import of that age. While the sync is paused all stays: a rollover verifies the live roster against
-    the files. Returns ``sets``, the number of sets whose files went, and ``rows`` by table.
+    A row leaves when the import that marked it was applied more than `grace_days` before `now`, unless a hold is on it;
+    with it goes what is kept to undo an import of that age. While the sync is paused all stays: a rollover verifies the
+    live roster against the files. Returns ``sets``, the number of sets whose files went, and ``rows`` by table.
     """
     with tenant_session(engine, tenant_id) as connection:
         lock_tenant(connection)
@@ -60,7 +61,9 @@ def _remove_rows(connection: Connection, tenant_id: str, grace_days: int, now: d
     ended: set[str] = set()
     rows: dict[str, int] = {}
     for table in ROSTER_TABLES:
-        gone = connection.execute(text(GONE.format(table=table.fullname, over=OVER)), given).all()
+        gone = connection.execute(
+            text(GONE.format(table=table.fullname, over=OVER, held=is_held_in_roster(table))), given
+        ).all()
         ended.update(import_id for import_id, _ in gone)
         if gone:
             rows[table.name] = sum(count for _, count in gone)

@@ -1,0 +1,59 @@
+"""Legal holds and open inspection requests by hand: set, lifted by a second person, listed."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+
+from rollover.cli.arguments import BadArgument, engine_of, tenant_of, tenants_of
+from rollover.config import load_catalog
+from rollover.settings import Settings
+
+
+def place(options: argparse.Namespace, settings: Settings) -> int:
+    """Hold the data of a tenant, of one of its schools or students: it is neither erased nor reset."""
+    from rollover import holds
+    from rollover.database.session import tenant_session
+
+    tenants = tenants_of(options, load_catalog(settings.districts, settings.products))
+    if not tenants:
+        raise BadArgument(f"no district file lists '{options.tenant}'")
+    for tenant in tenants:
+        with tenant_session(engine_of(settings), tenant.id, exclusive=True) as connection:
+            hold = holds.place(
+                connection,
+                tenant.id,
+                options.kind,
+                reason=options.reason,
+                by=getpass.getuser(),
+                school_id=options.school,
+                student_id=options.student,
+            )
+        print(f"{tenant.id}: {hold}")
+    return 0
+
+
+def lift(options: argparse.Namespace, settings: Settings) -> int:
+    """Lift a hold; somebody else than who set it. What it held goes with the next plan."""
+    from rollover import holds
+    from rollover.database.session import tenant_session
+
+    tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
+    with tenant_session(engine_of(settings), tenant.id, exclusive=True) as connection:
+        hold = holds.lift(connection, tenant.id, options.hold, reason=options.reason, by=getpass.getuser())
+    print(f"{tenant.id}: lifted {hold}")
+    return 0
+
+
+def show(options: argparse.Namespace, settings: Settings) -> int:
+    """List the open holds; with --all, also those that were lifted."""
+    from rollover import holds
+    from rollover.database.session import tenant_session
+
+    engine = engine_of(settings)
+    for tenant in tenants_of(options, load_catalog(settings.districts, settings.products)):
+        with tenant_session(engine, tenant.id) as connection:
+            for hold in holds.every(connection) if options.all else holds.in_force(connection):
+                ended = f"; lifted {hold.lifted_at:%Y-%m-%d} by {hold.lifted_by}" if hold.lifted_at else ""
+                print(f"{tenant.id}: {hold}, set by {hold.set_by}: {hold.reason}{ended}")
+    return 0

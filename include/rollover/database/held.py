@@ -1,0 +1,54 @@
+"""Which rows of a product a hold is on. SQL that looks at the ledger as the statement does that it is part of, so that
+nothing is held too late."""
+
+from __future__ import annotations
+
+from sqlalchemy import Table, TextClause, text
+
+from rollover.database.tables.people import PERSON_COLUMNS
+
+OPEN = "FROM ledger.holds h WHERE h.tenant_id = (SELECT current_setting('rollover.tenant_id')) AND h.lifted_at IS NULL"
+DISTRICT = f"EXISTS (SELECT {OPEN} AND h.school_id IS NULL AND h.student_id IS NULL)"
+SCHOOLS = f"SELECT h.school_id {OPEN} AND h.school_id IS NOT NULL"
+STUDENTS = f"SELECT h.student_id {OPEN} AND h.student_id IS NOT NULL"
+
+_IN_A_SCHOOL = "SELECT p.sourced_id FROM roster.people p WHERE p.school_ids && ARRAY({schools})"
+_GUARDIANS = "SELECT g.guardian_id FROM roster.guardians g WHERE g.student_id IN ({students})"
+_CLASSES = "SELECT e.class_id FROM roster.enrollments e WHERE e.person_id IN ({students})"
+# Of the roster, what a student's row cannot be read without is held with it.
+OF_THE_ROSTER = {
+    "people": f"t.sourced_id IN ({{students}}) OR t.school_ids && ARRAY({{schools}}) OR t.sourced_id IN ({_GUARDIANS})",
+    "guardians": f"t.student_id IN ({{students}}) OR t.student_id IN ({_IN_A_SCHOOL})",
+    "enrollments": "t.person_id IN ({students}) OR t.school_id IN ({schools})",
+    "classes": f"t.school_id IN ({{schools}}) OR t.sourced_id IN ({_CLASSES})",
+}
+
+
+def is_held_in_roster(table: Table) -> str:
+    """SQL over a row ``t`` of a table of the roster: whether a hold is on it.
+
+    Courses, sessions and orgs name no person: they stay while anything is held.
+    """
+    held = OF_THE_ROSTER.get(table.name, f"EXISTS (SELECT {OPEN})").format(students=STUDENTS, schools=SCHOOLS)
+    return f"({DISTRICT} OR {held})"
+
+
+def is_held(table: Table, row: str = "t") -> str:
+    """SQL over a `row` of a product's table: whether the district, its school or its student is held.
+
+    What Imagine keeps by account is its student's; so is a classroom in which a student has a seat.
+    """
+    held = [DISTRICT, f"{row}.school_id IN ({SCHOOLS})"]
+    held += [f"{row}.{column} IN ({STUDENTS})" for column in PERSON_COLUMNS.get(table.fullname, ())]
+    accounts = f"SELECT a.account_id FROM {table.schema}.student_accounts a WHERE a.person_id IN ({STUDENTS})"  # noqa: S608
+    if "account_id" in table.c:
+        held.append(f"{row}.account_id IN ({accounts})")
+    elif "classroom_id" in table.c:
+        seats = f"SELECT s.classroom_id FROM {table.schema}.classroom_students s WHERE s.account_id IN ({accounts})"  # noqa: S608
+        held.append(f"{row}.classroom_id IN ({seats})")
+    return f"({' OR '.join(held)})"
+
+
+def not_held(table: Table) -> TextClause:
+    """The same as a condition of a statement on the table: that no hold is on a row."""
+    return text(f"NOT {is_held(table, table.fullname)}")
