@@ -77,6 +77,25 @@ def check(before: Tables, after: Tables, read_archive: ReadArchive) -> list[str]
     return found
 
 
+def _is_held(before: Tables, after: Tables, tenant_id: str, rows: pd.DataFrame) -> pd.Series:
+    """Which rows of a product's table an open hold is on: of the district, a school or a student."""
+    held = pd.Series(data=False, index=rows.index)
+    if "ledger.holds" not in after:
+        return held
+    holds = _of(after["ledger.holds"], tenant_id)
+    holds = holds[holds["lifted_at"].isna()]
+    if (holds["school_id"].isna() & holds["student_id"].isna()).any():
+        return ~held
+    students = set(holds["student_id"].dropna())
+    held |= rows["school_id"].isin(set(holds["school_id"].dropna()))
+    held |= rows[[name for name in ("student_id", "person_id") if name in rows]].isin(students).any(axis=1)
+    accounts = before.get(f"{tenant_id.partition('__')[0]}.student_accounts")
+    if accounts is not None and "account_id" in rows:
+        accounts = _of(accounts, tenant_id)
+        held |= rows["account_id"].isin(set(accounts[accounts["person_id"].isin(students)]["account_id"]))
+    return held
+
+
 def _tenant(before: Tables, after: Tables, tenant: Mapping[Any, Any], read_archive: ReadArchive) -> Iterator[str]:
     tenant_id, product, year = tenant["tenant_id"], tenant["product"], tenant["current_school_year"]
     done = _of(after["ledger.rollovers"], tenant_id)
@@ -109,7 +128,10 @@ def _activity(
     for name in ACTIVITY[product]:
         table = f"{product}.{name}"
         was, now = _of(before[table], tenant_id), _of(after[table], tenant_id)
-        left = now[now["school_year"].isin(done)]
+        was_held, is_held = (_is_held(before, after, tenant_id, rows) for rows in (was, now))
+        if changed := _differences(was[was_held], now[is_held & now["school_year"].isin(set(was["school_year"]))]):
+            yield f"{tenant_id}: {changed} rows of {table} changed that a hold is on"
+        left = now[now["school_year"].isin(done) & ~is_held]
         for year, rows in left.groupby("school_year"):
             yield f"{tenant_id}: {len(rows)} rows of {table} of {year} are still there"
         others = now[~now["school_year"].isin(done)]
@@ -152,7 +174,7 @@ def _archive(before: Tables, after: Tables, rollover: Mapping[Any, Any], read_ar
     for name in ACTIVITY["hero"]:
         table = f"hero.{name}"
         rows = _of(before[table], tenant_id)
-        rows = rows[rows["school_year"] == year]
+        rows = rows[(rows["school_year"] == year) & ~_is_held(before, after, tenant_id, rows)]
         files = archives[archives["table_name"] == table]
         for school_id in sorted(set(files["school_id"]) - active):
             yield f"{tenant_id}: {table} of {year}, school {school_id}, is archived without a subscription"
@@ -191,6 +213,7 @@ def _renewed(before: Tables, after: Tables, tenant_id: str, product: str) -> Ite
     for name, key in RENEWED[product].items():
         table = f"{product}.{name}"
         was, now = _of(before[table], tenant_id), _of(after[table], tenant_id)
+        now = now[~_is_held(before, after, tenant_id, now)]
         if again := int(now[key].isin(was[key]).sum()):
             yield f"{tenant_id}: {again} rows of {table} are still last year's"
         if name in ("think_points", "avatars") and len(now):
@@ -201,10 +224,13 @@ def _switched_off(before: Tables, after: Tables, tenant_id: str) -> Iterator[str
     for name, columns in SWITCHED_OFF.items():
         was, now = _of(before[f"hero.{name}"], tenant_id), _of(after[f"hero.{name}"], tenant_id)
         key = "student_id" if name == "point_balances" else "school_id"
+        was_held, is_held = (_is_held(before, after, tenant_id, rows) for rows in (was, now))
+        if changed := _differences(was[was_held], now[is_held]):
+            yield f"{tenant_id}: {changed} rows of hero.{name} changed that a hold is on"
         if lost := int((~was[key].isin(now[key])).sum()):
             yield f"{tenant_id}: hero.{name} lost {lost} rows"
         for column in columns:
-            if on := int((now[column].astype(int) != 0).sum()):
+            if on := int((now[~is_held][column].astype(int) != 0).sum()):
                 yield f"{tenant_id}: {column} of hero.{name} is not reset in {on} rows"
 
 

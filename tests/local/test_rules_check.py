@@ -366,6 +366,52 @@ def test_each_mistake_is_found(mistake: Mistake, message: str) -> None:
     assert any(message in violation for violation in violations), violations
 
 
+def _with_a_hold(**of: str | None) -> tuple[Tables, Tables]:
+    """A season with an open hold, in which the rows that it is on stayed as they were."""
+    before, after = _before(), _after()
+    hold = {"tenant_id": HERO, "school_id": None, "student_id": None, "lifted_at": None, **of}
+    after["ledger.holds"] = pd.DataFrame([hold])
+    for name in (*rules_check.ACTIVITY["hero"], *rules_check.SWITCHED_OFF):
+        was, now = before[f"hero.{name}"], after[f"hero.{name}"]
+        mine = was["tenant_id"] == HERO
+        if of.get("student_id"):
+            mine &= was["student_id"] == of["student_id"]
+        if of.get("school_id"):
+            mine &= was["school_id"] == of["school_id"]
+        if "school_year" in was:
+            mine &= was["school_year"] == "2025-26"
+            after[f"hero.{name}"] = pd.concat([now, was[mine]], ignore_index=True)
+        else:
+            now.loc[mine, now.columns] = was.loc[mine, now.columns]
+    return before, after
+
+
+OF = pytest.mark.parametrize("of", [{"student_id": "s1"}, {"school_id": "1"}, {}], ids=str)
+
+
+@OF
+def test_what_a_hold_is_on_may_stay(of: dict[str, str]) -> None:
+    before, after = _with_a_hold(**of)
+    if of != {"student_id": "s1"}:  # nobody of the school starts anew: no entry of a reset
+        after["hero.points_ledger"] = after["hero.points_ledger"].query("kind != 'reset'")
+    found = rules_check.check(before, after, lambda path: _read_archive(path).iloc[:0])
+    assert [said for said in found if "archive" not in said] == []
+
+
+@OF
+@pytest.mark.parametrize("name", ["tracking_events", "point_balances"])
+def test_what_a_hold_is_on_must_stay(of: dict[str, str], name: str) -> None:
+    before, after = _with_a_hold(**of)
+    rows = after[f"hero.{name}"]
+    if name == "tracking_events":
+        gone = rows[(rows["tenant_id"] == HERO) & (rows["school_year"] == "2025-26")].index[:1]
+        after[f"hero.{name}"] = rows.drop(gone)
+    else:
+        _set(after, "hero.point_balances", "balance", 0)
+    found = rules_check.check(before, after, _read_archive)
+    assert any(f"rows of hero.{name} changed that a hold is on" in said for said in found), found
+
+
 def test_a_season_in_which_nothing_happened_does_not_pass() -> None:
     assert "no tenant was rolled over: there is nothing to check" in rules_check.check(
         _before(), _before(), _read_archive

@@ -7,12 +7,14 @@ from datetime import datetime
 
 import polars as pl
 from psycopg import sql
-from sqlalchemy import Connection, Engine, Table
+from sqlalchemy import Connection, Engine, Table, func, select
 
+from rollover import holds
 from rollover.calendar import SchoolYear
 from rollover.database.school_years import ensure_school_year
-from rollover.database.session import driver_of
+from rollover.database.session import driver_of, tenant_session
 from rollover.database.tables import directory, product_tables
+from rollover.database.tables import hero as hero_tables
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.local.seed import hero, imagine
 from rollover.local.seed.cohorts import finished_year
@@ -22,7 +24,7 @@ from rollover.local.seed.specs import DistrictSpec
 
 
 def load(owner: Engine, specs: Iterable[DistrictSpec], now: datetime) -> dict[str, dict[str, int]]:
-    """Fill directory, roster and product tables of a migrated, empty database, in one transaction.
+    """Fill directory, roster and product tables of a migrated, empty database, and hold what is inspected.
 
     `owner` bypasses row-level security. `now` is when the subscriptions were last read. Returns the rows
     written per tenant and table (``hero.tracking_events``).
@@ -37,9 +39,21 @@ def load(owner: Engine, specs: Iterable[DistrictSpec], now: datetime) -> dict[st
                 # The new year's activity begins the day after the reset.
                 ensure_school_year(connection, spec.year.next.key)
                 counts[tenant.id] = _load_tenant(connection, finished_year(spec, tenant))
+    for spec in specs:
+        for tenant in spec.tenants:
+            if tenant.inspected_school:
+                _hold(owner, tenant.id, tenant.inspected_school)
     with owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
     return counts
+
+
+def _hold(owner: Engine, tenant_id: str, school_id: str) -> None:
+    """An open request to inspect the records of a school's first student."""
+    events = hero_tables.tracking_events
+    with tenant_session(owner, tenant_id, exclusive=True) as connection:
+        student_id = connection.scalar(select(func.min(events.c.student_id)).where(events.c.school_id == school_id))
+        holds.place(connection, tenant_id, holds.INSPECTION, reason="a request", by="kim", student_id=student_id)
 
 
 def _load_directory(connection: Connection, spec: DistrictSpec, now: datetime) -> None:

@@ -106,6 +106,7 @@ def _springfield(year: SchoolYear) -> DistrictSpec:
                 (lincoln, prairie, grant, central),
                 (*_active(year, lincoln, grant, central), _ended(year, prairie)),
                 code_updated_in_summer=True,
+                inspected_school=prairie.id,
             ),
             TenantSpec(
                 Tenant("imagine_math", district),

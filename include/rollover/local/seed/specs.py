@@ -53,6 +53,8 @@ class TenantSpec:
     events_per_student: int = 30
     first_drop: FirstDrop = "right"
     code_updated_in_summer: bool = False
+    inspected_school: str | None = None
+    """A school whose first student's parents asked to inspect the records, and wait for them."""
 
     @property
     def id(self) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
+from rollover.database.held import is_held
+from rollover.database.tables import metadata
 from rollover.roster.applying import history
 from rollover.roster.applying.bulk import planner
 
@@ -147,10 +149,10 @@ NEW_SEATS = """
     ORDER BY s.classroom_id, s.account_id
 """
 LEFT_SEATS = """
-    DELETE FROM {schema}.classroom_students held
-    WHERE held.account_id IN (SELECT account_id FROM pg_temp.moved_students)
+    DELETE FROM {schema}.classroom_students seat
+    WHERE seat.account_id IN (SELECT account_id FROM pg_temp.moved_students) AND NOT {on_hold}
       AND NOT EXISTS (
-        SELECT FROM pg_temp.seats s WHERE s.classroom_id = held.classroom_id AND s.account_id = held.account_id
+        SELECT FROM pg_temp.seats s WHERE s.classroom_id = seat.classroom_id AND s.account_id = seat.account_id
     )
 """
 TEMPORARY = "DROP TABLE IF EXISTS " + ", ".join(
@@ -221,6 +223,7 @@ def _seats(connection: Connection, schema: str, import_id: str) -> dict[str, int
         connection.execute(text(MOVED_STUDENTS.format(schema=schema)), given)
         connection.execute(text(SEATS.format(schema=schema)))
         seats, keys = f"{schema}.classroom_students", ["classroom_id", "account_id"]
-        removed = history.remove(connection, import_id, seats, keys, "school_id", LEFT_SEATS.format(schema=schema))
+        left = LEFT_SEATS.format(schema=schema, on_hold=is_held(metadata.tables[seats], "seat"))
+        removed = history.remove(connection, import_id, seats, keys, "school_id", left)
         added += history.make(connection, import_id, seats, keys, NEW_SEATS.format(schema=schema))
     return {"classroom_students_added": added, "classroom_students_removed": removed}
