@@ -34,7 +34,7 @@ def erase(connection: Connection, run: Run) -> dict[str, Any]:
     _check_approved(connection, run)
     _check_plan_still_holds(connection, run)
     kept = receipts.of_archives(connection, run)
-    if wrong := receipts.damaged(kept + receipts.of_exports(connection, run)):
+    if wrong := receipts.damaged(receipts.of_files(connection, run)):
         raise ProofFailed(f"{run.id} cannot erase what is kept nowhere else: {'; '.join(wrong)}.", ledger.PLAN_ANEW)
     archived = {(row["school_id"], row["table_name"]): row for row in kept}
     gone: dict[str, dict[str, int]] = {plan.ARCHIVE: {}, plan.ERASE: {}}
