@@ -33,6 +33,7 @@ from rollover.settings import HOME, Settings
 from rollover.tenant import Tenant
 
 YEAR = SchoolYear.parse("2025-26")
+NOW = datetime(2026, 8, 1, tzinfo=UTC)
 TENANT = Tenant("hero", "bench-xx")
 OTHERS = ("hero__other-xx", "hero__another-xx")
 SCHOOLS = 8
@@ -95,7 +96,7 @@ def _fill(owner: Engine, rows: int) -> None:
                     starts_on=date(2020, 1, 1),
                     ends_on=date(2030, 1, 1),
                     source="bench",
-                    read_at=datetime.now(UTC),
+                    read_at=NOW,
                 )
             )
         for tenant, year, share in (
@@ -124,7 +125,7 @@ def _run(engine: Engine, folder: Path) -> Run:
     )
     products = load_catalog(Settings().districts, Settings().products).products
     storage = UPath(folder / "storage")
-    return Run(engine, TENANT, YEAR, district, products["hero"], storage, datetime(2026, 8, 1, tzinfo=UTC))
+    return Run(engine, TENANT, YEAR, district, products["hero"], storage, NOW)
 
 
 def _measure(owner: Engine, run: Run, rows: int) -> dict[str, int]:
@@ -149,7 +150,7 @@ def _measure(owner: Engine, run: Run, rows: int) -> dict[str, int]:
     clock("export_reports: CSV, counted and read back", lambda: steps.export_reports(run, lambda file, remote: None))
     answer = {"chosen_options": ["Approve"], "responded_by_user": {"id": "bench"}, **plans[0]}
     steps.approve(run, answer)
-    clock("archive: Parquet, loaded back and compared", lambda: steps.archive(run))
+    clock("archive: Parquet, read back and compared", lambda: steps.archive(run))
     clock("erase: planned again, compared, deleted, proved", lambda: steps.erase(run))
     return found
 

@@ -34,7 +34,7 @@ def certify(connection: Connection, run: Run) -> dict[str, Any]:
     nobody's certificate, since the ledger does not name it.
     """
     wrong = [f"evidence {number} is not as it was recorded" for number in evidence.broken_links(connection)]
-    wrong += receipts.damaged(receipts.of_archives(connection, run) + receipts.of_exports(connection, run))
+    wrong += receipts.damaged(receipts.of_files(connection, run))
     if wrong:
         raise ProofFailed(f"{run.id} cannot be certified: {'; '.join(wrong[:5])}.", "report this at once.")
     content = json.dumps(_facts(connection, run), indent=2, sort_keys=True).encode()
@@ -105,6 +105,7 @@ def _facts(connection: Connection, run: Run) -> dict[str, Any]:
             ],
         },
         "exports": _receipts(connection, exports, run, number, ("report", "rows", "sha256")),
+        "archive_manifest_sha256": next((file["sha256"] for file in receipts.of_manifest(connection, run)), None),
         "archives": _receipts(connection, archives, run, number, ("school_id", "table_name", "rows", "sha256")),
         "steps": [{"step": step, "finished_at": at.isoformat()} for step, at in done],
         "evidence_head": _head(connection),

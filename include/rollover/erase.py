@@ -34,7 +34,7 @@ def erase(connection: Connection, run: Run) -> dict[str, Any]:
     _check_approved(connection, run)
     _check_plan_still_holds(connection, run)
     kept = receipts.of_archives(connection, run)
-    if wrong := receipts.damaged(kept + receipts.of_exports(connection, run)):
+    if wrong := receipts.damaged(receipts.of_files(connection, run)):
         raise ProofFailed(f"{run.id} cannot erase what is kept nowhere else: {'; '.join(wrong)}.", ledger.PLAN_ANEW)
     archived = {(row["school_id"], row["table_name"]): row for row in kept}
     gone: dict[str, dict[str, int]] = {plan.ARCHIVE: {}, plan.ERASE: {}}
@@ -98,12 +98,12 @@ def _check_approved(connection: Connection, run: Run) -> None:
 
 
 def _check_plan_still_holds(connection: Connection, run: Run) -> None:
-    """The plan drawn up again must be the plan in force: same subscriptions, same rows, nothing new."""
-    number = ledger.plan_number(connection, run)
-    now = plan.draft(connection, run, current=plan.holds_current_state(connection, run))
-    if plan.plan_hash(now) != plan.hash_of(connection, run, number):
+    """The plan drawn up again must be the plan in force: same subscriptions and holds, as many rows, nothing new."""
+    if not plan.still_holds(connection, run):
+        number = ledger.plan_number(connection, run)
         raise ProofFailed(
-            f"The data or a subscription of {run.id} changed since its plan {number} was frozen.", ledger.PLAN_ANEW
+            f"The data, a subscription or a hold of {run.id} changed since its plan {number} was frozen.",
+            ledger.PLAN_ANEW,
         )
 
 

@@ -10,8 +10,8 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -88,18 +88,22 @@ def holds_current_state(connection: Connection, run: Run) -> bool:
     return ledger.is_current(connection, run) and ledger.result_of(connection, run, "reset") is None
 
 
-def draft(connection: Connection, run: Run, *, current: bool) -> list[Line]:
+def draft(connection: Connection, run: Run, *, current: bool, only_count: bool = False) -> list[Line]:
     """What a plan would say now. Changes nothing.
 
-    A past year's plan holds the rows of that year only; the current year's also the tenant's current state.
+    A past year's plan holds the rows of that year only; the current year's also the tenant's current state. With
+    `only_count` the checksums are 0.
     """
+
+    def look(table: Table, held: bool | None) -> Mapping[str, Fingerprint]:
+        return fingerprints_by_school(connection, table, run.school_year.key, held=held, only_count=only_count)
+
     tables = [
         table
         for table in product_tables(run.product.product)
         if _rule(run, table).action is not Action.FOLLOW_ROSTER and (current or is_activity(table))
     ]
-    year = run.school_year.key
-    found = {table: fingerprints_by_school(connection, table, year, held=_unless_kept(run, table)) for table in tables}
+    found = {table: look(table, _unless_kept(run, table)) for table in tables}
     known = standings(connection, run, {school_id for marks in found.values() for school_id in marks})
     lines = held_lines(connection, run, tables)
     for table, marks in found.items():
@@ -148,6 +152,14 @@ def hash_of(connection: Connection, run: Run, number: int) -> str:
     query = select(plans.c.plan_hash).where(plans.c.rollover_id == run.id, plans.c.plan_no == number)
     digest: str = connection.scalars(query).one()
     return digest
+
+
+def still_holds(connection: Connection, run: Run) -> bool:
+    """Whether a plan drawn up now would have the lines of the plan in force: same subscriptions, holds and numbers of
+    rows. What the rows say is not looked at: who deletes them does."""
+    now = draft(connection, run, current=holds_current_state(connection, run), only_count=True)
+    frozen = [replace(line, checksum=Decimal(0)) for line in current_lines(connection, run)]
+    return plan_hash(now) == plan_hash(frozen)
 
 
 def plan_hash(lines: Iterable[Line]) -> str:

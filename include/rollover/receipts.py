@@ -23,6 +23,17 @@ def of_exports(connection: Connection, run: Run) -> list[Receipt]:
     return _of(connection, run, exports)
 
 
+def of_manifest(connection: Connection, run: Run) -> list[Receipt]:
+    """The manifest of the plan's archive; none where it archived nothing."""
+    result = ledger.result_of(connection, run, "archive") or {}
+    return [result["manifest"]] if result.get("manifest") else []
+
+
+def of_files(connection: Connection, run: Run) -> list[Receipt]:
+    """Everything that the plan wrote."""
+    return [*of_archives(connection, run), *of_manifest(connection, run), *of_exports(connection, run)]
+
+
 def damaged(receipts: list[Receipt]) -> list[str]:
     """What is wrong with the files of some receipts, each as a sentence; empty where all are intact."""
     found = []

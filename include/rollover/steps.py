@@ -138,7 +138,7 @@ def approve(run: Run, answer: dict[str, Any] | None) -> Result:
 
 
 def archive(run: Run) -> Result:
-    """Archive the plan's rows to Parquet; each file is loaded back and compared before it counts."""
+    """Archive the plan's rows to Parquet; each file is read back and compared before it counts."""
     return once(run, "archive", lambda connection: archiving.archive(connection, run), "REPEATABLE READ")
 
 

@@ -36,7 +36,7 @@ def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
         wrong += _reports_not_blank(connection, run, current)
     if current:
         wrong += _not_reset(connection, run)
-    files = receipts.of_archives(connection, run) + receipts.of_exports(connection, run)
+    files = receipts.of_files(connection, run)
     wrong += receipts.damaged(files)
     if wrong:
         raise ProofFailed(

@@ -1,26 +1,54 @@
-"""Rows of a table to Parquet and back, by COPY. Memory stays flat: a batch at a time."""
+"""Rows of a table to Parquet and back, by COPY. Memory stays flat: a block of rows at a time.
+
+PostgreSQL sends rows as CSV, in one form only (see :func:`_as_sent`). A file is right when its values, read from it
+and written as CSV again, give the very bytes that PostgreSQL sent: the reader and the writer of CSV are two pieces of
+code, and what one misread the other would not put right.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from psycopg import sql
-from sqlalchemy import BigInteger, Boolean, Connection, Date, DateTime, Integer, Numeric, Table, Text, Time
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Date, DateTime, Integer, Numeric, Table, Text, Time
 
 from rollover.database.session import driver_of
 from rollover.errors import ProofFailed
 
-BATCH_BYTES = 4 << 20
 SCHEMA_VERSION = "1"
+BLOCK_BYTES = 8 << 20
+BLOCK_ROWS = 1 << 16
+IN_EVERY_ROW = {"tenant_id", "district_id", "school_year", "school_id"}
+"""Columns that have one value in a file: it is of one tenant, school year and school."""
 
 # PostgreSQL's CSV writes NULL as nothing and an empty string as ""; so does Arrow's, both ways.
-_READ = pacsv.ReadOptions(block_size=BATCH_BYTES)
-_PARSE = pacsv.ParseOptions(newlines_in_values=True)
+_WRITE = pacsv.WriteOptions(include_header=False, batch_size=BLOCK_ROWS)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What rows hold, in the order of their key: their number and the SHA-256 of their CSV. Not of one server alone."""
+
+    rows: int
+    sha256: str
+
+
+@dataclass
+class Told:
+    """What a file says of itself, read back: `content`, the `least` and `most` of ids and times, the ids it names."""
+
+    content: Content
+    ranges: dict[str, tuple[Any, Any]]
+    named: set[str] = field(default_factory=set)
 
 
 def arrow_schema(table: Table) -> pa.Schema:
@@ -29,68 +57,170 @@ def arrow_schema(table: Table) -> pa.Schema:
     return pa.schema(fields, metadata={"rollover.table": table.fullname, "rollover.schema_version": SCHEMA_VERSION})
 
 
-def copy_out(connection: Connection, table: Table, where: str, bound: dict[str, Any], stream: IO[bytes]) -> None:
-    """Write the rows of a table that fit `where` to `stream` as Parquet, zstd-compressed, by primary key."""
-    schema = arrow_schema(table)
-    order = ", ".join(f"t.{column.name}" for column in table.primary_key.columns)
-    names = ", ".join(f't."{column.name}"' for column in table.columns)
-    query = (
-        f"COPY (SELECT {names} FROM {table.fullname} t WHERE {where} ORDER BY {order}) TO STDOUT (FORMAT csv, HEADER)"  # noqa: S608
-    )
-    convert = pacsv.ConvertOptions(
-        column_types=schema,
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-        null_values=[""],
-        true_values=["t"],
-        false_values=["f"],
-    )
+def copy_out(
+    connection: Connection,
+    table: Table,
+    where: str,
+    bound: dict[str, Any],
+    stream: IO[bytes],
+) -> Content:
+    """Write the rows ``t`` of a table that fit `where` to `stream` as Parquet, zstd-compressed, by key.
+
+    The next block comes from PostgreSQL while one is written. Returns what was sent. Raises ProofFailed for a value
+    that its column cannot hold.
+    """
+    schema, sent = arrow_schema(table), _sent_schema(table)
+    digest, rows = hashlib.sha256(), 0
+    deltas = [column.name for column in table.columns if isinstance(column.type, BigInteger | DateTime)]
+
+    def write(block: bytes) -> int:
+        digest.update(block)
+        part = _parsed(table, block, sent)
+        writer.write_table(part.cast(schema))
+        return len(part)
+
     with (
-        pq.ParquetWriter(stream, schema, compression="zstd") as writer,
-        driver_of(connection).cursor() as cursor,
-        cursor.copy(query.encode(), bound) as copy,
+        pq.ParquetWriter(
+            stream,
+            schema,
+            compression="zstd",
+            use_dictionary=[name for name in schema.names if name not in deltas],
+            column_encoding=dict.fromkeys(deltas, "DELTA_BINARY_PACKED"),
+        ) as writer,
+        ThreadPoolExecutor(1) as aside,
     ):
-        reader = io.BufferedReader(_CopyReader(iter(copy)), BATCH_BYTES)
-        try:
-            for batch in pacsv.open_csv(reader, read_options=_READ, parse_options=_PARSE, convert_options=convert):
-                writer.write_batch(batch.cast(schema) if batch.schema != schema else batch)
-        except pa.ArrowInvalid:
-            # Its text quotes the value.
-            raise ProofFailed(f"{table.fullname} holds a value that its column cannot.", "report this.") from None
+        writing: Future[int] | None = None
+        for block in _blocks(connection, table, table.fullname, where, bound):
+            rows += writing.result() if writing else 0
+            writing = aside.submit(write, block)
+        rows += writing.result() if writing else 0
+    return Content(rows, digest.hexdigest())
+
+
+def content_of(connection: Connection, table: Table, relation: str) -> Content:
+    """The content of a relation with the columns of `table`."""
+    digest, rows = hashlib.sha256(), 0
+    for block in _blocks(connection, table, relation, "true", {}):
+        digest.update(block)
+        rows += _parsed(table, block, _sent_schema(table)).num_rows
+    return Content(rows, digest.hexdigest())
+
+
+def read(table: Table, stream: IO[bytes], naming: Iterable[str] = ()) -> Told:
+    """Read a whole file; the columns `naming` hold ids whose values are collected."""
+    file = pq.ParquetFile(stream)
+    told = Told(Content(0, ""), _ranges(table, file.metadata))
+    digest, rows, sent = hashlib.sha256(), 0, _sent_schema(table)
+    for batch in file.iter_batches(batch_size=BLOCK_ROWS, use_threads=False):
+        part = pa.Table.from_batches([batch])
+        digest.update(_as_csv(part.cast(sent)))
+        rows += part.num_rows
+        for name in naming:
+            told.named.update(pc.unique(part[name]).to_pylist())
+    told.content = Content(rows, digest.hexdigest())
+    return told
+
+
+def columns_in(stream: IO[bytes]) -> list[str]:
+    """The names of a file's columns."""
+    names: list[str] = pq.ParquetFile(stream).schema_arrow.names
+    return names
 
 
 def copy_in(connection: Connection, table: Table, stream: IO[bytes], target: str) -> None:
     """Load a Parquet file into a relation with the columns of `table`."""
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
-    query = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(sql.SQL(target), names)
-    options = pacsv.WriteOptions(include_header=False)
+    query = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')").format(sql.SQL(target), names)
     with driver_of(connection).cursor() as cursor, cursor.copy(query) as copy:
-        for batch in pq.ParquetFile(stream).iter_batches():
-            part = io.BytesIO()
-            pacsv.write_csv(pa.Table.from_batches([batch]), part, options)
-            copy.write(part.getvalue())
+        for batch in pq.ParquetFile(stream).iter_batches(batch_size=BLOCK_ROWS, use_threads=False):
+            copy.write(_as_csv(pa.Table.from_batches([batch])))
 
 
-class _CopyReader(io.RawIOBase):
-    """The chunks of a COPY as a file."""
+def _blocks(connection: Connection, table: Table, relation: str, where: str, bound: dict[str, Any]) -> Iterator[bytes]:
+    """The rows of a relation as CSV, by key, in blocks of whole rows. The same on every server."""
+    names = ", ".join(_as_sent(column) for column in table.columns)
+    texts = ", ".join(f'"{column.name}"' for column in table.columns if isinstance(column.type, Text))
+    key = [column for column in table.primary_key.columns if column.name not in IN_EVERY_ROW]
+    order = ", ".join(f't."{c.name}"' + (' COLLATE "C"' if isinstance(c.type, Text) else "") for c in key) or "1"
+    query = (
+        f"COPY (SELECT {names} FROM {relation} t WHERE {where} ORDER BY {order}) "  # noqa: S608
+        f"TO STDOUT (FORMAT csv, ENCODING 'UTF8'{f', FORCE_QUOTE ({texts})' if texts else ''})"
+    )
+    rows: list[Any] = []
+    size = 0
+    with driver_of(connection).cursor() as cursor, cursor.copy(query.encode(), bound) as copy:
+        for row in copy:  # psycopg and libpq hand over one row at a time
+            rows.append(row)
+            size += len(row)
+            if size >= BLOCK_BYTES or len(rows) >= BLOCK_ROWS:
+                yield b"".join(rows)
+                rows, size = [], 0
+    if rows:
+        yield b"".join(rows)
 
-    def __init__(self, chunks: Iterator[Any]) -> None:
-        self._chunks = chunks
-        self._rest = memoryview(b"")
 
-    def readable(self) -> bool:
-        return True
+def _as_sent(column: Column[Any]) -> str:
+    """A column as PostgreSQL sends it: in the form in which Arrow writes it, too.
 
-    def readinto(self, buffer: Any) -> int:
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            self._rest = memoryview(chunk)
-        size = min(len(buffer), len(self._rest))
-        buffer[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
-        return size
+    Times are microseconds, exact and the same in every session; booleans are words; text is quoted, NULL is not.
+    """
+    name = f't."{column.name}"'
+    match column.type:
+        case DateTime() | Time():
+            return f"(extract(epoch FROM {name}) * 1000000)::bigint"
+        case Boolean():
+            return f"{name}::text"
+        case _:
+            return name
+
+
+def _sent_schema(table: Table) -> pa.Schema:
+    """The Arrow schema of what PostgreSQL sends."""
+    return pa.schema(
+        (column.name, pa.int64() if isinstance(column.type, DateTime | Time) else _arrow_type(column.type))
+        for column in table.columns
+    )
+
+
+def _parsed(table: Table, block: bytes, schema: pa.Schema) -> pa.Table:
+    try:
+        return pacsv.read_csv(
+            io.BytesIO(block),
+            read_options=pacsv.ReadOptions(column_names=schema.names, block_size=len(block) + 1, use_threads=False),
+            parse_options=pacsv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+            convert_options=pacsv.ConvertOptions(
+                column_types=schema,
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+                null_values=[""],
+                true_values=["true"],
+                false_values=["false"],
+            ),
+        )
+    except pa.ArrowInvalid:
+        # Its text quotes the value.
+        raise ProofFailed(f"{table.fullname} holds a value that its column cannot.", "report this.") from None
+
+
+def _as_csv(rows: pa.Table) -> bytes:
+    out = pa.BufferOutputStream()
+    pacsv.write_csv(rows, out, _WRITE)
+    content: bytes = out.getvalue().to_pybytes()
+    return content
+
+
+def _ranges(table: Table, metadata: pq.FileMetaData) -> dict[str, tuple[Any, Any]]:
+    """The least and the most of a file's numbered ids and of its times: of nothing that names a person."""
+    kinds = BigInteger | DateTime | Date
+    found: dict[str, tuple[Any, Any]] = {}
+    for position, column in enumerate(table.columns):
+        if not isinstance(column.type, kinds):
+            continue
+        groups = [metadata.row_group(n).column(position).statistics for n in range(metadata.num_row_groups)]
+        known = [group for group in groups if group is not None and group.has_min_max]
+        if known:
+            found[column.name] = (min(group.min for group in known), max(group.max for group in known))
+    return found
 
 
 def _arrow_type(kind: Any) -> pa.DataType:

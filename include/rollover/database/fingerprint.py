@@ -12,16 +12,35 @@ from sqlalchemy import Connection, Table
 from rollover.database.held import is_held
 from rollover.database.tables.base import is_activity
 
-# 64 bits of each row's text, summed. Rows are compared within one server and one session's time zone.
-CHECKSUM = "coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)"
-
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Two sets of rows with the same fingerprint hold the same rows."""
+    """Two sets of rows with the same fingerprint hold the same rows.
+
+    Rows are compared within one server: the hashes are PostgreSQL's own, and another version may have others.
+    """
 
     rows: int
     checksum: Decimal
+
+    def __add__(self, other: Fingerprint) -> Fingerprint:
+        """The fingerprint of both sets together."""
+        return Fingerprint(self.rows + other.rows, self.checksum + other.checksum)
+
+
+NOTHING = Fingerprint(0, Decimal(0))
+
+
+def checksum(table: Table) -> str:
+    """SQL over rows ``t`` of a table: 64 bits of each row's values, summed."""
+    return f"coalesce(sum({_hash(table)}), 0)"
+
+
+def _hash(table: Table) -> str:
+    """SQL over a row ``t``. PostgreSQL combines the hashes of a row's values linearly: hashed once more, rows that
+    exchange a value have another sum."""
+    values = ", ".join(f't."{column.name}"' for column in table.columns)
+    return f"hashint8extended(hash_record_extended(ROW({values}), 0), 0)"
 
 
 def scope(
@@ -46,24 +65,42 @@ def scope(
     return " AND ".join(conditions), bound
 
 
-def fingerprint(connection: Connection, relation: str) -> Fingerprint:
-    """The fingerprint of everything in a relation, e.g. a temporary table."""
-    row = connection.exec_driver_sql(f"SELECT count(*), {CHECKSUM} FROM {relation} t").one()  # noqa: S608
+def fingerprint(
+    connection: Connection,
+    table: Table,
+    where: str = "true",
+    bound: Mapping[str, Any] | None = None,
+    *,
+    relation: str | None = None,
+) -> Fingerprint:
+    """The fingerprint of the rows ``t`` of a table that fit `where`; or of a `relation` with its columns."""
+    sql = f"SELECT count(*), {checksum(table)} FROM {relation or table.fullname} t WHERE {where}"  # noqa: S608
+    row = connection.exec_driver_sql(sql, dict(bound or {})).one()
     return Fingerprint(row[0], row[1])
 
 
 def fingerprints_by_school(
-    connection: Connection, table: Table, school_year: str | None, *, held: bool | None = None
+    connection: Connection,
+    table: Table,
+    school_year: str | None,
+    *,
+    held: bool | None = None,
+    only_count: bool = False,
 ) -> Mapping[str, Fingerprint]:
-    """The fingerprint of each school's rows of a table; schools without rows are absent. `held`: see :func:`scope`."""
+    """The fingerprint of each school's rows of a table; schools without rows are absent.
+
+    `held`: see :func:`scope`. With `only_count` the checksums are 0, and it takes a fifth of the time.
+    """
     where, bound = scope(table, school_year=school_year, held=held)
-    sql = f"SELECT t.school_id, count(*), {CHECKSUM} FROM {table.fullname} t WHERE {where} GROUP BY t.school_id"  # noqa: S608
-    return {row[0]: Fingerprint(row[1], row[2]) for row in connection.exec_driver_sql(sql, bound)}
+    sums = "0" if only_count else checksum(table)
+    sql = f"SELECT t.school_id, count(*), {sums} FROM {table.fullname} t WHERE {where} GROUP BY t.school_id"  # noqa: S608
+    return {row[0]: Fingerprint(row[1], Decimal(row[2])) for row in connection.exec_driver_sql(sql, bound)}
 
 
 def delete_rows(connection: Connection, table: Table, *, school_year: str | None, school_id: str) -> Fingerprint:
     """Delete one school's rows of a table that are not held. Returns the fingerprint of exactly the rows that went."""
     where, bound = scope(table, school_year=school_year, school_id=school_id, held=False)
-    sql = f"WITH t AS (DELETE FROM {table.fullname} t WHERE {where} RETURNING t.*) SELECT count(*), {CHECKSUM} FROM t"  # noqa: S608
+    delete = f"DELETE FROM {table.fullname} t WHERE {where} RETURNING {_hash(table)} AS hash"  # noqa: S608
+    sql = f"WITH gone AS ({delete}) SELECT count(*), coalesce(sum(hash), 0) FROM gone"  # noqa: S608
     row = connection.exec_driver_sql(sql, bound).one()
     return Fingerprint(row[0], row[1])

@@ -1,0 +1,59 @@
+"""What an archived year consists of: the tables that are archived, and what they are read with.
+
+Codes, settings, names of schools and people change later. A year keeps them as they were: of its people only those
+whom its rows name, and only what a report says of them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, Table, Text
+
+from rollover.config import Action, Product
+from rollover.database.tables import metadata, tables_of
+from rollover.database.tables.people import PERSON_COLUMNS
+
+_OURS = MetaData()
+
+PEOPLE = Table(
+    "people",
+    _OURS,
+    Column("tenant_id", Text, nullable=False),
+    Column("sourced_id", Text, nullable=False),
+    Column("family_name", Text, nullable=False),
+    Column("given_name", Text, nullable=False),
+    Column("grade", Text),
+    PrimaryKeyConstraint("tenant_id", "sourced_id"),
+    schema="roster",
+    info={"data_class": "roster"},
+)
+SCHOOLS = Table(
+    "schools",
+    _OURS,
+    Column("district_id", Text, nullable=False),
+    Column("school_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    PrimaryKeyConstraint("district_id", "school_id"),
+    schema="directory",
+    info={"data_class": "directory"},
+)
+
+
+def table_of(name: str) -> Table:
+    """A table as the archive has it, by its full name."""
+    return _OURS.tables[name] if name in _OURS.tables else metadata.tables[name]
+
+
+def archived_tables(product: Product) -> list[Table]:
+    """The tables whose rows an archived year may hold, and then no longer the live database."""
+    return [table for name in product.classes(Action.ARCHIVE_OR_ERASE) for table in tables_of(product.product, name)]
+
+
+def settings_tables(product: Product) -> list[Table]:
+    """The tables that stay live, and are copied into each archived year."""
+    bound = [name for name, rule in product.data_classes.items() if rule.bound_to_archive]
+    return [table for name in bound for table in tables_of(product.product, name)]
+
+
+def person_columns(table: Table) -> tuple[str, ...]:
+    """The columns of a table that name a person of the roster."""
+    return PERSON_COLUMNS.get(table.fullname, ())
