@@ -251,7 +251,7 @@ def test_a_change_between_archive_and_erase_stops_and_asks_again(run: Run, owner
     content = first.read_bytes()
     change(owner)
     before = everything(owner, HERO, ["hero"])
-    with pytest.raises(ProofFailed, match="changed since its plan|with other content"):
+    with pytest.raises(ProofFailed, match=r"changed since its plan|with other content"):
         steps.erase(run)
     assert everything(owner, HERO, ["hero"]) == before
     plan = steps.plan(run)

@@ -47,6 +47,7 @@ class Line:
     reason: str
     rows: int
     checksum: Decimal
+    bytes: int
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -133,7 +134,9 @@ def _unless_kept(run: Run, table: Table) -> bool | None:
 
 
 def _line(table: Table, school_id: str, action: str, reason: str, mark: Fingerprint) -> Line:
-    return Line(school_id, table.info["data_class"], table.fullname, action, reason, mark.rows, mark.checksum)
+    return Line(
+        school_id, table.info["data_class"], table.fullname, action, reason, mark.rows, mark.checksum, mark.bytes
+    )
 
 
 def current_lines(connection: Connection, run: Run, *actions: str) -> list[Line]:
@@ -167,19 +170,21 @@ def plan_hash(lines: Iterable[Line]) -> str:
     another hold.
 
     When the source was read may differ between two readings of the same subscription, so it does not count. Nor do
-    the rows that are kept, held or reset: people go on working with them.
+    the rows that are kept, held or reset: people go on working with them. Bytes are those of a disk.
     """
-    content = [
-        {**asdict(line), "checksum": str(line.checksum), "reason": re.sub(r", read [^)]*", "", line.reason)}
-        for line in sorted(lines)
-        if line.action in (ARCHIVE, ERASE)
-    ]
+    content = [_what_goes(line) for line in sorted(lines) if line.action in (ARCHIVE, ERASE)]
     content += [
         {"school_id": line.school_id, "table_name": line.table_name, "held": line.reason}
         for line in sorted(lines)
         if line.action == HOLD
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _what_goes(line: Line) -> dict[str, Any]:
+    said = {**asdict(line), "checksum": str(line.checksum), "reason": re.sub(r", read [^)]*", "", line.reason)}
+    del said["bytes"]
+    return said
 
 
 def summary(connection: Connection, run: Run, lines: list[Line], digest: str, number: int) -> dict[str, Any]:
@@ -202,15 +207,16 @@ def summary(connection: Connection, run: Run, lines: list[Line], digest: str, nu
 def markdown(connection: Connection, lines: list[Line], notes: list[str]) -> str:
     """The plan as a person reads it before approving: one row per school and data class, what goes first."""
     names = {row.school_id: row.name for row in connection.execute(select(schools.c.school_id, schools.c.name))}
-    cells: dict[tuple[str, str, str, str], int] = {}
+    cells: dict[tuple[str, str, str, str], tuple[int, int]] = {}
     for line in sorted(lines, key=lambda line: (SHOWN_IN_ORDER.index(line.action), line)):
         key = (line.school_id, line.data_class, line.action, line.reason)
-        cells[key] = cells.get(key, 0) + line.rows
+        rows, size = cells.get(key, (0, 0))
+        cells[key] = (rows + line.rows, size + line.bytes)
     table = [
-        f"| {names[school]} | {data_class} | **{action}** | {rows:,} | {reason} |"
-        for (school, data_class, action, reason), rows in cells.items()
+        f"| {names[school]} | {data_class} | **{action}** | {rows:,} | {_size(size)} | {reason} |"
+        for (school, data_class, action, reason), (rows, size) in cells.items()
     ]
-    head = ["| School | Data class | Action | Rows | Why |", "|---|---|---|---:|---|"]
+    head = ["| School | Data class | Action | Rows | Size | Why |", "|---|---|---|---:|---:|---|"]
     erased = sum(line.rows for line in lines if line.action == ERASE)
     archived = sum(line.rows for line in lines if line.action == ARCHIVE)
     held = sum(line.rows for line in lines if line.action == HOLD)
@@ -218,6 +224,11 @@ def markdown(connection: Connection, lines: list[Line], notes: list[str]) -> str
     if held:
         intro += f" {held:,} are held, and stay as they are."
     return "\n".join([intro, "", *(f"- Warning: {note}" for note in notes), "", *head, *table])
+
+
+def _size(size: int) -> str:
+    """Bytes as a person reads them."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
 
 
 def warnings(connection: Connection, run: Run) -> list[str]:

@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("data_class", help="notification_switch or portal_schedules")
     command.add_argument("--reason", required=True, help=REASON)
     command = add("plan", commands.plan)
-    command.add_argument("tenant", help=TENANT)
+    command.add_argument("tenant", help="a tenant, or a district for all its products")
     command.add_argument("--year", required=True, help=YEAR)
     about = "Legal holds and open inspection requests: what is neither erased nor reset."
     group = subparsers.add_parser("hold", help=about, description=about)

@@ -71,26 +71,28 @@ def resume(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def plan(options: argparse.Namespace, settings: Settings) -> int:
-    """Show what a rollover would do now; changes nothing."""
+    """Show what a rollover of a tenant, or of each of a district, would do now; changes nothing."""
     from rollover import plan as planning
     from rollover.database.session import tenant_session
     from rollover.run import Run
 
     catalog = load_catalog(settings.districts, settings.products)
-    tenant = tenant_of(options, catalog)
-    run = Run(
-        engine=engine_of(settings),
-        tenant=tenant,
-        school_year=year_of(options),
-        district=catalog.districts[tenant.district],
-        product=catalog.products[tenant.product],
-        storage=settings.storage_root,
-        now=datetime.now(UTC),
-    )
-    with tenant_session(run.engine, tenant.id) as connection:
-        current = planning.current_school_year(connection) == run.school_year.key
-        lines = planning.draft(connection, run, current=current)
-        print(planning.markdown(connection, lines, planning.warnings(connection, run)))
+    tenants = tenants_of(options, catalog) or [tenant_of(options, catalog)]
+    for tenant in tenants:
+        run = Run(
+            engine=engine_of(settings),
+            tenant=tenant,
+            school_year=year_of(options),
+            district=catalog.districts[tenant.district],
+            product=catalog.products[tenant.product],
+            storage=settings.storage_root,
+            now=datetime.now(UTC),
+        )
+        with tenant_session(run.engine, tenant.id) as connection:
+            current = planning.current_school_year(connection) == run.school_year.key
+            lines = planning.draft(connection, run, current=current)
+            print(f"# {tenant.id} {run.school_year}, as of {run.reset_date}\n")
+            print(planning.markdown(connection, lines, planning.warnings(connection, run)), "\n")
     return 0
 
 

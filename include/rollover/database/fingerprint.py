@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -22,10 +22,12 @@ class Fingerprint:
 
     rows: int
     checksum: Decimal
+    bytes: int = field(default=0, compare=False)
+    """What the rows take in the database, where it was asked for."""
 
     def __add__(self, other: Fingerprint) -> Fingerprint:
         """The fingerprint of both sets together."""
-        return Fingerprint(self.rows + other.rows, self.checksum + other.checksum)
+        return Fingerprint(self.rows + other.rows, self.checksum + other.checksum, self.bytes + other.bytes)
 
 
 NOTHING = Fingerprint(0, Decimal(0))
@@ -87,14 +89,15 @@ def fingerprints_by_school(
     held: bool | None = None,
     only_count: bool = False,
 ) -> Mapping[str, Fingerprint]:
-    """The fingerprint of each school's rows of a table; schools without rows are absent.
+    """The fingerprint of each school's rows of a table, with their bytes; schools without rows are absent.
 
-    `held`: see :func:`scope`. With `only_count` the checksums are 0, and it takes a fifth of the time.
+    `held`: see :func:`scope`. With `only_count` checksums and bytes are 0, and it takes a fifth of the time.
     """
     where, bound = scope(table, school_year=school_year, held=held)
-    sums = "0" if only_count else checksum(table)
+    sums = "0, 0" if only_count else f"{checksum(table)}, sum(pg_column_size(t.*))"
     sql = f"SELECT t.school_id, count(*), {sums} FROM {table.fullname} t WHERE {where} GROUP BY t.school_id"  # noqa: S608
-    return {row[0]: Fingerprint(row[1], Decimal(row[2])) for row in connection.exec_driver_sql(sql, bound)}
+    found = connection.exec_driver_sql(sql, bound)
+    return {school_id: Fingerprint(rows, Decimal(hashes), size) for school_id, rows, hashes, size in found}
 
 
 def delete_rows(connection: Connection, table: Table, *, school_year: str | None, school_id: str) -> Fingerprint:

@@ -95,6 +95,7 @@ plan_lines = _ledger_table(
     text("reason"),
     Column("rows", BigInteger, nullable=False),
     Column("checksum", Numeric, nullable=False, comment="order-independent, of the rows as frozen"),
+    Column("bytes", BigInteger, nullable=False, server_default="0", comment="what the rows took in the database"),
     PrimaryKeyConstraint("rollover_id", "plan_no", "school_id", "table_name", "action"),
 )
 

@@ -1,4 +1,4 @@
-"""Holds: what may neither be erased nor reset; a plan then has two lines for one school and table"""
+"""Holds: what may neither be erased nor reset; a plan then has two lines for one school and table, and says its bytes"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -34,6 +34,10 @@ def upgrade() -> None:
     op.execute("GRANT SELECT, INSERT, UPDATE (lifted_by, lift_reason, lifted_at) ON ledger.holds TO rollover_app")
     op.execute("ALTER TABLE ledger.holds ENABLE ROW LEVEL SECURITY")
     op.execute(f"CREATE POLICY one_tenant ON ledger.holds TO rollover_app USING ({TENANT_OF_A_ROW})")
+    size = sa.Column(
+        "bytes", sa.BigInteger(), nullable=False, server_default="0", comment="what the rows took in the database"
+    )
+    op.add_column("plan_lines", size, schema="ledger")
     op.drop_constraint("pk_plan_lines", "plan_lines", schema="ledger")
     key = ["rollover_id", "plan_no", "school_id", "table_name", "action"]
     op.create_primary_key("pk_plan_lines", "plan_lines", key, schema="ledger")
