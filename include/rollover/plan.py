@@ -25,7 +25,7 @@ from rollover.database.fingerprint import Fingerprint, fingerprints_by_school
 from rollover.database.tables import hero, product_tables
 from rollover.database.tables.base import is_activity
 from rollover.database.tables.directory import schools, tenants
-from rollover.database.tables.ledger import plan_lines, plans
+from rollover.database.tables.ledger import plan_lines, plan_subscriptions, plans
 from rollover.errors import Refused
 from rollover.run import Run
 from rollover.subscription import Standing, standings
@@ -59,7 +59,7 @@ def freeze(connection: Connection, run: Run) -> dict[str, Any]:
     The same data gives the same hash, so planning again without a change keeps the plan in force. A plan after an
     erase holds the rows that came late; a plan that was carried out is never carried out again.
     """
-    lines = draft(connection, run, current=holds_current_state(connection, run))
+    lines, known = _draft(connection, run, current=holds_current_state(connection, run))
     digest = plan_hash(lines)
     number = ledger.plan_number(connection, run)
     if number and ledger.result_of(connection, run, "erase") is None and hash_of(connection, run, number) == digest:
@@ -70,6 +70,7 @@ def freeze(connection: Connection, run: Run) -> dict[str, Any]:
     connection.execute(insert(plans).values(**key, plan_hash=digest, warnings=notes))
     if lines:
         connection.execute(insert(plan_lines), [{**key, **asdict(line)} for line in lines])
+        connection.execute(insert(plan_subscriptions), [{**key, **standing.as_record()} for standing in known])
     return summary(connection, run, lines, digest, number)
 
 
@@ -93,6 +94,11 @@ def draft(connection: Connection, run: Run, *, current: bool) -> list[Line]:
 
     A past year's plan holds the rows of that year only; the current year's also the tenant's current state.
     """
+    return _draft(connection, run, current=current)[0]
+
+
+def _draft(connection: Connection, run: Run, *, current: bool) -> tuple[list[Line], list[Standing]]:
+    """The lines, and the standing of each school that has one."""
     tables = [
         table
         for table in product_tables(run.product.product)
@@ -107,7 +113,7 @@ def draft(connection: Connection, run: Run, *, current: bool) -> list[Line]:
             action, reason = _decide(_rule(run, table).action, known[school_id])
             names = (table.info["data_class"], table.fullname)
             lines.append(Line(school_id, *names, action, reason, mark.rows, mark.checksum))
-    return sorted(lines)
+    return sorted(lines), [known[school_id] for school_id in sorted(known)]
 
 
 def current_lines(connection: Connection, run: Run, *actions: str) -> list[Line]:
