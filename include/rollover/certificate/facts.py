@@ -276,8 +276,8 @@ def _backups(run: Run, times: _Times, erased_at: datetime) -> Facts:
         return {"statement": "No claim is made about backups: nobody has said how long they are kept.", "days": None}
     gone = times.of(erased_at + timedelta(days=days))
     return {
-        "statement": f"The deployment declares that backups expire after {days} days: those that hold the deleted rows "
-        f"by {gone['utc'][:10]}. This was declared, and not checked.",
+        "statement": f"The deployment declares that backups are kept for {days} days, so that the last one with the "
+        f"deleted rows in it expires by {gone['utc'][:10]}. This was declared, and not checked.",
         "days": days,
         "expired_by": gone,
     }

@@ -7,6 +7,7 @@ changed either. A PDF reader passes over it.
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 from collections.abc import Iterable
@@ -26,6 +27,7 @@ from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import (
     BaseDocTemplate,
+    CondPageBreak,
     Flowable,
     KeepTogether,
     Paragraph,
@@ -42,6 +44,9 @@ INK, QUIET, RULE, SHADE = HexColor("#1b2733"), HexColor("#5b6b7a"), HexColor("#c
 ACCENT = HexColor("#0b5c6b")
 MARGIN = 0.8 * inch
 WIDTH = letter[0] - 2 * MARGIN
+FRAME_PADDING = 6  # of a page's frame in reportlab
+NUMBERS = 0.72 * inch
+ROOM_FOR_A_SECTION = 1.3 * inch
 ACTIONS = {"archive": "archived, then deleted", "erase": "deleted"}
 
 BODY = ParagraphStyle("body", fontName=TEXT, fontSize=9, leading=12.2, textColor=INK)
@@ -58,7 +63,8 @@ KICKER = ParagraphStyle("kicker", BODY, fontName=BOLD, fontSize=8.5, leading=11,
 TITLE = ParagraphStyle("title", BODY, fontName=BOLD, fontSize=21, leading=25, textColor=INK)
 SUBTITLE = ParagraphStyle("subtitle", BODY, fontSize=11.5, leading=15, textColor=QUIET)
 LEAD = ParagraphStyle("lead", BODY, fontSize=10.5, leading=14.5)
-BULLET = ParagraphStyle("bullet", BODY, leftIndent=9, bulletIndent=0)
+PARAGRAPH = ParagraphStyle("paragraph", BODY, spaceAfter=4)
+BULLET = ParagraphStyle("bullet", BODY, leftIndent=13, bulletIndent=0)
 
 Row = list[Any]
 
@@ -77,14 +83,15 @@ def _pages(content: bytes) -> bytes:
     for name in (TEXT, BOLD):
         path = files("font_source_sans_pro") / "files" / f"{name}.ttf"
         pdfmetrics.registerFont(TTFont(name, str(path)))
-    envelope = json.loads(content)
-    certificate, signature = envelope["certificate"], envelope["signature"]
-    _, pages = _built(certificate, signature, "?")
-    return _built(certificate, signature, str(pages))[0]
+    pdfmetrics.registerFontFamily(TEXT, normal=TEXT, bold=BOLD, italic=TEXT, boldItalic=BOLD)
+    _, pages = _built(content, "?")
+    return _built(content, str(pages))[0]
 
 
-def _built(certificate: dict[str, Any], signature: dict[str, str], of: str) -> tuple[bytes, int]:
+def _built(content: bytes, of: str) -> tuple[bytes, int]:
     """The file, and how many pages it has; `of` is what stands behind each page's number."""
+    envelope = json.loads(content)
+    certificate, sha256 = envelope["certificate"], hashlib.sha256(content).hexdigest()
 
     def foot(canvas: Canvas, document: BaseDocTemplate) -> None:
         canvas.setFont(TEXT, 7.5)
@@ -96,19 +103,19 @@ def _built(certificate: dict[str, Any], signature: dict[str, str], of: str) -> t
     document = SimpleDocTemplate(
         file,
         pagesize=letter,
-        leftMargin=MARGIN,
-        rightMargin=MARGIN,
+        leftMargin=MARGIN - FRAME_PADDING,
+        rightMargin=MARGIN - FRAME_PADDING,
         topMargin=0.7 * inch,
         bottomMargin=0.75 * inch,
         title=f"Certificate of disposition {certificate['number']}",
         author=certificate["executed_by"]["tool"],
         invariant=1,
     )
-    document.build(_story(certificate, signature), onFirstPage=foot, onLaterPages=foot)
+    document.build(_story(certificate, envelope["signature"], sha256), onFirstPage=foot, onLaterPages=foot)
     return file.getvalue(), document.page
 
 
-def _story(certificate: dict[str, Any], signature: dict[str, str]) -> list[Flowable]:
+def _story(certificate: dict[str, Any], signature: dict[str, str], sha256: str) -> list[Flowable]:
     return [
         *_title(certificate),
         *_section("What was deleted, by school and data class", _schools(certificate)),
@@ -118,7 +125,7 @@ def _story(certificate: dict[str, Any], signature: dict[str, str]) -> list[Flowa
         *_section("How it was verified", _verified(certificate)),
         *_section("What this certificate does not claim", _not_claimed(certificate)),
         Spacer(0, 12),
-        KeepTogether(_signature(certificate, signature)),
+        KeepTogether(_signature(certificate, signature, sha256)),
     ]
 
 
@@ -128,9 +135,9 @@ def _title(certificate: dict[str, Any]) -> list[Flowable]:
     archived, erased = (sum(row[name] for row in tables) for name in ("archived", "erased"))
     last = certificate["disposals"][-1]
     said = (
-        f"<b>{archived + erased:,} rows</b> of the school year {year} were deleted from the live database of "
-        f"{escape(product)}: {erased:,} for good, and {archived:,} after they had been archived and the archive had "
-        f"been read back. When a second step counted them, {sum(row['remaining'] for row in tables):,} were left."
+        f"<b>{archived + erased:,} rows</b> were deleted from the live database of {escape(product)} for the school "
+        f"year {year}: {_of_these(archived, erased)} "
+        f"When a second step counted them, {sum(row['remaining'] for row in tables):,} were left."
     )
     scope = certificate["scope"]
     rows = [
@@ -159,6 +166,13 @@ def _title(certificate: dict[str, Any]) -> list[Flowable]:
     ]
 
 
+def _of_these(archived: int, erased: int) -> str:
+    if not archived:
+        return "none of them was archived."
+    how = "after they had been archived and the archive had been read back."
+    return f"{erased:,} without an archive, and {archived:,} {how}" if erased else f"all {how}"
+
+
 def _schools(certificate: dict[str, Any]) -> list[Flowable]:
     """One row per school and action, one column per data class. What does not go has no column."""
     cells: dict[tuple[str, str], dict[str, int]] = {}
@@ -170,29 +184,34 @@ def _schools(certificate: dict[str, Any]) -> list[Flowable]:
         return [Paragraph("There were no rows to delete.", BODY)]
     classes = sorted({name for row in cells.values() for name in row})
     known = {school["id"]: school for school in certificate["scope"]["schools"]}
-    wide = [1.35 * inch, 1.5 * inch, 0.75 * inch]
+    width = min(NUMBERS, (WIDTH - 2.1 * inch) / len(classes))
     return [
         _table(
-            ["School", "Subscription on the reset date", "Rows are", *(name.replace("_", " ") for name in classes)],
+            ["School, what was done, and its subscription on the reset date", *(_words(name) for name in classes)],
             [
-                [
-                    known[school]["name"] if school in known else school,
-                    _subscription(known.get(school)),
-                    ACTIONS[action],
-                    *(row.get(name, 0) for name in classes),
-                ]
-                for (school, action), row in sorted(cells.items())
+                [_school(known.get(school_id), school_id, action), *(row.get(name, 0) for name in classes)]
+                for (school_id, action), row in sorted(cells.items())
             ],
-            [*wide, *[(WIDTH - sum(wide)) / len(classes)] * len(classes)],
+            [WIDTH - width * len(classes), *[width] * len(classes)],
         )
     ]
 
 
+def _school(school: dict[str, Any] | None, school_id: str, action: str) -> Flowable:
+    name = school["name"] if school else school_id
+    return Paragraph(
+        f"<b>{escape(name)}</b>: {ACTIONS[action]}<br/>"
+        f'<font size="7" color="#5b6b7a">{escape(_subscription(school))}</font>',
+        CELL,
+    )
+
+
 def _subscription(school: dict[str, Any] | None) -> str:
     if school is None:
-        return "not recorded"
+        return "subscription not recorded"
     said = [
-        f"{s['state']} {s['starts_on']} to {s['ends_on']}, source {s['source']}, read {s['read_at']['utc'][:16]} UTC"
+        f"{s['state']} {s['starts_on']} to {s['ends_on']}, source {s['source']}, "
+        f"read {s['read_at']['utc'][:16].replace('T', ' ')} UTC"
         for s in school["subscriptions"]
     ]
     return f"{'in force' if school['subscription_in_force_on_reset_date'] else 'not in force'}: {'; '.join(said)}"
@@ -203,7 +222,7 @@ def _tables(certificate: dict[str, Any]) -> list[Flowable]:
     several = len(certificate["disposals"]) > 1
     rows = [
         [
-            row["data_class"].replace("_", " "),
+            _words(row["data_class"]),
             f"{row['table']}, plan {disposal['plan']['number']}" if several else row["table"],
             *(row[name] for name in columns),
         ]
@@ -215,27 +234,24 @@ def _tables(certificate: dict[str, Any]) -> list[Flowable]:
         _table(names, rows, [1.35 * inch, WIDTH - 1.35 * inch - 5 * 0.72 * inch, *[0.72 * inch] * 5])
     ]
     if reset := certificate["reset"]["rows"]:
-        said = ", ".join(f"{name.replace('_', ' ')} ({rows:,} rows)" for name, rows in sorted(reset.items()))
+        said = ", ".join(f"{_words(name)} ({rows:,} rows)" for name, rows in sorted(reset.items()))
         parts += [Spacer(0, 5), Paragraph(f"Set to the new year's start values: {escape(said)}.", BODY)]
     return parts
 
 
 def _retained(certificate: dict[str, Any]) -> list[Flowable]:
-    rows = [
-        [
-            row["data_class"].replace("_", " "),
-            row["table"],
-            row["step"],
-            row["before"]["rows"],
-            row["after"]["rows"],
-            "the same" if row["before"] == row["after"] else "DIFFERENT",
-        ]
-        for row in certificate["retained"]
-    ]
-    if not rows:
+    """One row per table, one column per step that changed data."""
+    by_table: dict[tuple[str, str], dict[str, str]] = {}
+    for row in certificate["retained"]:
+        same = f"{row['before']['rows']:,} rows, the same" if row["before"] == row["after"] else "DIFFERENT"
+        by_table.setdefault((row["data_class"], row["table"]), {})[row["step"]] = same
+    if not by_table:
         return [Paragraph("This product keeps none of its data classes from year to year.", BODY)]
-    widths = [1.35 * inch, WIDTH - 1.35 * inch - 3.45 * inch, 1.15 * inch, 0.75 * inch, 0.75 * inch, 0.8 * inch]
-    return [_table(["Data class", "Table", "Around", "Rows before", "Rows after", "Fingerprint"], rows, widths)]
+    steps = list(dict.fromkeys(row["step"] for row in certificate["retained"]))
+    rows = [[_words(name), table, *(found.get(s, "") for s in steps)] for (name, table), found in by_table.items()]
+    rest = (WIDTH - 3.6 * inch) / len(steps)
+    names = ["Data class", "Table", *(f"Fingerprint around {step}" for step in steps)]
+    return [_table(names, rows, [1.5 * inch, 2.1 * inch, *[rest] * len(steps)])]
 
 
 def _files(certificate: dict[str, Any]) -> list[Flowable]:
@@ -243,7 +259,7 @@ def _files(certificate: dict[str, Any]) -> list[Flowable]:
     archives = [row for disposal in certificate["disposals"] for row in disposal["archives"]]
     parts: list[Flowable] = []
     if exports:
-        rows = [[row["report"].replace("_", " "), row["rows"], Paragraph(row["sha256"], HASH)] for row in exports]
+        rows = [[_words(row["report"]), row["rows"], Paragraph(row["sha256"], HASH)] for row in exports]
         parts.append(_table(["Report", "Rows", "SHA-256"], rows, [2 * inch, 0.8 * inch, WIDTH - 2.8 * inch]))
         parts.append(Spacer(0, 5))
     said = (
@@ -264,7 +280,7 @@ def _verified(certificate: dict[str, Any]) -> list[Flowable]:
         f"issued: {again['rows_left']} rows of the year left, {again['files_intact']} files intact, the chain of "
         f"evidence whole."
     )
-    return [Paragraph(escape(text), BODY) for text in (said, method["deletion"], method["comparison"])]
+    return [Paragraph(escape(text), PARAGRAPH) for text in (said, method["deletion"], method["comparison"])]
 
 
 def _not_claimed(certificate: dict[str, Any]) -> list[Flowable]:
@@ -272,10 +288,15 @@ def _not_claimed(certificate: dict[str, Any]) -> list[Flowable]:
     return [Paragraph(escape(text), BULLET, bulletText="–") for text in said]
 
 
-def _signature(certificate: dict[str, Any], signature: dict[str, str]) -> list[Flowable]:
+def _signature(certificate: dict[str, Any], signature: dict[str, str], sha256: str) -> list[Flowable]:
     evidence = certificate["evidence"]
     rows = [
-        ("Signature", f"{signature['algorithm']}, over the attached {ATTACHMENT}", signature["value"]),
+        (
+            "Signature",
+            f"{signature['algorithm']}, over the certificate in the attached {ATTACHMENT}",
+            signature["value"],
+        ),
+        ("File", f"SHA-256 of the attached {ATTACHMENT}", sha256),
         ("Key", "SHA-256 of the public key; compare it with the one that the issuer publishes", signature["key_id"]),
         ("Evidence", f"{evidence['algorithm']} over its {evidence['entries']} entries", evidence["head"]),
     ]
@@ -309,9 +330,8 @@ def _signature(certificate: dict[str, Any], signature: dict[str, str]) -> list[F
 
 
 def _section(title: str, parts: Iterable[Flowable]) -> list[Flowable]:
-    """A heading never stands alone at the foot of a page."""
-    head = Paragraph(escape(title), ParagraphStyle("kept with next", SECTION, keepWithNext=1))
-    return [head, *parts]
+    """A heading does not stand alone at the foot of a page."""
+    return [CondPageBreak(ROOM_FOR_A_SECTION), Paragraph(escape(title), SECTION), *parts]
 
 
 def _table(names: list[str], rows: list[Row], widths: list[float]) -> Table:
@@ -343,6 +363,10 @@ def _cell(value: Any) -> Flowable:
 
 def _tight(points: float) -> list[tuple[Any, ...]]:
     return [("TOPPADDING", (0, 0), (-1, -1), points), ("BOTTOMPADDING", (0, 0), (-1, -1), points)]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _when(at: dict[str, str]) -> str:
