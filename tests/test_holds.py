@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_a_held_student_keeps_everything_and_the_others_do_not(run: Run, owner: 
     assert held_rows(owner, HERO, OF_A_STUDENT) == before
     assert rows(owner, "hero.tracking_events", HERO) == 4
     assert rows(owner, "hero.point_balances", HERO, balance=0) == 4
-    assert (result["rows_left"], result["rows_held"], result["reports_blank"]) == (0, 10, False)
+    assert (result["rows_left"], result["rows_held"], result["reports_blank"]) == (0, 10, None)
 
 
 def test_a_held_school_keeps_everything(run: Run, owner: Engine) -> None:
@@ -223,6 +224,20 @@ def test_a_hold_that_would_protect_nothing_is_refused(run: Run, of: dict[str, st
     with pytest.raises(Refused) as refused:
         hold(run, **of)
     assert "nobody" not in str(refused.value)
+
+
+def test_the_certificate_says_what_is_held_and_names_no_student(run: Run, owner: Engine) -> None:
+    hold(run, holds.INSPECTION, student_id="s1")
+    until_approved(run)
+    finish(run)
+    with owner.begin() as connection:
+        connection.execute(text("UPDATE ledger.rollovers SET is_current = false WHERE tenant_id = :t"), {"t": HERO})
+    issued = UPath(steps.certify(run)["path"]).read_text()
+    (disposal,) = json.loads(issued)["certificate"]["disposals"]
+    assert sum(row["rows"] for row in disposal["held"]) == 10
+    assert {row["why"][:25] for row in disposal["held"]} == {"open inspection request 1"}
+    assert {row["remaining"] for row in disposal["tables"]} == {0}
+    assert "s1" not in issued
 
 
 def test_the_status_says_what_is_held_and_names_no_student(run: Run) -> None:

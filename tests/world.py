@@ -6,9 +6,13 @@ tenant with the same ids, which nothing may touch.
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from sqlalchemy import Connection, Engine, Table, func, insert, select
 from upath import UPath
 
 from rollover.calendar import SchoolYear
+from rollover.certificate.signing import new_key
 from rollover.config import District, load_catalog
 from rollover.database.school_years import ensure_school_year
 from rollover.database.tables import directory, hero, metadata, roster
@@ -29,6 +34,16 @@ NORTH, SOUTH = "north", "south"
 STUDENTS = {NORTH: ("n1", "n2", "n3"), SOUTH: ("s1", "s2")}
 EVENTS_EACH = 4
 PRODUCTS = HOME / "include" / "products"
+
+
+@cache
+def signing_key() -> Path:
+    """A file with a key of this process's own."""
+    folder = tempfile.mkdtemp(prefix="rollover-key-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "signing-key.pem"
+    new_key(path)
+    return path
 
 
 def district(name: str = "riverside-ca", *, own_reset_date: date | None = None, **more: Any) -> District:
@@ -63,6 +78,7 @@ def run_of(engine: Engine, storage: UPath, product: str = "hero", *, year: Schoo
         product=products[product],
         storage=storage,
         now=NOW,
+        signing_key=signing_key(),
     )
     return replace(run, **more)
 

@@ -147,15 +147,17 @@ def open_run(partition_key: str | None, tenant_id: str) -> Run:
             f"The run of {tenant_id} has no school year as its partition key.",
             "start it with one: Trigger, Advanced Options, Partition Key, like 2025-26.",
         ) from None
-    tenant, known = Tenant.parse(tenant_id), catalog()
+    tenant, known, settings = Tenant.parse(tenant_id), catalog(), Settings()
     return Run(
         engine=engine(),
         tenant=tenant,
         school_year=school_year,
         district=_district_of(known, tenant),
         product=known.products[tenant.product],
-        storage=Settings().storage_root,
+        storage=settings.storage_root,
         now=clock(),
+        signing_key=settings.signing_key,
+        backup_days=settings.backup_days,
     )
 
 

@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 
 
 def erase(connection: Connection, run: Run) -> dict[str, Any]:
-    """Delete the archived rows and the rows to be erased; returns the rows gone per action and data class.
+    """Delete the archived rows and the rows to be erased; returns the rows gone per action and data class, and
+    per table; and the fingerprints of what is kept.
 
     Needs a REPEATABLE READ transaction: proof and deletion see the same rows. Raises ProofFailed, with nothing
     changed, where rows were added, changed or removed since the plan, a subscription now says otherwise, or an
@@ -33,15 +34,16 @@ def erase(connection: Connection, run: Run) -> dict[str, Any]:
     """
     _check_approved(connection, run)
     _check_plan_still_holds(connection, run)
-    kept = receipts.of_archives(connection, run)
+    archives = receipts.of_archives(connection, run)
     if wrong := receipts.damaged(receipts.of_files(connection, run)):
         raise ProofFailed(f"{run.id} cannot erase what is kept nowhere else: {'; '.join(wrong)}.", ledger.PLAN_ANEW)
-    archived = {(row["school_id"], row["table_name"]): row for row in kept}
+    archived = {(row["school_id"], row["table_name"]): row for row in archives}
     gone: dict[str, dict[str, int]] = {plan.ARCHIVE: {}, plan.ERASE: {}}
     lines = plan.current_lines(connection, run, plan.ARCHIVE, plan.ERASE)
     tables = [metadata.tables[name] for name in sorted({line.table_name for line in lines})]
     before = {table: _rows_of_tenant(connection, table) for table in tables}
-    with kept_unchanged(connection, run):
+    deleted_of = dict.fromkeys([table.fullname for table in tables], 0)
+    with kept_unchanged(connection, run) as kept:
         for line in lines:
             if line.action == plan.ARCHIVE:
                 _check_archived(line, archived.get((line.school_id, line.table_name)))
@@ -51,6 +53,7 @@ def erase(connection: Connection, run: Run) -> dict[str, Any]:
             log.info("%s, school %s: %s rows, %s", line.table_name, line.school_id, deleted.rows, line.action)
             counts = gone[line.action]
             counts[line.data_class] = counts.get(line.data_class, 0) + deleted.rows
+            deleted_of[line.table_name] += deleted.rows
     for table in tables:
         planned = sum(line.rows for line in lines if line.table_name == table.fullname)
         left = _rows_of_tenant(connection, table)
@@ -59,18 +62,37 @@ def erase(connection: Connection, run: Run) -> dict[str, Any]:
                 f"{table.fullname} lost {before[table] - left} rows, planned were {planned}.", ledger.PLAN_ANEW
             )
     log.info("removed %s archived and %s other rows", *(sum(counts.values()) for counts in gone.values()))
-    return {"archived": gone[plan.ARCHIVE], "erased": gone[plan.ERASE], "kept_unchanged": True}
+    return {
+        "archived": gone[plan.ARCHIVE],
+        "erased": gone[plan.ERASE],
+        "deleted": deleted_of,
+        "kept_unchanged": True,
+        "kept": kept,
+    }
 
 
 @contextmanager
-def kept_unchanged(connection: Connection, run: Run) -> Iterator[None]:
-    """Prove that a block leaves every kept and every held row of the tenant as it was; else everything rolls back."""
+def kept_unchanged(connection: Connection, run: Run) -> Iterator[dict[str, Any]]:
+    """Prove that a block leaves every kept and every held row of the tenant as it was; else everything rolls back.
+
+    After the block, what was yielded holds the proof: each kept table's fingerprint before and after, as small JSON.
+    """
+    proof: dict[str, Any] = {}
     before = _kept(connection, run)
-    yield
+    yield proof
     after = _kept(connection, run)
     changed = sorted(name for name in before | after if before.get(name) != after.get(name))
     if changed:
-        raise ProofFailed(f"{', '.join(changed)} of {run.tenant} would have changed, but is kept.", "report this.")
+        raise ProofFailed(
+            f"{', '.join(changed)} of {run.tenant} would have changed, but is kept or held.", "report this."
+        )
+    proof |= {name: {"before": _whole(before[name]), "after": _whole(after[name])} for name in sorted(before)}
+
+
+def _whole(by_school: dict[str, Fingerprint]) -> dict[str, Any]:
+    """The fingerprint of a table's rows in all schools: both of its numbers are sums."""
+    marks = by_school.values()
+    return {"rows": sum(mark.rows for mark in marks), "checksum": str(sum(int(mark.checksum) for mark in marks))}
 
 
 def _kept(connection: Connection, run: Run) -> dict[str, dict[str, Fingerprint]]:
@@ -78,7 +100,7 @@ def _kept(connection: Connection, run: Run) -> dict[str, dict[str, Fingerprint]]
     tables = [table for name in classes for table in tables_of(run.product.product, name)]
     kept = {t.fullname: dict(fingerprints_by_school(connection, t, run.school_year.key)) for t in tables}
     for line in plan.held_lines(connection, run, product_tables(run.product.product)):
-        kept.setdefault(f"held rows of {line.table_name}", {})[line.school_id] = line.fingerprint
+        kept.setdefault(line.table_name, {})[line.school_id] = line.fingerprint
     return kept
 
 

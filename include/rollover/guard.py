@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, func, insert, select, update
 
 from rollover import ledger
 from rollover.calendar import SchoolYear, reset_instant
+from rollover.certificate import signing
 from rollover.database.held import not_held
 from rollover.database.school_years import ensure_school_year
 from rollover.database.session import tenant_session
@@ -30,6 +31,8 @@ def begin(run: Run, run_id: str, is_alive: Callable[[str], bool]) -> dict[str, A
     """The guard as a step: decides anew each time it runs, and records the first admission."""
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         result = admit(connection, run, run_id, is_alive)
+        if result["go"]:
+            signing.read_key(run.signing_key)  # what could not be certified is not begun
         if result["go"] and ledger.result_of(connection, run, "guard") is None:
             ledger.finish(connection, run, "guard", result, 0)
         return result
@@ -107,10 +110,18 @@ def _go_on(
         if known["is_current"]:
             _check_rostering(connection, run)
         values |= {"reset_date": run.reset_date, "reset_at": run.reset_at}
+    is_current, why = known["is_current"], "goes on where the ledger says it stopped"
+    if is_current and _is_resumed(connection, run) and _tables_with_rows(connection, run, run.school_year):
+        is_current, why = False, "rows came late, after the new year began: they go by a further plan"
+    values["is_current"] = is_current
     connection.execute(update(rollovers).where(rollovers.c.rollover_id == run.id).values(**values))
-    why = "goes on where the ledger says it stopped"
-    log.info("%s %s", run.id, why)
-    return {"go": True, "is_current": known["is_current"], "why": why}
+    log.info("%s: %s", run.id, why)
+    return {"go": True, "is_current": is_current, "why": why}
+
+
+def _is_resumed(connection: Connection, run: Run) -> bool:
+    """Whether the sync goes on already: then the tenant is in its new year, though the old one is not certified."""
+    return ledger.result_of(connection, run, "resume_sync") is not None
 
 
 def _check_district(connection: Connection, run: Run) -> None:

@@ -37,13 +37,13 @@ REQUIRES: dict[str, tuple[str, ...]] = {
     "import_roster": ("verify_reset",),
     "verify_roster": ("import_roster",),
     "resume_sync": ("verify_roster",),
-    "certify": ("verify_reset",),
+    "certify": ("guard", "plan", "export_reports", "approve", "archive", "erase", "verify_reset"),
 }
 CURRENT_ONLY = ("pause_sync", "reset", "import_roster", "verify_roster", "resume_sync")
 REQUIRES_OF_CURRENT: dict[str, tuple[str, ...]] = {
     "plan": ("pause_sync",),
     "verify_reset": ("reset",),
-    "certify": ("resume_sync",),
+    "certify": ("pause_sync", "reset", "import_roster", "verify_roster", "resume_sync"),
 }
 ONCE_A_ROLLOVER = ("guard", "pause_sync", "reset", "import_roster", "verify_roster", "resume_sync")
 """Done once, whatever the plan; the others once for each plan, should a further one hold rows that came late."""

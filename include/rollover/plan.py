@@ -25,7 +25,7 @@ from rollover.database.fingerprint import Fingerprint, fingerprints_by_school
 from rollover.database.tables import hero, product_tables
 from rollover.database.tables.base import is_activity
 from rollover.database.tables.directory import schools, tenants
-from rollover.database.tables.ledger import plan_lines, plans
+from rollover.database.tables.ledger import plan_lines, plan_subscriptions, plans
 from rollover.errors import Refused
 from rollover.run import Run
 from rollover.subscription import Standing, standings
@@ -60,7 +60,7 @@ def freeze(connection: Connection, run: Run) -> dict[str, Any]:
     The same data gives the same hash, so planning again without a change keeps the plan in force. A plan after an
     erase holds the rows that came late; a plan that was carried out is never carried out again.
     """
-    lines = draft(connection, run, current=holds_current_state(connection, run))
+    lines, known = _draft(connection, run, current=holds_current_state(connection, run))
     digest = plan_hash(lines)
     number = ledger.plan_number(connection, run)
     if number and ledger.result_of(connection, run, "erase") is None and hash_of(connection, run, number) == digest:
@@ -71,6 +71,7 @@ def freeze(connection: Connection, run: Run) -> dict[str, Any]:
     connection.execute(insert(plans).values(**key, plan_hash=digest, warnings=notes))
     if lines:
         connection.execute(insert(plan_lines), [{**key, **asdict(line)} for line in lines])
+        connection.execute(insert(plan_subscriptions), [{**key, **standing.as_record()} for standing in known])
     return summary(connection, run, lines, digest, number)
 
 
@@ -95,6 +96,13 @@ def draft(connection: Connection, run: Run, *, current: bool, only_count: bool =
     A past year's plan holds the rows of that year only; the current year's also the tenant's current state. With
     `only_count` the checksums are 0.
     """
+    return _draft(connection, run, current=current, only_count=only_count)[0]
+
+
+def _draft(
+    connection: Connection, run: Run, *, current: bool, only_count: bool = False
+) -> tuple[list[Line], list[Standing]]:
+    """The lines, and the standing of each school that has one."""
 
     def look(table: Table, held: bool | None) -> Mapping[str, Fingerprint]:
         return fingerprints_by_school(connection, table, run.school_year.key, held=held, only_count=only_count)
@@ -112,7 +120,7 @@ def draft(connection: Connection, run: Run, *, current: bool, only_count: bool =
         for school_id, mark in marks.items():
             action, reason = _decide(_rule(run, table).action, known[school_id])
             lines.append(_line(table, school_id, action, reason, mark))
-    return sorted(lines)
+    return sorted(lines), [known[school_id] for school_id in sorted(known)]
 
 
 def held_lines(connection: Connection, run: Run, tables: Iterable[Table]) -> list[Line]:

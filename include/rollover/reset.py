@@ -27,7 +27,7 @@ def reset(connection: Connection, run: Run) -> dict[str, Any]:
     """
     counts: dict[str, int] = {}
     reset_at = ledger.reset_at(connection, run)
-    with kept_unchanged(connection, run):
+    with kept_unchanged(connection, run) as kept:
         if run.product.product == "hero":
             _enter_resets(connection, run, reset_at)
         for name in run.product.classes(Action.RESET):
@@ -36,7 +36,12 @@ def reset(connection: Connection, run: Run) -> dict[str, Any]:
                 counts[name] = counts.get(name, 0) + _reset_table(connection, table, values, reset_at)
     connection.execute(update(tenants).values(current_school_year=run.school_year.next.key))
     log.info("reset: %s; the current school year is now %s", counts, run.school_year.next)
-    return {"rows": counts, "kept_unchanged": True, "current_school_year": run.school_year.next.key}
+    return {
+        "rows": counts,
+        "kept_unchanged": True,
+        "kept": kept,
+        "current_school_year": run.school_year.next.key,
+    }
 
 
 def _reset_table(connection: Connection, table: Table, values: dict[str, Any], reset_at: datetime) -> int:

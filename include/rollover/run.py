@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 
 from sqlalchemy import Engine
 from upath import UPath
@@ -24,6 +25,10 @@ class Run:
     product: Product
     storage: UPath
     now: datetime
+    signing_key: Path | None = None
+    """The PEM file of the key that certificates are signed with; without one no rollover begins."""
+    backup_days: int | None = None
+    """After how many days the deployment's backups expire; None: nobody has said."""
 
     @property
     def id(self) -> str:

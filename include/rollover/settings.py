@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from upath import UPath
 
@@ -26,6 +27,10 @@ class Settings(BaseSettings):
     """How often the SFTP folders are listed, and the ledger asked for an awaited roster."""
     roster_sync_schedule: str = "0 3 * * *"
     """Cron expression, UTC: when the nightly sweep looks at every unpaused tenant."""
+    signing_key: Path | None = None
+    """PEM file with the private key (Ed25519) of certificates; see ``rollover certificate keygen``."""
+    backup_days: int | None = Field(default=None, gt=0)
+    """After how many days a backup of the product database is gone; a certificate says so, or that nobody has said."""
 
     @property
     def storage_root(self) -> UPath:

@@ -16,12 +16,13 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, update
 from upath import UPath
 
-from rollover import certificate, evidence, ledger, pause, receipts, verify
 from rollover import erase as erasing
+from rollover import evidence, ledger, pause, receipts, verify
 from rollover import guard as guarding
 from rollover import plan as planning
 from rollover import reset as resetting
 from rollover.archive import write as archiving
+from rollover.certificate import issue
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import exports, plans
 from rollover.errors import Refused
@@ -216,4 +217,4 @@ def resume_sync(run: Run) -> Result:
 
 def certify(run: Run) -> Result:
     """Issue the certificate; refused while anything is missing."""
-    return once(run, "certify", lambda connection: certificate.certify(connection, run))
+    return once(run, "certify", lambda connection: issue.certify(connection, run), "REPEATABLE READ")

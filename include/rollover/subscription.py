@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -35,6 +36,15 @@ class Subscription:
     def covers(self, day: date) -> bool:
         return self.starts_on <= day <= self.ends_on
 
+    def as_json(self) -> dict[str, str]:
+        return {
+            "state": self.state,
+            "starts_on": self.starts_on.isoformat(),
+            "ends_on": self.ends_on.isoformat(),
+            "source": self.source,
+            "read_at": self.read_at.isoformat(),
+        }
+
     def __str__(self) -> str:
         return (
             f"{self.state} {self.starts_on} to {self.ends_on} "
@@ -49,6 +59,15 @@ class Standing:
     school_id: str
     active: bool
     reason: str
+    subscriptions: tuple[Subscription, ...]
+
+    def as_record(self) -> dict[str, Any]:
+        """As the ledger keeps it, beside the plan that went by it."""
+        return {
+            "school_id": self.school_id,
+            "in_force": self.active,
+            "subscriptions": [subscription.as_json() for subscription in self.subscriptions],
+        }
 
 
 def standings(connection: Connection, run: Run, school_ids: Collection[str]) -> dict[str, Standing]:
@@ -101,7 +120,7 @@ def _standing(run: Run, school_id: str, known: list[Subscription]) -> Standing:
             f"A subscription of {where} is active, but over since before it was read: {_told(lapsed)}.", REMEDY
         )
     verdict = "active" if covering else "not active"
-    return Standing(school_id, bool(covering), f"{verdict} on {day}: {_told(covering or known)}")
+    return Standing(school_id, bool(covering), f"{verdict} on {day}: {_told(covering or known)}", tuple(known))
 
 
 def _refuse_contradiction(subscription: Subscription, where: str) -> None:

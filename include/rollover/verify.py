@@ -29,9 +29,11 @@ def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
     Kept rows are compared with the plan too: people may have changed them meanwhile, so a difference here is
     told, not refused. That erase and reset left them alone was proved inside their transactions.
     """
-    current = ledger.is_current(connection, run)
+    # Once the new roster is in, accounts and points are those of the new year.
+    current = ledger.is_current(connection, run) and ledger.result_of(connection, run, "import_roster") is None
+    remaining = rows_left(connection, run, current=current)
+    wrong = [f"{name} still has {rows} rows" for name, rows in remaining.items() if rows]
     held = sum(line.rows for line in plan.current_lines(connection, run, plan.HOLD))
-    wrong = _rows_left(connection, run, current)
     if not held:  # what is held shows in the reports
         wrong += _reports_not_blank(connection, run, current)
     if current:
@@ -49,24 +51,25 @@ def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
         log.warning("%s was changed by its users since the plan was frozen", name)
     log.info("verified: no rows left, reports blank, %s files intact", len(files))
     return {
-        "rows_left": 0,
-        "reports_blank": not held,
+        "rows_left": sum(remaining.values()),
+        "remaining": remaining,
+        "reports_blank": None if held else True,
         "rows_held": held,
         "files_intact": len(files),
         "kept_changed_by_users_since_plan": changed,
     }
 
 
-def _rows_left(connection: Connection, run: Run, current: bool) -> list[str]:
-    found = []
+def rows_left(connection: Connection, run: Run, *, current: bool) -> dict[str, int]:
+    """How many rows of the year each table still has of what goes; with `current`, of the current state too."""
+    found = {}
     for table in _tables(run, *GONE):
         if not (current or is_activity(table)):
             continue
         query = select(func.count()).select_from(table).where(not_held(table))
         if is_activity(table):
             query = query.where(table.c.school_year == run.school_year.key)
-        if rows := connection.scalar(query):
-            found.append(f"{table.fullname} still has {rows} rows")
+        found[table.fullname] = connection.scalar(query) or 0
     return found
 
 

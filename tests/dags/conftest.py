@@ -75,6 +75,7 @@ def airflow(
         "ROLLOVER_DISTRICTS": str(districts),
         "ROLLOVER_STORAGE": str(tmp_path / "storage"),
         "ROLLOVER_POLL_SECONDS": "0.1",
+        "ROLLOVER_SIGNING_KEY": str(world.signing_key()),
         "AIRFLOW_CONN_PRODUCT_DB": json.dumps(product_db),
         "AIRFLOW_CONN_DISTRICT_SFTP": json.dumps(district_sftp),
     }

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from rollover.cli import commands, hold, roster
+from rollover.cli import commands, hold, proof, roster
 from rollover.cli.arguments import BadArgument
 from rollover.errors import RolloverError
 from rollover.settings import Settings
@@ -61,6 +62,14 @@ def _parser() -> argparse.ArgumentParser:
     about = "Held imports, and taking back what was applied."
     group = subparsers.add_parser("roster", help=about, description=about)
     _add_roster(group.add_subparsers(required=True, metavar="COMMAND"))
+    about = "The chain of evidence."
+    group = subparsers.add_parser("evidence", help=about, description=about)
+    command = _added(group.add_subparsers(required=True, metavar="COMMAND"), "verify", proof.verify_evidence)
+    command.add_argument("tenant", nargs="?", help="a tenant or a district; without it, all")
+    command.add_argument("--certificate", type=Path, metavar="FILE", help="a certificate that the chain must hold")
+    about = "Certificates of disposition, and the keys that sign them."
+    group = subparsers.add_parser("certificate", help=about, description=about)
+    _add_certificate(group.add_subparsers(required=True, metavar="COMMAND"))
     return parser
 
 
@@ -81,6 +90,14 @@ def _add_hold(subparsers: Subparsers) -> None:
     command = _added(subparsers, "list", hold.show)
     command.add_argument("tenant", nargs="?", help="a tenant or a district; without it, all")
     command.add_argument("--all", action="store_true", help="also those that were lifted")
+
+
+def _add_certificate(subparsers: Subparsers) -> None:
+    command = _added(subparsers, "keygen", proof.keygen)
+    command.add_argument("file", type=Path, metavar="FILE", help="where the private key goes")
+    command = _added(subparsers, "verify", proof.verify_certificate)
+    command.add_argument("file", type=Path, metavar="FILE", help="a certificate, JSON or PDF")
+    command.add_argument("--public-key", type=Path, metavar="PEM", help="the issuer's public key")
 
 
 def _add_roster(subparsers: Subparsers) -> None:

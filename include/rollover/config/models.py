@@ -104,6 +104,8 @@ class District(_Model):
     time_zone: str
     org_sourced_id: Name
     sftp_connection: Name
+    agreement: Name | None = None
+    """Under which its data is disposed of, e.g. a data privacy agreement and its date. Stands in the certificates."""
     contacts: tuple[Contact, ...] = ()
     school_years: dict[Year, YearDates] = Field(default_factory=dict)
     products: dict[ProductName, TenantConfig] = Field(min_length=1)

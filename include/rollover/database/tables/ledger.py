@@ -1,6 +1,7 @@
 """The truth about what happened. A step writes here in the transaction that makes its change.
 
-Plan lines, receipts and evidence are insert-only for the role that works (see the migration's grants).
+Plan lines, steps, receipts, certificates and evidence are insert-only: by grants for the role that works, by triggers
+for the owner (see the migrations).
 """
 
 from __future__ import annotations
@@ -115,6 +116,22 @@ holds = _ledger_table(
     CheckConstraint("kind IN ('legal', 'inspection')", name="kind"),
     CheckConstraint("school_id IS NULL OR student_id IS NULL", name="one_scope"),
     CheckConstraint("lifted_by <> set_by", name="second_person"),
+)
+
+# What each school's subscription was when the plan was frozen.
+plan_subscriptions = _ledger_table(
+    "plan_subscriptions",
+    text("rollover_id"),
+    Column("plan_no", Integer, nullable=False),
+    text("school_id"),
+    Column("in_force", Boolean, nullable=False, comment="on the reset date"),
+    Column(
+        "subscriptions",
+        JSONB,
+        nullable=False,
+        comment="[{state, starts_on, ends_on, source, read_at}] as the source said it",
+    ),
+    PrimaryKeyConstraint("rollover_id", "plan_no", "school_id"),
 )
 
 pauses = _ledger_table(
@@ -237,4 +254,20 @@ evidence = _ledger_table(
     text("previous_hash"),
     text("hash"),
     UniqueConstraint("tenant_id", "previous_hash"),
+)
+
+# The head of the chain as each certificate names it: a chain that has lost its tail does not hold it any more.
+certificates = _ledger_table(
+    "certificates",
+    text("rollover_id"),
+    Column("plan_no", Integer, nullable=False),
+    Column("path", Text, nullable=False, comment="of the JSON; the PDF lies beside it"),
+    Column("sha256", Text, nullable=False, comment="of the JSON"),
+    text("pdf_sha256"),
+    text("key_id"),
+    text("signature"),
+    Column("evidence_entries", BigInteger, nullable=False),
+    text("evidence_head"),
+    _at("issued_at"),
+    PrimaryKeyConstraint("rollover_id", "plan_no"),
 )

@@ -15,6 +15,7 @@ import paramiko
 import psutil  # type: ignore[import-untyped]
 from sqlalchemy import Engine
 
+from rollover.certificate.signing import new_key
 from rollover.database import migrate
 from rollover.database.session import connect
 from rollover.local import sftp_server
@@ -27,6 +28,7 @@ from rollover.local.seed.specs import DistrictSpec
 from rollover.local.sftp_server import ROLLOVER, Account, SftpServer, start
 
 DATABASE, METADATA = "rollover", "airflow"
+SIGNING_KEY = "signing-key.pem"
 USERS = {"dana": "admin"}
 """Who logs in to the demo's Airflow: Dana, the data engineer."""
 # What takes minutes in production takes seconds here. By configuration: the code is the same.
@@ -72,6 +74,7 @@ def prepared(folder: Path, specs: Iterable[DistrictSpec]) -> Iterator[tuple[Post
         server.create_login()
         load(owner, specs, datetime.now(UTC))
         write_district_files(specs, folder / "districts")
+        new_key(folder / SIGNING_KEY)
         yield server, owner
     finally:
         server.stop()
@@ -91,6 +94,7 @@ def running(folder: Path, specs: Iterable[DistrictSpec], server: PostgresServer,
     environment = SHORT_WAITS | {
         "ROLLOVER_DISTRICTS": str(folder / "districts"),
         "ROLLOVER_STORAGE": f"file://{folder / 'storage'}",
+        "ROLLOVER_SIGNING_KEY": str(folder / SIGNING_KEY),
         "ROLLOVER_DATABASE_URL": server.url(DATABASE, user=LOGIN).render_as_string(hide_password=False),
         "AIRFLOW_CONN_PRODUCT_DB": json.dumps(
             {"conn_type": "postgres", "host": server.socket_folder, "login": LOGIN, "schema": DATABASE}

@@ -1,0 +1,35 @@
+"""A rollover up to its certificate: the new year's roster is in by the ledger's word, since it is not the subject."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from upath import UPath
+
+from rollover import ledger, steps
+from rollover.database.session import tenant_session
+from rollover.run import Run
+from tests.test_rollover_steps import until_reset
+
+
+def until_resumed(run: Run) -> None:
+    """All but the certificate of a current year."""
+    until_reset(run)
+    steps.verify_reset(run)
+    with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
+        for step in ("import_roster", "verify_roster"):
+            ledger.finish(connection, run, step, {"import_id": "seed"}, 0)
+    steps.resume_sync(run)
+
+
+def certificate_of(run: Run) -> dict[str, Any]:
+    """What the file says that the step wrote."""
+    return dict(json.loads(files_of(run)[0].read_bytes())["certificate"])
+
+
+def files_of(run: Run) -> tuple[Path, Path]:
+    """The JSON and the PDF of a certified run."""
+    result = steps.certify(run)
+    return Path(UPath(result["path"]).path), Path(UPath(result["pdf"]).path)
