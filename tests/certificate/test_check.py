@@ -64,6 +64,7 @@ def certificate(**more: Any) -> dict[str, Any]:
                     }
                 ],
                 "lines": [{"school": "south", "action": "erase", "data_class": "tracking_data", "rows": 8}],
+                "held": [],
                 "exports": [],
                 "archives": [],
             }
