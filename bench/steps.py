@@ -22,6 +22,7 @@ from upath import UPath
 
 from rollover import steps
 from rollover.calendar import SchoolYear
+from rollover.certificate.signing import new_key
 from rollover.config import District, load_catalog
 from rollover.database import migrate
 from rollover.database.school_years import ensure_school_year
@@ -124,8 +125,9 @@ def _run(engine: Engine, folder: Path) -> Run:
         }
     )
     products = load_catalog(Settings().districts, Settings().products).products
-    storage = UPath(folder / "storage")
-    return Run(engine, TENANT, YEAR, district, products["hero"], storage, NOW)
+    storage, key = UPath(folder / "storage"), folder / "signing-key.pem"
+    new_key(key)
+    return Run(engine, TENANT, YEAR, district, products["hero"], storage, NOW, signing_key=key)
 
 
 def _measure(owner: Engine, run: Run, rows: int) -> dict[str, int]:

@@ -16,7 +16,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 from sqlalchemy import Engine, text
+from upath import UPath
 
+from rollover.certificate.check import checked
 from rollover.database.session import connect
 from rollover.local.demo.season import Season
 from rollover.local.demo.services import METADATA, prepared, running
@@ -83,6 +85,15 @@ def test_every_year_of_every_tenant_is_certified(after: After) -> None:
     assert len(entries) == 4
     assert {e["state"] for e in entries} == {"certified"}
     assert all(e["kept_unchanged"] and e["exports"] for e in entries)
+
+
+def test_every_certificate_is_whole_in_both_forms(after: After) -> None:
+    with after.owner.connect() as connection:
+        found = connection.execute(text("SELECT path, sha256 FROM ledger.certificates")).all()
+    assert len(found) == 4
+    for path, sha256 in found:
+        for file in (UPath(path), UPath(path).with_suffix(".pdf")):
+            assert checked(file.read_bytes()).sha256 == sha256
 
 
 def test_what_happened_is_what_the_rules_say(after: After) -> None:

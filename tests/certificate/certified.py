@@ -18,6 +18,11 @@ def until_resumed(run: Run) -> None:
     """All but the certificate of a current year."""
     until_reset(run)
     steps.verify_reset(run)
+    resumed(run)
+
+
+def resumed(run: Run) -> None:
+    """What lies between verify_reset and certify."""
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         for step in ("import_roster", "verify_roster"):
             ledger.finish(connection, run, step, {"import_id": "seed"}, 0)

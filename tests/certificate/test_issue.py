@@ -21,9 +21,19 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import directory, ledger, metadata
 from rollover.errors import ProofFailed, Refused
 from rollover.run import Run
-from tests.certificate.certified import certificate_of, files_of, until_resumed
+from tests.certificate.certified import certificate_of, files_of, resumed, until_resumed
 from tests.test_killed import killed_at
-from tests.test_rollover_steps import HERO, RUN_ID, add_row, answer_to, no_outbox, nobody, until_approved, until_erased
+from tests.test_rollover_steps import (
+    HERO,
+    RUN_ID,
+    add_row,
+    answer_to,
+    no_outbox,
+    nobody,
+    until_approved,
+    until_erased,
+    until_reset,
+)
 from tests.world import NORTH, SOUTH, YEAR, add_hero, district, hero_world, imagine_world, rows, run_of
 
 PERSONAL = re.compile(
@@ -197,6 +207,24 @@ def test_counts_that_do_not_meet_refuse_it(run: Run, owner: Engine, monkeypatch:
         steps.certify(run)
     assert "plan 1 took 20 rows of hero.points_ledger, deleted were 19, left are 0" in str(refused.value)
     assert "hero.tracking_events, deleted were not counted" in str(refused.value)
+
+
+def test_rows_that_came_late_before_the_verification_are_in_the_certificate(run: Run, owner: Engine) -> None:
+    until_reset(run)
+    add_row(owner)
+    with pytest.raises(ProofFailed, match="still has 1 rows"):
+        steps.verify_reset(run)
+    plan = steps.plan(run)
+    steps.export_reports(run, no_outbox)
+    steps.approve(run, answer_to(plan))
+    for step in (steps.archive, steps.erase, steps.verify_reset):
+        step(run)
+    resumed(run)
+    said = certificate_of(run)
+    deleted = [{row["table"]: row["deleted"] for row in disposal["tables"]} for disposal in said["disposals"]]
+    assert [found["hero.tracking_events"] for found in deleted] == [20, 1]
+    assert {row["remaining"] for disposal in said["disposals"] for row in disposal["tables"]} == {0}
+    assert "46 rows" in pages_of(files_of(run)[1])
 
 
 def test_rows_that_come_late_to_the_new_year_go_by_a_further_plan_and_one_certificate_has_both(

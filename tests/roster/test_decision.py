@@ -61,7 +61,7 @@ class Desk:
 
     def evidence(self) -> list[dict[str, Any]]:
         with tenant_session(self.engine, TENANT) as connection:
-            assert evidence.broken_links(connection) == []
+            assert evidence.check(connection).broken == ()
             rows = connection.execute(text("SELECT kind, facts FROM ledger.evidence ORDER BY evidence_id"))
             return [{"kind": row.kind, **row.facts} for row in rows]
 

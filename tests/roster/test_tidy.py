@@ -86,7 +86,7 @@ def test_rows_leave_for_good_when_their_grace_is_over(desk: Desk) -> None:
     ((facts,),) = desk.query("SELECT facts FROM ledger.evidence WHERE kind = 'left_the_roster'")
     assert facts == {"rows": gone, "grace_days": GRACE}
     with tenant_session(desk.engine, desk.tenant_id) as connection:
-        assert evidence.broken_links(connection) == []
+        assert evidence.check(connection).broken == ()
 
     assert tidied(desk, LATER)["rows"] == {}
     assert desk.version == version + 1

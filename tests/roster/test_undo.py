@@ -261,7 +261,7 @@ def test_it_is_on_record_who_undid_what_and_why(desk: Desk) -> None:
     assert (facts["import_id"], facts["by"], facts["why"]) == (import_id, "dana", "the wrong files")
     assert facts["rows"]["roster"]["people"] == len(desk.town.people)
     with tenant_session(desk.engine, desk.tenant_id) as connection:
-        assert evidence.broken_links(connection) == []
+        assert evidence.check(connection).broken == ()
 
 
 def test_a_drop_that_was_undone_comes_back_only_when_a_person_wants_it_anew(

@@ -53,7 +53,10 @@ TOOL = "Rollover"
 
 @dataclass(frozen=True)
 class Disposal:
-    """One plan that was carried out, and what its steps recorded. `results` by step."""
+    """One plan that was carried out, and what its steps recorded. `results` by step.
+
+    `remaining` is how many rows the next step that looked again found, by table.
+    """
 
     plan: dict[str, Any]
     lines: Rows
@@ -62,6 +65,7 @@ class Disposal:
     exports: Rows
     archives: Rows
     results: Mapping[str, dict[str, Any]]
+    remaining: Mapping[str, int]
 
     @property
     def number(self) -> int:
@@ -75,7 +79,6 @@ class Disposal:
     def tables(self) -> Rows:
         """Per table: rows before, archived, erased, deleted and remaining; None where no step recorded it."""
         deleted = self.results.get("erase", {}).get("deleted", {})
-        remaining = self.results.get("verify_reset", {}).get("remaining", {})
         return [
             {
                 "table": name,
@@ -84,7 +87,7 @@ class Disposal:
                 "archived": self.rows(name, ARCHIVE),
                 "erased": self.rows(name, ERASE),
                 "deleted": deleted.get(name),
-                "remaining": remaining.get(name),
+                "remaining": self.remaining.get(name),
             }
             for name in sorted({line["table_name"] for line in self.lines})
         ]
@@ -93,10 +96,19 @@ class Disposal:
 def disposals(connection: Connection, run: Run) -> list[Disposal]:
     """The plans that were carried out, in order. A plan that was frozen anew before its erase disposed of nothing."""
     numbers = select(steps.c.plan_no).where(steps.c.rollover_id == run.id, steps.c.step == "erase")
-    return [_disposal(connection, run, number) for number in connection.scalars(numbers.order_by(steps.c.plan_no))]
+    done: list[Disposal] = []
+    remaining: Mapping[str, int] = {}
+    for number in connection.scalars(numbers.order_by(steps.c.plan_no.desc())).all():
+        # Where rows came late, only the verification of the plan that took them passed: it counted for both.
+        looked = select(steps.c.result).where(
+            steps.c.rollover_id == run.id, steps.c.step == "verify_reset", steps.c.plan_no == number
+        )
+        remaining = (connection.scalar(looked) or {}).get("remaining", remaining)
+        done.insert(0, _disposal(connection, run, number, remaining))
+    return done
 
 
-def _disposal(connection: Connection, run: Run, number: int) -> Disposal:
+def _disposal(connection: Connection, run: Run, number: int, remaining: Mapping[str, int]) -> Disposal:
     def rows(table: Table, *order: str) -> Rows:
         query = select(table).where(table.c.rollover_id == run.id, table.c.plan_no == number)
         found = connection.execute(query.order_by(*[table.c[name] for name in order])).mappings()
@@ -111,6 +123,7 @@ def _disposal(connection: Connection, run: Run, number: int) -> Disposal:
         exports=rows(exports, "report"),
         archives=rows(archives, "school_id", "table_name"),
         results={row["step"]: row["result"] for row in rows(steps)},
+        remaining=remaining,
     )
 
 
