@@ -156,7 +156,7 @@ def test_rows_that_exchange_a_value_have_another_fingerprint(connection: Connect
 def test_blocks_do_not_show(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(connection, [{"key": f"{n:03}", "number": n, "said": 'a\n"b",' * n} for n in range(50)])
     sent, content = written(connection)
-    for name, value in (("BLOCK_ROWS", 7), ("BLOCK_BYTES", 400)):
+    for name, value in (("BLOCK_BYTES", 400), ("BLOCK_ROWS", 7)):
         monkeypatch.setattr(parquet, name, value)
         small, parts = written(connection)
         assert small == sent
