@@ -8,7 +8,6 @@ code, and what one misread the other would not put right.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -73,7 +72,7 @@ def copy_out(
     digest, rows = hashlib.sha256(), 0
     deltas = [column.name for column in table.columns if isinstance(column.type, BigInteger | DateTime)]
 
-    def write(block: bytes) -> int:
+    def write(block: bytearray) -> int:
         digest.update(block)
         part = _parsed(table, block, sent)
         writer.write_table(part.cast(schema))
@@ -136,7 +135,9 @@ def copy_in(connection: Connection, table: Table, stream: IO[bytes], target: str
             copy.write(_as_csv(pa.Table.from_batches([batch])))
 
 
-def _blocks(connection: Connection, table: Table, relation: str, where: str, bound: dict[str, Any]) -> Iterator[bytes]:
+def _blocks(
+    connection: Connection, table: Table, relation: str, where: str, bound: dict[str, Any]
+) -> Iterator[bytearray]:
     """The rows of a relation as CSV, by key, in blocks of whole rows. The same on every server."""
     names = ", ".join(_as_sent(column) for column in table.columns)
     texts = ", ".join(f'"{column.name}"' for column in table.columns if isinstance(column.type, Text))
@@ -146,17 +147,15 @@ def _blocks(connection: Connection, table: Table, relation: str, where: str, bou
         f"COPY (SELECT {names} FROM {relation} t WHERE {where} ORDER BY {order}) "  # noqa: S608
         f"TO STDOUT (FORMAT csv, ENCODING 'UTF8'{f', FORCE_QUOTE ({texts})' if texts else ''})"
     )
-    rows: list[Any] = []
-    size = 0
+    block = bytearray()
     with driver_of(connection).cursor() as cursor, cursor.copy(query.encode(), bound) as copy:
         for row in copy:  # psycopg and libpq hand over one row at a time
-            rows.append(row)
-            size += len(row)
-            if size >= BLOCK_BYTES or len(rows) >= BLOCK_ROWS:
-                yield b"".join(rows)
-                rows, size = [], 0
-    if rows:
-        yield b"".join(rows)
+            block += row
+            if len(block) >= BLOCK_BYTES:
+                yield block
+                block = bytearray()
+    if block:
+        yield block
 
 
 def _as_sent(column: Column[Any]) -> str:
@@ -182,10 +181,10 @@ def _sent_schema(table: Table) -> pa.Schema:
     )
 
 
-def _parsed(table: Table, block: bytes, schema: pa.Schema) -> pa.Table:
+def _parsed(table: Table, block: bytearray, schema: pa.Schema) -> pa.Table:
     try:
         return pacsv.read_csv(
-            io.BytesIO(block),
+            pa.BufferReader(block),
             read_options=pacsv.ReadOptions(column_names=schema.names, block_size=len(block) + 1, use_threads=False),
             parse_options=pacsv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
             convert_options=pacsv.ConvertOptions(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rollover.cli import commands, hold, proof, roster
+from rollover.cli import archive, commands, hold, proof, roster
 from rollover.cli.arguments import BadArgument
 from rollover.errors import RolloverError
 from rollover.settings import Settings
@@ -70,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     about = "Certificates of disposition, and the keys that sign them."
     group = subparsers.add_parser("certificate", help=about, description=about)
     _add_certificate(group.add_subparsers(required=True, metavar="COMMAND"))
+    about = "Archived years: what there is, SQL over them, their reports, and putting one back."
+    group = subparsers.add_parser("archive", help=about, description=about)
+    _add_archive(group.add_subparsers(required=True, metavar="COMMAND"))
     return parser
 
 
@@ -98,6 +101,28 @@ def _add_certificate(subparsers: Subparsers) -> None:
     command = _added(subparsers, "verify", proof.verify_certificate)
     command.add_argument("file", type=Path, metavar="FILE", help="a certificate, JSON or PDF")
     command.add_argument("--public-key", type=Path, metavar="PEM", help="the issuer's public key")
+
+
+def _add_archive(subparsers: Subparsers) -> None:
+    _added(subparsers, "list", archive.list_years).add_argument("district", nargs="?", help="without it, all")
+    command = _added(subparsers, "query", archive.query)
+    command.add_argument("sql", help='one SELECT, e.g. "SELECT school_year, count(*) FROM tracking_events GROUP BY 1"')
+    command.add_argument("--district")
+    command.add_argument("--product", help="hero, imagine_math or imagine_math_facts")
+    command.add_argument("--year", help=YEAR)
+    command.add_argument("--csv", action="store_true", help="all rows, as CSV")
+    command = _added(subparsers, "report", archive.report)
+    command.add_argument("report", help="e.g. behavior_history")
+    command.add_argument("tenant", help=TENANT)
+    command.add_argument("year", help=YEAR)
+    command.add_argument("--out", help="the file to write; without it, one in storage beside the exports of the year")
+    command = _added(subparsers, "restore", archive.restore)
+    command.add_argument("tenant", help=TENANT)
+    command.add_argument("year", help=YEAR)
+    where = command.add_mutually_exclusive_group(required=True)
+    where.add_argument("--into", metavar="SCHEMA", help="a new schema; needs the owner's URL in ROLLOVER_DATABASE_URL")
+    where.add_argument("--live", action="store_true", help="the live tables, where they have no row of that year")
+    command.add_argument("--reason", required=True, help=REASON)
 
 
 def _add_roster(subparsers: Subparsers) -> None:

@@ -22,4 +22,4 @@ LEFT JOIN hero.action_assignments x
        ON x.tenant_id = e.tenant_id AND x.school_year = e.school_year AND x.event_id = e.event_id
 LEFT JOIN hero.action_settings a ON a.tenant_id = x.tenant_id AND a.action_id = x.action_id
 WHERE e.school_year = %(school_year)s
-ORDER BY s.name, p.family_name, p.given_name, e.student_id, e.occurred_at, e.event_id
+ORDER BY s.name, p.family_name, p.given_name, e.student_id, e.occurred_at, e.event_id, x.assignment_id

@@ -1,0 +1,65 @@
+"""A report of an archived year, by the definition that makes it of the live tables.
+
+The year is put aside, into temporary tables that end with the transaction, and the report's query reads those.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+from sqlalchemy import Engine, text
+from upath import UPath
+
+from rollover.archive.restore import archived_year, load, sandbox
+from rollover.calendar import SchoolYear
+from rollover.database.session import tenant_session
+from rollover.database.tables import metadata
+from rollover.errors import Refused
+from rollover.exports import Report
+from rollover.exports.write import Receipt, write_report
+from rollover.tenant import Tenant
+
+NAME_OF_A_TABLE = re.compile(rf"\b(?:{'|'.join(sorted({str(t.schema) for t in metadata.tables.values()}))})\.\w+")
+
+
+@dataclass(frozen=True)
+class ArchivedReport(Report):
+    """A report that reads temporary tables of the same names."""
+
+    @cached_property
+    def query(self) -> str:
+        return NAME_OF_A_TABLE.sub(lambda name: "pg_temp." + name[0].partition(".")[2], super().query)
+
+
+def tables_of_report(report: Report) -> set[str]:
+    """The tables that a report reads, by their full names."""
+    return set(NAME_OF_A_TABLE.findall(report.query))
+
+
+def write_archived_report(engine: Engine, tenant: Tenant, year: SchoolYear, report: Report, target: UPath) -> Receipt:
+    """Write a report of an archived year to `target`: what it was for the archived schools when the year was live.
+
+    Raises Refused where the year is not archived, or the archive does not hold what the report reads; ProofFailed
+    where a file of it is damaged.
+    """
+    with tenant_session(engine, tenant.id, isolation="REPEATABLE READ") as connection:
+        kept = archived_year(connection, tenant, year)
+        _refuse_unless_held(report, kept.manifest.tables)
+        tables = sandbox(connection, kept.manifest, None)
+        load(connection, kept.folder, kept.manifest.files, tables)
+        for table in tables.values():
+            connection.execute(text(f"ANALYZE {table.name}"))
+        parameters = {"school_year": year.key, "is_current": kept.manifest.holds_current_state}
+        own = {field.name: getattr(report, field.name) for field in fields(report)}
+        return write_report(connection, ArchivedReport(**own), parameters, target)
+
+
+def _refuse_unless_held(report: Report, held: Collection[str]) -> None:
+    if missing := sorted(tables_of_report(report) - set(held)):
+        raise Refused(
+            f"{report.title} reads {', '.join(missing)}, which the archive does not hold.",
+            "read what it holds with `rollover archive query`.",
+        )

@@ -1,0 +1,94 @@
+"""Commands about archived years: which there are, what is in them, their reports, and putting one back."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+
+from rollover.cli.arguments import BadArgument, engine_of, tenant_of, year_of
+from rollover.config import load_catalog
+from rollover.settings import Settings
+
+WIDTH, SHOWN = 200, 1000
+"""Characters of a line and rows of a table that a query prints; --csv has all of them."""
+
+
+def list_years(options: argparse.Namespace, settings: Settings) -> int:
+    """List the archived years: tenant, school year, plan, schools, rows, bytes. Reads storage only."""
+    from rollover.archive import manifest as manifests
+
+    count = 0
+    for _, manifest in manifests.newest(settings.storage_root, district=options.district or "*"):
+        count += 1
+        own = [file for file in manifest.files if not file.bound]
+        schools = len({file.school for file in own})
+        print(
+            f"{manifest.tenant:50} {manifest.school_year}  archived {manifest.archived_at:%Y-%m-%d}  "
+            f"plan {manifest.plan_no}  {schools:,} schools  {sum(file.rows for file in own):,} rows  "
+            f"{sum(file.bytes for file in manifest.files):,} bytes"
+        )
+    print(f"{count} archived years")
+    return 0
+
+
+def query(options: argparse.Namespace, settings: Settings) -> int:
+    """Ask the archived years in SQL (DuckDB): hero.tracking_events and so on, with tenant_id and school_year."""
+    import pyarrow.csv as pacsv
+
+    from rollover.archive import manifest as manifests
+    from rollover.archive.query import archived, ask, without_values
+
+    years = manifests.newest(
+        settings.storage_root,
+        product=options.product or "*",
+        district=options.district or "*",
+        year=year_of(options).key if options.year else "*",
+    )
+    with archived(years) as connection:
+        result = ask(connection, options.sql)
+        with without_values():
+            if options.csv:
+                # As text: CSV has no other type, and no list.
+                rows = result.project("COLUMNS(*)::VARCHAR").to_arrow_reader()
+                with pacsv.CSVWriter(sys.stdout.buffer, rows.schema) as writer:
+                    for batch in rows:
+                        writer.write_batch(batch)
+            else:
+                result.show(max_width=WIDTH, max_rows=SHOWN)
+    return 0
+
+
+def report(options: argparse.Namespace, settings: Settings) -> int:
+    """Make a report of an archived year: what it was when the year was live, of the schools that were archived."""
+    from upath import UPath
+
+    from rollover.archive.report import write_archived_report
+    from rollover.exports import reports_of
+
+    tenant, year = tenant_of(options, load_catalog(settings.districts, settings.products)), year_of(options)
+    known = reports_of(tenant.product)
+    if options.report not in known:
+        raise BadArgument(f"'{options.report}' is no report of {tenant.product}: {', '.join(known)}")
+    found = known[options.report]
+    exports = settings.storage_root / "exports" / tenant.product / tenant.district / year.key
+    target = UPath(options.out) if options.out else exports / "from_archive" / f"{found.name}.{found.format}"
+    receipt = write_archived_report(engine_of(settings), tenant, year, found, target)
+    print(f"{receipt.path}: {receipt.rows:,} rows, SHA-256 {receipt.sha256}")
+    return 0
+
+
+def restore(options: argparse.Namespace, settings: Settings) -> int:
+    """Put an archived year back, row for row: into a new schema, or into the live tables where the year is empty."""
+    from rollover.archive.restore import into_live, into_schema
+
+    tenant, year = tenant_of(options, load_catalog(settings.districts, settings.products)), year_of(options)
+    engine, by = engine_of(settings), getpass.getuser()
+    if options.live:
+        result = into_live(engine, tenant, year, by=by, reason=options.reason)
+    else:
+        result = into_schema(engine, tenant, year, options.into, by=by, reason=options.reason)
+    for name, rows in result["rows"].items():
+        print(f"{name}: {rows:,} rows")
+    print(f"{year} of {tenant} is in {result['into']}")
+    return 0

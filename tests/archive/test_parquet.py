@@ -1,0 +1,192 @@
+"""A file holds every value exactly, and a file that does not is told from one that does."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Date,
+    DateTime,
+    Engine,
+    Integer,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    Time,
+    insert,
+    select,
+)
+
+from rollover.archive import parquet
+from rollover.database.fingerprint import Fingerprint, fingerprint
+from rollover.database.tables import metadata
+from rollover.errors import ProofFailed
+from tests.thorough import cases
+
+# One column of each type that a table of the archive has.
+EVERY_TYPE = Table(
+    "every_type",
+    MetaData(),
+    Column("key", Text, nullable=False),
+    Column("number", BigInteger),
+    Column("small", Integer),
+    Column("score", Numeric(5, 2)),
+    Column("at", DateTime(timezone=True)),
+    Column("day", Date),
+    Column("bell", Time),
+    Column("yes", Boolean),
+    Column("said", Text),
+    PrimaryKeyConstraint("key"),
+    prefixes=["TEMPORARY"],
+)
+
+words = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=12) | st.sampled_from(
+    ["", " ", '"', '""', ",", "\n", "\r\n", "\\N", "\\.", "NULL", "null", "t", "1", "é\u2028", "\ufeff", "'"]
+)
+whole = datetime(1900, 1, 1), datetime(2200, 1, 1)
+values = st.fixed_dictionaries(
+    {
+        "number": st.none() | st.integers(-(2**63), 2**63 - 1),
+        "small": st.none() | st.integers(-(2**31), 2**31 - 1),
+        "score": st.none() | st.decimals(Decimal("-999.99"), Decimal("999.99"), places=2),
+        "at": st.none() | st.datetimes(*whole, timezones=st.just(UTC)),
+        "day": st.none() | st.dates(date(1, 1, 1), date(9999, 12, 31)),
+        "bell": st.none() | st.times(),
+        "yes": st.none() | st.booleans(),
+        "said": st.none() | words,
+    }
+)
+rows_of_a_table = st.dictionaries(words, values, min_size=1, max_size=6).map(
+    lambda found: [{"key": key, **row} for key, row in found.items()]
+)
+
+
+@pytest.fixture
+def connection(owner: Engine) -> Any:
+    with owner.connect() as connection:
+        EVERY_TYPE.create(connection)
+        yield connection
+
+
+def fill(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    connection.exec_driver_sql("TRUNCATE every_type")
+    connection.execute(insert(EVERY_TYPE), rows)
+
+
+def written(connection: Connection) -> tuple[parquet.Content, bytes]:
+    stream = io.BytesIO()
+    sent = parquet.copy_out(connection, EVERY_TYPE, "true", {}, stream)
+    return sent, stream.getvalue()
+
+
+several = settings(
+    max_examples=cases(40, 2000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@several
+@given(rows_of_a_table)
+def test_every_value_comes_back(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    fill(connection, rows)
+    sent, content = written(connection)
+    assert parquet.read(EVERY_TYPE, io.BytesIO(content)).content == sent
+    assert sent.rows == len(rows)
+    by_key = sorted(rows, key=lambda row: row["key"].encode())
+    assert pq.read_table(io.BytesIO(content)).to_pylist() == by_key, "as any reader of Parquet sees it"
+
+    connection.exec_driver_sql("CREATE TEMPORARY TABLE put_back (LIKE every_type)")
+    parquet.copy_in(connection, EVERY_TYPE, io.BytesIO(content), "put_back")
+    assert parquet.content_of(connection, EVERY_TYPE, "put_back") == sent
+    live = fingerprint(connection, EVERY_TYPE)
+    assert fingerprint(connection, EVERY_TYPE, relation="put_back") == live
+    unlike = connection.exec_driver_sql("SELECT count(*) FROM (TABLE put_back EXCEPT TABLE every_type) d").scalar()
+    assert unlike == 0
+    connection.exec_driver_sql("DROP TABLE put_back")
+
+
+@several
+@given(rows_of_a_table, st.data())
+def test_another_value_is_another_content_and_fingerprint(
+    connection: Connection, rows: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    fill(connection, rows)
+    sent, _ = written(connection)
+    live = fingerprint(connection, EVERY_TYPE)
+    row = data.draw(st.sampled_from(rows))
+    name = data.draw(st.sampled_from([column.name for column in EVERY_TYPE.columns if column.name != "key"]))
+    value = data.draw(values.map(lambda found: found[name]).filter(lambda found: found != row[name]))
+    changed = [{**other, name: value} if other is row else other for other in rows]
+    fill(connection, changed)
+    assert fingerprint(connection, EVERY_TYPE) != live
+    assert written(connection)[0] != sent
+    # A file of these rows but for one value, as a bad writer would leave it.
+    schema = parquet.arrow_schema(EVERY_TYPE)
+    stream = io.BytesIO()
+    in_order = sorted(changed, key=lambda found: found["key"].encode())
+    pq.write_table(pa.Table.from_pylist(in_order, schema=schema), stream)
+    assert parquet.read(EVERY_TYPE, stream).content != sent
+
+
+def test_rows_that_exchange_a_value_have_another_fingerprint(connection: Connection) -> None:
+    def found(*rows: tuple[str, int, str]) -> Fingerprint:
+        fill(connection, [{"key": key, "small": small, "said": said} for key, small, said in rows])
+        return fingerprint(connection, EVERY_TYPE)
+
+    live = found(("a", 1, "x"), ("b", 2, "y"))
+    assert found(("b", 2, "y"), ("a", 1, "x")) == live, "in another order"
+    assert found(("a", 2, "x"), ("b", 1, "y")) != live
+    assert found(("a", 1, "y"), ("b", 2, "x")) != live
+    assert found(("a", 2, "y"), ("b", 1, "x")) != live
+
+
+def test_blocks_do_not_show(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(connection, [{"key": f"{n:03}", "number": n, "said": 'a\n"b",' * n} for n in range(50)])
+    sent, content = written(connection)
+    for name, value in (("BLOCK_BYTES", 400), ("BLOCK_ROWS", 7)):
+        monkeypatch.setattr(parquet, name, value)
+        small, parts = written(connection)
+        assert small == sent
+        assert pq.ParquetFile(io.BytesIO(parts)).num_row_groups > 5
+        assert parquet.read(EVERY_TYPE, io.BytesIO(parts)).content == sent
+    assert pq.ParquetFile(io.BytesIO(content)).num_row_groups == 1
+
+
+def test_a_value_that_cannot_be_kept_is_refused_and_not_told(connection: Connection) -> None:
+    fill(connection, [{"key": "a"}])
+    connection.exec_driver_sql("UPDATE every_type SET score = 'NaN'")
+    with pytest.raises(ProofFailed, match="a value that its column cannot") as refused:
+        written(connection)
+    assert "NaN" not in str(refused.value)
+
+
+def test_ranges_are_of_numbered_ids_and_times_only(connection: Connection) -> None:
+    instants = [datetime(2025, 9, 1, 8, tzinfo=UTC), datetime(2026, 5, 1, 8, tzinfo=UTC)]
+    rows = [
+        {"key": str(n), "number": n + 5, "small": 1, "at": at, "day": at.date(), "bell": time(8), "said": "Zoe"}
+        for n, at in enumerate(instants)
+    ]
+    fill(connection, rows)
+    told = parquet.read(EVERY_TYPE, io.BytesIO(written(connection)[1]), ["said"])
+    assert told.ranges == {"number": (5, 6), "at": tuple(instants), "day": tuple(at.date() for at in instants)}
+    assert told.named == {"Zoe"}
+
+
+def test_every_table_of_a_product_has_a_form() -> None:
+    tables = [table for table in metadata.tables.values() if table.info.get("data_class") not in (None, "roster")]
+    assert len(tables) > 20
+    for table in tables:
+        assert parquet.arrow_schema(table).names == [column.name for column in select(table).selected_columns]

@@ -1,0 +1,213 @@
+"""SQL over archived years: as rows were, whichever year and district, and nothing but reading."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, insert, update
+from upath import UPath
+
+from rollover import cli, steps
+from rollover.archive import manifest as manifests
+from rollover.archive.query import archived, ask
+from rollover.database.tables import hero
+from rollover.errors import Refused
+from rollover.run import Run
+from rollover.tenant import Tenant
+from tests.archive.conftest import subscribe_all, until_archived
+from tests.test_rollover_steps import answer_to, no_outbox
+from tests.world import NORTH, YEAR, add_hero, district, hero_world, run_of
+
+
+@pytest.fixture
+def two_districts(owner: Engine, engine: Engine, storage: UPath) -> Run:
+    """Riverside's current and last year, Lakeside's current year."""
+    hero_world(owner)
+    subscribe_all(owner)
+    run = run_of(engine, storage)
+    with owner.begin() as connection:
+        add_hero(connection, run.tenant.id, YEAR.previous)
+    past = replace(run, school_year=YEAR.previous)
+    until_archived(past)
+    steps.erase(past)
+    steps.verify_reset(past)
+    steps.certify(past)
+    until_archived(run)
+    until_archived(run_of(engine, storage, tenant=Tenant("hero", "lakeside-ca"), district=district("lakeside-ca")))
+    return run
+
+
+def answers(storage: UPath, sql: str, **years: str) -> list[tuple[object, ...]]:
+    with archived(manifests.newest(storage, **years)) as connection:
+        return ask(connection, sql).fetchall()
+
+
+def test_years_and_districts_are_asked_together(two_districts: Run) -> None:
+    counted = "SELECT tenant_id, school_year, count(*) FROM hero.tracking_events GROUP BY ALL ORDER BY ALL"
+    assert answers(two_districts.storage, counted) == [
+        ("hero__lakeside-ca", "2025-26", 20),
+        ("hero__riverside-ca", "2024-25", 20),
+        ("hero__riverside-ca", "2025-26", 20),
+    ]
+    of_one = {"district": "riverside-ca", "year": "2024-25"}
+    assert answers(two_districts.storage, counted, **of_one) == [("hero__riverside-ca", "2024-25", 20)]
+    joined = """
+        SELECT s.name, p.family_name, c.name, count(*) FROM tracking_events e
+        JOIN schools s USING (tenant_id, school_year, school_id)
+        JOIN people p ON (p.tenant_id, p.school_year, p.sourced_id) = (e.tenant_id, e.school_year, e.student_id)
+        JOIN behavior_codes c USING (tenant_id, school_year, code_id) GROUP BY ALL ORDER BY ALL
+    """
+    assert answers(two_districts.storage, joined) == [
+        ("North School", "Zebrowski", "Kindness", 36),
+        ("South School", "Zebrowski", "Kindness", 24),
+    ]
+
+
+def test_values_are_as_they_were(run: Run) -> None:
+    until_archived(run)
+    columns = "location, comment, occurred_at::VARCHAR, points"
+    found = answers(run.storage, f"SELECT {columns} FROM tracking_events WHERE event_id IN (1, 2) ORDER BY 3")
+    assert found == [
+        ('Hall, "B"\nwing', "", "2026-03-02 18:30:00+00", 5),
+        ('Hall, "B"\nwing', None, "2026-03-03 18:30:00+00", 5),
+    ]
+
+
+def test_what_was_bound_twice_is_there_once(run: Run, owner: Engine) -> None:
+    until_archived(run)
+    steps.erase(run)
+    steps.reset(run)
+    with owner.begin() as connection:
+        late = {"tenant_id": run.tenant.id, "school_year": YEAR.key, "school_id": NORTH, "student_id": "n1"}
+        more = {"entry_id": 99, "kind": "earned", "points": 5, "entered_at": run.reset_at}
+        connection.execute(insert(hero.points_ledger).values(**late, **more))
+        connection.execute(update(hero.behavior_codes).values(name="Renamed"))
+    plan = steps.plan(run)
+    steps.export_reports(run, no_outbox)
+    steps.approve(run, answer_to(plan))
+    steps.archive(run)
+    assert answers(run.storage, "SELECT count(*) FROM points_ledger") == [(21,)]
+    assert answers(run.storage, "SELECT name FROM behavior_codes ORDER BY code_id") == [("Kindness",)] * 2
+    assert answers(run.storage, "SELECT count(*) FROM people") == [(5,)]
+
+
+def test_an_archive_may_lie_anywhere_that_fsspec_reaches(run: Run) -> None:
+    until_archived(run)
+    far = UPath("memory://bucket/storage")
+    for path in Path(run.storage.path).rglob("archive/**/*"):
+        if path.is_file():
+            target = far / str(path.relative_to(run.storage.path))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    assert answers(far, "SELECT count(*) FROM tracking_events") == [(20,)]
+    assert answers(far, "SELECT count(*) FROM people") == [(5,)]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "COPY (SELECT 1) TO '{out}'",
+        "EXPLAIN ANALYZE SELECT 1",
+        "CREATE TABLE t AS SELECT 1",
+        "SELECT 1; SELECT 2",
+        "ATTACH '{out}'",
+        "DROP VIEW hero.tracking_events",
+        "",
+    ],
+)
+def test_nothing_but_one_select_is_run(run: Run, tmp_path: Path, sql: str) -> None:
+    until_archived(run)
+    with pytest.raises(Refused, match="not one SELECT"):
+        answers(run.storage, sql.format(out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_query_that_is_wrong_is_said_so(run: Run) -> None:
+    until_archived(run)
+    for sql in ("SELEC 1", "SELECT nothing FROM tracking_events", "SELECT * FROM nowhere"):
+        with pytest.raises(Refused, match="DuckDB says"):
+            answers(run.storage, sql)
+
+
+def test_without_archives_there_is_nothing_to_ask(storage: UPath) -> None:
+    with pytest.raises(Refused, match="No archived year fits"):
+        answers(storage, "SELECT 1")
+
+
+@pytest.fixture
+def archive_command(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # type: ignore[no-untyped-def]
+    until_archived(run)
+    folder = tmp_path / "districts"
+    folder.mkdir()
+    (folder / "riverside-ca.yaml").write_text(DISTRICT)
+    monkeypatch.setenv("ROLLOVER_STORAGE", str(run.storage))
+    monkeypatch.setenv("ROLLOVER_DISTRICTS", str(folder))
+    monkeypatch.setenv("ROLLOVER_DATABASE_URL", run.engine.url.render_as_string(hide_password=False))
+    return lambda *arguments: cli.main(["archive", *arguments])
+
+
+DISTRICT = """
+district: riverside-ca
+name: Riverside
+time_zone: America/Los_Angeles
+org_sourced_id: riverside-ca-org
+sftp_connection: district_sftp
+products:
+  hero:
+    first_school_year: 2025-26
+    folder: /riverside-ca/hero
+    roster_format: oneroster_1_1
+    roster_import: at_once
+"""
+
+
+def test_the_commands(
+    archive_command,
+    run: Run,
+    owner: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfdbinary,  # type: ignore[no-untyped-def]
+) -> None:
+    def said() -> str:
+        return capfdbinary.readouterr().out.decode()
+
+    assert archive_command("list") == 0
+    listed = said()
+    assert "hero__riverside-ca" in listed and "2025-26" in listed and "45 rows" in listed and "2 schools" in listed
+    assert archive_command("list", "lakeside-ca") == 0 and said() == "0 archived years\n"
+
+    sql = "SELECT event_id, location, comment, [1] AS list FROM tracking_events ORDER BY event_id"
+    assert archive_command("query", sql, "--csv", "--district", "riverside-ca", "--year", "2025-26") == 0
+    lines = list(csv.DictReader(io.StringIO(said(), newline="")))
+    assert len(lines) == 20
+    assert lines[0] == {"event_id": "1", "location": 'Hall, "B"\nwing', "comment": "", "list": "[1]"}
+    assert archive_command("query", "SELECT count(*) AS events FROM tracking_events") == 0
+    assert "events" in (table := said()) and "20" in table
+    assert archive_command("query", "SELECT location::INTEGER FROM tracking_events") == 1
+    failed = capfdbinary.readouterr().err.decode()
+    assert "ConversionException" in failed and "wing" not in failed
+    assert archive_command("query", "SELECT 1", "--year", "2025") == 2
+
+    assert archive_command("report", "behavior_history", "hero__riverside-ca", "2025-26") == 0
+    exports = Path(run.storage.path) / "exports" / "hero" / "riverside-ca" / "2025-26"
+    made = (exports / "from_archive" / "behavior_history.csv").read_bytes()
+    assert made == (exports / "behavior_history.csv").read_bytes()
+    target = tmp_path / "mine.csv"
+    assert archive_command("report", "schoolwide_points", "hero__riverside-ca", "2025-26", "--out", str(target)) == 0
+    assert target.read_bytes() == (exports / "schoolwide_points.csv").read_bytes()
+    assert archive_command("report", "nothing", "hero__riverside-ca", "2025-26") == 2
+
+    back = ("restore", "hero__riverside-ca", "2025-26", "--reason", "asked")
+    assert archive_command(*back, "--live") == 1
+    steps.erase(run)
+    said()
+    assert archive_command(*back, "--live") == 0
+    assert "hero.tracking_events: 20 rows" in said()
+    monkeypatch.setenv("ROLLOVER_DATABASE_URL", owner.url.render_as_string(hide_password=False))
+    assert archive_command(*back, "--into", "asked") == 0
+    assert "roster.people: 5 rows" in said()
