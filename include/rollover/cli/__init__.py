@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from rollover.cli import commands, roster
+from rollover.cli import commands, exports, roster
 from rollover.cli.arguments import BadArgument
 from rollover.errors import RolloverError
 from rollover.settings import Settings
@@ -55,6 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     command = add("plan", commands.plan)
     command.add_argument("tenant", help=TENANT)
     command.add_argument("--year", required=True, help=YEAR)
+    command = add("export", exports.export)
+    command.add_argument("tenant", help=TENANT)
+    command.add_argument("year", help=YEAR)
+    command.add_argument("--report", action="append", help="a report by name, once for each; without it, all")
+    command.add_argument("--out", required=True, type=Path, help="the folder to write to; older files are replaced")
     about = "Held imports, and taking back what was applied."
     group = subparsers.add_parser("roster", help=about, description=about)
     _add_roster(group.add_subparsers(required=True, metavar="COMMAND"))

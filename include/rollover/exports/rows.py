@@ -14,8 +14,8 @@ from rollover.exports.report import Report, Row, Scope
 
 AT_ONCE = 500
 PLANNING = {"cursor_tuple_fraction": "1", "enable_nestloop": "off"}
-"""A report reads all rows of a year and joins them on keys: by hashes. What PostgreSQL guesses behind row-level security
-is one row, for which it would loop over whole tables; and of a cursor it expects that only the first tenth is wanted."""
+"""A report reads all rows of a year and joins them on keys: by hashes. PostgreSQL guesses one row behind row-level
+security, for which it would loop over whole tables; and of a cursor it expects that only the first tenth is wanted."""
 
 
 @contextmanager

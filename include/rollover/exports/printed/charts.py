@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
-from reportlab.lib.colors import Color
+from reportlab.lib.colors import Color, white
 from reportlab.pdfgen.canvas import Canvas
 
-from rollover.exports.printed.page import MUTED, REGULAR, RULE, number, write
+from rollover.exports.printed.page import BOLD, INK, MUTED, REGULAR, RULE, number, write
 
 AXIS = 34.0
 """Room for the figures beside the value axis."""
 LABELS = 16.0
 """Room for the names below the category axis."""
 TOP_ROOM = 12.0
+FIGURE_HIGH = 15.0
 WIDEST_BAR = 44.0
 
 
@@ -37,7 +38,7 @@ def bars(
 ) -> None:
     """Bars within a box from its lower left corner `x`, `y`: a group per name, in it a bar or layer per series.
 
-    `figures` stand on top of the bars. Values are 0 or more.
+    `figures` stand at the top of the bars. Values are 0 or more.
     """
     groups = list(zip(*series, strict=True))
     highest = max((sum(group) if stacked else max(group) for group in groups), default=0)
@@ -64,7 +65,9 @@ def bars(
             canvas.setFillColor(color)
             canvas.rect(at, floor + below * scale, bar, value * scale, stroke=0, fill=1)
             if figures:
-                write(canvas, at + bar / 2, floor + value * scale + 3, number(value), REGULAR, 9, align="center")
+                inside = value * scale > FIGURE_HIGH
+                at_top = floor + value * scale + (-FIGURE_HIGH + 3 if inside else 3)
+                write(canvas, at + bar / 2, at_top, number(value), BOLD, 9, white if inside else INK, align="center")
 
 
 def legend(canvas: Canvas, right: float, y: float, entries: Sequence[tuple[str, Color]]) -> None:
