@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -37,9 +37,12 @@ ODD_ONES_OUT = """
     UPDATE hero.tracking_events SET comment = E'=HYPERLINK("x")\\nsecond line', location = '@Gym'
     WHERE event_id % 13 = 0;
     UPDATE roster.people SET given_name = '+Đan, "Thanh"' WHERE sourced_id IN (
-        SELECT min(student_id) FROM hero.tracking_events GROUP BY school_id);
+        SELECT min(student_id) FROM hero.tracking_events GROUP BY school_id) AND tenant_id LIKE 'hero%';
+    UPDATE roster.people SET given_name = '=1+1' WHERE tenant_id = 'imagine_math_facts__maple' AND sourced_id IN (
+        SELECT min(person_id) FROM imagine_math_facts.student_accounts WHERE tenant_id = 'imagine_math_facts__maple');
     -- Deleted from the roster for good, and a code that is not known any more.
-    DELETE FROM roster.people WHERE sourced_id IN (SELECT max(student_id) FROM hero.tracking_events GROUP BY school_id);
+    DELETE FROM roster.people WHERE tenant_id LIKE 'hero%' AND sourced_id IN (
+        SELECT max(student_id) FROM hero.tracking_events GROUP BY school_id);
     UPDATE hero.tracking_events SET code_id = 'gone' WHERE event_id % 17 = 0;
 """
 
@@ -99,6 +102,3 @@ def world(postgres: PostgresServer) -> Iterator[World]:
         connection.execute(text(ODD_ONES_OUT))
     yield World(owner, connect(postgres.url(name, user=LOGIN)))
     postgres.drop(name)
-
-
-Write = Callable[..., list[Receipt]]
