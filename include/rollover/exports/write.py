@@ -89,4 +89,4 @@ def _printed(connection: Connection, report: Report, scope: Scope, folder: UPath
 def file_safe(value: str) -> str:
     """An id as part of a path: what a file system might not take becomes ``-``, told apart by a hash."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "-", value).lstrip(".")[:80]
-    return safe if safe == value else f"{safe}-{hashlib.sha256(value.encode()).hexdigest()[:8]}"
+    return safe if safe and safe == value else f"{safe}-{hashlib.sha256(value.encode()).hexdigest()[:8]}"
