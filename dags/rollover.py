@@ -50,8 +50,8 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
             run = adapter.open_run(partition_key, tenant.id)
             if only_current_year:
                 adapter.only_current_year(run)
-            outbox = [adapter.deliver_to_outbox(run.district)] if delivers else []
-            return dict(getattr(steps, name)(run, *outbox))
+            with adapter.outbox_of(run.district) as outbox:
+                return dict(getattr(steps, name)(run, *([outbox.deliver] if delivers else [])))
 
         return do()
 

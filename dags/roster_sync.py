@@ -3,7 +3,8 @@
 
 Wakes every tenant whose ledger lists an import that is not at its end: what waits for the night because the
 district wants it so, and what a lost event or a failure left behind. `roster_import` then runs for each. And it
-removes the files of sets that are done with, and the rows whose time to come back is over (`grace_days`). An import
+removes the files of sets that are done with, the rows whose time to come back is over (`grace_days`), and the exports
+of certified rollovers whose time is over (`exports_kept_days`), here and in the outbox, with evidence. An import
 that was decided about or undone on the command line has its report in the district's outbox written anew. A pause of
 the sync that is longer than allowed (`pause_max_days`) fails `overdue_pauses`, every night anew.
 
@@ -64,6 +65,19 @@ def roster_sync() -> None:
         return {tenant_id: counts for tenant_id, counts in gone.items() if any(counts.values())}
 
     @task
+    def expired_exports() -> dict[str, int]:
+        from rollover.exports.keep import remove_expired
+
+        known, engine, now = adapter.catalog(), adapter.engine(), adapter.clock()
+        gone = {}
+        for tenant in known.tenants:
+            district = known.districts[tenant.district]
+            days = known.products[tenant.product].exports_kept_days_of(district.products[tenant.product])
+            with adapter.outbox_of(district) as outbox:
+                gone[tenant.id] = remove_expired(engine, tenant.id, kept_days=days, now=now, remove=outbox.remove)
+        return {tenant_id: files for tenant_id, files in gone.items() if files}
+
+    @task
     def outdated_reports() -> list[str]:
         from rollover.roster.reporting.report import outdated
 
@@ -82,6 +96,7 @@ def roster_sync() -> None:
 
     wake()
     tidy()
+    expired_exports()
     report.expand(import_id=outdated_reports())
     overdue_pauses()
 

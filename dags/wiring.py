@@ -47,5 +47,6 @@ def tell_district(import_id: str) -> dict[str, Any]:
     from rollover.roster.reporting.report import deliver_findings
 
     work = adapter.open_import(import_id)
-    deliver, where = adapter.deliver_to_outbox(work.district), (work.engine, work.tenant.id, import_id)
-    return deliver_findings(*where, work.storage, work.district, work.product, deliver)
+    where = (work.engine, work.tenant.id, import_id)
+    with adapter.outbox_of(work.district) as outbox:
+        return deliver_findings(*where, work.storage, work.district, work.product, outbox.deliver)

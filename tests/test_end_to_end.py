@@ -20,6 +20,7 @@ from upath import UPath
 
 from rollover.certificate.check import checked
 from rollover.database.session import connect
+from rollover.exports import REPORTS
 from rollover.local.demo.season import Season
 from rollover.local.demo.services import METADATA, prepared, running
 from rollover.local.demo.summary import summary
@@ -115,10 +116,14 @@ def test_a_broken_drop_is_rejected_and_the_right_one_and_its_update_are_applied(
 
 def test_the_district_finds_its_exports_in_its_outbox(after: After) -> None:
     outboxes = (after.folder / "sftp").glob("*/*/outbox/*/**/*")
-    found = {path.name for path in outboxes if path.is_file()}
-    reports = {"student_data_export.xlsx", "behavior_history.csv", "schoolwide_points.csv"}
+    files = [path for path in outboxes if path.is_file()]
+    # A report of several files has a folder of its own, with a PDF per school or classroom.
+    found = {path.name for path in files if path.suffix != ".pdf"}
+    printed = {part for path in files if path.suffix == ".pdf" for part in path.with_suffix("").parts}
+    reports = {f"{report.name}.{report.format}" for report in REPORTS if report.format != "pdf"}
     checks = {"roster_check.csv", "roster_sample.csv", "educators_to_remove.csv"}
     assert found == {*reports, *checks, "summary.txt", "findings.csv"}
+    assert {report.name for report in REPORTS if report.format == "pdf"} <= printed
 
 
 def test_nothing_personal_is_outside_the_database_the_archive_and_the_exports(

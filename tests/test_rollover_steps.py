@@ -108,13 +108,17 @@ def test_a_report_is_complete_and_safe_to_open(run: Run) -> None:
     until_approved(run)
     with tenant_session(run.engine, HERO) as connection:
         receipts = connection.execute(ledger.exports.select()).mappings().all()
-    assert {r["report"]: r["rows"] for r in receipts} == {"behavior_history": 20, "schoolwide_points": 5}
+    assert {r["report"] for r in receipts} == set(run.product.reports)
+    rows = {r["file"]: (r["rows"], r["pages"]) for r in receipts}
+    assert rows["behavior_history.csv"] == (20, None) and rows["schoolwide_points.csv"] == (5, None)
+    assert rows["school_summary.pdf"] == (2, 2)
+    assert rows["schoolwide_points_printed/north.pdf"] == (3, 1) and rows["tardies.csv"] == (0, None)
     folder = Path(run.storage.path) / "exports" / "hero" / "riverside-ca" / "2025-26"
-    with (folder / "behavior_history.csv").open(encoding="utf-8", newline="") as stream:
+    with (folder / "behavior_history.csv").open(encoding="utf-8-sig", newline="") as stream:
         lines = list(csv.DictReader(stream))
     assert len(lines) == 20
     assert {line["first_name"] for line in lines} == {"'=Quentin", "Rosalind"}
-    with (folder / "schoolwide_points.csv").open(encoding="utf-8", newline="") as stream:
+    with (folder / "schoolwide_points.csv").open(encoding="utf-8-sig", newline="") as stream:
         assert {line["balance"] for line in csv.DictReader(stream)} == {"20"}
 
 
@@ -381,6 +385,36 @@ def test_nothing_is_erased_whose_archive_or_export_is_gone(run: Run, owner: Engi
     assert rows(owner, "hero.tracking_events", HERO) == 20
 
 
+def test_nothing_is_erased_without_the_receipt_of_every_report(run: Run, owner: Engine) -> None:
+    until_approved(run)
+    steps.archive(run)
+    with owner.begin() as connection:
+        connection.execute(delete(ledger.exports).where(ledger.exports.c.report == "tardies"))
+    with pytest.raises(ProofFailed, match="the report tardies was not exported"):
+        steps.erase(run)
+    assert rows(owner, "hero.tracking_events", HERO) == 20
+
+
+def test_a_report_that_cannot_be_delivered_has_no_receipt(run: Run, owner: Engine) -> None:
+    steps.guard(run, RUN_ID, nobody)
+    steps.pause_sync(run)
+    steps.plan(run)
+
+    def full(path: UPath, remote: str) -> None:
+        if remote.endswith("tardies.csv"):
+            raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        steps.export_reports(run, full)
+    assert rows(owner, "ledger.exports", HERO) == 0
+    delivered: list[str] = []
+    steps.export_reports(run, lambda path, remote: delivered.append(remote))
+    assert len(delivered) == rows(owner, "ledger.exports", HERO) == len(set(delivered))
+    assert {name.removeprefix("/riverside-ca/hero/outbox/2025-26/") for name in delivered} > {
+        *("behavior_history.csv", "school_summary.pdf", "schoolwide_points_printed/south.pdf")
+    }
+
+
 def test_planning_again_after_the_erase_changes_nothing(run: Run) -> None:
     until_approved(run)
     steps.archive(run)
@@ -405,10 +439,9 @@ def test_rows_that_came_late_go_by_a_further_plan(run: Run, owner: Engine) -> No
     assert steps.reset(run)["rows"]["points"] == 5, "the reset is not done again"
     steps.verify_reset(run)
     exports = Path(run.storage.path) / "exports" / "hero" / "riverside-ca" / "2025-26"
-    assert {path.name for path in exports.iterdir()} == {
-        *("behavior_history.csv", "behavior_history.plan-2.csv"),
-        *("schoolwide_points.csv", "schoolwide_points.plan-2.csv"),
-    }
+    names = {str(path.relative_to(exports)) for path in exports.rglob("*.*")}
+    assert {"behavior_history.csv", "behavior_history.plan-2.csv", "schoolwide_points.plan-2.csv"} <= names
+    assert {"schoolwide_points_printed/north.pdf", "schoolwide_points_printed.plan-2.pdf"} <= names
 
 
 def test_a_certified_year_is_opened_again_for_late_rows_only(run: Run, owner: Engine) -> None:

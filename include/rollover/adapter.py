@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
@@ -176,15 +177,33 @@ def only_current_year(run: Run) -> None:
             raise AirflowSkipException(f"{run.school_year} is a past year of {run.tenant}: nothing to do here")
 
 
-def deliver_to_outbox(district: District) -> Callable[[UPath, str], None]:
-    """How a step puts a file into the district's outbox."""
-    from rollover import drops
+class Outbox:
+    """A district's outbox, over one session that begins with the first file: there may be hundreds."""
 
-    def deliver(file: UPath, remote_path: str) -> None:
-        with sftp(district.sftp_connection) as client, file.open("rb") as stream:
-            drops.put_file(client, stream, remote_path)
+    def __init__(self, district: District, session: ExitStack) -> None:
+        self._connection, self._session = district.sftp_connection, session
 
-    return deliver
+    def deliver(self, file: UPath, remote_path: str) -> None:
+        from rollover import drops
+
+        with file.open("rb") as stream:
+            drops.put_file(self._client, stream, remote_path)
+
+    def remove(self, remote_path: str) -> None:
+        from rollover import drops
+
+        drops.remove_file(self._client, remote_path)
+
+    @cached_property
+    def _client(self) -> paramiko.SFTPClient:
+        return self._session.enter_context(sftp(self._connection))
+
+
+@contextmanager
+def outbox_of(district: District) -> Iterator[Outbox]:
+    """Where a step puts what the district is to find, and takes it away again."""
+    with ExitStack() as session:
+        yield Outbox(district, session)
 
 
 def tenant_of(partition_key: str | None) -> Tenant:

@@ -197,6 +197,14 @@ def put_file(sftp: paramiko.SFTPClient, local_stream: IO[bytes], remote_path: st
     sftp.posix_rename(part, remote_path)
 
 
+def remove_file(sftp: paramiko.SFTPClient, remote_path: str) -> None:
+    """Take a delivered file away, and its folder if nothing else is in it. One that is gone already is no error."""
+    with suppress(FileNotFoundError):
+        sftp.remove(remote_path)
+    with suppress(OSError):
+        sftp.rmdir(posixpath.dirname(remote_path))
+
+
 def _make_folders(sftp: paramiko.SFTPClient, folder: str) -> None:
     if folder in ("", "/"):
         return

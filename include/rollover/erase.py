@@ -29,13 +29,14 @@ def erase(connection: Connection, run: Run) -> dict[str, Any]:
     per table; and the fingerprints of what is kept.
 
     Needs a REPEATABLE READ transaction: proof and deletion see the same rows. Raises ProofFailed, with nothing
-    changed, where rows were added, changed or removed since the plan, a subscription now says otherwise, or an
-    archived or exported file is no longer as it was written.
+    changed, where rows were added, changed or removed since the plan, a subscription now says otherwise, a report
+    has no receipt, or an archived or exported file is no longer as it was written.
     """
     _check_approved(connection, run)
     _check_plan_still_holds(connection, run)
     archives = receipts.of_archives(connection, run)
-    if wrong := receipts.damaged(receipts.of_files(connection, run)):
+    wrong = receipts.missing(connection, run) + receipts.damaged(receipts.of_files(connection, run))
+    if wrong:
         raise ProofFailed(f"{run.id} cannot erase what is kept nowhere else: {'; '.join(wrong)}.", ledger.PLAN_ANEW)
     archived = {(row["school_id"], row["table_name"]): row for row in archives}
     gone: dict[str, dict[str, int]] = {plan.ARCHIVE: {}, plan.ERASE: {}}

@@ -34,6 +34,17 @@ def of_files(connection: Connection, run: Run) -> list[Receipt]:
     return [*of_archives(connection, run), *of_manifest(connection, run), *of_exports(connection, run)]
 
 
+def missing(connection: Connection, run: Run) -> list[str]:
+    """The reports of the product file without a receipt, each as a sentence; a blank report has one too."""
+    there = {receipt["report"] for receipt in of_exports(connection, run)}
+    return [f"the report {name} was not exported" for name in run.product.reports if name not in there]
+
+
+def exports_folder(run: Run) -> UPath:
+    """``exports/<product>/<district>/<school year>``, below the storage."""
+    return run.storage / "exports" / run.tenant.product / run.tenant.district / run.school_year.key
+
+
 def damaged(receipts: list[Receipt]) -> list[str]:
     """What is wrong with the files of some receipts, each as a sentence; empty where all are intact."""
     found = []

@@ -9,8 +9,10 @@ without personal values. A past year has no pause, reset or roster.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, update
@@ -26,8 +28,8 @@ from rollover.certificate import issue
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import exports, plans
 from rollover.errors import Refused
-from rollover.exports import reports_of
-from rollover.exports.write import write_report
+from rollover.exports import Scope, reports_of
+from rollover.exports.write import Receipt, write_report
 from rollover.ledger import Result, once
 from rollover.roster.pending import last_applied
 from rollover.run import Run
@@ -76,21 +78,26 @@ def plan(run: Run) -> Result:
 
 
 def export_reports(run: Run, deliver: Deliver) -> Result:
-    """Write every report of the year with its receipt, and put it into the district's outbox."""
+    """Write every report of the year with its receipts, and when all are written put them into the outbox."""
 
     def work(connection: Connection) -> Result:
-        folder = run.storage / "exports" / run.tenant.product / run.tenant.district / run.school_year.key
-        current = planning.holds_current_state(connection, run)
-        parameters = {"school_year": run.school_year.key, "is_current": current}
+        scope = Scope.of(run, is_current=planning.holds_current_state(connection, run))
         number = ledger.plan_number(connection, run)
-        written = []
-        for name in run.product.reports:
-            report = reports_of(run.product.product)[name]
-            target = folder / receipts.file_name(name, report.format, number)
-            receipt = write_report(connection, report, parameters, target)
-            path = UPath(receipt.path)
-            remote = f"{run.config.outbox}/{run.school_year}/{path.name}"
-            deliver(path, remote)
+        known = reports_of(run.product.product)
+        written = [
+            receipt
+            for name in run.product.reports
+            for receipt in write_report(
+                connection,
+                known[name],
+                scope,
+                receipts.exports_folder(run),
+                partial(receipts.file_name, plan_no=number),
+            )
+        ]
+        for receipt in written:
+            remote = f"{run.config.outbox}/{run.school_year}/{receipt.file}"
+            deliver(UPath(receipt.path), remote)
             connection.execute(
                 insert(exports).values(
                     tenant_id=run.tenant.id,
@@ -100,11 +107,23 @@ def export_reports(run: Run, deliver: Deliver) -> Result:
                     **vars(receipt),
                 )
             )
-            log.info("%s: %s rows, delivered to %s", receipt.report, receipt.rows, remote)
-            written.append({"report": receipt.report, "rows": receipt.rows, "sha256": receipt.sha256})
-        return {"reports": written}
+        log.info("%s files of %s reports are delivered", len(written), len(run.product.reports))
+        return {"reports": [_summed(name, written) for name in run.product.reports]}
 
-    return once(run, "export_reports", work)
+    return once(run, "export_reports", work, "REPEATABLE READ")
+
+
+def _summed(name: str, written: list[Receipt]) -> Result:
+    """What was written of one report; its hash is over those of its files."""
+    of_report = [receipt for receipt in written if receipt.report == name]
+    hashes = "\n".join(receipt.sha256 for receipt in of_report)
+    digest = of_report[0].sha256 if len(of_report) == 1 else hashlib.sha256(hashes.encode()).hexdigest()
+    return {
+        "report": name,
+        "files": len(of_report),
+        "rows": sum(receipt.rows for receipt in of_report),
+        "sha256": digest,
+    }
 
 
 def approve(run: Run, answer: dict[str, Any] | None) -> Result:

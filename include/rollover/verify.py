@@ -14,8 +14,8 @@ from rollover.database.held import not_held
 from rollover.database.tables import metadata, tables_of
 from rollover.database.tables.base import is_activity
 from rollover.errors import ProofFailed
-from rollover.exports import reports_of
-from rollover.exports.write import count_rows
+from rollover.exports import Scope, reports_of
+from rollover.exports.rows import count_rows
 from rollover.run import Run
 
 log = logging.getLogger(__name__)
@@ -74,9 +74,8 @@ def rows_left(connection: Connection, run: Run, *, current: bool) -> dict[str, i
 
 
 def _reports_not_blank(connection: Connection, run: Run, current: bool) -> list[str]:
-    parameters = {"school_year": run.school_year.key, "is_current": current}
-    known = reports_of(run.product.product)
-    counted = {name: count_rows(connection, known[name], parameters) for name in run.product.reports}
+    scope, known = Scope.of(run, is_current=current), reports_of(run.product.product)
+    counted = {name: count_rows(connection, known[name], scope) for name in run.product.reports}
     return [f"the report {name} shows {rows} rows" for name, rows in counted.items() if rows]
 
 

@@ -71,6 +71,7 @@ DOWNSTREAM = {
     "roster_sync": {
         "wake": set(),
         "tidy": set(),
+        "expired_exports": set(),
         "outdated_reports": {"report"},
         "report": set(),
         "overdue_pauses": set(),

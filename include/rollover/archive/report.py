@@ -15,10 +15,11 @@ from upath import UPath
 
 from rollover.archive.restore import archived_year, load, sandbox
 from rollover.calendar import SchoolYear
+from rollover.config import District
 from rollover.database.session import tenant_session
 from rollover.database.tables import metadata
 from rollover.errors import Refused
-from rollover.exports import Report
+from rollover.exports import Report, Scope
 from rollover.exports.write import Receipt, write_report
 from rollover.tenant import Tenant
 
@@ -39,11 +40,13 @@ def tables_of_report(report: Report) -> set[str]:
     return set(NAME_OF_A_TABLE.findall(report.query))
 
 
-def write_archived_report(engine: Engine, tenant: Tenant, year: SchoolYear, report: Report, target: UPath) -> Receipt:
-    """Write a report of an archived year to `target`: what it was for the archived schools when the year was live.
+def write_archived_report(
+    engine: Engine, tenant: Tenant, year: SchoolYear, report: Report, district: District, folder: UPath
+) -> list[Receipt]:
+    """Write a report of an archived year into `folder`: what it was for the archived schools when the year was live.
 
-    Raises Refused where the year is not archived, or the archive does not hold what the report reads; ProofFailed
-    where a file of it is damaged.
+    A printed one says that it is as of when the year was archived. Raises Refused where the year is not archived, or
+    the archive does not hold what the report reads; ProofFailed where a file of it is damaged.
     """
     with tenant_session(engine, tenant.id, isolation="REPEATABLE READ") as connection:
         kept = archived_year(connection, tenant, year)
@@ -52,9 +55,10 @@ def write_archived_report(engine: Engine, tenant: Tenant, year: SchoolYear, repo
         load(connection, kept.folder, kept.manifest.files, tables)
         for table in tables.values():
             connection.execute(text(f"ANALYZE {table.name}"))
-        parameters = {"school_year": year.key, "is_current": kept.manifest.holds_current_state}
+        is_current, as_of = kept.manifest.holds_current_state, kept.manifest.archived_at
+        scope = Scope(year.key, is_current, district.time_zone, district.name, as_of)
         own = {field.name: getattr(report, field.name) for field in fields(report)}
-        return write_report(connection, ArchivedReport(**own), parameters, target)
+        return write_report(connection, ArchivedReport(**own), scope, folder)
 
 
 def _refuse_unless_held(report: Report, held: Collection[str]) -> None:

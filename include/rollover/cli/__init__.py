@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rollover.cli import archive, commands, hold, proof, roster
+from rollover.cli import archive, commands, exports, hold, proof, roster
 from rollover.cli.arguments import BadArgument
 from rollover.errors import RolloverError
 from rollover.settings import Settings
@@ -56,6 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     command = add("plan", commands.plan)
     command.add_argument("tenant", help="a tenant, or a district for all its products")
     command.add_argument("--year", required=True, help=YEAR)
+    command = add("export", exports.export)
+    command.add_argument("tenant", help=TENANT)
+    command.add_argument("year", help=YEAR)
+    command.add_argument("--report", action="append", help="a report by name, once for each; without it, all")
+    command.add_argument("--out", required=True, type=Path, help="the folder to write to; older files are replaced")
     about = "Legal holds and open inspection requests: what is neither erased nor reset."
     group = subparsers.add_parser("hold", help=about, description=about)
     _add_hold(group.add_subparsers(required=True, metavar="COMMAND"))
@@ -115,7 +120,7 @@ def _add_archive(subparsers: Subparsers) -> None:
     command.add_argument("report", help="e.g. behavior_history")
     command.add_argument("tenant", help=TENANT)
     command.add_argument("year", help=YEAR)
-    command.add_argument("--out", help="the file to write; without it, one in storage beside the exports of the year")
+    command.add_argument("--out", help="a folder; without it, one beside the exports of the year")
     command = _added(subparsers, "restore", archive.restore)
     command.add_argument("tenant", help=TENANT)
     command.add_argument("year", help=YEAR)

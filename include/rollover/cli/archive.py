@@ -66,15 +66,16 @@ def report(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.archive.report import write_archived_report
     from rollover.exports import reports_of
 
-    tenant, year = tenant_of(options, load_catalog(settings.districts, settings.products)), year_of(options)
+    catalog = load_catalog(settings.districts, settings.products)
+    tenant, year = tenant_of(options, catalog), year_of(options)
     known = reports_of(tenant.product)
     if options.report not in known:
         raise BadArgument(f"'{options.report}' is no report of {tenant.product}: {', '.join(known)}")
-    found = known[options.report]
     exports = settings.storage_root / "exports" / tenant.product / tenant.district / year.key
-    target = UPath(options.out) if options.out else exports / "from_archive" / f"{found.name}.{found.format}"
-    receipt = write_archived_report(engine_of(settings), tenant, year, found, target)
-    print(f"{receipt.path}: {receipt.rows:,} rows, SHA-256 {receipt.sha256}")
+    folder = UPath(options.out) if options.out else exports / "from_archive"
+    district = catalog.districts[tenant.district]
+    for receipt in write_archived_report(engine_of(settings), tenant, year, known[options.report], district, folder):
+        print(f"{receipt.path}: {receipt.rows:,} rows, SHA-256 {receipt.sha256}")
     return 0
 
 

@@ -87,6 +87,7 @@ class TenantConfig(_Model):
     reset_dates: dict[Year, Day] = Field(default_factory=dict)
     grace_days: Days | None = None
     pause_max_days: Days | None = None
+    exports_kept_days: Days | None = None
     roster_limits: RosterLimits | None = None
     """The limits that are other than the product's."""
 
@@ -172,6 +173,8 @@ class Product(_Model):
     """How long rows of the roster that are to be deleted stay; then they leave for good."""
     pause_max_days: Days = 30
     """How long the sync may be paused before that is reported every day."""
+    exports_kept_days: Days = 180
+    """How long after its certificate a rollover's exports stay, here and in the outbox."""
     dates: ProductDates
     reports: Annotated[tuple[str, ...], Field(min_length=1)]
     roster_limits: RosterLimits = RosterLimits()
@@ -186,6 +189,9 @@ class Product(_Model):
 
     def pause_max_days_of(self, tenant: TenantConfig) -> int:
         return tenant.pause_max_days or self.pause_max_days
+
+    def exports_kept_days_of(self, tenant: TenantConfig) -> int:
+        return tenant.exports_kept_days or self.exports_kept_days
 
     @property
     def reset_rule(self) -> ResetRule:

@@ -1,5 +1,13 @@
 """The reports that a district gets before anything goes. One definition per report serves everyone who makes it."""
 
-from rollover.exports.definitions import REPORTS, Report, reports_of
+from rollover.exports import hero, imagine
+from rollover.exports.report import Report, Scope
 
-__all__ = ["REPORTS", "Report", "reports_of"]
+__all__ = ["REPORTS", "Report", "Scope", "reports_of"]
+
+REPORTS: tuple[Report, ...] = (*hero.REPORTS, *imagine.REPORTS)
+
+
+def reports_of(product: str) -> dict[str, Report]:
+    """The reports of a product by name."""
+    return {report.name: report for report in REPORTS if report.product == product}

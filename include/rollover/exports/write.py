@@ -1,108 +1,92 @@
-"""Make a report's file: whole or not at all, read back, with its receipt."""
+"""Make a report's files: each whole or not at all, read back, with its receipt."""
 
 from __future__ import annotations
 
-import csv
+import hashlib
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, Any, BinaryIO, cast
+from itertools import groupby
 
-from psycopg import sql
 from sqlalchemy import Connection
 from upath import UPath
 
-from rollover.database.session import driver_of
 from rollover.errors import ProofFailed
-from rollover.exports.definitions import Report
+from rollover.exports import csv_file, workbook
+from rollover.exports.report import Report, Row, Scope
+from rollover.exports.rows import rows_of
 from rollover.storage import read_back, whole_file
 
-TEXT_OIDS = (25, 1042, 1043)  # text, char, varchar
-MAX_XLSX_ROWS = 1_048_575
+FileName = Callable[[str, str], str]
+"""The name of a file from its stem and suffix, e.g. ``("tardies", "csv")``."""
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What was written: `rows` without the header, `bytes` and SHA-256 of the file as read back."""
+    """What was written: `rows` of the report, `pages` of a printed one; `bytes` and SHA-256 of the file as read back.
+
+    `file` is its path below the folder of the year.
+    """
 
     report: str
+    file: str
     path: str
     rows: int
+    pages: int | None
     bytes: int
     sha256: str
 
 
-def write_report(connection: Connection, report: Report, parameters: dict[str, Any], target: UPath) -> Receipt:
-    """Write a report to `target`; a file of that name is replaced when the new one is complete.
+def plain_name(stem: str, suffix: str) -> str:
+    return f"{stem}.{suffix}"
 
-    Raises ProofFailed where the file, read back, has not as many rows as the database.
+
+def write_report(
+    connection: Connection, report: Report, scope: Scope, folder: UPath, name: FileName = plain_name
+) -> list[Receipt]:
+    """Write a report into `folder`; files of the same names are replaced, each when the new one is complete.
+
+    One file, or for a printed report one per part; never none: a blank report is a file that says so. Raises
+    ProofFailed where a file, read back, holds not as much as was written to it.
     """
+    if report.format == "pdf":
+        return list(_printed(connection, report, scope, folder, name))
+    form = csv_file if report.format == "csv" else workbook
+    file = name(report.name, report.format)
+    target = folder / file
     with whole_file(target) as stream:
-        write = _write_csv if report.format == "csv" else _write_xlsx
-        write(connection, report, parameters, stream)
-    rows, expected = _rows_in(target, report), count_rows(connection, report, parameters)
-    if rows != expected:
+        expected = form.write(connection, report, scope, stream)
+    if (rows := form.rows_in(target, report)) != expected:
         raise ProofFailed(f"{target} has {rows} rows, the database {expected}.", "clear this task.")
     digest, size = read_back(target)
-    return Receipt(report.name, str(target), rows, size, digest)
+    return [Receipt(report.name, file, str(target), rows, None, size, digest)]
 
 
-def count_rows(connection: Connection, report: Report, parameters: dict[str, Any]) -> int:
-    """How many rows a report would have."""
-    with driver_of(connection).cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM ({report.query}) q".encode(), parameters)  # noqa: S608
-        row = cursor.fetchone()
-    assert row is not None
-    return int(row[0])
+def _printed(connection: Connection, report: Report, scope: Scope, folder: UPath, name: FileName) -> Iterator[Receipt]:
+    """The files of a printed report, each drawn from its rows alone."""
+    from rollover.exports.printed.page import Pages, pages_in
+
+    def part(parts: list[str], rows: list[Row]) -> Receipt:
+        *folders, stem = parts
+        file = "/".join([*folders, name(stem, "pdf")])
+        target = folder / file
+        with whole_file(target) as stream, Pages(stream, report.title, scope) as pages:
+            report.draw(pages, rows) if rows else pages.say_blank()
+        if (found := pages_in(target)) != pages.count:
+            raise ProofFailed(f"{target} has {found} pages, drawn were {pages.count}.", "clear this task.")
+        digest, size = read_back(target)
+        return Receipt(report.name, file, str(target), len(rows), found, size, digest)
+
+    blank = True
+    with rows_of(connection, report, scope) as found:
+        for values, rows in groupby(found, key=lambda row: [row[column] for column in report.files]):
+            blank = False
+            yield part([report.name, *map(file_safe, values)], list(rows))
+    if blank:
+        yield part([report.name], [])
 
 
-def _rows_in(target: UPath, report: Report) -> int:
-    """The rows below the header, as a reader of the format sees them."""
-    if report.format == "csv":
-        with target.open("r", encoding="utf-8", newline="") as stream:
-            return sum(1 for _ in csv.reader(stream)) - 1
-    from openpyxl import load_workbook
-
-    with target.open("rb") as stream:
-        sheet = load_workbook(stream, read_only=True).worksheets[0]
-        return sum(1 for _ in sheet.iter_rows(values_only=True)) - 1
-
-
-def _write_csv(connection: Connection, report: Report, parameters: dict[str, Any], stream: IO[bytes]) -> None:
-    cursor = driver_of(connection).cursor()
-    query = sql.SQL("COPY ({}) TO STDOUT WITH (FORMAT csv, HEADER, ENCODING 'UTF8')")
-    with cursor, cursor.copy(query.format(_defused(connection, report, parameters)), parameters) as copy:
-        for chunk in copy:
-            stream.write(chunk)
-
-
-def _write_xlsx(connection: Connection, report: Report, parameters: dict[str, Any], stream: IO[bytes]) -> None:
-    """One sheet with real types and a frozen header, one row per student."""
-    import pandas as pd  # most of a second, and only this format needs it
-
-    with driver_of(connection).cursor() as cursor:
-        cursor.execute(_defused(connection, report, parameters), parameters)
-        columns = [column.name for column in cursor.description or ()]
-        frame = pd.DataFrame(cursor.fetchall(), columns=columns)
-    if len(frame) > MAX_XLSX_ROWS:
-        raise ProofFailed(f"{report.title} has {len(frame)} rows, more than a sheet holds.", "split the district.")
-    with pd.ExcelWriter(
-        cast(BinaryIO, stream), engine="xlsxwriter", engine_kwargs={"options": {"strings_to_formulas": False}}
-    ) as book:
-        frame.to_excel(book, sheet_name=report.title, index=False, freeze_panes=(1, 0))
-        book.sheets[report.title].autofit()
-
-
-def _defused(connection: Connection, report: Report, parameters: dict[str, Any]) -> sql.Composed:
-    """The report's query; text that a spreadsheet would run as a formula gets an apostrophe in front."""
-    query = sql.SQL(report.query)
-    with driver_of(connection).cursor() as cursor:
-        cursor.execute(sql.SQL("SELECT * FROM ({}) q LIMIT 0").format(query), parameters)
-        described = cursor.description or ()
-    cells = [
-        sql.SQL(r"CASE WHEN q.{0} ~ '^[=+\-@\t\r]' THEN '''' || q.{0} ELSE q.{0} END AS {0}").format(
-            sql.Identifier(column.name)
-        )
-        if column.type_code in TEXT_OIDS
-        else sql.SQL("q.{}").format(sql.Identifier(column.name))
-        for column in described
-    ]
-    return sql.SQL("SELECT {} FROM ({}) q").format(sql.SQL(", ").join(cells), query)
+def file_safe(value: str) -> str:
+    """An id as part of a path: what a file system might not take becomes ``-``, told apart by a hash."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "-", value).lstrip(".")[:80]
+    return safe if safe and safe == value else f"{safe}-{hashlib.sha256(value.encode()).hexdigest()[:8]}"

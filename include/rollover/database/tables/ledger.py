@@ -220,13 +220,16 @@ exports = _ledger_table(
     text("rollover_id"),
     Column("plan_no", Integer, nullable=False),
     text("report"),
+    Column("file", Text, nullable=False, comment="below the folder of the year: a printed report has several"),
     text("path"),
     Column("rows", BigInteger, nullable=False),
+    Column("pages", Integer, comment="of a printed report, counted in the file"),
     Column("bytes", BigInteger, nullable=False),
     text("sha256"),
     text("delivered_to", null=True),
     _at("written_at", default_now=True),
-    PrimaryKeyConstraint("rollover_id", "plan_no", "report"),
+    Column("removed_at", DateTime(timezone=True), comment="when its time was over, here and in the outbox"),
+    PrimaryKeyConstraint("rollover_id", "plan_no", "report", "file"),
 )
 
 archives = _ledger_table(

@@ -1,0 +1,56 @@
+"""Exports: several files per report, pages, and when a file was removed after its time"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+ONLY_REMOVED_FUNCTION = """
+CREATE FUNCTION ledger.only_removed() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF OLD.removed_at IS NOT NULL OR to_jsonb(NEW) - 'removed_at' <> to_jsonb(OLD) - 'removed_at' THEN
+        RAISE EXCEPTION '%.% is a record: it only says once that a file was removed', TG_TABLE_SCHEMA, TG_TABLE_NAME
+            USING ERRCODE = 'insufficient_privilege', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
+END $$
+"""
+
+
+def upgrade() -> None:
+    op.execute("DROP TRIGGER never_changed ON ledger.exports")
+    file = sa.Column("file", sa.Text(), comment="below the folder of the year: a printed report has several")
+    op.add_column("exports", file, schema="ledger")
+    op.execute("UPDATE ledger.exports SET file = regexp_replace(path, '^.*/', '')")
+    op.alter_column("exports", "file", nullable=False, schema="ledger")
+    op.add_column(
+        "exports",
+        sa.Column("pages", sa.Integer(), comment="of a printed report, counted in the file"),
+        schema="ledger",
+    )
+    op.add_column(
+        "exports",
+        sa.Column(
+            "removed_at", sa.DateTime(timezone=True), comment="when its time was over, here and in the outbox"
+        ),
+        schema="ledger",
+    )
+    op.drop_constraint("pk_exports", "exports", schema="ledger")
+    op.create_primary_key("pk_exports", "exports", ["rollover_id", "plan_no", "report", "file"], schema="ledger")
+    op.execute("GRANT UPDATE (removed_at) ON ledger.exports TO rollover_app")
+    op.execute(ONLY_REMOVED_FUNCTION)
+    op.execute(
+        "CREATE TRIGGER never_changed BEFORE DELETE OR TRUNCATE ON ledger.exports "
+        "FOR EACH STATEMENT EXECUTE FUNCTION ledger.never_changed()"
+    )
+    op.execute(
+        "CREATE TRIGGER only_removed BEFORE UPDATE ON ledger.exports "
+        "FOR EACH ROW EXECUTE FUNCTION ledger.only_removed()"
+    )
+    for trigger in ("never_changed", "only_removed"):
+        op.execute(f"ALTER TABLE ledger.exports ENABLE ALWAYS TRIGGER {trigger}")

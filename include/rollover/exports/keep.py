@@ -1,0 +1,64 @@
+"""How long exports are kept: they hold children's records, and the district has had its time to fetch them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from sqlalchemy import Connection, Engine, select, update
+from upath import UPath
+
+from rollover import evidence
+from rollover.database.session import tenant_session
+from rollover.database.tables.ledger import exports, rollovers
+
+log = logging.getLogger(__name__)
+
+Remove = Callable[[str], None]
+"""Take a file away from the district's SFTP, whether it is still there or not: ``remove(remote path)``."""
+
+
+def remove_expired(engine: Engine, tenant_id: str, *, kept_days: int, now: datetime, remove: Remove) -> int:
+    """Remove a tenant's exports whose time is over, here and in the outbox; returns how many files that were.
+
+    Time counts from the certificate: before it, the files prove that nothing was lost. Receipts stay, with the time of
+    the removal, which is evidence. Killed in between, it is done again; a file that is gone already is well.
+    """
+    with tenant_session(engine, tenant_id, exclusive=True) as connection:
+        expired = connection.execute(
+            select(exports.c.rollover_id, exports.c.path, exports.c.delivered_to)
+            .join(rollovers, rollovers.c.rollover_id == exports.c.rollover_id)
+            .where(
+                exports.c.removed_at.is_(None),
+                rollovers.c.state == "certified",
+                rollovers.c.finished_at < now - timedelta(days=kept_days),
+            )
+            .order_by(exports.c.rollover_id, exports.c.path)
+        ).all()
+        for rollover_id, files in groupby(expired, key=lambda row: row.rollover_id):
+            _remove(connection, tenant_id, rollover_id, [(row.path, row.delivered_to) for row in files], now, remove)
+    if expired:
+        log.info("%s: %s exports, kept for %s days, are removed", tenant_id, len(expired), kept_days)
+    return len(expired)
+
+
+def _remove(
+    connection: Connection,
+    tenant_id: str,
+    rollover_id: str,
+    files: list[tuple[str, str | None]],
+    now: datetime,
+    remove: Remove,
+) -> None:
+    for path, delivered_to in files:
+        if delivered_to is not None:
+            remove(delivered_to)
+        UPath(path).unlink(missing_ok=True)
+    connection.execute(
+        update(exports)
+        .where(exports.c.rollover_id == rollover_id, exports.c.removed_at.is_(None))
+        .values(removed_at=now)
+    )
+    evidence.record(connection, tenant_id, "exports_removed", {"files": len(files)}, rollover_id)

@@ -1,0 +1,108 @@
+"""What a report is: whose data it shows, its query, the types of its columns, and how it looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from rollover.exports.printed.page import Pages
+    from rollover.run import Run
+
+SQL = Path(__file__).parent / "sql"
+Row = dict[str, Any]
+
+
+class Kind(StrEnum):
+    """The type of a column's values."""
+
+    TEXT = "text"
+    WHOLE = "whole"
+    NUMBER = "number"
+    DATE = "date"
+    TIME = "time"
+    LIST = "list"
+    """Objects of JSON, from which a page draws a chart."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Whose data a report shows: the session's tenant, one school year.
+
+    `is_current`: whether the tenant's current state (accounts, classrooms) belongs to that year. Days and times are
+    those of `time_zone`; `as_of` is what a printed report says of its own age.
+    """
+
+    school_year: str
+    is_current: bool
+    time_zone: str
+    district: str
+    as_of: datetime
+
+    @classmethod
+    def of(cls, run: Run, *, is_current: bool) -> Scope:
+        return cls(run.school_year.key, is_current, run.district.time_zone, run.district.name, run.now)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What a query may ask for."""
+        return {"school_year": self.school_year, "is_current": self.is_current, "time_zone": self.time_zone}
+
+    @property
+    def as_of_local(self) -> datetime:
+        return self.as_of.astimezone(ZoneInfo(self.time_zone))
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report of one product: all that is to be known of it.
+
+    `sql` names its query, ``sql/<sql>.sql``; it gives the `columns` in this order and is sorted as the report is. It
+    starts from what happened in the school year, so a report is blank, without a row, once that year's data is gone.
+
+    A printed report is drawn by the function ``draw`` of the module ``printed/<drawn_by>``, from the rows of one file.
+    `files` are the columns whose values part it into files, ``<name>/<value>/<value>.pdf``; rows of a file follow one
+    another.
+    """
+
+    product: str
+    name: str
+    title: str
+    format: Literal["csv", "xlsx", "pdf"]
+    sql: str
+    columns: Mapping[str, Kind] = field(hash=False)
+    files: tuple[str, ...] = ()
+    drawn_by: str | None = None
+
+    @cached_property
+    def query(self) -> str:
+        """The query. ``PRODUCT`` in it is the product's schema; ``(<NAME>)`` is the query of that file beside it."""
+        text = _read(self.sql)
+        for path in (SQL / self.sql).parent.glob("*.sql"):
+            reference = f"({path.stem.upper()})"
+            if reference in text:
+                text = text.replace(reference, f"(\n{_read(f'{path.parent.name}/{path.stem}')}\n)")
+        return text.replace("PRODUCT.", f"{self.product}.")
+
+    @property
+    def draw(self) -> Callable[[Pages, list[Row]], None]:
+        """How a file's pages are drawn; the library for it is loaded with the module, when a report is made."""
+        module = import_module(f"rollover.exports.printed.{self.drawn_by}")
+        return cast("Callable[[Pages, list[Row]], None]", module.draw)
+
+
+def _read(name: str) -> str:
+    return (SQL / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def columns(text: str) -> dict[str, Kind]:
+    """Columns by name from words like ``school, grade, points: whole, first_on: date``; text where no kind is said."""
+    parts = (part.partition(":") for part in text.split(","))
+    return {" ".join(name.split()): Kind(kind.strip() or "text") for name, _, kind in parts}

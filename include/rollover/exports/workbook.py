@@ -1,0 +1,77 @@
+"""A report as a spreadsheet: one sheet with real types, a header that stays in sight, and a filter on every column."""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+import xlsxwriter
+from openpyxl import load_workbook
+from sqlalchemy import Connection
+from upath import UPath
+
+from rollover.errors import ProofFailed
+from rollover.exports.csv_file import FORMULA_SIGNS
+from rollover.exports.report import Kind, Report, Scope
+from rollover.exports.rows import rows_of
+
+MAX_ROWS = 1_048_575
+WIDTHS = {Kind.TEXT: 22, Kind.WHOLE: 9, Kind.NUMBER: 9, Kind.DATE: 11, Kind.TIME: 9}
+HEADER_ROWS_HIGH = 32
+FORMATS: dict[Kind, dict[str, Any]] = {
+    Kind.TEXT: {},
+    Kind.WHOLE: {"num_format": "#,##0"},
+    Kind.NUMBER: {"num_format": "0.00"},
+    Kind.DATE: {"num_format": "yyyy-mm-dd"},
+    Kind.TIME: {"num_format": "hh:mm"},
+}
+
+
+def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes]) -> int:
+    """Write the report to `stream` row by row; returns the number of rows.
+
+    Raises ProofFailed where the rows, or a text, are more than a sheet or a cell holds.
+    """
+    book = xlsxwriter.Workbook(stream, {"constant_memory": True})
+    book.set_properties(
+        {"title": f"{report.title}, {scope.school_year}", "created": scope.as_of_local.replace(tzinfo=None)}
+    )
+    sheet = book.add_worksheet(report.title)
+    header = book.add_format({"bold": True, "text_wrap": True, "valign": "top", "bg_color": "#E8EEF7", "bottom": 1})
+    formats = {kind: book.add_format(says) for kind, says in FORMATS.items()}
+    # Stays text if the cell is edited or the sheet saved as CSV and opened again: the apostrophe of a spreadsheet.
+    quoted = book.add_format({"quote_prefix": True})
+    sheet.freeze_panes(1, 0)
+    sheet.set_row(0, HEADER_ROWS_HIGH)
+    for n, (name, kind) in enumerate(report.columns.items()):
+        sheet.set_column(n, n, WIDTHS[kind])
+        sheet.write_string(0, n, name, header)
+    count = 0
+    with rows_of(connection, report, scope) as rows:
+        for count, row in enumerate(rows, start=1):
+            if count > MAX_ROWS:
+                raise ProofFailed(f"{report.title} has more rows than a sheet holds.", "split the district.")
+            for n, (name, kind) in enumerate(report.columns.items()):
+                value = row[name]
+                if value is None:
+                    continue
+                if kind is Kind.TEXT:
+                    risky = value.startswith(tuple(FORMULA_SIGNS))
+                    refused = sheet.write_string(count, n, value, quoted if risky else None)
+                elif kind in (Kind.DATE, Kind.TIME):
+                    refused = sheet.write_datetime(count, n, value, formats[kind])
+                else:
+                    refused = sheet.write_number(count, n, value, formats[kind])
+                if refused:
+                    raise ProofFailed(
+                        f"'{name}' of row {count} is more than a cell holds.", "shorten it, clear this task."
+                    )
+    sheet.autofilter(0, 0, count, len(report.columns) - 1)
+    book.close()
+    return count
+
+
+def rows_in(target: UPath, report: Report) -> int:
+    """The rows below the header, as another library reads them."""
+    with target.open("rb") as stream:
+        sheet = load_workbook(stream, read_only=True).worksheets[0]
+        return sum(1 for _ in sheet.iter_rows(values_only=True)) - 1
