@@ -1,6 +1,7 @@
 """``make bench`` measures everything; ``make bench ARGS="roster --students 20000"`` one part, with options of its own.
 
-The parts: ``steps`` (export, archive, erase), ``roster`` (importing a roster set) and ``fetch`` (transfer over SFTP).
+The parts: ``steps`` (export, archive, erase), ``exports`` (reports beside pandas), ``roster`` (importing a roster set)
+and ``fetch`` (transfer over SFTP).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
-PARTS = ("steps", "roster", "fetch")
+PARTS = ("steps", "exports", "roster", "fetch")
 
 
 def main() -> None:

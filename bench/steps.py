@@ -62,7 +62,7 @@ def main() -> None:
         owner = connect(server.url("bench"))
         migrate.upgrade(owner)
         server.create_login()
-        _fill(owner, rows)
+        fill(owner, rows)
         measured = _measure(owner, _run(connect(server.url("bench", user=LOGIN)), folder), rows)
     finally:
         server.stop()
@@ -75,7 +75,7 @@ def main() -> None:
     print(f"written to {target.relative_to(HOME)}")
 
 
-def _fill(owner: Engine, rows: int) -> None:
+def fill(owner: Engine, rows: int) -> None:
     """The tenant's year, within tables that hold two other tenants and another year as well."""
     with owner.begin() as connection:
         for year in (YEAR, YEAR.next):
@@ -149,7 +149,10 @@ def _measure(owner: Engine, run: Run, rows: int) -> dict[str, int]:
     steps.pause_sync(run)
     plans: list[dict[str, object]] = []
     clock("plan: count and fingerprint", lambda: plans.append(steps.plan(run)))
-    clock("export_reports: CSV, counted and read back", lambda: steps.export_reports(run, lambda file, remote: None))
+    clock(
+        "export_reports: all of Hero's, counted and read back",
+        lambda: steps.export_reports(run, lambda file, remote: None),
+    )
     answer = {"chosen_options": ["Approve"], "responded_by_user": {"id": "bench"}, **plans[0]}
     steps.approve(run, answer)
     clock("archive: Parquet, read back and compared", lambda: steps.archive(run))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from rollover import cli
 from rollover.database.session import tenant_session
 from rollover.errors import ProofFailed
 from rollover.exports import REPORTS, Report, Scope, csv_file, reports_of
+from rollover.exports.printed.page import Pages, write
 from rollover.exports.report import Kind, columns
 from rollover.exports.write import file_safe, write_report
 from rollover.storage import read_back
@@ -106,6 +108,14 @@ def test_the_schoolwide_points_are_printed_for_each_school_with_all_students(wor
         for student in students:
             person = people.get(student)
             assert (f"{person['family_name']}, {person['given_name']}" if person else student) in said
+
+
+def test_a_printed_name_keeps_its_letters_and_leaves_no_gap() -> None:
+    stream = io.BytesIO()
+    with Pages(stream, "Title", SCOPE) as pages:
+        write(pages.begin(), 60, 400, "Nguyễn Đan Łukasz Ñandú 李")
+    said = pypdfium2.PdfDocument(stream.getvalue())[0].get_textpage().get_text_range()
+    assert "Nguyễn Đan Łukasz Ñandú ?" in said
 
 
 def test_the_command_writes_reports_and_changes_nothing(

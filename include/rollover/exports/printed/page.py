@@ -39,6 +39,7 @@ CONFIDENTIAL = "Student records. Keep them as your district's privacy rules ask.
 
 for _name in (REGULAR, BOLD):
     pdfmetrics.registerFont(TTFont(_name, Path(plex.ROOT) / "files" / f"{_name}.ttf"))
+LETTERS = frozenset(map(chr, pdfmetrics.getFont(REGULAR).face.charToGlyph))
 
 
 class Pages:
@@ -110,7 +111,7 @@ def write(
     width: float | None = None,
 ) -> None:
     """A line of text; one that is longer than `width` is cut, and ends with an ellipsis."""
-    text = unicodedata.normalize("NFC", text)
+    text = _printable(text)
     if width is not None and pdfmetrics.stringWidth(text, font, size) > width:
         while text and pdfmetrics.stringWidth(f"{text}…", font, size) > width:
             text = text[:-1]
@@ -119,6 +120,12 @@ def write(
     canvas.setFillColor(color)
     draw = {"left": canvas.drawString, "right": canvas.drawRightString, "center": canvas.drawCentredString}[align]
     draw(x, y, text)
+
+
+def _printable(text: str) -> str:
+    """A text as the font can show it: a letter that it lacks is a question mark, not a gap."""
+    text = unicodedata.normalize("NFC", text)
+    return text if LETTERS.issuperset(text) else "".join(c if c in LETTERS else "?" for c in text)
 
 
 def heading(canvas: Canvas, y: float, text: str, *, x: float = MARGIN) -> None:
