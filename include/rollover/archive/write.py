@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Connection, Table, func, insert, select
 from upath import UPath
 
 from rollover import ledger, plan, receipts
@@ -25,6 +25,8 @@ from rollover.storage import read_back, whole_file
 
 log = logging.getLogger(__name__)
 
+SORTED_IN = "64MB"
+"""What PostgreSQL may take to sort a school's rows; more rows go by way of its disk."""
 RESTORED = "archive_restored"
 """The kind of evidence of a year that was put back: its rows are live again, and its archive is a copy."""
 
@@ -62,6 +64,7 @@ def archive(connection: Connection, run: Run) -> dict[str, Any]:
     lines = plan.current_lines(connection, run, plan.ARCHIVE)
     if not lines:
         return {"files": 0, "rows": 0, "bytes": 0, "manifest": None}
+    connection.execute(select(func.set_config("work_mem", SORTED_IN, True)))
     kept = _keep(connection, run, list(_planned(connection, run, lines)))
     kept += _keep(connection, run, list(_bound(connection, run, kept)))
     for file in kept:
