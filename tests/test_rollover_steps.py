@@ -389,6 +389,7 @@ def test_nothing_is_erased_without_the_receipt_of_every_report(run: Run, owner: 
     until_approved(run)
     steps.archive(run)
     with owner.begin() as connection:
+        connection.execute(text("ALTER TABLE ledger.exports DISABLE TRIGGER never_changed"))
         connection.execute(delete(ledger.exports).where(ledger.exports.c.report == "tardies"))
     with pytest.raises(ProofFailed, match="the report tardies was not exported"):
         steps.erase(run)

@@ -197,9 +197,9 @@ def test_the_commands(
     exports = Path(run.storage.path) / "exports" / "hero" / "riverside-ca" / "2025-26"
     made = (exports / "from_archive" / "behavior_history.csv").read_bytes()
     assert made == (exports / "behavior_history.csv").read_bytes()
-    target = tmp_path / "mine.csv"
+    target = tmp_path / "mine"
     assert archive_command("report", "schoolwide_points", "hero__riverside-ca", "2025-26", "--out", str(target)) == 0
-    assert target.read_bytes() == (exports / "schoolwide_points.csv").read_bytes()
+    assert (target / "schoolwide_points.csv").read_bytes() == (exports / "schoolwide_points.csv").read_bytes()
     assert archive_command("report", "nothing", "hero__riverside-ca", "2025-26") == 2
 
     back = ("restore", "hero__riverside-ca", "2025-26", "--reason", "asked")

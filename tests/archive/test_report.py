@@ -71,7 +71,7 @@ def test_of_a_school_that_was_erased_nothing_is_told(
     write_archived_report(engine, run.tenant, YEAR, report, run.district, UPath(tmp_path))
 
     def lines(path: Path) -> list[dict[str, str]]:
-        with path.open(encoding="utf-8", newline="") as stream:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
             return list(csv.DictReader(stream))
 
     of_north = [line for line in lines(live(run, "behavior_history.csv")) if line["school"] == "North School"]

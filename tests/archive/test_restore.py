@@ -62,7 +62,7 @@ def test_a_year_comes_back_row_for_row(product: str, owner: Engine, engine: Engi
     with tenant_session(engine, run.tenant.id) as connection:
         last = connection.execute(evidence.evidence.select().order_by(evidence.evidence.c.evidence_id.desc())).first()
         assert last is not None and (last.kind, last.facts) == ("archive_restored", result)
-        assert last.facts["why"] == WHO["reason"] and evidence.broken_links(connection) == []
+        assert last.facts["why"] == WHO["reason"] and evidence.check(connection).wrong == ()
 
 
 @pytest.mark.parametrize("product", ["hero", "imagine_math"])

@@ -85,7 +85,7 @@ def test_it_says_what_was_done(run: Run, owner: Engine) -> None:
         "hero.tracking_events": (20, 12, 8, 20, 0),
     }
     assert sum(line["rows"] for line in disposal["lines"] if line["school"] == SOUTH) == 18
-    assert {row["report"] for row in disposal["exports"]} == {"behavior_history", "schoolwide_points"}
+    assert {row["report"] for row in disposal["exports"]} == set(run.product.reports)
     assert {row["table_name"] for row in disposal["archives"]} >= {"hero.tracking_events", "hero.behavior_codes"}
     assert all(re.fullmatch("[0-9a-f]{64}", row["sha256"]) for row in disposal["exports"] + disposal["archives"])
     assert disposal["plan"]["approved_by"] == "dana"
@@ -96,7 +96,7 @@ def test_it_says_what_was_done(run: Run, owner: Engine) -> None:
         proof = kept[step, "hero.student_logins"]
         assert proof["before"]["rows"] == 5 and proof["before"] == proof["after"] and int(proof["before"]["checksum"])
     assert said["verification"]["rows_left"] == 0 and said["verification"]["reports_blank"] is True
-    assert said["verification"]["again_at_issue"] == {"rows_left": 0, "files_intact": 9, "evidence_whole": True}
+    assert said["verification"]["again_at_issue"] == {"rows_left": 0, "files_intact": 19, "evidence_whole": True}
     assert said["executed_by"]["airflow_run"] == RUN_ID and said["executed_by"]["version"]
     assert "logical deletion" in said["method"]["deletion"]
     assert said["backups"] == {

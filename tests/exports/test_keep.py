@@ -85,7 +85,7 @@ def test_exports_stay_for_their_time_and_then_leave_with_evidence(past: Run, out
         facts = connection.execute(text("SELECT facts FROM ledger.evidence WHERE kind = 'exports_removed'")).all()
     assert removed == [(later,)] and facts == [({"files": files},)]
     with tenant_session(past.engine, HERO) as connection:
-        assert evidence.broken_links(connection) == []
+        assert evidence.check(connection).wrong == ()
 
     ledger = everything(owner, HERO, ["ledger"])
     assert remove(past, outbox, later + timedelta(days=1)) == 0

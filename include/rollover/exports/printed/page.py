@@ -39,7 +39,7 @@ CONFIDENTIAL = "Student records. Keep them as your district's privacy rules ask.
 
 for _name in (REGULAR, BOLD):
     pdfmetrics.registerFont(TTFont(_name, Path(plex.ROOT) / "files" / f"{_name}.ttf"))
-LETTERS = frozenset(map(chr, pdfmetrics.getFont(REGULAR).face.charToGlyph))
+LETTERS = frozenset(map(chr, pdfmetrics.getFont(REGULAR).face.charToGlyph))  # type: ignore[attr-defined]
 
 
 class Pages:

@@ -9,17 +9,8 @@ branch_labels = None
 depends_on = None
 
 
-ONLY_REMOVED_FUNCTION = """
-CREATE FUNCTION ledger.only_removed() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
-BEGIN
-    IF OLD.removed_at IS NOT NULL OR to_jsonb(NEW) - 'removed_at' <> to_jsonb(OLD) - 'removed_at' THEN
-        RAISE EXCEPTION '%.% is a record: it only says once that a file was removed', TG_TABLE_SCHEMA, TG_TABLE_NAME
-            USING ERRCODE = 'insufficient_privilege', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
-    END IF;
-    RETURN NEW;
-END $$
-"""
+# A receipt says once that its file was removed; all else of it is never changed.
+RECEIPT = "tenant_id, rollover_id, plan_no, report, file, path, rows, pages, bytes, sha256, delivered_to, written_at"
 
 
 def upgrade() -> None:
@@ -43,14 +34,13 @@ def upgrade() -> None:
     op.drop_constraint("pk_exports", "exports", schema="ledger")
     op.create_primary_key("pk_exports", "exports", ["rollover_id", "plan_no", "report", "file"], schema="ledger")
     op.execute("GRANT UPDATE (removed_at) ON ledger.exports TO rollover_app")
-    op.execute(ONLY_REMOVED_FUNCTION)
     op.execute(
-        "CREATE TRIGGER never_changed BEFORE DELETE OR TRUNCATE ON ledger.exports "
+        f"CREATE TRIGGER never_changed BEFORE UPDATE OF {RECEIPT} OR DELETE OR TRUNCATE ON ledger.exports "
         "FOR EACH STATEMENT EXECUTE FUNCTION ledger.never_changed()"
     )
     op.execute(
-        "CREATE TRIGGER only_removed BEFORE UPDATE ON ledger.exports "
-        "FOR EACH ROW EXECUTE FUNCTION ledger.only_removed()"
+        "CREATE TRIGGER removed_once BEFORE UPDATE ON ledger.exports FOR EACH ROW WHEN (OLD.removed_at IS NOT NULL) "
+        "EXECUTE FUNCTION ledger.never_changed()"
     )
-    for trigger in ("never_changed", "only_removed"):
+    for trigger in ("never_changed", "removed_once"):
         op.execute(f"ALTER TABLE ledger.exports ENABLE ALWAYS TRIGGER {trigger}")
