@@ -16,6 +16,7 @@ from sqlalchemy import Engine, select, text
 from upath import UPath
 
 from rollover import steps
+from rollover.certificate import issue
 from rollover.certificate.check import checked
 from rollover.database.session import tenant_session
 from rollover.database.tables import directory, ledger, metadata
@@ -197,6 +198,20 @@ def test_it_is_refused_with_all_steps_that_are_missing(run: Run) -> None:
     until_approved(run)
     with pytest.raises(Refused, match="needs archive, erase, verify_reset, reset, import_roster, verify_ro"):
         steps.certify(run)
+
+
+def test_what_the_working_role_could_still_write_does_not_get_into_it(run: Run) -> None:
+    """An approval can be filled in and a line be added; the chain has who approved which lines."""
+    until_resumed(run)
+    with tenant_session(run.engine, HERO) as connection:
+        connection.execute(ledger.plans.update().values(approved_by="mallory"))
+        line = dict(connection.execute(ledger.plan_lines.select().limit(1)).mappings().one())
+    with tenant_session(run.engine, HERO) as connection:
+        connection.execute(ledger.plan_lines.insert().values({**line, "school_id": "x", "action": "erase", "rows": 0}))
+        with pytest.raises(ProofFailed, match="lines of plan 1 are not those that it was frozen and approved with"):
+            issue.certify(connection, run)
+        connection.rollback()
+    assert certificate_of(run)["disposals"][0]["plan"]["approved_by"] == "dana"
 
 
 def test_counts_that_do_not_meet_refuse_it(run: Run, owner: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

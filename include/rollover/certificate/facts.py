@@ -236,14 +236,15 @@ def _schools(connection: Connection, done: list[Disposal], times: _Times) -> Row
 
 def _told(disposal: Disposal, times: _Times, finished: Mapping[tuple[str, int], datetime]) -> Facts:
     """One plan that was carried out, as the certificate has it."""
-    plan = disposal.plan
+    approved = disposal.results["approve"]  # not the plan's row, to which an approval is added: the chain covers this
+    by_a_person = approved["approved_by"] is not None
     return {
         "plan": {
             "number": disposal.number,
-            "sha256": plan["plan_hash"],
-            "frozen_at": times.of(plan["frozen_at"]),
-            "approved_by": plan["approved_by"],
-            "approved_at": times.of(plan["approved_at"]) if plan["approved_at"] else None,
+            "sha256": approved["plan_hash"],
+            "frozen_at": times.of(disposal.plan["frozen_at"]),
+            "approved_by": approved["approved_by"],
+            "approved_at": times.of(finished["approve", disposal.number]) if by_a_person else None,
         },
         "deleted_at": times.of(finished["erase", disposal.number]),
         "tables": disposal.tables,

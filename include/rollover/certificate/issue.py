@@ -14,6 +14,7 @@ from rollover.certificate import signing
 from rollover.certificate.facts import Disposal, disposals, facts
 from rollover.database.tables.ledger import certificates, rollovers
 from rollover.errors import ProofFailed
+from rollover.plan import Line, plan_hash
 from rollover.run import Run
 from rollover.storage import read_back, whole_file
 from rollover.verify import rows_left
@@ -87,9 +88,12 @@ def _folder(run: Run) -> UPath:
 
 
 def _unproven(done: list[Disposal]) -> list[str]:
-    """Where the counts of a plan, of the step that deleted and of the one that looked again do not meet."""
+    """Where a plan is not the approved one, or its counts do not meet those of the steps that deleted and looked."""
     found = []
     for disposal in done:
+        lines = [Line(**{name: row[name] for name in Line.__dataclass_fields__}) for row in disposal.lines]
+        if plan_hash(lines) != disposal.results["approve"]["plan_hash"]:
+            found.append(f"the lines of plan {disposal.number} are not those that it was frozen and approved with")
         for row in disposal.tables:
             if (row["deleted"], row["remaining"]) != (row["before"], 0):
                 found.append(
