@@ -43,8 +43,8 @@ DELETE = QUERY.replace("SELECT *", "DELETE")
 
 EVENTS = """
 INSERT INTO hero.tracking_events
-SELECT :tenant, :year, 'school-' || n % :schools, n, 'student-' || n % (:rows / 50 + 1), 'employee-' || n % 97,
-       'code-' || n % 40, timestamptz '2025-09-01 08:00+00' + n * interval '17 seconds',
+SELECT :tenant, :year, 'school-' || n % (:rows / 50 + 1) % :schools, n, 'student-' || n % (:rows / 50 + 1),
+       'employee-' || n % 97, 'code-' || n % 40, timestamptz '2025-09-01 08:00+00' + n * interval '17 seconds',
        (ARRAY['Hall', 'Room 12', 'Cafeteria', 'Bus', 'Gym'])[1 + n % 5], n % 7 - 2,
        CASE WHEN n % 9 = 0 THEN 'helped a classmate, "on time"' END
 FROM generate_series(1, :rows) n
