@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -56,50 +55,33 @@ def arrow_schema(table: Table) -> pa.Schema:
     return pa.schema(fields, metadata={"rollover.table": table.fullname, "rollover.schema_version": SCHEMA_VERSION})
 
 
-def copy_out(
-    connection: Connection,
-    table: Table,
-    where: str,
-    bound: dict[str, Any],
-    stream: IO[bytes],
-) -> Content:
-    """Write the rows ``t`` of a table that fit `where` to `stream` as Parquet, zstd-compressed, by key.
+def write(table: Table, sent: Iterable[bytearray], stream: IO[bytes]) -> Content:
+    """Write what PostgreSQL sent (see :func:`blocks`) to `stream` as Parquet, zstd-compressed; returns its content.
 
-    The next block comes from PostgreSQL while one is written. Returns what was sent. Raises ProofFailed for a value
-    that its column cannot hold.
+    Raises ProofFailed for a value that its column cannot hold.
     """
-    schema, sent = arrow_schema(table), _sent_schema(table)
-    digest, rows = hashlib.sha256(), 0
+    schema, schema_sent = arrow_schema(table), _sent_schema(table)
     deltas = [column.name for column in table.columns if isinstance(column.type, BigInteger | DateTime)]
-
-    def write(block: bytearray) -> int:
-        digest.update(block)
-        part = _parsed(table, block, sent)
-        writer.write_table(part.cast(schema))
-        return len(part)
-
-    with (
-        pq.ParquetWriter(
-            stream,
-            schema,
-            compression="zstd",
-            use_dictionary=[name for name in schema.names if name not in deltas],
-            column_encoding=dict.fromkeys(deltas, "DELTA_BINARY_PACKED"),
-        ) as writer,
-        ThreadPoolExecutor(1) as aside,
-    ):
-        writing: Future[int] | None = None
-        for block in _blocks(connection, table, table.fullname, where, bound):
-            rows += writing.result() if writing else 0
-            writing = aside.submit(write, block)
-        rows += writing.result() if writing else 0
+    digest, rows = hashlib.sha256(), 0
+    with pq.ParquetWriter(
+        stream,
+        schema,
+        compression="zstd",
+        use_dictionary=[name for name in schema.names if name not in deltas],
+        column_encoding=dict.fromkeys(deltas, "DELTA_BINARY_PACKED"),
+    ) as writer:
+        for block in sent:
+            digest.update(block)
+            part = _parsed(table, block, schema_sent)
+            writer.write_table(part.cast(schema))
+            rows += len(part)
     return Content(rows, digest.hexdigest())
 
 
 def content_of(connection: Connection, table: Table, relation: str) -> Content:
     """The content of a relation with the columns of `table`."""
     digest, rows = hashlib.sha256(), 0
-    for block in _blocks(connection, table, relation, "true", {}):
+    for block in blocks(connection, table, relation, "true", {}):
         digest.update(block)
         rows += _parsed(table, block, _sent_schema(table)).num_rows
     return Content(rows, digest.hexdigest())
@@ -135,10 +117,10 @@ def copy_in(connection: Connection, table: Table, stream: IO[bytes], target: str
             copy.write(_as_csv(pa.Table.from_batches([batch])))
 
 
-def _blocks(
+def blocks(
     connection: Connection, table: Table, relation: str, where: str, bound: dict[str, Any]
 ) -> Iterator[bytearray]:
-    """The rows of a relation as CSV, by key, in blocks of whole rows. The same on every server."""
+    """The rows ``t`` of a relation as CSV, by key, in blocks of whole rows. The same on every server."""
     names = ", ".join(_as_sent(column) for column in table.columns)
     texts = ", ".join(f'"{column.name}"' for column in table.columns if isinstance(column.type, Text))
     key = [column for column in table.primary_key.columns if column.name not in IN_EVERY_ROW]

@@ -6,7 +6,9 @@ import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Table, func, insert, select
 from upath import UPath
@@ -14,7 +16,7 @@ from upath import UPath
 from rollover import ledger, plan, receipts
 from rollover.archive import manifest as manifests
 from rollover.archive.manifest import ArchivedFile, Manifest
-from rollover.archive.parquet import SCHEMA_VERSION, Content, Told, copy_out, read
+from rollover.archive.parquet import SCHEMA_VERSION, Content, Told, blocks, read, write
 from rollover.archive.tables import PEOPLE, SCHOOLS, archived_tables, person_columns, settings_tables
 from rollover.database.fingerprint import Fingerprint, fingerprint, fingerprints_by_school, scope
 from rollover.database.tables import metadata
@@ -24,6 +26,7 @@ from rollover.run import Run
 from rollover.storage import read_back, whole_file
 
 log = logging.getLogger(__name__)
+_Item = TypeVar("_Item")
 
 SORTED_IN = "64MB"
 """What PostgreSQL may take to sort a school's rows; more rows go by way of its disk."""
@@ -120,17 +123,38 @@ def _bound(connection: Connection, run: Run, archived: list[_Kept]) -> Iterator[
 
 
 def _keep(connection: Connection, run: Run, parts: list[_Part]) -> list[_Kept]:
-    """Write a file for each part; while the next one is written, the last one is read back."""
+    """A file for each part. While a block is written, the next one comes, and the last file is read back."""
     number = ledger.plan_number(connection, run)
+    checks = []
     with ThreadPoolExecutor(1) as aside:
-        checks = []
-        for part in parts:
+        for part_no, sent in groupby(_ahead(_sent(connection, parts)), key=itemgetter(0)):
+            part = parts[part_no]
             name = receipts.file_name(part.table.name, "parquet", number)
             path = manifests.folder_of(run) / part.school_id / name
             with whole_file(path) as stream:
-                sent = copy_out(connection, part.table, part.where, part.values, stream)
-            checks.append(aside.submit(_checked, part, path, sent))
-        return [check.result() for check in checks]
+                content = write(part.table, (block for _, block in sent), stream)
+            checks.append(aside.submit(_checked, part, path, content))
+        kept = [check.result() for check in checks]
+    if len(kept) != len(parts):
+        raise ProofFailed(f"{run.id}: {len(parts)} files were to be written, {len(kept)} were.", "clear this task.")
+    return kept
+
+
+def _sent(connection: Connection, parts: list[_Part]) -> Iterator[tuple[int, bytearray]]:
+    """The rows of each part in turn, in blocks, each with the number of its part."""
+    for part_no, part in enumerate(parts):
+        for block in blocks(connection, part.table, part.table.fullname, part.where, part.values):
+            yield part_no, block
+
+
+def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+    """The items, each one made while the one before it is used."""
+    end = object()
+    with ThreadPoolExecutor(1) as aside:
+        coming = aside.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = aside.submit(next, items, end)
+            yield cast(_Item, item)
 
 
 def _checked(part: _Part, path: UPath, sent: Content) -> _Kept:
