@@ -30,7 +30,7 @@ from rollover.local.snapshot import snapshot
 from tests import rules_check
 from tests.saboteur import Saboteur
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 DISTRICTS = ("harbor-ct", "cedar-valley-wa")
 KILLED = {"archive", "erase", "reset", "import_roster.apply"}
 
@@ -58,7 +58,7 @@ def after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[After]:
             try:
                 happening = Season(services, print, answer_approvals=True)
                 happening.begin()
-                happening.run(timeout=420)
+                happening.run(timeout=1000)
             finally:
                 saboteur.stop()
         snapshot(owner, folder / "after")
