@@ -6,7 +6,18 @@ import argparse
 import getpass
 import sys
 
-from rollover.cli.arguments import BadArgument, engine_of, tenant_of, year_of
+from rollover.cli.arguments import (
+    REASON,
+    TENANT,
+    YEAR,
+    BadArgument,
+    Subparsers,
+    added,
+    engine_of,
+    group,
+    tenant_of,
+    year_of,
+)
 from rollover.config import load_catalog
 from rollover.settings import Settings
 
@@ -93,3 +104,27 @@ def restore(options: argparse.Namespace, settings: Settings) -> int:
         print(f"{name}: {rows:,} rows")
     print(f"{year} of {tenant} is in {result['into']}")
     return 0
+
+
+def add_to(subparsers: Subparsers) -> None:
+    about = "Archived years: what there is, SQL over them, their reports, and putting one back."
+    commands = group(subparsers, "archive", about)
+    added(commands, "list", list_years).add_argument("district", nargs="?", help="without it, all")
+    command = added(commands, "query", query)
+    command.add_argument("sql", help='one SELECT, e.g. "SELECT school_year, count(*) FROM tracking_events GROUP BY 1"')
+    command.add_argument("--district")
+    command.add_argument("--product", help="hero, imagine_math or imagine_math_facts")
+    command.add_argument("--year", help=YEAR)
+    command.add_argument("--csv", action="store_true", help="all rows, as CSV")
+    command = added(commands, "report", report)
+    command.add_argument("report", help="e.g. behavior_history")
+    command.add_argument("tenant", help=TENANT)
+    command.add_argument("year", help=YEAR)
+    command.add_argument("--out", help="a folder; without it, one beside the exports of the year")
+    command = added(commands, "restore", restore)
+    command.add_argument("tenant", help=TENANT)
+    command.add_argument("year", help=YEAR)
+    where = command.add_mutually_exclusive_group(required=True)
+    where.add_argument("--into", metavar="SCHEMA", help="a new schema; needs the owner's URL in ROLLOVER_DATABASE_URL")
+    where.add_argument("--live", action="store_true", help="the live tables, where they have no row of that year")
+    command.add_argument("--reason", required=True, help=REASON)

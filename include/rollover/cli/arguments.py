@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -12,6 +14,28 @@ from rollover.config.problems import nearest
 from rollover.errors import RolloverError
 from rollover.settings import Settings
 from rollover.tenant import Tenant
+
+Subparsers = Any
+"""What argparse's add_subparsers gives; its own name for the type is private."""
+Command = Callable[[argparse.Namespace, Settings], int]
+TENANT = "e.g. hero__springfield-il"
+TENANT_OR_DISTRICT = "a tenant, or a district for all its products"
+YEAR = "a school year like 2025-26"
+REASON = "why; goes to the evidence"
+
+
+def added(subparsers: Subparsers, name: str, run: Command) -> argparse.ArgumentParser:
+    """A command, described by its function's docstring."""
+    says = (run.__doc__ or "").strip()
+    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=says.splitlines()[0], description=says)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def group(subparsers: Subparsers, name: str, about: str) -> Subparsers:
+    """A group of commands."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=about, description=about)
+    return parser.add_subparsers(required=True, metavar="COMMAND")
 
 
 class BadArgument(Exception):

@@ -6,7 +6,19 @@ import argparse
 import getpass
 from datetime import UTC, datetime
 
-from rollover.cli.arguments import BadArgument, engine_of, tenant_of, tenants_of, year_of
+from rollover.cli.arguments import (
+    REASON,
+    TENANT,
+    TENANT_OR_DISTRICT,
+    YEAR,
+    BadArgument,
+    Subparsers,
+    added,
+    engine_of,
+    tenant_of,
+    tenants_of,
+    year_of,
+)
 from rollover.config import load_catalog
 from rollover.settings import Settings
 
@@ -118,3 +130,22 @@ def switch_on(options: argparse.Namespace, settings: Settings) -> int:
         evidence.record(connection, tenant.id, "switched_on", facts, None)
     print(f"{tenant.id}: {options.data_class} is on for {rows} schools")
     return 0
+
+
+def add_to(subparsers: Subparsers) -> None:
+    added(subparsers, "lint", lint)
+    added(subparsers, "migrate", migrate)
+    added(subparsers, "dates", dates).add_argument("year", help=YEAR)
+    added(subparsers, "status", status).add_argument(
+        "tenant", nargs="?", help="a tenant or a district; without it, all"
+    )
+    command = added(subparsers, "resume", resume)
+    command.add_argument("tenant", help=TENANT)
+    command.add_argument("--reason", required=True, help=REASON)
+    command = added(subparsers, "switch-on", switch_on)
+    command.add_argument("tenant", help=TENANT)
+    command.add_argument("data_class", help="notification_switch or portal_schedules")
+    command.add_argument("--reason", required=True, help=REASON)
+    command = added(subparsers, "plan", plan)
+    command.add_argument("tenant", help=TENANT_OR_DISTRICT)
+    command.add_argument("--year", required=True, help=YEAR)

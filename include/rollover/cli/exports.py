@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
+from pathlib import Path
 
-from rollover.cli.arguments import BadArgument, engine_of, tenant_of, year_of
+from rollover.cli.arguments import TENANT, YEAR, BadArgument, Subparsers, added, engine_of, tenant_of, year_of
 from rollover.config import load_catalog
 from rollover.config.problems import nearest
 from rollover.settings import Settings
@@ -40,3 +41,11 @@ def export(options: argparse.Namespace, settings: Settings) -> int:
             where = written[0].path if files == 1 else f"{files} files in {options.out / name}"
             print(f"{name:28} {rows:9,} rows  {where}")
     return 0
+
+
+def add_to(subparsers: Subparsers) -> None:
+    command = added(subparsers, "export", export)
+    command.add_argument("tenant", help=TENANT)
+    command.add_argument("year", help=YEAR)
+    command.add_argument("--report", action="append", help="a report by name, once for each; without it, all")
+    command.add_argument("--out", required=True, type=Path, help="the folder to write to; older files are replaced")

@@ -5,7 +5,17 @@ from __future__ import annotations
 import argparse
 import getpass
 
-from rollover.cli.arguments import BadArgument, engine_of, tenant_of, tenants_of
+from rollover.cli.arguments import (
+    TENANT,
+    TENANT_OR_DISTRICT,
+    BadArgument,
+    Subparsers,
+    added,
+    engine_of,
+    group,
+    tenant_of,
+    tenants_of,
+)
 from rollover.config import load_catalog
 from rollover.settings import Settings
 
@@ -57,3 +67,24 @@ def show(options: argparse.Namespace, settings: Settings) -> int:
                 ended = f"; lifted {hold.lifted_at:%Y-%m-%d} by {hold.lifted_by}" if hold.lifted_at else ""
                 print(f"{tenant.id}: {hold}, set by {hold.set_by}: {hold.reason}{ended}")
     return 0
+
+
+def add_to(subparsers: Subparsers) -> None:
+    about = "Legal holds and open inspection requests: what is neither erased nor reset."
+    commands = group(subparsers, "hold", about)
+    command = added(commands, "set", place)
+    command.add_argument("tenant", help=TENANT_OR_DISTRICT)
+    command.add_argument(
+        "--kind", required=True, choices=["inspection", "legal"], help="legal, or an open request to inspect"
+    )
+    of = command.add_mutually_exclusive_group()
+    of.add_argument("--school", help="only this school, by its id in the roster")
+    of.add_argument("--student", help="only this student, by the id in the roster")
+    command.add_argument("--reason", required=True, help="why, without a name")
+    command = added(commands, "lift", lift)
+    command.add_argument("tenant", help=TENANT)
+    command.add_argument("hold", type=int, help="its number, as `rollover hold list` shows it")
+    command.add_argument("--reason", required=True, help="why, without a name")
+    command = added(commands, "list", show)
+    command.add_argument("tenant", nargs="?", help="a tenant or a district; without it, all")
+    command.add_argument("--all", action="store_true", help="also those that were lifted")

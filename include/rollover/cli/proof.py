@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollover.cli.arguments import BadArgument, engine_of, tenant_of, tenants_of
+from rollover.cli.arguments import BadArgument, Subparsers, added, engine_of, group, tenant_of, tenants_of
 from rollover.config import load_catalog
 from rollover.errors import Refused
 from rollover.settings import Settings
@@ -87,3 +87,15 @@ def _signed_in(path: Path) -> Signed:
     except OSError as error:
         raise BadArgument(f"{path} cannot be read: {error.strerror}") from None
     return checked(content)
+
+
+def add_to(subparsers: Subparsers) -> None:
+    command = added(group(subparsers, "evidence", "The chain of evidence."), "verify", verify_evidence)
+    command.add_argument("tenant", nargs="?", help="a tenant or a district; without it, all")
+    command.add_argument("--certificate", type=Path, metavar="FILE", help="a certificate that the chain must hold")
+    commands = group(subparsers, "certificate", "Certificates of disposition, and the keys that sign them.")
+    command = added(commands, "keygen", keygen)
+    command.add_argument("file", type=Path, metavar="FILE", help="where the private key goes")
+    command = added(commands, "verify", verify_certificate)
+    command.add_argument("file", type=Path, metavar="FILE", help="a certificate, JSON or PDF")
+    command.add_argument("--public-key", type=Path, metavar="PEM", help="the issuer's public key")

@@ -5,7 +5,17 @@ from __future__ import annotations
 import argparse
 import getpass
 
-from rollover.cli.arguments import BadArgument, engine_of, tenant_of, tenants_of
+from rollover.cli.arguments import (
+    REASON,
+    TENANT,
+    BadArgument,
+    Subparsers,
+    added,
+    engine_of,
+    group,
+    tenant_of,
+    tenants_of,
+)
 from rollover.config import load_catalog
 from rollover.settings import Settings
 
@@ -61,3 +71,20 @@ def undo(options: argparse.Namespace, settings: Settings) -> int:
         print(f"{schema}: {', '.join(f'{name} {number}' for name, number in counts.items()) or 'nothing to change'}")
     print(f"{result['import_id']} is {result['state']}. {TOLD}")
     return 0
+
+
+def add_to(subparsers: Subparsers) -> None:
+    commands = group(subparsers, "roster", "Held imports, and taking back what was applied.")
+    added(commands, "held", held).add_argument("tenant", nargs="?", help="a tenant or a district")
+    command = added(commands, "decide", decide)
+    command.add_argument("tenant", help=TENANT)
+    command.add_argument("import_id", metavar="import", help="as `rollover roster held` names it")
+    command.add_argument("answer", help="approve, approve-with-id-map, additions-only or discard")
+    command.add_argument(
+        "--seen", required=True, help="the number of the comparison, as `rollover roster held` shows it"
+    )
+    command.add_argument("--reason", required=True, help=REASON)
+    command = added(commands, "undo", undo)
+    command.add_argument("tenant", help=TENANT)
+    command.add_argument("--import", dest="import_id", help="the import, if you want to be sure that it is the last")
+    command.add_argument("--reason", required=True, help=REASON)
