@@ -37,9 +37,10 @@ REGULAR, BOLD = "IBMPlexSansCondensed-Regular", "IBMPlexSansCondensed-SemiBold"
 """A font with every Latin letter, as names have them; the 14 fonts of PDF itself have those of Western Europe only."""
 CONFIDENTIAL = "Student records. Keep them as your district's privacy rules ask."
 
-for _name in (REGULAR, BOLD):
-    pdfmetrics.registerFont(TTFont(_name, Path(plex.ROOT) / "files" / f"{_name}.ttf"))
-LETTERS = frozenset(map(chr, pdfmetrics.getFont(REGULAR).face.charToGlyph))  # type: ignore[attr-defined]
+_FONTS = [TTFont(name, Path(plex.ROOT) / "files" / f"{name}.ttf") for name in (REGULAR, BOLD)]
+for _font in _FONTS:
+    pdfmetrics.registerFont(_font)
+LETTERS = frozenset(map(chr, _FONTS[0].face.charToGlyph))
 
 
 class Pages:

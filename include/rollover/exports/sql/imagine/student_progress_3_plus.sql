@@ -7,14 +7,14 @@ WITH students AS (STUDENTS), used AS (USED), weeks AS (
     SELECT account_id, jsonb_agg(jsonb_build_array(name, taken_on, score) ORDER BY taken_on, assessment_id) AS tests
     FROM PRODUCT.assessments WHERE school_year = %(school_year)s GROUP BY account_id
 ), rooms AS (
-    SELECT m.account_id, r.classroom_id, r.name AS classroom, t.given_name || ' ' || t.family_name AS teacher
+    SELECT m.account_id, r.school_id, r.classroom_id, r.name AS classroom, t.given_name || ' ' || t.family_name AS teacher
     FROM PRODUCT.classroom_students m
     JOIN PRODUCT.classrooms r ON r.classroom_id = m.classroom_id
     LEFT JOIN PRODUCT.educator_accounts e ON e.account_id = r.educator_account_id
     LEFT JOIN roster.people t ON t.sourced_id = e.person_id
     WHERE %(is_current)s
 )
-SELECT t.school_id, coalesce(m.classroom_id, 'without-classroom') AS classroom_id,
+SELECT coalesce(m.school_id, t.school_id) AS school_id, coalesce(m.classroom_id, 'without-classroom') AS classroom_id,
        t.school, m.classroom, m.teacher, t.family_name AS last_name, t.given_name AS first_name, t.grade,
        r.pathway, p.assigned_on, p.completed_on, r.lessons_assigned, r.lessons_passed, r.average_score,
        u.minutes, u.problems, u.weeks AS weeks_active, k.points AS think_points, w.weeks, e.tests
@@ -28,4 +28,4 @@ LEFT JOIN weeks w ON w.account_id = t.account_id
 LEFT JOIN tests e ON e.account_id = t.account_id
 LEFT JOIN PRODUCT.think_points k ON k.account_id = t.account_id AND %(is_current)s
 WHERE t.band IS DISTINCT FROM 'PreK-2'
-ORDER BY t.school_id, classroom_id, t.family_name, t.given_name, t.account_id, r.pathway
+ORDER BY school_id, classroom_id, t.family_name, t.given_name, t.account_id, r.pathway
