@@ -23,7 +23,7 @@ from rollover.database.session import driver_of
 from rollover.errors import ProofFailed
 
 SCHEMA_VERSION = "1"
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 4 << 20
 BLOCK_ROWS = 1 << 16
 IN_EVERY_ROW = {"tenant_id", "district_id", "school_year", "school_id"}
 """Columns that have one value in a file: it is of one tenant, school year and school."""

@@ -34,6 +34,7 @@ COPIED = "archive_copied"
 """The kind of evidence of a year that was put into a schema of its own."""
 LIVE = "the live tables"
 STAGING = "restored_file"
+NOT_BACK = "nothing was put back: report this."
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def into_live(engine: Engine, tenant: Tenant, year: SchoolYear, *, by: str, reas
         expected = load(connection, kept.folder, files, tables)
         for name, table in tables.items():
             if _live(connection, table, year) != expected[name]:
-                raise ProofFailed(f"{name} does not hold the archived rows after they were put back.", "report this.")
+                raise ProofFailed(f"{name} does not hold the archived rows after they were put back.", NOT_BACK)
         return _recorded(connection, tenant, year, kept, expected, LIVE, RESTORED, by, reason)
 
 
@@ -105,6 +106,10 @@ def into_schema(
         connection.execute(text(f'CREATE SCHEMA "{schema}"'))
         tables = sandbox(connection, kept.manifest, schema)
         expected = load(connection, kept.folder, kept.manifest.files, tables)
+        for name in {file.table for file in kept.manifest.files if not file.bound}:
+            relation = connection.dialect.identifier_preparer.format_table(tables[name])
+            if fingerprint(connection, tables[name], relation=relation) != expected[name]:
+                raise ProofFailed(f"{relation} does not hold the archived rows after they were put back.", NOT_BACK)
         connection.execute(text(f"SET LOCAL ROLE {APP_ROLE}"))
         return _recorded(connection, tenant, year, kept, expected, schema, COPIED, by, reason)
 
