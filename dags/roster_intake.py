@@ -51,7 +51,8 @@ def roster_intake() -> None:
         outlet_events[ROSTER_DROPS].add_partitions(woken)
         return woken
 
-    record(adapter.WaitForDrops(task_id="wait").output)
+    # A trigger that fires before the scheduler has noted that the task waits fails the try. To look again costs nothing.
+    record(adapter.WaitForDrops(task_id="wait", retries=20).output)
 
 
 roster_intake()
