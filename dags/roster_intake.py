@@ -51,7 +51,7 @@ def roster_intake() -> None:
         outlet_events[ROSTER_DROPS].add_partitions(woken)
         return woken
 
-    # A trigger that fires before the scheduler has noted that the task waits fails the try. To look again costs nothing.
+    # A trigger that fires before the scheduler knows that the task waits fails the try; to look again costs nothing.
     record(adapter.WaitForDrops(task_id="wait", retries=20).output)
 
 
