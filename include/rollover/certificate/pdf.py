@@ -270,7 +270,7 @@ def _files(certificate: dict[str, Any]) -> list[Flowable]:
         parts.append(Spacer(0, 5))
     said = (
         f"{len(archives):,} archive files with {sum(row['rows'] for row in archives):,} rows, codes and settings of "
-        "the year among them, were each loaded back and compared; the attached JSON has the SHA-256 of each."
+        "the year among them, were each read back and compared; the attached JSON has the SHA-256 of each."
         if archives
         else "Nothing was archived."
     )
