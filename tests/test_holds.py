@@ -11,11 +11,12 @@ from sqlalchemy import Engine, text
 from upath import UPath
 
 from rollover import holds, steps
-from rollover.database.held import is_held
+from rollover.database.held import STUDENTS, is_held
 from rollover.database.session import tenant_session
 from rollover.database.tables import metadata, product_tables
 from rollover.errors import DatabaseFailed, ProofFailed, Refused
 from rollover.roster.applying.tidy import tidy
+from rollover.roster.deciding.answers import Answer
 from rollover.run import Run
 from rollover.status import status_of
 from tests.roster.desk import Desk
@@ -256,7 +257,7 @@ def test_every_product_table_knows_what_is_held(run: Run) -> None:
     for product in ("hero", "imagine_math", "imagine_math_facts"):
         for table in product_tables(product):
             if personal & set(metadata.tables[table.fullname].c.keys()):
-                assert " IN (SELECT h.student_id" in is_held(table), table.fullname
+                assert STUDENTS in is_held(table), table.fullname
 
 
 @pytest.fixture
@@ -276,3 +277,20 @@ def test_rows_of_the_roster_that_are_held_outlast_their_grace(desk: Desk) -> Non
     assert desk.query(f"SELECT count(*) FROM roster.enrollments WHERE person_id = '{one}'")[0][0] > 0
     assert desk.query(f"SELECT count(*) FROM roster.guardians WHERE student_id = '{one}'") == [(1,)]
     assert desk.query(f"SELECT count(*) FROM roster.enrollments WHERE person_id = '{other}'") == [(0,)]
+
+
+def test_a_student_who_gets_another_id_is_still_held(desk: Desk) -> None:
+    desk.take(desk.town)
+    one = desk.town.students("ash", "01")[0]
+    with tenant_session(desk.engine, desk.tenant_id, exclusive=True) as connection:
+        holds.place(connection, desk.tenant_id, holds.LEGAL, reason="a dispute", by=BY, student_id=one)
+    after = desk.town.copy()
+    after.rekey(after.students("ash", "01"))
+    import_id = desk.drop(after)
+    desk.decide(import_id, Answer.APPROVE_WITH_ID_MAP)
+    assert desk.apply(import_id)["applied"] is True
+    (new,) = desk.query(f"SELECT new_id FROM ledger.id_maps WHERE old_id = '{one}'")[0]
+    balances = metadata.tables["hero.point_balances"]
+    with tenant_session(desk.engine, desk.tenant_id) as connection:
+        held = text(f"SELECT student_id FROM hero.point_balances t WHERE {is_held(balances)}")
+        assert connection.scalars(held).all() == [new]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, exists, func, insert, or_, select, update
 
@@ -19,6 +18,7 @@ from rollover.database.tables.ledger import holds
 from rollover.database.tables.people import PERSON_COLUMNS
 from rollover.database.tables.roster import people
 from rollover.errors import Refused
+from rollover.tenant import Tenant
 
 LEGAL, INSPECTION = "legal", "inspection"
 KINDS = {LEGAL: "legal hold", INSPECTION: "open inspection request"}
@@ -67,7 +67,7 @@ def place(
         raise Refused("A hold is of a school or of a student, not of both.", "set two holds.")
     if school_id is not None and not connection.scalar(select(exists().where(schools.c.school_id == school_id))):
         raise Refused(f"No school {school_id} is in the directory of {tenant_id}.", "look it up in the directory.")
-    if student_id is not None and not _is_known(connection, tenant_id.split("__")[0], student_id):
+    if student_id is not None and not _is_known(connection, Tenant.parse(tenant_id).product, student_id):
         raise Refused(
             f"No data of {tenant_id} names this student.", "give the id that the district's roster files have."
         )
@@ -106,20 +106,6 @@ def every(connection: Connection) -> list[Hold]:
 def in_force(connection: Connection) -> list[Hold]:
     """The open holds of the session's tenant, oldest first."""
     return [hold for hold in every(connection) if hold.lifted_at is None]
-
-
-def facts(connection: Connection) -> list[dict[str, Any]]:
-    """The open holds as a certificate or a status says them; no student is named."""
-    return [
-        {
-            "hold": hold.hold_id,
-            "kind": KINDS[hold.kind],
-            "on": hold.scope,
-            "set_by": hold.set_by,
-            "set_at": hold.set_at.isoformat(),
-        }
-        for hold in in_force(connection)
-    ]
 
 
 def _is_known(connection: Connection, product: str, student_id: str) -> bool:

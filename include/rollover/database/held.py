@@ -10,7 +10,16 @@ from rollover.database.tables.people import PERSON_COLUMNS
 OPEN = "FROM ledger.holds h WHERE h.tenant_id = (SELECT current_setting('rollover.tenant_id')) AND h.lifted_at IS NULL"
 DISTRICT = f"EXISTS (SELECT {OPEN} AND h.school_id IS NULL AND h.student_id IS NULL)"
 SCHOOLS = f"SELECT h.school_id {OPEN} AND h.school_id IS NOT NULL"
-STUDENTS = f"SELECT h.student_id {OPEN} AND h.student_id IS NOT NULL"
+# A student whose id a person's answer to an import changed is held under the new id too.
+STUDENTS = f"""
+    WITH RECURSIVE held (id) AS (
+        SELECT h.student_id {OPEN} AND h.student_id IS NOT NULL
+        UNION
+        SELECT m.new_id FROM held
+        JOIN ledger.id_maps m ON m.old_id = held.id AND m.tenant_id = (SELECT current_setting('rollover.tenant_id'))
+        JOIN ledger.imports i ON i.import_id = m.import_id AND i.decision = 'approve_with_id_map'
+    ) SELECT id FROM held
+"""  # noqa: S608
 
 _IN_A_SCHOOL = "SELECT p.sourced_id FROM roster.people p WHERE p.school_ids && ARRAY({schools})"
 _GUARDIANS = "SELECT g.guardian_id FROM roster.guardians g WHERE g.student_id IN ({students})"
