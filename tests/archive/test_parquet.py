@@ -32,15 +32,18 @@ from sqlalchemy import (
 )
 
 from rollover.archive import parquet
-from rollover.database.fingerprint import Fingerprint, fingerprint
+from rollover.database.fingerprint import NOTHING, Fingerprint, fingerprint
 from rollover.database.tables import metadata
 from rollover.errors import ProofFailed
 from tests.thorough import cases
+
+SCHOOL = 'north, "old"'
 
 # One column of each type that a table of the archive has.
 EVERY_TYPE = Table(
     "every_type",
     MetaData(),
+    Column("school_id", Text, nullable=False),
     Column("key", Text, nullable=False),
     Column("number", BigInteger),
     Column("small", Integer),
@@ -50,7 +53,7 @@ EVERY_TYPE = Table(
     Column("bell", Time),
     Column("yes", Boolean),
     Column("said", Text),
-    PrimaryKeyConstraint("key"),
+    PrimaryKeyConstraint("school_id", "key"),
     prefixes=["TEMPORARY"],
 )
 
@@ -71,7 +74,7 @@ values = st.fixed_dictionaries(
     }
 )
 rows_of_a_table = st.dictionaries(words, values, min_size=1, max_size=6).map(
-    lambda found: [{"key": key, **row} for key, row in found.items()]
+    lambda found: [{"school_id": SCHOOL, "key": key, **row} for key, row in found.items()]
 )
 
 
@@ -84,13 +87,25 @@ def connection(owner: Engine) -> Any:
 
 def fill(connection: Connection, rows: list[dict[str, Any]]) -> None:
     connection.exec_driver_sql("TRUNCATE every_type")
-    connection.execute(insert(EVERY_TYPE), rows)
+    connection.execute(insert(EVERY_TYPE), [{"school_id": SCHOOL, **row} for row in rows])
 
 
-def written(connection: Connection) -> tuple[parquet.Content, bytes]:
-    stream = io.BytesIO()
-    sent = parquet.write(EVERY_TYPE, parquet.blocks(connection, EVERY_TYPE, "every_type", "true", {}), stream)
-    return sent, stream.getvalue()
+def written(connection: Connection, school_id: str = SCHOOL) -> tuple[parquet.Content, bytes]:
+    [(school, content, stream)] = written_apart(connection, school_id)
+    assert school == school_id
+    return content, stream
+
+
+def written_apart(connection: Connection, *schools: str) -> list[tuple[str, parquet.Content, bytes]]:
+    streams = {school: io.BytesIO() for school in schools}
+    writers = {school: parquet.Writer(EVERY_TYPE, {"school_id": school}, streams[school]) for school in schools}
+    sent = dict.fromkeys(schools, NOTHING)
+    for block in parquet.blocks(connection, EVERY_TYPE, schools, "t.school_id = ANY(%(s)s)", {"s": list(schools)}):
+        writers[block.school_id].add(block.lines)
+        sent[block.school_id] += block.fingerprint
+    for school, found in sent.items():
+        assert found == fingerprint(connection, EVERY_TYPE, "t.school_id = %(school)s", {"school": school})
+    return [(school, writers[school].close(), streams[school].getvalue()) for school in schools]
 
 
 several = settings(
@@ -105,14 +120,15 @@ def test_every_value_comes_back(connection: Connection, rows: list[dict[str, Any
     sent, content = written(connection)
     assert parquet.read(EVERY_TYPE, io.BytesIO(content)).content == sent
     assert sent.rows == len(rows)
-    by_key = sorted(rows, key=lambda row: row["key"].encode())
-    assert pq.read_table(io.BytesIO(content)).to_pylist() == by_key, "as any reader of Parquet sees it"
+    assert pq.read_table(io.BytesIO(content)).to_pylist() == rows, "as any reader of Parquet sees it"
 
     connection.exec_driver_sql("CREATE TEMPORARY TABLE put_back (LIKE every_type)")
+    connection.exec_driver_sql(f"ALTER TABLE put_back ADD {parquet.LINE} bigint GENERATED ALWAYS AS IDENTITY")
     parquet.copy_in(connection, EVERY_TYPE, io.BytesIO(content), "put_back")
     assert parquet.content_of(connection, EVERY_TYPE, "put_back") == sent
     live = fingerprint(connection, EVERY_TYPE)
     assert fingerprint(connection, EVERY_TYPE, relation="put_back") == live
+    connection.exec_driver_sql(f"ALTER TABLE put_back DROP {parquet.LINE}")
     unlike = connection.exec_driver_sql("SELECT count(*) FROM (TABLE put_back EXCEPT TABLE every_type) d").scalar()
     assert unlike == 0
     connection.exec_driver_sql("DROP TABLE put_back")
@@ -127,7 +143,7 @@ def test_another_value_is_another_content_and_fingerprint(
     sent, _ = written(connection)
     live = fingerprint(connection, EVERY_TYPE)
     row = data.draw(st.sampled_from(rows))
-    name = data.draw(st.sampled_from([column.name for column in EVERY_TYPE.columns if column.name != "key"]))
+    name = data.draw(st.sampled_from([column.name for column in list(EVERY_TYPE.columns)[2:]]))
     value = data.draw(values.map(lambda found: found[name]).filter(lambda found: found != row[name]))
     changed = [{**other, name: value} if other is row else other for other in rows]
     fill(connection, changed)
@@ -163,6 +179,33 @@ def test_blocks_do_not_show(connection: Connection, monkeypatch: pytest.MonkeyPa
         assert pq.ParquetFile(io.BytesIO(parts)).num_row_groups > 5
         assert parquet.read(EVERY_TYPE, io.BytesIO(parts)).content == sent
     assert pq.ParquetFile(io.BytesIO(content)).num_row_groups == 1
+
+
+def test_schools_are_told_apart_whatever_their_ids_are(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "BLOCK_BYTES", 100)
+    schools = ("a", "a,b", 'a",b', 'a"', "", "1", "a\nb")
+    fill(connection, [{"school_id": schools[n % 7], "key": f"{n:03}", "said": 'x\n"y",' * (n % 3)} for n in range(99)])
+    for n, (school, content, stream) in enumerate(written_apart(connection, *schools)):
+        rows = pq.read_table(io.BytesIO(stream)).to_pylist()
+        assert [(row["school_id"], row["key"]) for row in rows] == [(school, f"{n:03}") for n in range(n, 99, 7)]
+        assert parquet.read(EVERY_TYPE, io.BytesIO(stream)).content == content
+
+
+def test_the_school_is_part_of_the_content(connection: Connection) -> None:
+    fill(connection, [{"school_id": school, "key": "k"} for school in "ab"])
+    [(_, of_a, _), (_, of_b, stream)] = written_apart(connection, "a", "b")
+    assert of_a.rows == of_b.rows == 1 and of_a != of_b
+    rows = pq.read_table(io.BytesIO(stream))
+    mixed = io.BytesIO()
+    pq.write_table(pa.concat_tables([rows, rows.set_column(0, "school_id", [["a"]])]), mixed)
+    assert parquet.read(EVERY_TYPE, mixed).content.rows == 0, "a file of two schools has no content"
+    connection.exec_driver_sql(
+        "CREATE TEMPORARY TABLE put_back AS SELECT *, 1 AS line_of_file FROM every_type WHERE school_id = 'b'"
+    )
+    assert parquet.content_of(connection, EVERY_TYPE, "put_back") == of_b
+    connection.exec_driver_sql("UPDATE put_back SET school_id = 'a'")
+    assert parquet.content_of(connection, EVERY_TYPE, "put_back") == of_a
+    connection.exec_driver_sql("DROP TABLE put_back")
 
 
 def test_a_value_that_cannot_be_kept_is_refused_and_not_told(connection: Connection) -> None:

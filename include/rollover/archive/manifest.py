@@ -44,7 +44,7 @@ class ArchivedFile(_Frozen):
     bytes: int
     sha256: str
     content_sha256: str
-    """SHA-256 of the rows as CSV, by key; the same whatever made the file, and on every server."""
+    """SHA-256 of the rows as CSV, in the order of the file; the same on every server."""
     checksum: str
     """Of the live rows, as the plan and the ledger have it: one server's own."""
     ranges: dict[str, tuple[int | datetime | date, int | datetime | date]]

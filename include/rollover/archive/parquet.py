@@ -8,24 +8,45 @@ code, and what one misread the other would not put right.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from psycopg import sql
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Date, DateTime, Integer, Numeric, Table, Text, Time
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Date,
+    DateTime,
+    Integer,
+    Numeric,
+    Table,
+    Text,
+    Time,
+    text,
+)
 
+from rollover.database.fingerprint import Fingerprint, row_hash
 from rollover.database.session import driver_of
 from rollover.errors import ProofFailed
 
 SCHEMA_VERSION = "1"
 BLOCK_BYTES = 4 << 20
+BLOCKS_BYTES = 64 << 20
+"""What the blocks that are being filled may take together, where rows of several schools come at once."""
 BLOCK_ROWS = 1 << 16
-IN_EVERY_ROW = {"tenant_id", "district_id", "school_year", "school_id"}
+LINE = "line_of_file"
+"""The column that numbers the rows of a file where they are put back."""
+IN_EVERY_ROW = ("tenant_id", "district_id", "school_year", "school_id")
 """Columns that have one value in a file: it is of one tenant, school year and school."""
 
 # PostgreSQL's CSV writes NULL as nothing and an empty string as ""; so does Arrow's, both ways.
@@ -34,7 +55,8 @@ _WRITE = pacsv.WriteOptions(include_header=False, batch_size=BLOCK_ROWS)
 
 @dataclass(frozen=True)
 class Content:
-    """What rows hold, in the order of their key: their number and the SHA-256 of their CSV. Not of one server alone."""
+    """What rows hold: their number, and the SHA-256 of what is in every one of them and then of the rest as CSV, in
+    the order of the file. Not of one server alone."""
 
     rows: int
     sha256: str
@@ -49,56 +71,87 @@ class Told:
     named: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True)
+class Block:
+    """Whole rows of one school as PostgreSQL sent them, and their fingerprint."""
+
+    school_id: str
+    lines: bytearray
+    fingerprint: Fingerprint
+
+
 def arrow_schema(table: Table) -> pa.Schema:
     """The Arrow schema that holds every value of a table exactly."""
     fields = [pa.field(column.name, _arrow_type(column.type), nullable=True) for column in table.columns]
     return pa.schema(fields, metadata={"rollover.table": table.fullname, "rollover.schema_version": SCHEMA_VERSION})
 
 
-def write(table: Table, sent: Iterable[bytearray], stream: IO[bytes]) -> Content:
-    """Write what PostgreSQL sent (see :func:`blocks`) to `stream` as Parquet, zstd-compressed; returns its content.
+class Writer:
+    """Writes blocks of one school's rows to a stream as Parquet, zstd-compressed."""
 
-    Raises ProofFailed for a value that its column cannot hold.
-    """
-    schema, schema_sent = arrow_schema(table), _sent_schema(table)
-    deltas = [column.name for column in table.columns if isinstance(column.type, BigInteger | DateTime)]
-    digest, rows = hashlib.sha256(), 0
-    with pq.ParquetWriter(
-        stream,
-        schema,
-        compression="zstd",
-        use_dictionary=[name for name in schema.names if name not in deltas],
-        column_encoding=dict.fromkeys(deltas, "DELTA_BINARY_PACKED"),
-    ) as writer:
-        for block in sent:
-            digest.update(block)
-            part = _parsed(table, block, schema_sent)
-            writer.write_table(part.cast(schema))
-            rows += len(part)
-    return Content(rows, digest.hexdigest())
+    def __init__(self, table: Table, same: Mapping[str, str], stream: IO[bytes]) -> None:
+        """`same`: the values of the columns that are the same in every row, by their names."""
+        self._table, self._same = table, same
+        self._sent, self._schema = _sent_schema(table), _written_schema(table)
+        self._digest, self._rows = _digest_of(table, same), 0
+        deltas = [column.name for column in table.columns if isinstance(column.type, BigInteger | DateTime)]
+        self._parquet = pq.ParquetWriter(
+            stream,
+            self._schema,
+            compression="zstd",
+            use_dictionary=[name for name in self._schema.names if name not in deltas],
+            column_encoding=dict.fromkeys(deltas, "DELTA_BINARY_PACKED"),
+            store_schema=False,  # what our dictionaries are in memory is nobody's business
+        )
+
+    def add(self, lines: bytearray) -> None:
+        """Write a block. Raises ProofFailed for a value that its column cannot hold."""
+        self._digest.update(lines)
+        rows = _parsed(self._table, lines, self._sent)
+        columns = {name: rows[name] for name in rows.column_names}
+        columns |= {name: _repeated(self._same[name], len(rows)) for name in _same_columns(self._table)}
+        self._parquet.write_table(pa.table(columns).select(self._schema.names).cast(self._schema))
+        self._rows += len(rows)
+
+    def close(self) -> Content:
+        """End the file; returns what it must hold."""
+        self._parquet.close()
+        return Content(self._rows, self._digest.hexdigest())
 
 
 def content_of(connection: Connection, table: Table, relation: str) -> Content:
-    """The content of a relation with the columns of `table`."""
+    """The content of a relation with the columns of `table` and :data:`LINE`, whose rows are those of one file."""
+    names = _same_columns(table)
     digest, rows = hashlib.sha256(), 0
-    for block in blocks(connection, table, relation, "true", {}):
-        digest.update(block)
-        rows += _parsed(table, block, _sent_schema(table)).num_rows
+    if names:
+        found = connection.execute(text(f"SELECT DISTINCT {', '.join(names)} FROM {relation}")).mappings().all()  # noqa: S608
+        if len(found) > 1:
+            raise ProofFailed(f"{relation} holds rows of more than one school.", "report this.")
+        digest = _digest_of(table, dict(found[0])) if found else digest
+    for lines in _lines(connection, table, relation):
+        digest.update(lines)
+        rows += _parsed(table, lines, _sent_schema(table)).num_rows
     return Content(rows, digest.hexdigest())
 
 
 def read(table: Table, stream: IO[bytes], naming: Iterable[str] = ()) -> Told:
     """Read a whole file; the columns `naming` hold ids whose values are collected."""
-    file = pq.ParquetFile(stream)
+    texts = [column.name for column in table.columns if isinstance(column.type, Text)]
+    file = pq.ParquetFile(stream, read_dictionary=texts)
     told = Told(Content(0, ""), _ranges(table, file.metadata))
-    digest, rows, sent = hashlib.sha256(), 0, _sent_schema(table)
+    same: dict[str, set[Any]] = {name: set() for name in _same_columns(table)}
+    rows, sent, digest = 0, _sent_schema(table), None
     for batch in file.iter_batches(batch_size=BLOCK_ROWS, use_threads=False):
         part = pa.Table.from_batches([batch])
-        digest.update(_as_csv(part.cast(sent)))
-        rows += part.num_rows
+        for name, values in same.items():
+            values.update(pc.unique(part[name]).to_pylist())
         for name in naming:
             told.named.update(pc.unique(part[name]).to_pylist())
-    told.content = Content(rows, digest.hexdigest())
+        digest = digest or _digest_of(table, {name: next(iter(values)) for name, values in same.items()})
+        digest.update(_as_csv(part.select(sent.names).cast(sent)))
+        rows += part.num_rows
+    if digest is not None and all(len(values) == 1 for values in same.values()):
+        told.content = Content(rows, digest.hexdigest())
     return told
 
 
@@ -118,26 +171,92 @@ def copy_in(connection: Connection, table: Table, stream: IO[bytes], target: str
 
 
 def blocks(
-    connection: Connection, table: Table, relation: str, where: str, bound: dict[str, Any]
-) -> Iterator[bytearray]:
-    """The rows ``t`` of a relation as CSV, by key, in blocks of whole rows. The same on every server."""
-    names = ", ".join(_as_sent(column) for column in table.columns)
-    texts = ", ".join(f'"{column.name}"' for column in table.columns if isinstance(column.type, Text))
-    key = [column for column in table.primary_key.columns if column.name not in IN_EVERY_ROW]
-    order = ", ".join(f't."{c.name}"' + (' COLLATE "C"' if isinstance(c.type, Text) else "") for c in key) or "1"
-    query = (
-        f"COPY (SELECT {names} FROM {relation} t WHERE {where} ORDER BY {order}) "  # noqa: S608
-        f"TO STDOUT (FORMAT csv, ENCODING 'UTF8'{f', FORCE_QUOTE ({texts})' if texts else ''})"
-    )
-    block = bytearray()
+    connection: Connection,
+    table: Table,
+    schools: Collection[str],
+    where: str,
+    bound: Mapping[str, Any],
+    *,
+    school_of: str = "t.school_id",
+) -> Iterator[Block]:
+    """The rows ``t`` of a table that fit `where`, in blocks of one school.
+
+    Read once, in one statement: rows come as they lie, and those of the schools are told apart here. To sort them
+    would take PostgreSQL as long as to send them. `school_of`: SQL that says which of the `schools` a row belongs to;
+    other rows must not come.
+    """
+    known = _schools_by_mark(connection, schools)
+    size = min(BLOCK_BYTES, BLOCKS_BYTES // max(len(known), 1))
+    query = _copy(table, table.fullname, where, f"hashtextextended({school_of}, 0), {row_hash(table)}")
+    filling: dict[bytes, tuple[bytearray, list[bytes]]] = {mark: (bytearray(), []) for mark in known}
+
+    def filled(mark: bytes) -> Block:
+        lines, hashes = filling[mark]
+        filling[mark] = bytearray(), []
+        return Block(known[mark], lines, Fingerprint(len(hashes), Decimal(sum(map(int, hashes)))))
+
     with driver_of(connection).cursor() as cursor, cursor.copy(query.encode(), bound) as copy:
-        for row in copy:  # psycopg and libpq hand over one row at a time
+        for row in copy:  # psycopg and libpq hand over one row at a time: what is done here is what costs time
+            mark, row_hashed, line = bytes(row).split(b",", 2)
+            lines, hashes = filling[mark]
+            lines += line
+            hashes.append(row_hashed)
+            if len(lines) >= size:
+                yield filled(mark)
+    for mark in known:
+        if filling[mark][0]:
+            yield filled(mark)
+
+
+def _schools_by_mark(connection: Connection, schools: Collection[str]) -> dict[bytes, str]:
+    """Schools by a number that stands for each in a line: as CSV, an id may hold anything."""
+    query = text("SELECT school, hashtextextended(school, 0) FROM unnest(CAST(:schools AS text[])) school")
+    found = {str(mark).encode(): school for school, mark in connection.execute(query, {"schools": list(schools)})}
+    if len(found) != len(set(schools)):
+        raise ProofFailed("Two schools have the same hash.", "report this.")
+    return found
+
+
+def _lines(connection: Connection, table: Table, relation: str) -> Iterator[bytearray]:
+    """The rows of a relation as CSV, by :data:`LINE`, in blocks of whole rows. The same on every server."""
+    block = bytearray()
+    query = _copy(table, relation, f"true ORDER BY t.{LINE}")
+    with driver_of(connection).cursor() as cursor, cursor.copy(query.encode()) as copy:
+        for row in copy:
             block += row
             if len(block) >= BLOCK_BYTES:
                 yield block
                 block = bytearray()
     if block:
         yield block
+
+
+def _copy(table: Table, relation: str, where: str, *before: str) -> str:
+    """COPY of rows ``t``: what differs between rows of a file, after what is asked for `before` it."""
+    columns = _own_columns(table)
+    names = ", ".join([*before, *(_as_sent(column) for column in columns)])
+    texts = ", ".join(f'"{column.name}"' for column in columns if isinstance(column.type, Text))
+    return (
+        f"COPY (SELECT {names} FROM {relation} t WHERE {where}) "  # noqa: S608
+        f"TO STDOUT (FORMAT csv, ENCODING 'UTF8'{f', FORCE_QUOTE ({texts})' if texts else ''})"
+    )
+
+
+def _own_columns(table: Table) -> list[Column[Any]]:
+    return [column for column in table.columns if column.name not in IN_EVERY_ROW]
+
+
+def _same_columns(table: Table) -> list[str]:
+    return [column.name for column in table.columns if column.name in IN_EVERY_ROW]
+
+
+def _digest_of(table: Table, same: Mapping[str, str]) -> Any:
+    """A SHA-256 that has begun with what is in every row."""
+    return hashlib.sha256(json.dumps({name: same[name] for name in _same_columns(table)}, sort_keys=True).encode())
+
+
+def _repeated(value: str, times: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(times, dtype=np.int32)), pa.array([value]))
 
 
 def _as_sent(column: Column[Any]) -> str:
@@ -155,12 +274,30 @@ def _as_sent(column: Column[Any]) -> str:
             return name
 
 
+_TEXTS = pa.dictionary(pa.int32(), pa.string())  # in memory: ids and codes come again and again
+
+
 def _sent_schema(table: Table) -> pa.Schema:
     """The Arrow schema of what PostgreSQL sends."""
-    return pa.schema(
-        (column.name, pa.int64() if isinstance(column.type, DateTime | Time) else _arrow_type(column.type))
-        for column in table.columns
-    )
+
+    def kind(column: Column[Any]) -> pa.DataType:
+        match column.type:
+            case DateTime() | Time():
+                return pa.int64()
+            case Text():
+                return _TEXTS
+            case _:
+                return _arrow_type(column.type)
+
+    return pa.schema((column.name, kind(column)) for column in _own_columns(table))
+
+
+def _written_schema(table: Table) -> pa.Schema:
+    schema = arrow_schema(table)
+    for place, column in enumerate(table.columns):
+        if isinstance(column.type, Text):
+            schema = schema.set(place, pa.field(column.name, _TEXTS))
+    return schema
 
 
 def _parsed(table: Table, block: bytearray, schema: pa.Schema) -> pa.Table:

@@ -16,7 +16,7 @@ from upath import UPath
 from rollover import evidence
 from rollover.archive import manifest as manifests
 from rollover.archive.manifest import ArchivedFile, Manifest
-from rollover.archive.parquet import Content, columns_in, content_of, copy_in
+from rollover.archive.parquet import LINE, Content, columns_in, content_of, copy_in
 from rollover.archive.tables import table_of
 from rollover.archive.write import RESTORED
 from rollover.calendar import SchoolYear
@@ -170,6 +170,7 @@ def _load(connection: Connection, path: UPath, file: ArchivedFile, target: Table
     connection.execute(
         text(f"CREATE TEMPORARY TABLE {STAGING} ON COMMIT DROP AS SELECT {names} FROM {name} LIMIT 0")  # noqa: S608
     )
+    connection.execute(text(f"ALTER TABLE {STAGING} ADD {LINE} bigint GENERATED ALWAYS AS IDENTITY"))
     with path.open("rb") as stream:
         copy_in(connection, target, stream, STAGING)
     if content_of(connection, target, STAGING) != Content(file.rows, file.content_sha256):

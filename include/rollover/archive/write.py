@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy import Connection, Table, insert, select
 from upath import UPath
 
 from rollover import ledger, plan, receipts
 from rollover.archive import manifest as manifests
 from rollover.archive.manifest import ArchivedFile, Manifest
-from rollover.archive.parquet import SCHEMA_VERSION, Content, Told, blocks, read, write
+from rollover.archive.parquet import SCHEMA_VERSION, Content, Told, Writer, blocks, read
 from rollover.archive.tables import PEOPLE, SCHOOLS, archived_tables, person_columns, settings_tables
-from rollover.database.fingerprint import Fingerprint, fingerprint, fingerprints_by_school, scope
+from rollover.database.fingerprint import NOTHING, Fingerprint, scope
 from rollover.database.tables import metadata
 from rollover.database.tables.ledger import archives, evidence, steps
 from rollover.errors import ProofFailed
@@ -28,30 +27,47 @@ from rollover.storage import read_back, whole_file
 log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 
-SORTED_IN = "64MB"
-"""What PostgreSQL may take to sort a school's rows; more rows go by way of its disk."""
+AT_ONCE = 64
+"""How many schools' files are written at once: a district of more is gone through again for each so many."""
+READERS = 2
+"""How many files are read back at once."""
 RESTORED = "archive_restored"
 """The kind of evidence of a year that was put back: its rows are live again, and its archive is a copy."""
 
 
 @dataclass(frozen=True)
-class _Part:
-    """What goes into one file: one school's rows of one table."""
+class _Lot:
+    """Rows of one table that come in one statement, and what they must be where the plan says it: a file per school."""
 
     table: Table
-    school_id: str
+    schools: tuple[str, ...]
     where: str
     values: dict[str, Any]
-    live: Fingerprint
-    bound: bool = False
+    planned: dict[str, Fingerprint] | None = None
+    school_of: str = "t.school_id"
+
+    @property
+    def bound(self) -> bool:
+        """Whether it is a copy of what stays live."""
+        return self.planned is None
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _Written:
+    """One school's rows of a table, in one file."""
+
+    table: Table
+    school_id: str
+    bound: bool
+    path: UPath
+    live: Fingerprint
+    content: Content
+
+
+@dataclass(frozen=True)
+class _Kept(_Written):
     """A file that was read back, and holds the rows that PostgreSQL sent."""
 
-    part: _Part
-    path: UPath
     told: Told
     sha256: str
     bytes: int
@@ -60,16 +76,15 @@ class _Kept:
 def archive(connection: Connection, run: Run) -> dict[str, Any]:
     """Archive every line of the plan that says so, with what the year is read with bound in, and its manifest.
 
-    Needs a REPEATABLE READ transaction: the fingerprints and the files are of the same rows. Returns ``{"files": n,
-    "rows": n, "bytes": n, "manifest": {"path", "sha256", "bytes"}}``; no manifest where nothing is archived. Raises
-    ProofFailed where the live rows are no longer those of the plan, or a file does not hold the rows it was made of.
+    Needs a REPEATABLE READ transaction: all files are of the same instant. Returns ``{"files": n, "rows": n,
+    "bytes": n, "manifest": {"path", "sha256", "bytes"}}``; no manifest where nothing is archived. Raises ProofFailed
+    where the live rows are no longer those of the plan, or a file does not hold the rows it was made of.
     """
     lines = plan.current_lines(connection, run, plan.ARCHIVE)
     if not lines:
         return {"files": 0, "rows": 0, "bytes": 0, "manifest": None}
-    connection.execute(select(func.set_config("work_mem", SORTED_IN, True)))
-    kept = _keep(connection, run, list(_planned(connection, run, lines)))
-    kept += _keep(connection, run, list(_bound(connection, run, kept)))
+    kept = _keep(connection, run, _planned(run, lines))
+    kept += _keep(connection, run, _bound(run, kept))
     for file in kept:
         _record(connection, run, file)
     log.info("archived %s files", len(kept))
@@ -81,70 +96,89 @@ def archive(connection: Connection, run: Run) -> dict[str, Any]:
     }
 
 
-def _planned(connection: Connection, run: Run, lines: list[plan.Line]) -> Iterator[_Part]:
-    """The parts of the plan. Their live rows must be those that the plan was frozen with."""
+def _planned(run: Run, lines: list[plan.Line]) -> Iterator[_Lot]:
+    """What the plan says is archived."""
     for name in sorted({line.table_name for line in lines}):
         table = metadata.tables[name]
-        live = fingerprints_by_school(connection, table, run.school_year.key, held=False)
-        for line in lines:
-            if line.table_name != name:
-                continue
-            found = live.get(line.school_id)
-            if found != line.fingerprint:
-                rows = found.rows if found else 0
-                raise ProofFailed(
-                    f"{name} of school {line.school_id} in {run.id}: the plan has {line.rows} rows, the database "
-                    f"{rows}{'' if rows != line.rows else ' with other content'}.",
-                    ledger.PLAN_ANEW,
-                )
-            where, values = scope(table, school_year=run.school_year.key, school_id=line.school_id, held=False)
-            yield _Part(table, line.school_id, where, values, line.fingerprint)
+        where, values = scope(table, school_year=run.school_year.key, held=False)
+        of_table = [line for line in lines if line.table_name == name]
+        for some in _at_once(of_table):
+            planned = {line.school_id: line.fingerprint for line in some}
+            yield _of_schools(_Lot(table, tuple(planned), where, values, planned))
 
 
-def _bound(connection: Connection, run: Run, archived: list[_Kept]) -> Iterator[_Part]:
+def _bound(run: Run, archived: list[_Kept]) -> Iterator[_Lot]:
     """What stays live, as it is now: the codes and settings of the archived schools, their names, their people's."""
     named: dict[str, set[str]] = {}
     for file in archived:
-        named.setdefault(file.part.school_id, set()).update(file.told.named)
-    for table in settings_tables(run.product):
-        live = fingerprints_by_school(connection, table, run.school_year.key)
-        for school_id in sorted(named.keys() & live.keys()):
-            where, values = scope(table, school_year=run.school_year.key, school_id=school_id)
-            yield _Part(table, school_id, where, values, live[school_id], bound=True)
+        named.setdefault(file.school_id, set()).update(file.told.named)
+    for schools in _at_once(sorted(named)):
+        for table in settings_tables(run.product):
+            yield _of_schools(_Lot(table, tuple(schools), *scope(table, school_year=run.school_year.key)))
+        yield _of_schools(_Lot(SCHOOLS, tuple(schools), "true", {}))
     for school_id, ids in sorted(named.items()):
         where, values = scope(PEOPLE, school_year=None)
-        for table, condition, own in (
-            (SCHOOLS, "t.school_id = %(school_id)s", {"school_id": school_id}),
-            (PEOPLE, f"{where} AND t.sourced_id = ANY(%(ids)s)", {**values, "ids": sorted(ids)}),
-        ):
-            live_rows = fingerprint(connection, table, condition, own)
-            if live_rows.rows:
-                yield _Part(table, school_id, condition, own, live_rows, bound=True)
+        own = {**values, "school_id": school_id, "ids": sorted(ids)}
+        where += " AND t.sourced_id = ANY(%(ids)s)"
+        yield _Lot(PEOPLE, (school_id,), where, own, school_of="CAST(%(school_id)s AS text)")
 
 
-def _keep(connection: Connection, run: Run, parts: list[_Part]) -> list[_Kept]:
-    """A file for each part. While a block is written, the next one comes, and the last file is read back."""
+def _at_once(items: list[_Item]) -> Iterator[list[_Item]]:
+    return (items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE))
+
+
+def _of_schools(lot: _Lot) -> _Lot:
+    where = f"{lot.where} AND t.school_id = ANY(%(schools)s)"
+    return replace(lot, where=where, values={**lot.values, "schools": list(lot.schools)})
+
+
+def _keep(connection: Connection, run: Run, lots: Iterable[_Lot]) -> list[_Kept]:
+    """A file for each school of each lot. While one lot is written, the files of those before it are read back."""
+    with ThreadPoolExecutor(READERS) as aside:
+        checks = [aside.submit(_checked, file) for lot in lots for file in _written(connection, run, lot)]
+        return [check.result() for check in checks]
+
+
+def _written(connection: Connection, run: Run, lot: _Lot) -> list[_Written]:
+    """Write a lot: while a block goes into its file, the next one comes from PostgreSQL.
+
+    Raises ProofFailed, and leaves no file, where the rows are not those of the plan.
+    """
     number = ledger.plan_number(connection, run)
-    checks = []
-    with ThreadPoolExecutor(1) as aside:
-        for part_no, sent in groupby(_ahead(_sent(connection, parts)), key=itemgetter(0)):
-            part = parts[part_no]
-            name = receipts.file_name(part.table.name, "parquet", number)
-            path = manifests.folder_of(run) / part.school_id / name
-            with whole_file(path) as stream:
-                content = write(part.table, (block for _, block in sent), stream)
-            checks.append(aside.submit(_checked, part, path, content))
-        kept = [check.result() for check in checks]
-    if len(kept) != len(parts):
-        raise ProofFailed(f"{run.id}: {len(parts)} files were to be written, {len(kept)} were.", "clear this task.")
-    return kept
+    name = receipts.file_name(lot.table.name, "parquet", number)
+    same = {
+        "tenant_id": run.tenant.id,
+        "district_id": run.tenant.district,
+        "school_year": run.school_year.key,
+    }
+    writers: dict[str, Writer] = {}
+    live: dict[str, Fingerprint] = {}
+    paths = {school_id: manifests.folder_of(run) / school_id / name for school_id in lot.schools}
+    with ExitStack() as files:
+        sent = blocks(connection, lot.table, lot.schools, lot.where, lot.values, school_of=lot.school_of)
+        for block in _ahead(sent):
+            school_id = block.school_id
+            if school_id not in writers:
+                stream = files.enter_context(whole_file(paths[school_id]))
+                writers[school_id] = Writer(lot.table, {**same, "school_id": school_id}, stream)
+            writers[school_id].add(block.lines)
+            live[school_id] = live.get(school_id, NOTHING) + block.fingerprint
+        contents = {school_id: writer.close() for school_id, writer in writers.items()}
+        for school_id, planned in (lot.planned or {}).items():
+            _check_planned(run, lot.table, school_id, planned, live.get(school_id, NOTHING))
+    return [
+        _Written(lot.table, school_id, lot.bound, paths[school_id], live[school_id], content)
+        for school_id, content in contents.items()
+    ]
 
 
-def _sent(connection: Connection, parts: list[_Part]) -> Iterator[tuple[int, bytearray]]:
-    """The rows of each part in turn, in blocks, each with the number of its part."""
-    for part_no, part in enumerate(parts):
-        for block in blocks(connection, part.table, part.table.fullname, part.where, part.values):
-            yield part_no, block
+def _check_planned(run: Run, table: Table, school_id: str, planned: Fingerprint, live: Fingerprint) -> None:
+    if live != planned:
+        raise ProofFailed(
+            f"{table.fullname} of school {school_id} in {run.id}: the plan has {planned.rows} rows, the database "
+            f"{live.rows}{'' if live.rows != planned.rows else ' with other content'}.",
+            ledger.PLAN_ANEW,
+        )
 
 
 def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
@@ -157,19 +191,20 @@ def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
             yield cast(_Item, item)
 
 
-def _checked(part: _Part, path: UPath, sent: Content) -> _Kept:
+def _checked(file: _Written) -> _Kept:
     """Read a file back from storage. Raises ProofFailed unless it holds the very rows that were sent, and all."""
-    with path.open("rb") as stream:
-        told = read(part.table, stream, person_columns(part.table))
-    if told.content != sent or sent.rows != part.live.rows:
+    with file.path.open("rb") as stream:
+        told = read(file.table, stream, person_columns(file.table))
+    rows = file.live.rows
+    if told.content != file.content or file.content.rows != rows:
         raise ProofFailed(
-            f"{part.table.fullname} of school {part.school_id}: there are {part.live.rows} rows, the archive read back "
-            f"{told.content.rows}{'' if told.content.rows != part.live.rows else ' with other content'}.",
+            f"{file.table.fullname} of school {file.school_id}: there are {rows} rows, the archive read back "
+            f"{told.content.rows}{'' if told.content.rows != rows else ' with other content'}.",
             "clear this task.",
         )
-    digest, size = read_back(path)
-    log.info("%s, school %s: %s rows, %s bytes, read back", part.table.fullname, part.school_id, sent.rows, size)
-    return _Kept(part, path, told, digest, size)
+    digest, size = read_back(file.path)
+    log.info("%s, school %s: %s rows, %s bytes, read back", file.table.fullname, file.school_id, rows, size)
+    return _Kept(**vars(file), told=told, sha256=digest, bytes=size)
 
 
 def _record(connection: Connection, run: Run, file: _Kept) -> None:
@@ -178,11 +213,11 @@ def _record(connection: Connection, run: Run, file: _Kept) -> None:
             tenant_id=run.tenant.id,
             rollover_id=run.id,
             plan_no=ledger.plan_number(connection, run),
-            school_id=file.part.school_id,
-            table_name=file.part.table.fullname,
+            school_id=file.school_id,
+            table_name=file.table.fullname,
             path=str(file.path),
-            rows=file.part.live.rows,
-            checksum=file.part.live.checksum,
+            rows=file.live.rows,
+            checksum=file.live.checksum,
             bytes=file.bytes,
             sha256=file.sha256,
         )
@@ -196,17 +231,17 @@ def _manifest(connection: Connection, run: Run, kept: list[_Kept]) -> dict[str, 
     folder = manifests.folder_of(run)
     files = [
         ArchivedFile(
-            school=file.part.school_id,
-            table=file.part.table.fullname,
-            data_class=file.part.table.info["data_class"],
-            bound=file.part.bound,
+            school=file.school_id,
+            table=file.table.fullname,
+            data_class=file.table.info["data_class"],
+            bound=file.bound,
             plan_no=number,
-            path=f"{file.part.school_id}/{file.path.name}",
-            rows=file.part.live.rows,
+            path=f"{file.school_id}/{file.path.name}",
+            rows=file.live.rows,
             bytes=file.bytes,
             sha256=file.sha256,
             content_sha256=file.told.content.sha256,
-            checksum=str(file.part.live.checksum),
+            checksum=str(file.live.checksum),
             ranges=file.told.ranges,
         )
         for file in kept

@@ -35,12 +35,15 @@ NOTHING = Fingerprint(0, Decimal(0))
 
 def checksum(table: Table) -> str:
     """SQL over rows ``t`` of a table: 64 bits of each row's values, summed."""
-    return f"coalesce(sum({_hash(table)}), 0)"
+    return f"coalesce(sum({row_hash(table)}), 0)"
 
 
-def _hash(table: Table) -> str:
-    """SQL over a row ``t``. PostgreSQL combines the hashes of a row's values linearly: hashed once more, rows that
-    exchange a value have another sum."""
+def row_hash(table: Table) -> str:
+    """SQL over a row ``t``: 64 bits of its values.
+
+    PostgreSQL combines the hashes of a row's values linearly: hashed once more, rows that exchange a value have
+    another sum.
+    """
     values = ", ".join(f't."{column.name}"' for column in table.columns)
     return f"hashint8extended(hash_record_extended(ROW({values}), 0), 0)"
 
@@ -103,7 +106,7 @@ def fingerprints_by_school(
 def delete_rows(connection: Connection, table: Table, *, school_year: str | None, school_id: str) -> Fingerprint:
     """Delete one school's rows of a table that are not held. Returns the fingerprint of exactly the rows that went."""
     where, bound = scope(table, school_year=school_year, school_id=school_id, held=False)
-    delete = f"DELETE FROM {table.fullname} t WHERE {where} RETURNING {_hash(table)} AS hash"  # noqa: S608
+    delete = f"DELETE FROM {table.fullname} t WHERE {where} RETURNING {row_hash(table)} AS hash"  # noqa: S608
     sql = f"WITH gone AS ({delete}) SELECT count(*), coalesce(sum(hash), 0) FROM gone"  # noqa: S608
     row = connection.exec_driver_sql(sql, bound).one()
     return Fingerprint(row[0], row[1])

@@ -8,6 +8,8 @@ from sqlalchemy import Table, TextClause, text
 from rollover.database.tables.people import PERSON_COLUMNS
 
 OPEN = "FROM ledger.holds h WHERE h.tenant_id = (SELECT current_setting('rollover.tenant_id')) AND h.lifted_at IS NULL"
+ANY = f"EXISTS (SELECT {OPEN})"
+"""Looked at once in a statement: where nothing is held, no row is."""
 DISTRICT = f"EXISTS (SELECT {OPEN} AND h.school_id IS NULL AND h.student_id IS NULL)"
 SCHOOLS = f"SELECT h.school_id {OPEN} AND h.school_id IS NOT NULL"
 # A student whose id a person's answer to an import changed is held under the new id too.
@@ -38,8 +40,8 @@ def is_held_in_roster(table: Table) -> str:
 
     Courses, sessions and orgs name no person: they stay while anything is held.
     """
-    held = OF_THE_ROSTER.get(table.name, f"EXISTS (SELECT {OPEN})").format(students=STUDENTS, schools=SCHOOLS)
-    return f"({DISTRICT} OR {held})"
+    held = OF_THE_ROSTER.get(table.name, "true").format(students=STUDENTS, schools=SCHOOLS)
+    return f"({ANY} AND ({DISTRICT} OR {held}))"
 
 
 def is_held(table: Table, row: str = "t") -> str:
@@ -55,7 +57,7 @@ def is_held(table: Table, row: str = "t") -> str:
     elif "classroom_id" in table.c:
         seats = f"SELECT s.classroom_id FROM {table.schema}.classroom_students s WHERE s.account_id IN ({accounts})"  # noqa: S608
         held.append(f"{row}.classroom_id IN ({seats})")
-    return f"({' OR '.join(held)})"
+    return f"({ANY} AND ({' OR '.join(held)}))"
 
 
 def not_held(table: Table) -> TextClause:
