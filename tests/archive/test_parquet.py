@@ -89,7 +89,7 @@ def fill(connection: Connection, rows: list[dict[str, Any]]) -> None:
 
 def written(connection: Connection) -> tuple[parquet.Content, bytes]:
     stream = io.BytesIO()
-    sent = parquet.write(EVERY_TYPE, parquet.blocks(connection, EVERY_TYPE, "every_type", "true", {}), stream)
+    sent = parquet.write(EVERY_TYPE, parquet.blocks(connection, EVERY_TYPE, "every_type", "true", {}), stream, None)
     return sent, stream.getvalue()
 
 

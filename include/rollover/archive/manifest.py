@@ -45,6 +45,8 @@ class ArchivedFile(_Frozen):
     sha256: str
     content_sha256: str
     """SHA-256 of the rows as CSV, by key; the same whatever made the file, and on every server."""
+    key_id: str | None = None
+    """Of the tenant's key, by which the file is encrypted; without one it is not."""
     checksum: str
     """Of the live rows, as the plan and the ledger have it: one server's own."""
     ranges: dict[str, tuple[int | datetime | date, int | datetime | date]]
@@ -81,7 +83,7 @@ def folder_of(run: Run) -> UPath:
 
 def write(manifest: Manifest, path: UPath) -> dict[str, Any]:
     """Write a manifest; returns its ``{"path", "sha256", "bytes"}`` as read back."""
-    content = manifest.model_dump_json(indent=2).encode()
+    content = manifest.model_dump_json(indent=2, exclude_none=True).encode()
     with whole_file(path) as stream:
         stream.write(content)
     digest, size = read_back(path)

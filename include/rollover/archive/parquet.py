@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from psycopg import sql
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Date, DateTime, Integer, Numeric, Table, Text, Time
 
+from rollover.archive.keys import Key
 from rollover.database.session import driver_of
 from rollover.errors import ProofFailed
 
@@ -55,8 +56,9 @@ def arrow_schema(table: Table) -> pa.Schema:
     return pa.schema(fields, metadata={"rollover.table": table.fullname, "rollover.schema_version": SCHEMA_VERSION})
 
 
-def write(table: Table, sent: Iterable[bytearray], stream: IO[bytes]) -> Content:
-    """Write what PostgreSQL sent (see :func:`blocks`) to `stream` as Parquet, zstd-compressed; returns its content.
+def write(table: Table, sent: Iterable[bytearray], stream: IO[bytes], key: Key | None) -> Content:
+    """Write what PostgreSQL sent (see :func:`blocks`) to `stream` as Parquet, zstd-compressed and, with a key,
+    encrypted; returns its content.
 
     Raises ProofFailed for a value that its column cannot hold.
     """
@@ -69,6 +71,7 @@ def write(table: Table, sent: Iterable[bytearray], stream: IO[bytes]) -> Content
         compression="zstd",
         use_dictionary=[name for name in schema.names if name not in deltas],
         column_encoding=dict.fromkeys(deltas, "DELTA_BINARY_PACKED"),
+        encryption_properties=key and key.encrypting(),
     ) as writer:
         for block in sent:
             digest.update(block)
@@ -87,9 +90,9 @@ def content_of(connection: Connection, table: Table, relation: str) -> Content:
     return Content(rows, digest.hexdigest())
 
 
-def read(table: Table, stream: IO[bytes], naming: Iterable[str] = ()) -> Told:
+def read(table: Table, stream: IO[bytes], naming: Iterable[str] = (), key: Key | None = None) -> Told:
     """Read a whole file; the columns `naming` hold ids whose values are collected."""
-    file = pq.ParquetFile(stream)
+    file = _opened(stream, key)
     told = Told(Content(0, ""), _ranges(table, file.metadata))
     digest, rows, sent = hashlib.sha256(), 0, _sent_schema(table)
     for batch in file.iter_batches(batch_size=BLOCK_ROWS, use_threads=False):
@@ -102,18 +105,18 @@ def read(table: Table, stream: IO[bytes], naming: Iterable[str] = ()) -> Told:
     return told
 
 
-def columns_in(stream: IO[bytes]) -> list[str]:
+def columns_in(stream: IO[bytes], key: Key | None = None) -> list[str]:
     """The names of a file's columns."""
-    names: list[str] = pq.ParquetFile(stream).schema_arrow.names
+    names: list[str] = _opened(stream, key).schema_arrow.names
     return names
 
 
-def copy_in(connection: Connection, table: Table, stream: IO[bytes], target: str) -> None:
+def copy_in(connection: Connection, table: Table, stream: IO[bytes], target: str, key: Key | None = None) -> None:
     """Load a Parquet file into a relation with the columns of `table`."""
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
     query = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')").format(sql.SQL(target), names)
     with driver_of(connection).cursor() as cursor, cursor.copy(query) as copy:
-        for batch in pq.ParquetFile(stream).iter_batches(batch_size=BLOCK_ROWS, use_threads=False):
+        for batch in _opened(stream, key).iter_batches(batch_size=BLOCK_ROWS, use_threads=False):
             copy.write(_as_csv(pa.Table.from_batches([batch])))
 
 
@@ -181,6 +184,10 @@ def _parsed(table: Table, block: bytearray, schema: pa.Schema) -> pa.Table:
     except pa.ArrowInvalid:
         # Its text quotes the value.
         raise ProofFailed(f"{table.fullname} holds a value that its column cannot.", "report this.") from None
+
+
+def _opened(stream: IO[bytes], key: Key | None) -> pq.ParquetFile:
+    return pq.ParquetFile(stream, decryption_properties=key and key.decrypting())
 
 
 def _as_csv(rows: pa.Table) -> bytes:

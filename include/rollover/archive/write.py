@@ -15,6 +15,7 @@ from upath import UPath
 
 from rollover import ledger, plan, receipts
 from rollover.archive import manifest as manifests
+from rollover.archive.keys import Key, Keys
 from rollover.archive.manifest import ArchivedFile, Manifest
 from rollover.archive.parquet import SCHEMA_VERSION, Content, Told, blocks, read, write
 from rollover.archive.tables import PEOPLE, SCHOOLS, archived_tables, person_columns, settings_tables
@@ -55,21 +56,24 @@ class _Kept:
     told: Told
     sha256: str
     bytes: int
+    key_id: str | None
 
 
 def archive(connection: Connection, run: Run) -> dict[str, Any]:
     """Archive every line of the plan that says so, with what the year is read with bound in, and its manifest.
 
     Needs a REPEATABLE READ transaction: the fingerprints and the files are of the same rows. Returns ``{"files": n,
-    "rows": n, "bytes": n, "manifest": {"path", "sha256", "bytes"}}``; no manifest where nothing is archived. Raises
-    ProofFailed where the live rows are no longer those of the plan, or a file does not hold the rows it was made of.
+    "rows": n, "bytes": n, "key_id", "manifest": {"path", "sha256", "bytes"}}``; no manifest where nothing is archived,
+    no key where it is not encrypted. Raises ProofFailed where the live rows are no longer those of the plan, or a file
+    does not hold the rows it was made of; Refused where the tenant's key is not there.
     """
     lines = plan.current_lines(connection, run, plan.ARCHIVE)
     if not lines:
-        return {"files": 0, "rows": 0, "bytes": 0, "manifest": None}
+        return {"files": 0, "rows": 0, "bytes": 0, "key_id": None, "manifest": None}
     connection.execute(select(func.set_config("work_mem", SORTED_IN, True)))
-    kept = _keep(connection, run, list(_planned(connection, run, lines)))
-    kept += _keep(connection, run, list(_bound(connection, run, kept)))
+    key = Keys(run.archive_keys).to_write(run.tenant.id)
+    kept = _keep(connection, run, list(_planned(connection, run, lines)), key)
+    kept += _keep(connection, run, list(_bound(connection, run, kept)), key)
     for file in kept:
         _record(connection, run, file)
     log.info("archived %s files", len(kept))
@@ -77,6 +81,7 @@ def archive(connection: Connection, run: Run) -> dict[str, Any]:
         "files": len(kept),
         "rows": sum(line.rows for line in lines),
         "bytes": sum(file.bytes for file in kept),
+        "key_id": key.id if key else None,
         "manifest": _manifest(connection, run, kept),
     }
 
@@ -122,7 +127,7 @@ def _bound(connection: Connection, run: Run, archived: list[_Kept]) -> Iterator[
                 yield _Part(table, school_id, condition, own, live_rows, bound=True)
 
 
-def _keep(connection: Connection, run: Run, parts: list[_Part]) -> list[_Kept]:
+def _keep(connection: Connection, run: Run, parts: list[_Part], key: Key | None) -> list[_Kept]:
     """A file for each part. While a block is written, the next one comes, and the last file is read back."""
     number = ledger.plan_number(connection, run)
     checks = []
@@ -132,8 +137,8 @@ def _keep(connection: Connection, run: Run, parts: list[_Part]) -> list[_Kept]:
             name = receipts.file_name(part.table.name, "parquet", number)
             path = manifests.folder_of(run) / part.school_id / name
             with whole_file(path) as stream:
-                content = write(part.table, (block for _, block in sent), stream)
-            checks.append(aside.submit(_checked, part, path, content))
+                content = write(part.table, (block for _, block in sent), stream, key)
+            checks.append(aside.submit(_checked, part, path, content, key))
         kept = [check.result() for check in checks]
     if len(kept) != len(parts):
         raise ProofFailed(f"{run.id}: {len(parts)} files were to be written, {len(kept)} were.", "clear this task.")
@@ -157,10 +162,10 @@ def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
             yield cast(_Item, item)
 
 
-def _checked(part: _Part, path: UPath, sent: Content) -> _Kept:
+def _checked(part: _Part, path: UPath, sent: Content, key: Key | None) -> _Kept:
     """Read a file back from storage. Raises ProofFailed unless it holds the very rows that were sent, and all."""
     with path.open("rb") as stream:
-        told = read(part.table, stream, person_columns(part.table))
+        told = read(part.table, stream, person_columns(part.table), key)
     if told.content != sent or sent.rows != part.live.rows:
         raise ProofFailed(
             f"{part.table.fullname} of school {part.school_id}: there are {part.live.rows} rows, the archive read back "
@@ -169,7 +174,7 @@ def _checked(part: _Part, path: UPath, sent: Content) -> _Kept:
         )
     digest, size = read_back(path)
     log.info("%s, school %s: %s rows, %s bytes, read back", part.table.fullname, part.school_id, sent.rows, size)
-    return _Kept(part, path, told, digest, size)
+    return _Kept(part, path, told, digest, size, key.id if key else None)
 
 
 def _record(connection: Connection, run: Run, file: _Kept) -> None:
@@ -185,6 +190,7 @@ def _record(connection: Connection, run: Run, file: _Kept) -> None:
             checksum=file.part.live.checksum,
             bytes=file.bytes,
             sha256=file.sha256,
+            key_id=file.key_id,
         )
     )
 
@@ -205,6 +211,7 @@ def _manifest(connection: Connection, run: Run, kept: list[_Kept]) -> dict[str, 
             rows=file.part.live.rows,
             bytes=file.bytes,
             sha256=file.sha256,
+            key_id=file.key_id,
             content_sha256=file.told.content.sha256,
             checksum=str(file.part.live.checksum),
             ranges=file.told.ranges,
