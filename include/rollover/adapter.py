@@ -158,6 +158,7 @@ def open_run(partition_key: str | None, tenant_id: str) -> Run:
         storage=settings.storage_root,
         now=clock(),
         signing_key=settings.signing_key,
+        archive_keys=settings.archive_keys,
         backup_days=settings.backup_days,
     )
 

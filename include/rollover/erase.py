@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, select
 
 from rollover import ledger, plan, receipts
+from rollover.archive.keys import Keys
 from rollover.config import Action
 from rollover.database.fingerprint import Fingerprint, delete_rows, fingerprints_by_school
 from rollover.database.tables import metadata, product_tables, tables_of
@@ -30,12 +31,13 @@ def erase(connection: Connection, run: Run) -> dict[str, Any]:
 
     Needs a REPEATABLE READ transaction: proof and deletion see the same rows. Raises ProofFailed, with nothing
     changed, where rows were added, changed or removed since the plan, a subscription now says otherwise, a report
-    has no receipt, or an archived or exported file is no longer as it was written.
+    has no receipt, or an archived or exported file is no longer as it was written or its key is gone.
     """
     _check_approved(connection, run)
     _check_plan_still_holds(connection, run)
     archives = receipts.of_archives(connection, run)
     wrong = receipts.missing(connection, run) + receipts.damaged(receipts.of_files(connection, run))
+    wrong += receipts.unreadable(archives, Keys(run.archive_keys))
     if wrong:
         raise ProofFailed(f"{run.id} cannot erase what is kept nowhere else: {'; '.join(wrong)}.", ledger.PLAN_ANEW)
     archived = {(row["school_id"], row["table_name"]): row for row in archives}

@@ -10,8 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, insert, select, update
 
 from rollover import ledger
+from rollover.archive.keys import Keys
 from rollover.calendar import SchoolYear, reset_instant
 from rollover.certificate import signing
+from rollover.config import Action
 from rollover.database.held import not_held
 from rollover.database.school_years import ensure_school_year
 from rollover.database.session import tenant_session
@@ -33,6 +35,8 @@ def begin(run: Run, run_id: str, is_alive: Callable[[str], bool]) -> dict[str, A
         result = admit(connection, run, run_id, is_alive)
         if result["go"]:
             signing.read_key(run.signing_key)  # what could not be certified is not begun
+            if run.product.classes(Action.ARCHIVE_OR_ERASE):
+                Keys(run.archive_keys).to_write(run.tenant.id)  # nor what could not be archived as configured
         if result["go"] and ledger.result_of(connection, run, "guard") is None:
             ledger.finish(connection, run, "guard", result, 0)
         return result

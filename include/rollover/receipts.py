@@ -8,7 +8,9 @@ from sqlalchemy import Connection, Table, select
 from upath import UPath
 
 from rollover import ledger
+from rollover.archive.keys import Keys
 from rollover.database.tables.ledger import archives, exports
+from rollover.errors import Refused
 from rollover.run import Run
 from rollover.storage import read_back
 
@@ -54,6 +56,17 @@ def damaged(receipts: list[Receipt]) -> list[str]:
             found.append(f"{path} is missing")
         elif read_back(path) != (receipt["sha256"], receipt["bytes"]):
             found.append(f"{path} is not the file that was written")
+    return found
+
+
+def unreadable(receipts: list[Receipt], keys: Keys) -> list[str]:
+    """Why archived files cannot be decrypted, each as a sentence; empty where a key is at hand for all."""
+    found = []
+    for tenant_id, key_id in sorted({(receipt["tenant_id"], receipt["key_id"]) for receipt in receipts}, key=str):
+        try:
+            keys.to_read(tenant_id, key_id)
+        except Refused as error:
+            found.append(error.reason)
     return found
 
 

@@ -27,6 +27,8 @@ class Run:
     now: datetime
     signing_key: Path | None = None
     """The PEM file of the key that certificates are signed with; without one no rollover begins."""
+    archive_keys: Path | None = None
+    """The folder with the tenants' keys; without one archives are not encrypted."""
     backup_days: int | None = None
     """After how many days the deployment's backups expire; None: nobody has said."""
 

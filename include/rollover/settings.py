@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     """Cron expression, UTC: when the nightly sweep looks at every unpaused tenant."""
     signing_key: Path | None = None
     """PEM file with the private key (Ed25519) of certificates; see ``rollover certificate keygen``."""
+    archive_keys: Path | None = None
+    """Folder with a key per tenant, see ``rollover archive keygen``; without it archives are not encrypted."""
     backup_days: int | None = Field(default=None, gt=0)
     """After how many days a backup of the product database is gone; a certificate says so, or that nobody has said."""
 

@@ -13,6 +13,7 @@ from upath import UPath
 
 from rollover import cli, steps
 from rollover.archive import manifest as manifests
+from rollover.archive.keys import Keys
 from rollover.archive.query import archived, ask
 from rollover.database.tables import hero
 from rollover.errors import Refused
@@ -21,6 +22,8 @@ from rollover.tenant import Tenant
 from tests.archive.conftest import subscribe_all, until_archived
 from tests.test_rollover_steps import answer_to, no_outbox
 from tests.world import NORTH, YEAR, add_hero, district, hero_world, run_of
+
+PLAIN = Keys(None)
 
 
 @pytest.fixture
@@ -41,8 +44,8 @@ def two_districts(owner: Engine, engine: Engine, storage: UPath) -> Run:
     return run
 
 
-def answers(storage: UPath, sql: str, **years: str) -> list[tuple[object, ...]]:
-    with archived(manifests.newest(storage, **years)) as connection:
+def answers(storage: UPath, sql: str, keys: Keys = PLAIN, **years: str) -> list[tuple[object, ...]]:
+    with archived(manifests.newest(storage, **years), keys) as connection:
         return ask(connection, sql).fetchall()
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, delete, update
 from upath import UPath
 
 from rollover import steps
+from rollover.archive.keys import Keys
 from rollover.archive.report import ArchivedReport, tables_of_report, write_archived_report
 from rollover.archive.tables import PEOPLE, SCHOOLS, archived_tables, settings_tables
 from rollover.config import load_catalog
@@ -47,7 +48,9 @@ def test_a_report_is_the_same_byte_for_byte(run: Run, owner: Engine, tmp_path: P
     life_goes_on(owner, run)
     before = everything(owner, HERO, ["hero", "roster", "ledger"])
     report = reports_of("hero")[name]
-    receipts = write_archived_report(run.engine, run.tenant, YEAR, report, run.district, UPath(tmp_path / "again"))
+    receipts = write_archived_report(
+        run.engine, run.tenant, YEAR, report, run.district, UPath(tmp_path / "again"), Keys(None)
+    )
     assert receipts
     for receipt in receipts:
         exported = live(run, receipt.file)
@@ -68,7 +71,7 @@ def test_of_a_school_that_was_erased_nothing_is_told(
     until_archived(run)
     steps.erase(run)
     report = reports_of("hero")["behavior_history"]
-    write_archived_report(engine, run.tenant, YEAR, report, run.district, UPath(tmp_path))
+    write_archived_report(engine, run.tenant, YEAR, report, run.district, UPath(tmp_path), Keys(None))
 
     def lines(path: Path) -> list[dict[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -88,7 +91,7 @@ def test_a_sheet_has_the_same_cells(
     with owner.begin() as connection:
         connection.execute(update(roster.people).values(family_name="Married"))
     report = reports_of(product)["student_data_export"]
-    write_archived_report(engine, run.tenant, YEAR, report, run.district, UPath(tmp_path))
+    write_archived_report(engine, run.tenant, YEAR, report, run.district, UPath(tmp_path), Keys(None))
     target = tmp_path / "student_data_export.xlsx"
 
     def cells(path: Path) -> list[tuple[object, ...]]:
@@ -119,5 +122,5 @@ def test_what_the_archive_does_not_hold_is_refused(run: Run, tmp_path: Path) -> 
     until_archived(run)
     other = reports_of("imagine_math")["student_data_export"]
     with pytest.raises(Refused, match=r"reads imagine_math\.assessments, .*which the archive does not hold"):
-        write_archived_report(run.engine, run.tenant, YEAR, other, run.district, UPath(tmp_path / "no"))
+        write_archived_report(run.engine, run.tenant, YEAR, other, run.district, UPath(tmp_path / "no"), Keys(None))
     assert not (tmp_path / "no").exists()

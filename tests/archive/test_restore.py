@@ -11,6 +11,7 @@ from upath import UPath
 
 from rollover import evidence, steps
 from rollover.archive import manifest as manifests
+from rollover.archive.keys import Keys
 from rollover.archive.restore import into_live, into_schema
 from rollover.archive.tables import archived_tables, settings_tables
 from rollover.database.fingerprint import fingerprints_by_school
@@ -22,7 +23,7 @@ from tests.archive.conftest import run_for, until_archived
 from tests.test_rollover_steps import OTHER, RUN_ID, answer_to, no_outbox, nobody
 from tests.world import YEAR, add_hero, everything, rows
 
-WHO = {"by": "dana", "reason": "the district asks"}
+WHO: dict[str, Any] = {"keys": Keys(None), "by": "dana", "reason": "the district asks"}
 
 
 def archived_rows(owner: Engine, run: Run) -> dict[str, Any]:
@@ -157,8 +158,8 @@ def test_rows_that_are_not_those_of_the_manifest_are_not_put_back(
     steps.erase(run)
     load = restore.copy_in
 
-    def spoiled(connection: Any, table: Any, stream: Any, target: str) -> None:
-        load(connection, table, stream, target)
+    def spoiled(connection: Any, table: Any, stream: Any, target: str, key: None) -> None:
+        load(connection, table, stream, target, key)
         if table.name == "points_ledger":
             connection.execute(text(f"UPDATE {target} SET points = points + 1 WHERE entry_id = 1"))
 
@@ -172,7 +173,7 @@ def test_an_older_form_of_a_table_is_not_guessed_at(run: Run, owner: Engine, mon
     from rollover.archive import restore
 
     until_archived(run)
-    monkeypatch.setattr(restore, "columns_in", lambda stream: ["tenant_id", "gone_since"])
+    monkeypatch.setattr(restore, "columns_in", lambda stream, key: ["tenant_id", "gone_since"])
     with pytest.raises(Refused, match="other columns now"):
         into_schema(owner, run.tenant, YEAR, "older", **WHO)
     with owner.connect() as connection:

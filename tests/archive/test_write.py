@@ -93,7 +93,7 @@ def test_where_nothing_is_archived_there_is_no_manifest(owner: Engine, engine: E
     imagine_world(owner)
     run = run_of(engine, storage, "imagine_math")
     until_approved(run)
-    assert steps.archive(run) == {"files": 0, "rows": 0, "bytes": 0, "manifest": None}
+    assert steps.archive(run) == {"files": 0, "rows": 0, "bytes": 0, "key_id": None, "manifest": None}
     assert not (storage / "archive").exists()
     assert steps.erase(run)["erased"]["usage"] == 5
 

@@ -45,6 +45,8 @@ class ArchivedFile(_Frozen):
     sha256: str
     content_sha256: str
     """SHA-256 of the rows as CSV, in the order of the file; the same on every server."""
+    key_id: str | None = None
+    """Of the tenant's key, by which the file is encrypted; without one it is not."""
     checksum: str
     """Of the live rows, as the plan and the ledger have it: one server's own."""
     ranges: dict[str, tuple[int | datetime | date, int | datetime | date]]

@@ -35,6 +35,7 @@ from sqlalchemy import (
     text,
 )
 
+from rollover.archive.keys import Key
 from rollover.database.fingerprint import Fingerprint, row_hash
 from rollover.database.session import driver_of
 from rollover.errors import ProofFailed
@@ -87,9 +88,9 @@ def arrow_schema(table: Table) -> pa.Schema:
 
 
 class Writer:
-    """Writes blocks of one school's rows to a stream as Parquet, zstd-compressed."""
+    """Writes blocks of one school's rows to a stream as Parquet, zstd-compressed and, with a key, encrypted."""
 
-    def __init__(self, table: Table, same: Mapping[str, str], stream: IO[bytes]) -> None:
+    def __init__(self, table: Table, same: Mapping[str, str], stream: IO[bytes], key: Key | None = None) -> None:
         """`same`: the values of the columns that are the same in every row, by their names."""
         self._table, self._same = table, same
         self._sent, self._schema = _sent_schema(table), _written_schema(table)
@@ -101,6 +102,7 @@ class Writer:
             compression="zstd",
             use_dictionary=[name for name in self._schema.names if name not in deltas],
             column_encoding=dict.fromkeys(deltas, "DELTA_BINARY_PACKED"),
+            encryption_properties=key and key.encrypting(),
             store_schema=False,  # what our dictionaries are in memory is nobody's business
         )
 
@@ -134,10 +136,10 @@ def content_of(connection: Connection, table: Table, relation: str) -> Content:
     return Content(rows, digest.hexdigest())
 
 
-def read(table: Table, stream: IO[bytes], naming: Iterable[str] = ()) -> Told:
+def read(table: Table, stream: IO[bytes], naming: Iterable[str] = (), key: Key | None = None) -> Told:
     """Read a whole file; the columns `naming` hold ids whose values are collected."""
     texts = [column.name for column in table.columns if isinstance(column.type, Text)]
-    file = pq.ParquetFile(stream, read_dictionary=texts)
+    file = _opened(stream, key, read_dictionary=texts)
     told = Told(Content(0, ""), _ranges(table, file.metadata))
     same: dict[str, set[Any]] = {name: set() for name in _same_columns(table)}
     rows, sent, digest = 0, _sent_schema(table), None
@@ -155,18 +157,18 @@ def read(table: Table, stream: IO[bytes], naming: Iterable[str] = ()) -> Told:
     return told
 
 
-def columns_in(stream: IO[bytes]) -> list[str]:
+def columns_in(stream: IO[bytes], key: Key | None = None) -> list[str]:
     """The names of a file's columns."""
-    names: list[str] = pq.ParquetFile(stream).schema_arrow.names
+    names: list[str] = _opened(stream, key).schema_arrow.names
     return names
 
 
-def copy_in(connection: Connection, table: Table, stream: IO[bytes], target: str) -> None:
+def copy_in(connection: Connection, table: Table, stream: IO[bytes], target: str, key: Key | None = None) -> None:
     """Load a Parquet file into a relation with the columns of `table`."""
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
     query = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')").format(sql.SQL(target), names)
     with driver_of(connection).cursor() as cursor, cursor.copy(query) as copy:
-        for batch in pq.ParquetFile(stream).iter_batches(batch_size=BLOCK_ROWS, use_threads=False):
+        for batch in _opened(stream, key).iter_batches(batch_size=BLOCK_ROWS, use_threads=False):
             copy.write(_as_csv(pa.Table.from_batches([batch])))
 
 
@@ -318,6 +320,10 @@ def _parsed(table: Table, block: bytearray, schema: pa.Schema) -> pa.Table:
     except pa.ArrowInvalid:
         # Its text quotes the value.
         raise ProofFailed(f"{table.fullname} holds a value that its column cannot.", "report this.") from None
+
+
+def _opened(stream: IO[bytes], key: Key | None, read_dictionary: list[str] | None = None) -> pq.ParquetFile:
+    return pq.ParquetFile(stream, read_dictionary=read_dictionary, decryption_properties=key and key.decrypting())
 
 
 def _as_csv(rows: pa.Table) -> bytes:

@@ -1,4 +1,7 @@
-"""SQL over archived years: DuckDB reads the Parquet files where they lie. Nothing is written, no server is asked."""
+"""SQL over archived years: DuckDB reads the Parquet files where they lie. Nothing is written, no server is asked.
+
+Of encrypted files pyarrow reads what DuckDB asks for: DuckDB's own reader fails on pages after a column's first.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,41 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.fs as pafs
 from upath import UPath
 
-from rollover.archive.manifest import Manifest
+from rollover.archive.keys import Key, Keys
+from rollover.archive.manifest import ArchivedFile, Manifest
 from rollover.archive.tables import table_of
-from rollover.errors import Refused
+from rollover.errors import ProofFailed, Refused
 from rollover.storage import LOCAL
+
+FILE = "_file"
+"""The column that says which file a row is from."""
+Years = Iterable[tuple[UPath, Manifest]]
+
+
+def readable(years: Years, keys: Keys) -> tuple[list[tuple[UPath, Manifest]], list[str]]:
+    """The years whose keys are at hand, and why the others cannot be read, a sentence each."""
+    found, closed = [], []
+    for folder, manifest in years:
+        try:
+            for key_id in {file.key_id for file in manifest.files}:
+                keys.to_read(manifest.tenant, key_id)
+            found.append((folder, manifest))
+        except Refused as error:
+            closed.append(f"{manifest.school_year} of {manifest.tenant} cannot be read. {error}")
+    return found, closed
 
 
 @contextmanager
-def archived(years: Iterable[tuple[UPath, Manifest]]) -> Iterator[duckdb.DuckDBPyConnection]:
+def archived(years: Years, keys: Keys) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with a view per table, e.g. ``hero.tracking_events``, over the files of some archived years.
 
     Every view has tenant_id and school_year, also where the rows have none of their own. The schema may be left out.
-    Raises Refused where there is nothing to look at.
+    Raises Refused where there is nothing to look at, or a key is not there.
     """
     parts: dict[str, list[str]] = {}
     with duckdb.connect() as connection:
@@ -27,7 +51,7 @@ def archived(years: Iterable[tuple[UPath, Manifest]]) -> Iterator[duckdb.DuckDBP
         for folder, manifest in years:
             if folder.protocol not in LOCAL:
                 connection.register_filesystem(folder.fs)
-            for table, select in _selects(folder, manifest):
+            for table, select in _selects(connection, folder, manifest, keys):
                 parts.setdefault(table, []).append(select)
         if not parts:
             raise Refused("No archived year fits.", "`rollover archive list` names those there are.")
@@ -60,7 +84,9 @@ def without_values() -> Iterator[None]:
         ) from None
 
 
-def _selects(folder: UPath, manifest: Manifest) -> Iterator[tuple[str, str]]:
+def _selects(
+    connection: duckdb.DuckDBPyConnection, folder: UPath, manifest: Manifest, keys: Keys
+) -> Iterator[tuple[str, str]]:
     """Each table of a year that has files, and the SELECT of its rows.
 
     What was bound by several plans, or to several schools, is there once: as the first plan found it.
@@ -72,13 +98,49 @@ def _selects(folder: UPath, manifest: Manifest) -> Iterator[tuple[str, str]]:
         if not files:
             continue
         own = [name for name in year if name in table_of(table).c]
-        others = f"* EXCLUDE ({', '.join(own)})" if own else "*"
-        paths = ", ".join(_quoted(_location(folder / file.path)) for file in files)
-        select = f"SELECT {columns}, {others} FROM read_parquet([{paths}], union_by_name = true)"  # noqa: S608
+        sources = []
+        for key_id in sorted({file.key_id or "" for file in files}):
+            part = [file for file in files if (file.key_id or "") == key_id]
+            key = keys.to_read(manifest.tenant, key_id or None)
+            if key is None:
+                sources.append(_plain(folder, part))
+                continue
+            name = f"{manifest.tenant} {manifest.school_year} {table} {key_id}"
+            connection.register(name, _encrypted(folder, part, key))
+            sources.append(f'"{name}"')
+        rows = " UNION ALL BY NAME ".join(f"SELECT * FROM {source}" for source in sources)  # noqa: S608
+        select = f"SELECT {columns}, * EXCLUDE ({', '.join([*own, FILE])}) FROM ({rows})"  # noqa: S608
         if files[0].bound:
-            key = ", ".join(column.name for column in table_of(table).primary_key.columns if column.name not in year)
-            select += f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY filename) = 1"
+            one = ", ".join(column.name for column in table_of(table).primary_key.columns if column.name not in year)
+            select += f" QUALIFY row_number() OVER (PARTITION BY {one} ORDER BY {FILE}) = 1"
         yield table, f"({select})"
+
+
+def _plain(folder: UPath, files: list[ArchivedFile]) -> str:
+    """The rows of files, as DuckDB reads them."""
+    paths = ", ".join(_quoted(_location(folder / file.path)) for file in files)
+    return f"(SELECT *, filename AS {FILE} FROM read_parquet([{paths}], union_by_name = true))"  # noqa: S608
+
+
+def _encrypted(folder: UPath, files: list[ArchivedFile], key: Key) -> ds.Dataset:
+    """The rows of encrypted files, as pyarrow reads them: only the columns and the parts of a file that a query asks
+    for. Raises ProofFailed where one is damaged or missing."""
+    reading = key.decrypting_many()
+    local = folder.protocol in LOCAL
+    system = pafs.LocalFileSystem() if local else pafs.PyFileSystem(pafs.FSSpecHandler(folder.fs))
+    parts = [
+        reading.make_fragment(
+            (folder / file.path).path, system, partition_expression=ds.field(FILE) == _location(folder / file.path)
+        )
+        for file in files
+    ]
+    try:
+        schema = pa.unify_schemas([part.physical_schema for part in parts])
+    except OSError as error:
+        raise ProofFailed(
+            f"A file of {folder} cannot be read: {type(error).__name__}.", "restore it from the storage's versions."
+        ) from None
+    return ds.FileSystemDataset(parts, schema.append(pa.field(FILE, pa.string())), reading, system)
 
 
 def _location(path: UPath) -> str:

@@ -13,6 +13,7 @@ from functools import cached_property
 from sqlalchemy import Engine, text
 from upath import UPath
 
+from rollover.archive.keys import Keys
 from rollover.archive.restore import archived_year, load, sandbox
 from rollover.calendar import SchoolYear
 from rollover.config import District
@@ -41,7 +42,7 @@ def tables_of_report(report: Report) -> set[str]:
 
 
 def write_archived_report(
-    engine: Engine, tenant: Tenant, year: SchoolYear, report: Report, district: District, folder: UPath
+    engine: Engine, tenant: Tenant, year: SchoolYear, report: Report, district: District, folder: UPath, keys: Keys
 ) -> list[Receipt]:
     """Write a report of an archived year into `folder`: what it was for the archived schools when the year was live.
 
@@ -52,7 +53,7 @@ def write_archived_report(
         kept = archived_year(connection, tenant, year)
         _refuse_unless_held(report, kept.manifest.tables)
         tables = sandbox(connection, kept.manifest, None)
-        load(connection, kept.folder, kept.manifest.files, tables)
+        load(connection, kept, kept.manifest.files, tables, keys)
         for table in tables.values():
             connection.execute(text(f"ANALYZE {table.name}"))
         is_current, as_of = kept.manifest.holds_current_state, kept.manifest.archived_at

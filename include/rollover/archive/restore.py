@@ -15,6 +15,7 @@ from upath import UPath
 
 from rollover import evidence
 from rollover.archive import manifest as manifests
+from rollover.archive.keys import Key, Keys
 from rollover.archive.manifest import ArchivedFile, Manifest
 from rollover.archive.parquet import LINE, Content, columns_in, content_of, copy_in
 from rollover.archive.tables import table_of
@@ -63,7 +64,7 @@ def archived_year(connection: Connection, tenant: Tenant, year: SchoolYear) -> A
     return Archived(path.parent, manifests.read(path, receipt["sha256"]), receipt["sha256"])
 
 
-def into_live(engine: Engine, tenant: Tenant, year: SchoolYear, *, by: str, reason: str) -> dict[str, Any]:
+def into_live(engine: Engine, tenant: Tenant, year: SchoolYear, keys: Keys, *, by: str, reason: str) -> dict[str, Any]:
     """Put a year back into the live tables. Codes and settings stayed there, and are not touched.
 
     Returns ``{"into", "rows": {table: n}, …}`` as recorded in the evidence. Raises Refused, with nothing changed, where
@@ -80,7 +81,7 @@ def into_live(engine: Engine, tenant: Tenant, year: SchoolYear, *, by: str, reas
                 f"The live tables already have rows of {year} of {tenant}: {', '.join(taken)}.",
                 "restore it into a schema of its own with --into.",
             )
-        expected = load(connection, kept.folder, files, tables)
+        expected = load(connection, kept, files, tables, keys)
         for name, table in tables.items():
             if _live(connection, table, year) != expected[name]:
                 raise ProofFailed(f"{name} does not hold the archived rows after they were put back.", NOT_BACK)
@@ -88,7 +89,7 @@ def into_live(engine: Engine, tenant: Tenant, year: SchoolYear, *, by: str, reas
 
 
 def into_schema(
-    engine: Engine, tenant: Tenant, year: SchoolYear, schema: str, *, by: str, reason: str
+    engine: Engine, tenant: Tenant, year: SchoolYear, schema: str, keys: Keys, *, by: str, reason: str
 ) -> dict[str, Any]:
     """Put a year, with what it is read with, into a new schema that belongs to the login of `engine`.
 
@@ -105,7 +106,7 @@ def into_schema(
             raise Refused("This login may not make a schema.", "set ROLLOVER_DATABASE_URL to the owner's URL.")
         connection.execute(text(f'CREATE SCHEMA "{schema}"'))
         tables = sandbox(connection, kept.manifest, schema)
-        expected = load(connection, kept.folder, kept.manifest.files, tables)
+        expected = load(connection, kept, kept.manifest.files, tables, keys)
         for name in {file.table for file in kept.manifest.files if not file.bound}:
             relation = connection.dialect.identifier_preparer.format_table(tables[name])
             if fingerprint(connection, tables[name], relation=relation) != expected[name]:
@@ -136,19 +137,20 @@ def in_sandbox(table: Table, schema: str | None) -> Table:
 
 
 def load(
-    connection: Connection, folder: UPath, files: list[ArchivedFile], tables: dict[str, Table]
+    connection: Connection, kept: Archived, files: list[ArchivedFile], tables: dict[str, Table], keys: Keys
 ) -> dict[str, Fingerprint]:
     """Load files into the tables that stand for their own; returns what each table got.
 
     Of what was bound twice, the first stays. Raises ProofFailed where a file is damaged or missing, or its rows, as
-    PostgreSQL has them, are not those that were archived; Refused where the table has other columns now.
+    PostgreSQL has them, are not those that were archived; Refused where the table has other columns now, or a key
+    is not there.
     """
     got = dict.fromkeys(tables, NOTHING)
     for file in files:
-        target, path = tables[file.table], folder / file.path
+        target, path = tables[file.table], kept.folder / file.path
         if not path.exists() or read_back(path) != (file.sha256, file.bytes):
             raise ProofFailed(f"{path} is not the file that was written.", "restore it from the storage's versions.")
-        got[file.table] += _load(connection, path, file, target)
+        got[file.table] += _load(connection, path, file, target, keys.to_read(kept.manifest.tenant, file.key_id))
     return got
 
 
@@ -157,10 +159,10 @@ def _live(connection: Connection, table: Table, year: SchoolYear) -> Fingerprint
     return fingerprint(connection, table, where, bound)
 
 
-def _load(connection: Connection, path: UPath, file: ArchivedFile, target: Table) -> Fingerprint:
+def _load(connection: Connection, path: UPath, file: ArchivedFile, target: Table, key: Key | None) -> Fingerprint:
     columns = [column.name for column in target.columns]
     with path.open("rb") as stream:
-        if columns_in(stream) != columns:
+        if columns_in(stream, key) != columns:
             raise Refused(
                 f"{file.table} has other columns now than in {path}.",
                 "read it with `rollover archive query`, or restore it with the version that wrote it.",
@@ -172,7 +174,7 @@ def _load(connection: Connection, path: UPath, file: ArchivedFile, target: Table
     )
     connection.execute(text(f"ALTER TABLE {STAGING} ADD {LINE} bigint GENERATED ALWAYS AS IDENTITY"))
     with path.open("rb") as stream:
-        copy_in(connection, target, stream, STAGING)
+        copy_in(connection, target, stream, STAGING, key)
     if content_of(connection, target, STAGING) != Content(file.rows, file.content_sha256):
         raise ProofFailed(f"The rows of {path} are not those that were archived.", "report this.")
     found = fingerprint(connection, target, relation=STAGING)

@@ -14,6 +14,7 @@ from upath import UPath
 
 from rollover import ledger, plan, receipts
 from rollover.archive import manifest as manifests
+from rollover.archive.keys import Key, Keys
 from rollover.archive.manifest import ArchivedFile, Manifest
 from rollover.archive.parquet import SCHEMA_VERSION, Content, Told, Writer, blocks, read
 from rollover.archive.tables import PEOPLE, SCHOOLS, archived_tables, person_columns, settings_tables
@@ -71,20 +72,23 @@ class _Kept(_Written):
     told: Told
     sha256: str
     bytes: int
+    key_id: str | None
 
 
 def archive(connection: Connection, run: Run) -> dict[str, Any]:
     """Archive every line of the plan that says so, with what the year is read with bound in, and its manifest.
 
     Needs a REPEATABLE READ transaction: all files are of the same instant. Returns ``{"files": n, "rows": n,
-    "bytes": n, "manifest": {"path", "sha256", "bytes"}}``; no manifest where nothing is archived. Raises ProofFailed
-    where the live rows are no longer those of the plan, or a file does not hold the rows it was made of.
+    "bytes": n, "key_id", "manifest": {"path", "sha256", "bytes"}}``; no manifest where nothing is archived, no key
+    where it is not encrypted. Raises ProofFailed where the live rows are no longer those of the plan, or a file does
+    not hold the rows it was made of; Refused where the tenant's key is not there.
     """
     lines = plan.current_lines(connection, run, plan.ARCHIVE)
     if not lines:
-        return {"files": 0, "rows": 0, "bytes": 0, "manifest": None}
-    kept = _keep(connection, run, _planned(run, lines))
-    kept += _keep(connection, run, _bound(run, kept))
+        return {"files": 0, "rows": 0, "bytes": 0, "key_id": None, "manifest": None}
+    key = Keys(run.archive_keys).to_write(run.tenant.id)
+    kept = _keep(connection, run, _planned(run, lines), key)
+    kept += _keep(connection, run, _bound(run, kept), key)
     for file in kept:
         _record(connection, run, file)
     log.info("archived %s files", len(kept))
@@ -92,6 +96,7 @@ def archive(connection: Connection, run: Run) -> dict[str, Any]:
         "files": len(kept),
         "rows": sum(line.rows for line in lines),
         "bytes": sum(file.bytes for file in kept),
+        "key_id": key.id if key else None,
         "manifest": _manifest(connection, run, kept),
     }
 
@@ -132,14 +137,14 @@ def _of_schools(lot: _Lot) -> _Lot:
     return replace(lot, where=where, values={**lot.values, "schools": list(lot.schools)})
 
 
-def _keep(connection: Connection, run: Run, lots: Iterable[_Lot]) -> list[_Kept]:
+def _keep(connection: Connection, run: Run, lots: Iterable[_Lot], key: Key | None) -> list[_Kept]:
     """A file for each school of each lot. While one lot is written, the files of those before it are read back."""
     with ThreadPoolExecutor(READERS) as aside:
-        checks = [aside.submit(_checked, file) for lot in lots for file in _written(connection, run, lot)]
+        checks = [aside.submit(_checked, file, key) for lot in lots for file in _written(connection, run, lot, key)]
         return [check.result() for check in checks]
 
 
-def _written(connection: Connection, run: Run, lot: _Lot) -> list[_Written]:
+def _written(connection: Connection, run: Run, lot: _Lot, key: Key | None) -> list[_Written]:
     """Write a lot: while a block goes into its file, the next one comes from PostgreSQL.
 
     Raises ProofFailed, and leaves no file, where the rows are not those of the plan.
@@ -160,7 +165,7 @@ def _written(connection: Connection, run: Run, lot: _Lot) -> list[_Written]:
             school_id = block.school_id
             if school_id not in writers:
                 stream = files.enter_context(whole_file(paths[school_id]))
-                writers[school_id] = Writer(lot.table, {**same, "school_id": school_id}, stream)
+                writers[school_id] = Writer(lot.table, {**same, "school_id": school_id}, stream, key)
             writers[school_id].add(block.lines)
             live[school_id] = live.get(school_id, NOTHING) + block.fingerprint
         contents = {school_id: writer.close() for school_id, writer in writers.items()}
@@ -191,10 +196,10 @@ def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
             yield cast(_Item, item)
 
 
-def _checked(file: _Written) -> _Kept:
+def _checked(file: _Written, key: Key | None) -> _Kept:
     """Read a file back from storage. Raises ProofFailed unless it holds the very rows that were sent, and all."""
     with file.path.open("rb") as stream:
-        told = read(file.table, stream, person_columns(file.table))
+        told = read(file.table, stream, person_columns(file.table), key)
     rows = file.live.rows
     if told.content != file.content or file.content.rows != rows:
         raise ProofFailed(
@@ -204,7 +209,7 @@ def _checked(file: _Written) -> _Kept:
         )
     digest, size = read_back(file.path)
     log.info("%s, school %s: %s rows, %s bytes, read back", file.table.fullname, file.school_id, rows, size)
-    return _Kept(**vars(file), told=told, sha256=digest, bytes=size)
+    return _Kept(**vars(file), told=told, sha256=digest, bytes=size, key_id=key.id if key else None)
 
 
 def _record(connection: Connection, run: Run, file: _Kept) -> None:
@@ -220,6 +225,7 @@ def _record(connection: Connection, run: Run, file: _Kept) -> None:
             checksum=file.live.checksum,
             bytes=file.bytes,
             sha256=file.sha256,
+            key_id=file.key_id,
         )
     )
 
@@ -240,6 +246,7 @@ def _manifest(connection: Connection, run: Run, kept: list[_Kept]) -> dict[str, 
             rows=file.live.rows,
             bytes=file.bytes,
             sha256=file.sha256,
+            key_id=file.key_id,
             content_sha256=file.told.content.sha256,
             checksum=str(file.live.checksum),
             ranges=file.told.ranges,

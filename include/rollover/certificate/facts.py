@@ -48,6 +48,11 @@ EXPORTS_STAY = (
 )
 HELD_STAYS = "Rows that a legal hold or an open request to inspect is on were not touched, and are still there."
 ARCHIVE_STAYS = "Archived rows are no longer in the live database, but are held in the archive. They are not destroyed."
+ARCHIVE_ENCRYPTED = (
+    "Archive files with a key_id were written encrypted (Parquet Modular Encryption, AES-GCM), with a key of this "
+    "tenant alone, and were decrypted when they were read back. Nothing is claimed about who has that key, or about "
+    "copies of it."
+)
 TOOL = "Rollover"
 
 
@@ -179,6 +184,7 @@ def facts(connection: Connection, run: Run, done: list[Disposal], chain: Chain, 
         "not_claimed": [
             *([HELD_STAYS] if any(d.held for d in done) else []),
             *([ARCHIVE_STAYS] if any(d.archives for d in done) else []),
+            *([ARCHIVE_ENCRYPTED] if any(row["key_id"] for d in done for row in d.archives) else []),
             *([EXPORTS_STAY] if any(d.exports for d in done) else []),
             *NOT_CLAIMED,
         ],
@@ -279,7 +285,7 @@ def _told(disposal: Disposal, times: _Times, finished: Mapping[tuple[str, int], 
         ],
         "archives": [
             {
-                **{name: row[name] for name in ("school_id", "table_name", "rows", "bytes", "sha256")},
+                **{name: row[name] for name in ("school_id", "table_name", "rows", "bytes", "sha256", "key_id")},
                 "checksum": str(row["checksum"]),
                 "read_back_at": times.of(row["read_back_at"]),
             }

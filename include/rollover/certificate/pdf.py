@@ -274,6 +274,9 @@ def _files(certificate: dict[str, Any]) -> list[Flowable]:
         if archives
         else "Nothing was archived."
     )
+    if ids := sorted({row["key_id"] for row in archives if row["key_id"]}):
+        encrypted = sum(row["key_id"] is not None for row in archives)
+        said += f" {encrypted:,} of them are encrypted, with the tenant's key {', '.join(ids)}."
     return [*parts, Paragraph(said, BODY)]
 
 

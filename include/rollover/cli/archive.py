@@ -48,15 +48,20 @@ def query(options: argparse.Namespace, settings: Settings) -> int:
     import pyarrow.csv as pacsv
 
     from rollover.archive import manifest as manifests
-    from rollover.archive.query import archived, ask, without_values
+    from rollover.archive.keys import Keys
+    from rollover.archive.query import archived, ask, readable, without_values
 
-    years = manifests.newest(
+    keys = Keys(settings.archive_keys)
+    found = manifests.newest(
         settings.storage_root,
         product=options.product or "*",
         district=options.district or "*",
         year=year_of(options).key if options.year else "*",
     )
-    with archived(years) as connection:
+    years, closed = readable(found, keys)
+    for why in closed:
+        print(f"Left out: {why}", file=sys.stderr)
+    with archived(years, keys) as connection:
         result = ask(connection, options.sql)
         with without_values():
             if options.csv:
@@ -74,6 +79,7 @@ def report(options: argparse.Namespace, settings: Settings) -> int:
     """Make a report of an archived year: what it was when the year was live, of the schools that were archived."""
     from upath import UPath
 
+    from rollover.archive.keys import Keys
     from rollover.archive.report import write_archived_report
     from rollover.exports import reports_of
 
@@ -85,24 +91,38 @@ def report(options: argparse.Namespace, settings: Settings) -> int:
     exports = settings.storage_root / "exports" / tenant.product / tenant.district / year.key
     folder = UPath(options.out) if options.out else exports / "from_archive"
     district = catalog.districts[tenant.district]
-    for receipt in write_archived_report(engine_of(settings), tenant, year, known[options.report], district, folder):
+    what = (tenant, year, known[options.report], district, folder, Keys(settings.archive_keys))
+    for receipt in write_archived_report(engine_of(settings), *what):
         print(f"{receipt.path}: {receipt.rows:,} rows, SHA-256 {receipt.sha256}")
     return 0
 
 
 def restore(options: argparse.Namespace, settings: Settings) -> int:
     """Put an archived year back, row for row: into a new schema, or into the live tables where the year is empty."""
+    from rollover.archive.keys import Keys
     from rollover.archive.restore import into_live, into_schema
 
     tenant, year = tenant_of(options, load_catalog(settings.districts, settings.products)), year_of(options)
-    engine, by = engine_of(settings), getpass.getuser()
+    engine, keys, who = engine_of(settings), Keys(settings.archive_keys), {"by": getpass.getuser()}
     if options.live:
-        result = into_live(engine, tenant, year, by=by, reason=options.reason)
+        result = into_live(engine, tenant, year, keys, **who, reason=options.reason)
     else:
-        result = into_schema(engine, tenant, year, options.into, by=by, reason=options.reason)
+        result = into_schema(engine, tenant, year, options.into, keys, **who, reason=options.reason)
     for name, rows in result["rows"].items():
         print(f"{name}: {rows:,} rows")
     print(f"{year} of {tenant} is in {result['into']}")
+    return 0
+
+
+def keygen(options: argparse.Namespace, settings: Settings) -> int:
+    """Make the key that a tenant's archive is encrypted with; a key that is there is never overwritten."""
+    from rollover.archive.keys import Keys
+
+    keys = Keys(settings.archive_keys)
+    tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
+    key = keys.make(tenant.id)
+    print(f"The key of {tenant}, whose id is {key.id}, is in {keys.path(tenant.id)}.")
+    print("Keep a copy of it apart from the archive: without it nobody reads what it encrypts.")
     return 0
 
 
@@ -121,6 +141,7 @@ def add_to(subparsers: Subparsers) -> None:
     command.add_argument("tenant", help=TENANT)
     command.add_argument("year", help=YEAR)
     command.add_argument("--out", help="a folder; without it, one beside the exports of the year")
+    added(commands, "keygen", keygen).add_argument("tenant", help=TENANT)
     command = added(commands, "restore", restore)
     command.add_argument("tenant", help=TENANT)
     command.add_argument("year", help=YEAR)

@@ -244,8 +244,31 @@ archives = _ledger_table(
     Column("bytes", BigInteger, nullable=False),
     text("sha256"),
     _at("read_back_at", default_now=True),
+    Column("key_id", Text, comment="of the tenant's key, by which the file is encrypted; null: it is not"),
     PrimaryKeyConstraint("rollover_id", "plan_no", "school_id", "table_name"),
 )
+
+# What destroys archived data: a year whose time is over, or the key that a tenant's files are encrypted with. A plan
+# is frozen, approved and done; one that is approved and not done is resumed or, after a change, frozen anew.
+archive_plans = _ledger_table(
+    "archive_plans",
+    Column("plan_id", BigInteger, Identity(), primary_key=True),
+    text("kind"),
+    Column("school_year", Text, comment="that expires; null: all years, by their key"),
+    text("plan_hash"),
+    Column("content", JSONB, nullable=False, comment="what goes, by which rule or for which reason"),
+    Column("asked_by", Text, comment="null: the rule"),
+    _at("frozen_at", default_now=True),
+    text("approved_by", null=True),
+    _at("approved_at", null=True),
+    _at("done_at", null=True),
+    CheckConstraint("kind IN ('expire', 'destroy_key')", name="kind"),
+    CheckConstraint("(kind = 'expire') = (school_year IS NOT NULL)", name="one_year"),
+    CheckConstraint("(kind = 'destroy_key') = (asked_by IS NOT NULL)", name="asked_for"),
+    CheckConstraint("approved_by <> asked_by", name="second_person"),
+    CheckConstraint("done_at IS NULL OR approved_by IS NOT NULL", name="approved"),
+)
+Index(None, archive_plans.c.tenant_id)
 
 evidence = _ledger_table(
     "evidence",
