@@ -23,7 +23,7 @@ from rollover.database.tables import metadata
 from rollover.database.tables.ledger import archives, evidence, steps
 from rollover.errors import ProofFailed
 from rollover.run import Run
-from rollover.storage import read_back, whole_file
+from rollover.storage import read_back, remove_parts, whole_file
 
 log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
@@ -67,6 +67,7 @@ def archive(connection: Connection, run: Run) -> dict[str, Any]:
     lines = plan.current_lines(connection, run, plan.ARCHIVE)
     if not lines:
         return {"files": 0, "rows": 0, "bytes": 0, "manifest": None}
+    remove_parts(manifests.folder_of(run))
     connection.execute(select(func.set_config("work_mem", SORTED_IN, True)))
     kept = _keep(connection, run, list(_planned(connection, run, lines)))
     kept += _keep(connection, run, list(_bound(connection, run, kept)))
