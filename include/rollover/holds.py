@@ -61,7 +61,8 @@ def place(
 ) -> Hold:
     """Hold a district's data, a school's or a student's. The caller holds the tenant's lock: no step is under way.
 
-    A hold that comes by another way waits for it too, in the database. What went before is :func:`gone_before`. Raises Refused for a school or student that nobody knows: such a hold would protect nothing.
+    A hold that comes by another way waits for it too, in the database. What went before is :func:`gone_before`.
+    Raises Refused for a school or student that nobody knows: such a hold would protect nothing.
     """
     if school_id is not None and student_id is not None:
         raise Refused("A hold is of a school or of a student, not of both.", "set two holds.")

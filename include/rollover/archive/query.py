@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import duckdb
 from upath import UPath
 
-from rollover.archive.manifest import Manifest
+from rollover.archive.manifest import Manifest, check
 from rollover.archive.tables import table_of
 from rollover.errors import Refused
 from rollover.storage import LOCAL
@@ -19,7 +19,8 @@ def archived(years: Iterable[tuple[UPath, Manifest]]) -> Iterator[duckdb.DuckDBP
     """A connection with a view per table, e.g. ``hero.tracking_events``, over the files of some archived years.
 
     Every view has tenant_id and school_year, also where the rows have none of their own. The schema may be left out.
-    Raises Refused where there is nothing to look at.
+    Raises Refused where there is nothing to look at, ProofFailed where a file is not the one that was written: what
+    DuckDB would read of it may be wrong.
     """
     parts: dict[str, list[str]] = {}
     with duckdb.connect() as connection:
@@ -27,6 +28,8 @@ def archived(years: Iterable[tuple[UPath, Manifest]]) -> Iterator[duckdb.DuckDBP
         for folder, manifest in years:
             if folder.protocol not in LOCAL:
                 connection.register_filesystem(folder.fs)
+            for file in manifest.files:
+                check(folder, file)
             for table, select in _selects(folder, manifest):
                 parts.setdefault(table, []).append(select)
         if not parts:
