@@ -1,88 +1,74 @@
-"""A worker killed at any statement of a step, and the step run again: the same end as without the kill."""
+"""A worker killed at any statement of a step, or while it writes a file, and the step run again: the same end as
+without the kill."""
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable
+import shutil
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine
 from upath import UPath
 
 from rollover import steps
-from rollover.database.session import connect
 from rollover.run import Run
 from rollover.tenant import Tenant
-from tests.test_rollover_steps import HERO, OTHER, until_approved
+from tests.children import Step, killed_at
+from tests.judged import judge, rows_of_product
+from tests.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, nobody, until_approved
 from tests.world import district, everything, hero_world, imagine_world, run_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 # When and by which run something happened differs from run to run, and so do the hashes over it.
 TOLD_BY_THE_CLOCK = {"ledger.evidence", "ledger.steps", "ledger.plans", "ledger.pauses", "ledger.exports"}
-
-
-def killed_at(statement: int, step: Callable[[Run], Any], run: Run) -> bool:
-    """Run a step in a process that is killed before its nth statement or commit; False where it got to its end."""
-    child = os.fork()
-    if child == 0:
-        engine = connect(run.engine.url)
-        count = 0
-
-        def die_in_time(*_: Any) -> None:
-            nonlocal count
-            count += 1
-            if count == statement:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        event.listen(engine, "before_cursor_execute", die_in_time)
-        event.listen(engine, "commit", die_in_time)
-        try:
-            step(Run(**{**vars(run), "engine": engine}))
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return True
-    assert os.waitstatus_to_exitcode(status) == 0
-    return False
+DAY = date(2026, 7, 29)
 
 
 def state(owner: Engine, tenant_id: str, schema: str) -> dict[str, Any]:
     found = everything(owner, tenant_id, [schema, "roster", "ledger"])
     kept = {name: rows for name, rows in found.items() if name not in TOLD_BY_THE_CLOCK}
+    kept["number of exports"] = len(found["ledger.exports"])
     # A time of read_back and the folder of the test are in the receipts; the rest of them must be equal.
     kept["ledger.archives"] = [(row[3], row[4], row[6], row[7], row[9]) for row in kept["ledger.archives"]]
     kept["ledger.rollovers"] = [row[1:8] for row in kept["ledger.rollovers"]]
     return kept
 
 
+def kill_at_every_instant(owner: Engine, run: Run, step: Step) -> int:
+    """Kill a step at each of its instants in turn, and then let it end; returns how many there were."""
+    before = state(owner, run.tenant.id, run.tenant.product)
+    instant = 1
+    while killed_at(instant, step, run):
+        assert state(owner, run.tenant.id, run.tenant.product) == before, f"something was left at {instant}"
+        instant += 1
+    assert instant > 10, "the step has more instants than that: nothing was killed"
+    return instant - 1
+
+
+def names_below(folder: UPath | Path) -> set[str]:
+    root = Path(folder.path) if isinstance(folder, UPath) else folder
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
 @pytest.mark.parametrize("product", ["hero", "imagine_math"])
-def test_a_step_killed_at_any_statement_ends_as_if_it_were_not(
+def test_a_step_killed_at_any_instant_ends_as_if_it_were_not(
     owner: Engine, engine: Engine, storage: UPath, product: str
 ) -> None:
-    """Riverside's steps are killed at every statement in turn; Lakeside, with equal ids, is never disturbed."""
+    """Riverside's steps are killed at every instant in turn; Lakeside, with equal ids, is never disturbed."""
     (hero_world if product == "hero" else imagine_world)(owner)
-    day = date(2026, 7, 29)
-    disturbed = run_of(engine, storage / "disturbed", product, district=district(own_reset_date=day))
+    disturbed = run_of(engine, storage / "disturbed", product, district=district(own_reset_date=DAY))
     tenant_id, other_id = (name.replace("hero", product) for name in (HERO, OTHER))
     untouched = everything(owner, other_id, [product, "roster", "ledger"])
+    before = rows_of_product(owner, disturbed)
     until_approved(disturbed)
-    kills = 0
-    for step in (steps.archive, steps.erase, steps.reset):
-        before = state(owner, tenant_id, product)
-        statement = 1
-        while killed_at(statement, step, disturbed):
-            assert state(owner, tenant_id, product) == before, f"{step.__name__} left something at {statement}"
-            statement += 1
-        assert statement > 5, "the step has more statements than that: nothing was killed"
-        kills += statement - 1
-    assert kills > 40
+    kills = sum(kill_at_every_instant(owner, disturbed, step) for step in (steps.archive, steps.erase, steps.reset))
+    assert kills > 80
     steps.verify_reset(disturbed)
+    judge(owner, disturbed, before)
+    assert not [name for name in names_below(disturbed.storage) if name.endswith(".part")]
     assert everything(owner, other_id, [product, "roster", "ledger"]) == untouched
 
     other_run = run_of(
@@ -90,12 +76,40 @@ def test_a_step_killed_at_any_statement_ends_as_if_it_were_not(
         storage / "undisturbed",
         product,
         tenant=Tenant(product, "lakeside-ca"),
-        district=district("lakeside-ca", own_reset_date=day),
+        district=district("lakeside-ca", own_reset_date=DAY),
     )
     until_approved(other_run)
     for step in (steps.archive, steps.erase, steps.reset):
         step(other_run)
     assert rows_of(owner, tenant_id, product) == rows_of(owner, other_id, product)
+
+
+@pytest.mark.parametrize("product", ["hero", "imagine_math"])
+def test_exports_killed_at_any_instant_are_all_there_once(
+    owner: Engine, engine: Engine, storage: UPath, product: str, tmp_path: Path
+) -> None:
+    (hero_world if product == "hero" else imagine_world)(owner)
+    run = run_of(engine, storage, product, district=district(own_reset_date=DAY))
+    before = rows_of_product(owner, run)
+    steps.guard(run, RUN_ID, nobody)
+    steps.pause_sync(run)
+    plan = steps.plan(run)
+
+    def deliver(file: UPath, remote: str) -> None:
+        target = tmp_path / remote.removeprefix("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file.path, target)
+
+    kill_at_every_instant(owner, run, lambda own: steps.export_reports(own, deliver))
+    receipts = everything(owner, run.tenant.id, ["ledger"])["ledger.exports"]
+    year = Path(f"exports/{product}/riverside-ca/2025-26")
+    written, delivered = names_below(run.storage / str(year)), names_below(tmp_path / "riverside-ca")
+    assert len(written) == len(receipts), "a killed writer's part is left, or a file has no receipt"
+    assert delivered == {f"{product}/outbox/2025-26/{name}" for name in written}
+    steps.approve(run, answer_to(plan))
+    for step in (steps.archive, steps.erase, steps.reset, steps.verify_reset):
+        step(run)
+    judge(owner, run, before)
 
 
 def rows_of(owner: Engine, tenant_id: str, product: str) -> dict[str, list[str]]:

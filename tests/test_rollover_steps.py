@@ -223,7 +223,18 @@ def end_subscription(owner: Engine) -> None:
         connection.execute(update(directory.subscriptions).values(state="ended", ends_on="2026-01-01"))
 
 
-@pytest.mark.parametrize("change", [change_row, add_row, remove_row, end_subscription])
+def renew_subscription(owner: Engine) -> None:
+    """Of the school whose rows were to be erased for good."""
+    table = directory.subscriptions
+    with owner.begin() as connection:
+        renewed = update(table).where(table.c.school_id == SOUTH).values(state="active", ends_on="2027-06-30")
+        connection.execute(renewed)
+
+
+CHANGES = [change_row, add_row, remove_row, end_subscription, renew_subscription]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_change_between_archive_and_erase_stops_and_asks_again(run: Run, owner: Engine, change: Any) -> None:
     until_approved(run)
     steps.archive(run)

@@ -27,6 +27,10 @@ class ProofFailed(Refused):
     """What was done does not equal what was to be done; the transaction was rolled back."""
 
 
+class StorageFailed(Refused):
+    """Storage is full, or does not let us in: somebody must make room, or let us."""
+
+
 class DatabaseFailed(RolloverError):
     """PostgreSQL refused something. Told by kind, table and constraint; its own text may quote a row."""
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, exists, func, insert, or_, select, update
 from rollover import evidence
 from rollover.database.tables import metadata
 from rollover.database.tables.directory import schools
-from rollover.database.tables.ledger import holds
+from rollover.database.tables.ledger import holds, steps
 from rollover.database.tables.people import PERSON_COLUMNS
 from rollover.database.tables.roster import people
 from rollover.errors import Refused
@@ -61,6 +61,7 @@ def place(
 ) -> Hold:
     """Hold a district's data, a school's or a student's. The caller holds the tenant's lock: no step is under way.
 
+    A hold that comes by another way waits for it too, in the database. What went before is :func:`gone_before`.
     Raises Refused for a school or student that nobody knows: such a hold would protect nothing.
     """
     if school_id is not None and student_id is not None:
@@ -106,6 +107,16 @@ def every(connection: Connection) -> list[Hold]:
 def in_force(connection: Connection) -> list[Hold]:
     """The open holds of the session's tenant, oldest first."""
     return [hold for hold in every(connection) if hold.lifted_at is None]
+
+
+def gone_before(connection: Connection) -> list[str]:
+    """What left the live tables already, and no hold set now can keep: a sentence for each plan, oldest first."""
+    query = select(steps.c.rollover_id, steps.c.finished_at, steps.c.result).where(steps.c.step == "erase")
+    return [
+        f"{row.rollover_id}: {sum(row.result['erased'].values()):,} rows were erased for good on "
+        f"{row.finished_at:%Y-%m-%d}, {sum(row.result['archived'].values()):,} are in the archive only"
+        for row in connection.execute(query.order_by(steps.c.finished_at))
+    ]
 
 
 def _is_known(connection: Connection, product: str, student_id: str) -> bool:

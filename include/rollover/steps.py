@@ -33,6 +33,7 @@ from rollover.exports.write import Receipt, write_report
 from rollover.ledger import Result, once
 from rollover.roster.pending import last_applied
 from rollover.run import Run
+from rollover.storage import remove_parts
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ def export_reports(run: Run, deliver: Deliver) -> Result:
     """Write every report of the year with its receipts, and when all are written put them into the outbox."""
 
     def work(connection: Connection) -> Result:
+        remove_parts(receipts.exports_folder(run))
         scope = Scope.of(run, is_current=planning.holds_current_state(connection, run))
         number = ledger.plan_number(connection, run)
         known = reports_of(run.product.product)

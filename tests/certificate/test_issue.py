@@ -23,7 +23,7 @@ from rollover.database.tables import directory, ledger, metadata
 from rollover.errors import ProofFailed, Refused
 from rollover.run import Run
 from tests.certificate.certified import certificate_of, files_of, resumed, until_resumed
-from tests.test_killed import killed_at
+from tests.children import killed_at
 from tests.test_rollover_steps import (
     HERO,
     RUN_ID,

@@ -23,6 +23,7 @@ from rollover.storage import read_back, whole_file
 
 FOLDER = "archive"
 STEM = "manifest"
+RESTORE = "restore it from the storage's versions."
 
 
 class _Frozen(BaseModel):
@@ -70,6 +71,8 @@ class Manifest(_Frozen):
     tables: list[str]
     """Every table that the year covers; one without a file had no rows."""
     files: list[ArchivedFile]
+    digest: str = ""
+    """SHA-256 of this file as it is with an empty digest: what was changed is found without a database."""
 
 
 def folder(storage: UPath, product: str, district: str, school_year: str) -> UPath:
@@ -83,13 +86,14 @@ def folder_of(run: Run) -> UPath:
 
 def write(manifest: Manifest, path: UPath) -> dict[str, Any]:
     """Write a manifest; returns its ``{"path", "sha256", "bytes"}`` as read back."""
-    content = manifest.model_dump_json(indent=2).encode()
+    digest = hashlib.sha256(_as_json(manifest, "")).hexdigest()
+    content = _as_json(manifest, digest)
     with whole_file(path) as stream:
         stream.write(content)
-    digest, size = read_back(path)
-    if digest != hashlib.sha256(content).hexdigest():
+    written, size = read_back(path)
+    if written != hashlib.sha256(content).hexdigest():
         raise ProofFailed(f"{path} does not read back as it was written.", "clear this task.")
-    return {"path": str(path), "sha256": digest, "bytes": size}
+    return {"path": str(path), "sha256": written, "bytes": size}
 
 
 def read(path: UPath, sha256: str | None = None) -> Manifest:
@@ -98,12 +102,24 @@ def read(path: UPath, sha256: str | None = None) -> Manifest:
         content = path.read_bytes()
         manifest = Manifest.model_validate_json(content)
     except (FileNotFoundError, ValidationError) as error:
-        raise ProofFailed(f"{path} cannot be read: {type(error).__name__}.", "restore it from the storage.") from None
+        raise ProofFailed(f"{path} cannot be read: {type(error).__name__}.", RESTORE) from None
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise ProofFailed(f"{path} is not the manifest that the ledger has.", "restore it from the storage's versions.")
+        raise ProofFailed(f"{path} is not the manifest that the ledger has.", RESTORE)
+    if (
+        manifest.digest
+        and hashlib.sha256(content.replace(manifest.digest.encode(), b"")).hexdigest() != manifest.digest
+    ):
+        raise ProofFailed(f"{path} is not the file that was written.", RESTORE)
     if manifest.schema_version != SCHEMA_VERSION:
         raise Refused(f"{path} has schema version {manifest.schema_version}.", "use the version that wrote it.")
     return manifest
+
+
+def check(folder: UPath, file: ArchivedFile) -> None:
+    """Raise ProofFailed where a file of a year is missing, or not the one that was written."""
+    path = folder / file.path
+    if not path.exists() or read_back(path) != (file.sha256, file.bytes):
+        raise ProofFailed(f"{path} is not the file that was written.", RESTORE)
 
 
 def newest(
@@ -119,6 +135,10 @@ def newest(
         if path.parent not in found or found[path.parent].plan_no < manifest.plan_no:
             found[path.parent] = manifest
     yield from sorted(found.items(), key=lambda item: (item[1].tenant, item[1].school_year))
+
+
+def _as_json(manifest: Manifest, digest: str) -> bytes:
+    return manifest.model_copy(update={"digest": digest}).model_dump_json(indent=2).encode()
 
 
 def tools(connection: Connection) -> dict[str, str]:

@@ -15,7 +15,7 @@ import pyarrow.fs as pafs
 from upath import UPath
 
 from rollover.archive.keys import Key, Keys
-from rollover.archive.manifest import ArchivedFile, Manifest
+from rollover.archive.manifest import ArchivedFile, Manifest, check
 from rollover.archive.tables import table_of
 from rollover.errors import ProofFailed, Refused
 from rollover.storage import LOCAL
@@ -43,7 +43,8 @@ def archived(years: Years, keys: Keys) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with a view per table, e.g. ``hero.tracking_events``, over the files of some archived years.
 
     Every view has tenant_id and school_year, also where the rows have none of their own. The schema may be left out.
-    Raises Refused where there is nothing to look at, or a key is not there.
+    Raises Refused where there is nothing to look at, or a key is not there; ProofFailed where a file is not the one
+    that was written: what DuckDB would read of it may be wrong.
     """
     parts: dict[str, list[str]] = {}
     with duckdb.connect() as connection:
@@ -51,6 +52,8 @@ def archived(years: Years, keys: Keys) -> Iterator[duckdb.DuckDBPyConnection]:
         for folder, manifest in years:
             if folder.protocol not in LOCAL:
                 connection.register_filesystem(folder.fs)
+            for file in manifest.files:
+                check(folder, file)
             for table, select in _selects(connection, folder, manifest, keys):
                 parts.setdefault(table, []).append(select)
         if not parts:

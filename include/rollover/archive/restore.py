@@ -26,7 +26,6 @@ from rollover.database.school_years import ensure_school_year
 from rollover.database.session import APP_ROLE, tenant_session
 from rollover.database.tables.ledger import steps
 from rollover.errors import ProofFailed, Refused
-from rollover.storage import read_back
 from rollover.tenant import Tenant, rollover_id
 
 log = logging.getLogger(__name__)
@@ -148,8 +147,7 @@ def load(
     got = dict.fromkeys(tables, NOTHING)
     for file in files:
         target, path = tables[file.table], kept.folder / file.path
-        if not path.exists() or read_back(path) != (file.sha256, file.bytes):
-            raise ProofFailed(f"{path} is not the file that was written.", "restore it from the storage's versions.")
+        manifests.check(kept.folder, file)
         got[file.table] += _load(connection, path, file, target, keys.to_read(kept.manifest.tenant, file.key_id))
     return got
 

@@ -23,7 +23,7 @@ from rollover.database.tables import metadata
 from rollover.database.tables.ledger import archives, evidence, steps
 from rollover.errors import ProofFailed
 from rollover.run import Run
-from rollover.storage import read_back, whole_file
+from rollover.storage import read_back, remove_parts, whole_file
 
 log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
@@ -86,6 +86,7 @@ def archive(connection: Connection, run: Run) -> dict[str, Any]:
     lines = plan.current_lines(connection, run, plan.ARCHIVE)
     if not lines:
         return {"files": 0, "rows": 0, "bytes": 0, "key_id": None, "manifest": None}
+    remove_parts(manifests.folder_of(run))
     key = Keys(run.archive_keys).to_write(run.tenant.id)
     kept = _keep(connection, run, _planned(run, lines), key)
     kept += _keep(connection, run, _bound(run, kept), key)

@@ -16,7 +16,7 @@ from rollover.database.tables.ledger import certificates, rollovers
 from rollover.errors import ProofFailed
 from rollover.plan import Line, plan_hash
 from rollover.run import Run
-from rollover.storage import read_back, whole_file
+from rollover.storage import read_back, remove_parts, whole_file
 from rollover.verify import rows_left
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ def certify(connection: Connection, run: Run) -> dict[str, Any]:
     content = signing.sign(facts(connection, run, done, chain, again, issued_at), key)
     signed = signing.opened(content)
     pdf = drawn(content, key)
+    remove_parts(_folder(run))
     path = _folder(run) / f"{run.school_year}-{signed.sha256[:12]}.json"
     _write(path, content)
     _write(path.with_suffix(".pdf"), pdf)

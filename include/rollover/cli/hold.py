@@ -39,7 +39,10 @@ def place(options: argparse.Namespace, settings: Settings) -> int:
                 school_id=options.school,
                 student_id=options.student,
             )
+            gone = holds.gone_before(connection)
         print(f"{tenant.id}: {hold}")
+        for said in gone:
+            print(f"  not held, since it went before: {said}")
     return 0
 
 

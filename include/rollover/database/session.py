@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -11,6 +12,8 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, func, s
 from sqlalchemy.exc import DBAPIError
 
 from rollover.errors import DatabaseFailed, DatabaseUnavailable
+
+log = logging.getLogger(__name__)
 
 APP_ROLE = "rollover_app"
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
@@ -36,7 +39,7 @@ def tenant_session(
     with _without_values(), engine.connect() as connection:
         if exclusive:
             connection.execution_options(isolation_level="AUTOCOMMIT")
-            connection.execute(select(func.pg_advisory_lock(func.hashtextextended(tenant_id, 0))))
+            _lock(connection, tenant_id)
             connection.rollback()
         connection.execution_options(isolation_level=isolation)
         with connection.begin():
@@ -50,6 +53,14 @@ def tenant_session(
                 )
             )
             yield connection
+
+
+def _lock(connection: Connection, tenant_id: str) -> None:
+    """Take the tenant's lock for as long as the connection lasts."""
+    key = func.hashtextextended(tenant_id, 0)
+    if not connection.scalar(select(func.pg_try_advisory_lock(key))):
+        log.warning("another step, import or command works on %s: waiting for its end", tenant_id)
+        connection.execute(select(func.pg_advisory_lock(key)))
 
 
 def lock_tenant(connection: Connection) -> None:

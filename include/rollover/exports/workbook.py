@@ -8,6 +8,7 @@ import xlsxwriter
 from openpyxl import load_workbook
 from sqlalchemy import Connection
 from upath import UPath
+from xlsxwriter.exceptions import FileCreateError
 
 from rollover.errors import ProofFailed
 from rollover.exports.csv_file import FORMULA_SIGNS
@@ -66,7 +67,10 @@ def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes
                         f"'{name}' of row {count} is more than a cell holds.", "shorten it, clear this task."
                     )
     sheet.autofilter(0, 0, count, len(report.columns) - 1)
-    book.close()
+    try:
+        book.close()
+    except FileCreateError as error:
+        raise error.args[0] from None  # what the stream said
     return count
 
 

