@@ -1,77 +1,241 @@
 """Erase exactly the rows of the frozen plan, and prove in the same transaction that nothing else changed.
 
 Law 2: what was archived goes only if the rows that go are the archived ones. Law 8: what is kept has the same
-fingerprint before and after.
+fingerprint before and after. In the transaction that deletes, the plan is drawn up again over the very rows that it
+sees; the rows go only if it has the hash of the frozen one. What one transaction would take too long for goes in
+parts, each proved so, and recorded as evidence; the last one proves that together they are the plan.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, func, select
 
-from rollover import ledger, plan, receipts
-from rollover.archive.keys import Keys
+from rollover import evidence, ledger, plan, receipts
 from rollover.config import Action
 from rollover.database.fingerprint import Fingerprint, delete_rows, fingerprints_by_school
+from rollover.database.session import tenant_session
 from rollover.database.tables import metadata, product_tables, tables_of
-from rollover.database.tables.ledger import plans
+from rollover.database.tables.base import is_activity
+from rollover.database.tables.ledger import evidence as evidence_table
+from rollover.database.tables.ledger import plans, steps
 from rollover.errors import ProofFailed, Refused
 from rollover.run import Run
 
 log = logging.getLogger(__name__)
 
+PART_ROWS = 10_000_000
+"""How many rows go in one transaction at most, unless one school's rows of one table are more."""
+EMPTIED_FROM = 1_000_000
+"""From how many rows of a table on its partition is emptied at once, where it holds nothing else: fewer are deleted."""
+GOES = (plan.ARCHIVE, plan.ERASE)
+
+
+def in_parts(run: Run) -> None:
+    """Erase all but the last part of a plan, each in a transaction of its own; what is left, :func:`erase` takes.
+
+    Does nothing where the plan is one part, as most are, or done. Killed and run again, it goes on. Raises as
+    :func:`erase` does; what went before stays gone, as the plan said.
+    """
+    with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
+        if _is_due(connection, run):
+            _empty_partitions(connection, run)
+    more = True
+    while more:
+        with tenant_session(run.engine, run.tenant.id, isolation="REPEATABLE READ", exclusive=True) as connection:
+            more = _is_due(connection, run) and _erase_a_part(connection, run)
+
 
 def erase(connection: Connection, run: Run) -> dict[str, Any]:
-    """Delete the archived rows and the rows to be erased; returns the rows gone per action and data class, and
-    per table; and the fingerprints of what is kept.
+    """Delete the archived rows and the rows to be erased that are still there; returns the rows gone per action and
+    data class, and per table, and the fingerprints of what is kept.
 
     Needs a REPEATABLE READ transaction: proof and deletion see the same rows. Raises ProofFailed, with nothing
-    changed, where rows were added, changed or removed since the plan, a subscription now says otherwise, a report
-    has no receipt, or an archived or exported file is no longer as it was written or its key is gone.
+    changed, where rows were added, changed or removed since the plan, a subscription or a hold now says otherwise, a
+    report has no receipt, or an archived or exported file is no longer as it was written.
     """
+    left = _left(connection, run)
+    _check(connection, run, left)
+    with kept_unchanged(connection, run) as kept:
+        deleted = _delete(connection, run, left)
+    planned = plan.current_lines(connection, run, *GOES)
+    result = _told(planned, kept)
+    for part in _parts_of(connection, run):
+        for name, rows in part["deleted"].items():
+            deleted[name] = deleted.get(name, 0) + rows
+    if deleted != result["deleted"]:
+        raise ProofFailed(f"The parts of {run.id} are together not its plan.", "report this.")
+    return result
+
+
+def close(connection: Connection, run: Run) -> None:
+    """End the erasure of a plan of which parts went and the rest goes by the next plan."""
+    parts = _parts_of(connection, run)
+    if parts and ledger.result_of(connection, run, "erase") is None:
+        left = _left(connection, run)
+        went = [line for line in plan.current_lines(connection, run, *GOES) if line not in left]
+        stayed = [[line.school_id, line.table_name] for line in left]
+        ledger.finish(connection, run, "erase", {**_told(went, parts[-1]["kept"]), "stayed": stayed}, 0)
+
+
+def stayed(connection: Connection, run: Run, plan_no: int) -> set[tuple[str, str]]:
+    """The schools and tables whose rows a plan did not take in the end: it went in parts, and another plan came."""
+    query = select(steps.c.result["stayed"]).where(
+        steps.c.rollover_id == run.id, steps.c.step == "erase", steps.c.plan_no == plan_no
+    )
+    return {(school_id, table) for school_id, table in connection.scalar(query) or []}
+
+
+def _parts_of(connection: Connection, run: Run) -> list[dict[str, Any]]:
+    """What is recorded of the parts of the plan in force that are gone, in order."""
+    facts = evidence_table.c.facts
+    query = select(facts).where(
+        evidence_table.c.rollover_id == run.id,
+        evidence_table.c.kind == evidence.ERASE_PART,
+        facts["plan_no"].as_integer() == ledger.plan_number(connection, run),
+    )
+    return list(connection.scalars(query.order_by(facts["part"].as_integer())))
+
+
+def _is_due(connection: Connection, run: Run) -> bool:
+    if ledger.result_of(connection, run, "erase") is not None:
+        return False
+    ledger.require(connection, run, "erase")
+    return True
+
+
+def _left(connection: Connection, run: Run) -> list[plan.Line]:
+    """The lines of the plan in force that are still to be carried out."""
+    gone = {tuple(line) for part in _parts_of(connection, run) for line in part["lines"]}
+    lines = plan.current_lines(connection, run, *GOES)
+    return [line for line in lines if (line.school_id, line.table_name) not in gone]
+
+
+def _check(connection: Connection, run: Run, left: list[plan.Line]) -> None:
+    """The plan is approved, and drawn up again it is the one in force; what is kept elsewhere is there and whole."""
     _check_approved(connection, run)
-    _check_plan_still_holds(connection, run)
+    if not plan.still_holds(connection, run, left):
+        number = ledger.plan_number(connection, run)
+        raise ProofFailed(
+            f"The data, a subscription or a hold of {run.id} changed since its plan {number} was frozen.",
+            ledger.PLAN_ANEW,
+        )
     archives = receipts.of_archives(connection, run)
     wrong = receipts.missing(connection, run) + receipts.damaged(receipts.of_files(connection, run))
-    wrong += receipts.unreadable(archives, Keys(run.archive_keys))
     if wrong:
         raise ProofFailed(f"{run.id} cannot erase what is kept nowhere else: {'; '.join(wrong)}.", ledger.PLAN_ANEW)
     archived = {(row["school_id"], row["table_name"]): row for row in archives}
-    gone: dict[str, dict[str, int]] = {plan.ARCHIVE: {}, plan.ERASE: {}}
-    lines = plan.current_lines(connection, run, plan.ARCHIVE, plan.ERASE)
-    tables = [metadata.tables[name] for name in sorted({line.table_name for line in lines})]
-    before = {table: _rows_of_tenant(connection, table) for table in tables}
-    deleted_of = dict.fromkeys([table.fullname for table in tables], 0)
+    for line in left:
+        if line.action == plan.ARCHIVE:
+            _check_archived(line, archived.get((line.school_id, line.table_name)))
+
+
+def _erase_a_part(connection: Connection, run: Run) -> bool:
+    """Erase the first part of what is left; returns whether there was more than one."""
+    left = _left(connection, run)
+    part = _first_part(left)
+    if len(part) == len(left):
+        return False
+    _check(connection, run, left)
     with kept_unchanged(connection, run) as kept:
-        for line in lines:
-            if line.action == plan.ARCHIVE:
-                _check_archived(line, archived.get((line.school_id, line.table_name)))
-            table = metadata.tables[line.table_name]
-            deleted = delete_rows(connection, table, school_year=run.school_year.key, school_id=line.school_id)
-            _check_deleted(run, line, deleted)
-            log.info("%s, school %s: %s rows, %s", line.table_name, line.school_id, deleted.rows, line.action)
-            counts = gone[line.action]
-            counts[line.data_class] = counts.get(line.data_class, 0) + deleted.rows
-            deleted_of[line.table_name] += deleted.rows
-    for table in tables:
-        planned = sum(line.rows for line in lines if line.table_name == table.fullname)
-        left = _rows_of_tenant(connection, table)
-        if before[table] - left != planned:
+        _delete(connection, run, part)
+    _record_part(connection, run, part, kept)
+    return True
+
+
+def _first_part(lines: list[plan.Line]) -> list[plan.Line]:
+    rows, part = 0, list[plan.Line]()
+    for line in sorted(lines, key=lambda line: (line.table_name, line.school_id)):
+        rows += line.rows
+        if part and rows > PART_ROWS:
+            break
+        part.append(line)
+    return part
+
+
+def _empty_partitions(connection: Connection, run: Run) -> None:
+    """Empty the year's partitions of large tables in which all rows are the plan's.
+
+    Such a partition is locked first, and its rows compared with the plan while nobody else can change them. Needs a
+    READ COMMITTED transaction: what others committed before the lock counts. Where the lock is not to be had in a few
+    seconds, the rows are deleted instead.
+    """
+    left = _left(connection, run)
+    large = {name for name in _tables(left) if sum(_rows_of(left, name)) >= EMPTIED_FROM}
+    held = {line.table_name for line in plan.current_lines(connection, run, plan.HOLD)}
+    alone = sorted(name for name in large - held if is_activity(metadata.tables[name]))
+    locked = [name for name in alone if _locked_alone(connection, run, name)]
+    if not locked:
+        return
+    _check(connection, run, left)
+    part = [line for line in left if line.table_name in locked]
+    with kept_unchanged(connection, run) as kept:
+        for name in locked:
+            connection.execute(select(func.ledger.empty_partition(name, run.school_year.key)))
+            log.info("%s: the partition of %s is emptied", name, run.school_year)
+    _record_part(connection, run, part, kept)
+
+
+def _locked_alone(connection: Connection, run: Run, table: str) -> bool:
+    is_alone = select(func.ledger.lock_partition(table, run.school_year.key))
+    return bool(connection.scalar(is_alone))
+
+
+def _delete(connection: Connection, run: Run, lines: list[plan.Line]) -> dict[str, int]:
+    """Delete the rows of some lines of the plan, which are known to be the planned ones; returns how many, by table."""
+    gone = {}
+    for name in _tables(lines):
+        schools = [line.school_id for line in lines if line.table_name == name]
+        planned = sum(_rows_of(lines, name))
+        deleted = delete_rows(connection, metadata.tables[name], school_year=run.school_year.key, schools=schools)
+        if deleted != planned:
             raise ProofFailed(
-                f"{table.fullname} lost {before[table] - left} rows, planned were {planned}.", ledger.PLAN_ANEW
+                f"{name} of {run.id}: {planned} rows were planned, {deleted} would have gone.", ledger.PLAN_ANEW
             )
-    log.info("removed %s archived and %s other rows", *(sum(counts.values()) for counts in gone.values()))
+        log.info("%s: %s rows of %s schools deleted", name, deleted, len(schools))
+        gone[name] = deleted
+    return gone
+
+
+def _record_part(connection: Connection, run: Run, part: list[plan.Line], kept: dict[str, Any]) -> None:
+    facts = {
+        "plan_no": ledger.plan_number(connection, run),
+        "part": len(_parts_of(connection, run)) + 1,
+        "lines": [[line.school_id, line.table_name] for line in part],
+        **_told(part, kept),
+    }
+    evidence.record(connection, run.tenant.id, evidence.ERASE_PART, facts, run.id)
+
+
+def _told(lines: Iterable[plan.Line], kept: dict[str, Any]) -> dict[str, Any]:
+    """What went, in small JSON."""
+
+    def summed(key: Callable[[plan.Line], str], *actions: str) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for line in lines:
+            if line.action in actions:
+                counts[key(line)] = counts.get(key(line), 0) + line.rows
+        return counts
+
     return {
-        "archived": gone[plan.ARCHIVE],
-        "erased": gone[plan.ERASE],
-        "deleted": deleted_of,
+        "archived": summed(lambda line: line.data_class, plan.ARCHIVE),
+        "erased": summed(lambda line: line.data_class, plan.ERASE),
+        "deleted": summed(lambda line: line.table_name, *GOES),
         "kept_unchanged": True,
         "kept": kept,
     }
+
+
+def _tables(lines: list[plan.Line]) -> list[str]:
+    return sorted({line.table_name for line in lines})
+
+
+def _rows_of(lines: list[plan.Line], table: str) -> list[int]:
+    return [line.rows for line in lines if line.table_name == table]
 
 
 @contextmanager
@@ -107,10 +271,6 @@ def _kept(connection: Connection, run: Run) -> dict[str, dict[str, Fingerprint]]
     return kept
 
 
-def _rows_of_tenant(connection: Connection, table: Table) -> int:
-    return connection.scalar(select(func.count()).select_from(table)) or 0
-
-
 def _check_approved(connection: Connection, run: Run) -> None:
     approved_by = connection.scalar(
         select(plans.c.approved_by).where(
@@ -122,25 +282,6 @@ def _check_approved(connection: Connection, run: Run) -> None:
         raise Refused(f"The plan of {run.id} is not approved.", "answer the approval in Airflow.")
 
 
-def _check_plan_still_holds(connection: Connection, run: Run) -> None:
-    """The plan drawn up again must be the plan in force: same subscriptions and holds, as many rows, nothing new."""
-    if not plan.still_holds(connection, run):
-        number = ledger.plan_number(connection, run)
-        raise ProofFailed(
-            f"The data, a subscription or a hold of {run.id} changed since its plan {number} was frozen.",
-            ledger.PLAN_ANEW,
-        )
-
-
 def _check_archived(line: plan.Line, receipt: dict[str, Any] | None) -> None:
     if receipt is None or Fingerprint(receipt["rows"], receipt["checksum"]) != line.fingerprint:
         raise ProofFailed(f"{line.table_name} of school {line.school_id} is not archived as planned.", ledger.PLAN_ANEW)
-
-
-def _check_deleted(run: Run, line: plan.Line, deleted: Fingerprint) -> None:
-    if deleted != line.fingerprint:
-        raise ProofFailed(
-            f"{line.table_name} of school {line.school_id} in {run.id}: {line.rows} rows were planned, "
-            f"{deleted.rows} would have gone{'' if deleted.rows != line.rows else ' with other content'}.",
-            ledger.PLAN_ANEW,
-        )

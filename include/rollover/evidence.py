@@ -18,6 +18,8 @@ from sqlalchemy import Connection, RowMapping, exists, func, insert, select
 from rollover.database.tables.ledger import certificates, evidence, steps
 
 FIRST = "0" * 64
+ERASE_PART = "erase_part"
+"""The kind of evidence of a part of a plan that is gone before the step is done."""
 HASHED = ("tenant_id", "rollover_id", "kind", "facts", "recorded_at", "previous_hash")
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, exists, func, insert, or_, select, union_all, update
 
 from rollover import evidence
 from rollover.database.tables import metadata
 from rollover.database.tables.directory import schools
+from rollover.database.tables.ledger import evidence as recorded
 from rollover.database.tables.ledger import holds, steps
 from rollover.database.tables.people import PERSON_COLUMNS
 from rollover.database.tables.roster import people
@@ -110,12 +111,21 @@ def in_force(connection: Connection) -> list[Hold]:
 
 
 def gone_before(connection: Connection) -> list[str]:
-    """What left the live tables already, and no hold set now can keep: a sentence for each plan, oldest first."""
-    query = select(steps.c.rollover_id, steps.c.finished_at, steps.c.result).where(steps.c.step == "erase")
+    """What left the live tables already, and no hold set now can keep: a sentence for each plan or part of one that is
+    under way, oldest first."""
+    done = select(steps.c.rollover_id, steps.c.finished_at.label("at"), steps.c.result).where(steps.c.step == "erase")
+    parts = select(recorded.c.rollover_id, recorded.c.recorded_at.label("at"), recorded.c.facts.label("result")).where(
+        recorded.c.kind == evidence.ERASE_PART,
+        ~exists().where(
+            steps.c.rollover_id == recorded.c.rollover_id,
+            steps.c.step == "erase",
+            steps.c.plan_no == recorded.c.facts["plan_no"].as_integer(),
+        ),
+    )
     return [
         f"{row.rollover_id}: {sum(row.result['erased'].values()):,} rows were erased for good on "
-        f"{row.finished_at:%Y-%m-%d}, {sum(row.result['archived'].values()):,} are in the archive only"
-        for row in connection.execute(query.order_by(steps.c.finished_at))
+        f"{row.at:%Y-%m-%d}, {sum(row.result['archived'].values()):,} are in the archive only"
+        for row in connection.execute(union_all(done, parts).order_by("at"))
     ]
 
 

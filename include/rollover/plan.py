@@ -11,7 +11,7 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -90,22 +90,19 @@ def holds_current_state(connection: Connection, run: Run) -> bool:
     return ledger.is_current(connection, run) and ledger.result_of(connection, run, "reset") is None
 
 
-def draft(connection: Connection, run: Run, *, current: bool, only_count: bool = False) -> list[Line]:
+def draft(connection: Connection, run: Run, *, current: bool) -> list[Line]:
     """What a plan would say now. Changes nothing.
 
-    A past year's plan holds the rows of that year only; the current year's also the tenant's current state. With
-    `only_count` the checksums are 0.
+    A past year's plan holds the rows of that year only; the current year's also the tenant's current state.
     """
-    return _draft(connection, run, current=current, only_count=only_count)[0]
+    return _draft(connection, run, current=current)[0]
 
 
-def _draft(
-    connection: Connection, run: Run, *, current: bool, only_count: bool = False
-) -> tuple[list[Line], list[Standing]]:
+def _draft(connection: Connection, run: Run, *, current: bool, sizes: bool = True) -> tuple[list[Line], list[Standing]]:
     """The lines, and the standing of each school that has one."""
 
     def look(table: Table, held: bool | None) -> Mapping[str, Fingerprint]:
-        return fingerprints_by_school(connection, table, run.school_year.key, held=held, only_count=only_count)
+        return fingerprints_by_school(connection, table, run.school_year.key, held=held, sizes=sizes)
 
     tables = [
         table
@@ -132,7 +129,9 @@ def held_lines(connection: Connection, run: Run, tables: Iterable[Table]) -> lis
         _line(table, school_id, HOLD, why, mark)
         for table in tables
         if _unless_kept(run, table) is not None
-        for school_id, mark in fingerprints_by_school(connection, table, run.school_year.key, held=True).items()
+        for school_id, mark in fingerprints_by_school(
+            connection, table, run.school_year.key, held=True, sizes=True
+        ).items()
     ]
 
 
@@ -165,12 +164,11 @@ def hash_of(connection: Connection, run: Run, number: int) -> str:
     return digest
 
 
-def still_holds(connection: Connection, run: Run) -> bool:
-    """Whether a plan drawn up now would have the lines of the plan in force: same subscriptions, holds and numbers of
-    rows. What the rows say is not looked at: who deletes them does."""
-    now = draft(connection, run, current=holds_current_state(connection, run), only_count=True)
-    frozen = [replace(line, checksum=Decimal(0)) for line in current_lines(connection, run)]
-    return plan_hash(now) == plan_hash(frozen)
+def still_holds(connection: Connection, run: Run, left: list[Line]) -> bool:
+    """Whether a plan drawn up now would be the one in force, of which the lines `left` are still to be carried out:
+    the same rows, subscriptions and holds."""
+    now, _ = _draft(connection, run, current=holds_current_state(connection, run), sizes=False)
+    return plan_hash(now) == plan_hash([*left, *current_lines(connection, run, HOLD)])
 
 
 def plan_hash(lines: Iterable[Line]) -> str:

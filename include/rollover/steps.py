@@ -72,6 +72,7 @@ def plan(run: Run) -> Result:
             if not planning.rows_to_go(left):
                 log.info("plan %s of %s is carried out, and nothing came late", done["plan_no"], run.id)
                 return done
+        erasing.close(connection, run)
         result = planning.freeze(connection, run)
         if ledger.result_of(connection, run, "plan") is None:
             ledger.finish(connection, run, "plan", result, 0)
@@ -166,6 +167,7 @@ def archive(run: Run) -> Result:
 
 def erase(run: Run) -> Result:
     """Delete exactly the plan's rows, proved in the deleting transaction."""
+    erasing.in_parts(run)
     return once(run, "erase", lambda connection: erasing.erase(connection, run), "REPEATABLE READ")
 
 

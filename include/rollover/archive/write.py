@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import Connection, Table, insert, select
 from upath import UPath
 
-from rollover import ledger, plan, receipts
+from rollover import erase, ledger, plan, receipts
 from rollover.archive import manifest as manifests
 from rollover.archive.keys import Key, Keys
 from rollover.archive.manifest import ArchivedFile, Manifest
@@ -288,4 +288,13 @@ def _carried_out_before(connection: Connection, run: Run, number: int) -> Manife
             evidence.c.rollover_id == run.id, evidence.c.kind == RESTORED
         )
     )
-    return None if found[0]["sha256"] in set(restored) else manifests.read(UPath(found[0]["path"]), found[0]["sha256"])
+    if found[0]["sha256"] in set(restored):
+        return None
+    manifest = manifests.read(UPath(found[0]["path"]), found[0]["sha256"])
+    return manifest.model_copy(update={"files": [f for f in manifest.files if _went(connection, run, f)]})
+
+
+def _went(connection: Connection, run: Run, file: ArchivedFile) -> bool:
+    """Whether a file holds rows that left the live database, or what those are read with: not of a part that stayed."""
+    stayed = erase.stayed(connection, run, file.plan_no)
+    return file.bound or (file.school, file.table) not in stayed

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Table, select, text
 
-from rollover import ledger
+from rollover import erase, ledger
 from rollover.certificate.signing import SCHEMA
 from rollover.config import Action
 from rollover.database.session import APP_ROLE
@@ -60,11 +60,13 @@ TOOL = "Rollover"
 class Disposal:
     """One plan that was carried out, and what its steps recorded. `results` by step.
 
+    `lines` are those by which rows went; `stayed` those that the next plan took, where it was ended in between.
     `remaining` is how many rows the next step that looked again found, by table.
     """
 
     plan: dict[str, Any]
     lines: Rows
+    stayed: Rows
     held: Rows
     subscriptions: Rows
     exports: Rows
@@ -120,13 +122,20 @@ def _disposal(connection: Connection, run: Run, number: int, remaining: Mapping[
         return [dict(row) for row in found]
 
     lines = rows(plan_lines, "school_id", "table_name")
+    stayed = erase.stayed(connection, run, number)
+
+    def went(row: dict[str, Any]) -> bool:
+        return (row["school_id"], row["table_name"]) not in stayed
+
+    goes = [line for line in lines if line["action"] in (ARCHIVE, ERASE)]
     return Disposal(
         plan=rows(plans)[0],
-        lines=[line for line in lines if line["action"] in (ARCHIVE, ERASE)],
+        lines=[line for line in goes if went(line)],
+        stayed=[line for line in goes if not went(line)],
         held=[line for line in lines if line["action"] == HOLD],
         subscriptions=rows(plan_subscriptions, "school_id"),
         exports=rows(exports, "report"),
-        archives=rows(archives, "school_id", "table_name"),
+        archives=[file for file in rows(archives, "school_id", "table_name") if went(file)],
         results={row["step"]: row["result"] for row in rows(steps)},
         remaining=remaining,
     )
@@ -266,6 +275,7 @@ def _told(disposal: Disposal, times: _Times, finished: Mapping[tuple[str, int], 
             }
             for line in disposal.lines
         ],
+        "rows_left_to_the_next_plan": sum(line["rows"] for line in disposal.stayed),
         "held": [
             {
                 "school": line["school_id"],

@@ -92,7 +92,7 @@ def _unproven(done: list[Disposal]) -> list[str]:
     """Where a plan is not the approved one, or its counts do not meet those of the steps that deleted and looked."""
     found = []
     for disposal in done:
-        rows = disposal.lines + disposal.held
+        rows = disposal.lines + disposal.stayed + disposal.held
         lines = [Line(**{name: row[name] for name in Line.__dataclass_fields__}) for row in rows]
         if plan_hash(lines) != disposal.results["approve"]["plan_hash"]:
             found.append(f"the lines of plan {disposal.number} are not those that it was frozen and approved with")
