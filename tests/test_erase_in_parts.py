@@ -31,14 +31,10 @@ def run(owner: Engine, engine: Engine, storage: UPath) -> Run:
 
 
 def parts(run: Run) -> list[dict[str, Any]]:
+    kind, facts = ledger.evidence.c.kind, ledger.evidence.c.facts
+    query = select(facts).where(kind == evidence.ERASE_PART).order_by(facts["part"].as_integer())
     with tenant_session(run.engine, HERO) as connection:
-        table = ledger.evidence
-        found = connection.scalars(
-            select(table.c.facts)
-            .where(table.c.kind == evidence.ERASE_PART)
-            .order_by(table.c.facts["part"].as_integer())
-        )
-        return list(found)
+        return list(connection.scalars(query))
 
 
 def left(owner: Engine) -> int:
