@@ -8,6 +8,7 @@ from collections import defaultdict
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import openpyxl
@@ -120,6 +121,12 @@ def test_cells_have_real_types_and_the_sheet_is_ready_to_use(world: World, tmp_p
     assert sheet.freeze_panes == "A2"
     assert sheet.auto_filter.ref == f"A1:{sheet.cell(sheet.max_row, sheet.max_column).coordinate}"
     assert sheet.column_dimensions["A"].width > 20
+    groups = [group for group in sheet.column_dimensions.values() if group.min]
+    widths = {n: group.width for group in groups for n in range(group.min, group.max + 1)}
+    for n, name in enumerate(columns, start=1):
+        width = widths[n]
+        assert max(map(len, name.split())) < width, f"a word of '{name}' is broken"
+        assert sheet.row_dimensions[1].height >= 15 * len(wrap(name, int(width) - 1)), f"'{name}' is cut"
 
 
 def test_a_name_like_a_formula_is_text(world: World, tmp_path: Path) -> None:
