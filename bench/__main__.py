@@ -1,7 +1,7 @@
 """``make bench`` measures everything; ``make bench ARGS="roster --students 20000"`` one part, with options of its own.
 
-The parts: ``steps`` (export, archive, erase), ``exports`` (reports beside pandas), ``roster`` (importing a roster set)
-and ``fetch`` (transfer over SFTP).
+The parts: ``steps`` (export, archive, erase), ``exports`` (reports beside pandas), ``roster`` (importing a roster set),
+``fetch`` (transfer over SFTP) and ``orchestration`` (what Airflow adds to a whole rollover).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
-PARTS = ("steps", "exports", "roster", "fetch")
+PARTS = ("steps", "exports", "roster", "fetch", "orchestration")
 
 
 def main() -> None:

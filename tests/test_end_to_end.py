@@ -7,7 +7,6 @@ are killed in the middle of archive, erase, reset and import, and Airflow is lef
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from rollover.local.seed.season import demo_year, season
 from rollover.local.seed.specs import DistrictSpec
 from rollover.local.snapshot import snapshot
 from tests import rules_check
+from tests.leaks import Secrets, places
 from tests.saboteur import Saboteur
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -118,13 +118,13 @@ def test_a_broken_drop_is_rejected_and_the_right_one_and_its_update_are_applied(
 def test_the_district_finds_its_exports_in_its_outbox(after: After) -> None:
     outboxes = (after.folder / "sftp").glob("*/*/outbox/*/**/*")
     files = [path for path in outboxes if path.is_file()]
-    # A report of several files has a folder of its own, with a PDF per school or classroom.
+    # A report of several files has a folder of its own, with a PDF per school or classroom, and their index.
     found = {path.name for path in files if path.suffix != ".pdf"}
     printed = {part for path in files if path.suffix == ".pdf" for part in path.with_suffix("").parts}
     ours = [report for report in REPORTS if report.product in PRODUCTS]
     reports = {f"{report.name}.{report.format}" for report in ours if report.format != "pdf"}
     checks = {"roster_check.csv", "roster_sample.csv", "educators_to_remove.csv"}
-    assert found == {*reports, *checks, "summary.txt", "findings.csv"}
+    assert found == {*reports, *checks, "summary.txt", "findings.csv", "index.csv"}
     assert {report.name for report in ours if report.format == "pdf"} <= printed
 
 
@@ -132,29 +132,15 @@ def test_nothing_personal_is_outside_the_database_the_archive_and_the_exports(
     after: After,
 ) -> None:
     """Logs, XComs, run conf, notes: everything Airflow keeps, searched for every person of the season."""
-    folder, metadata = after.folder, after.metadata
-    secret = personal_values(folder)
-    assert len(secret) > 5_000
-    places = {str(path): path.read_text(errors="replace") for path in (folder / "airflow" / "logs").rglob("*.log")}
-    assert len(places) > 60
-    with metadata.connect() as connection:
-        for name in connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).all():
-            rows = connection.scalars(text(f'SELECT t::text FROM "{name}" t')).all()
-            places[f"metadata table {name}"] = "\n".join(rows)
-    leaks = {place for place, content in places.items() if not secret.isdisjoint(words(content))}
-    assert leaks == set()
+    folder = after.folder
+    secret = Secrets.of(people(folder, "before")) | Secrets.of(people(folder, "after"))
+    assert len(secret.names) > 200 and len(secret.tokens) > 5_000 and len(secret.days) > 1_000
+    searched = dict(places(after.metadata, folder / "airflow" / "logs"))
+    assert len(searched) > 100 and {"table public.xcom", "table public.rendered_task_instance_fields"} < searched.keys()
+    searched["log of PostgreSQL"] = (folder / "postgres" / "log").read_text(errors="replace")
+    leaks = {place: found for place, content in searched.items() if (found := secret.found_in(content))}
+    assert leaks == {}
 
 
-def personal_values(folder: Path) -> set[str]:
-    """E-mail addresses, logins and the files' ids of every person, before and after."""
-    values: set[str] = set()
-    for when in ("before", "after"):
-        people = pl.read_parquet(folder / when / "roster.people.parquet")
-        for column in ("sourced_id", "username", "email"):
-            values |= {value for value in people[column].drop_nulls().to_list() if not value.isdigit()}
-    return values
-
-
-def words(content: str) -> set[str]:
-    """The words of a text, with what ids and addresses are made of."""
-    return set(re.findall(r"[A-Za-z0-9._@+-]+", content))
+def people(folder: Path, when: str) -> pl.DataFrame:
+    return pl.read_parquet(folder / when / "roster.people.parquet")

@@ -13,6 +13,7 @@ from upath import UPath
 
 from rollover import steps
 from rollover.archive import manifest as manifests
+from rollover.archive.keys import Keys
 from rollover.archive.query import archived, ask
 from rollover.archive.report import write_archived_report
 from rollover.archive.restore import into_schema
@@ -26,6 +27,7 @@ from tests.thorough import some
 from tests.world import YEAR, everything, hero_world, imagine_world, run_of
 
 BELOW_MAGIC, MIDDLE, IN_FOOTER, LAST = 4, 0.5, -60, -1
+PLAIN = Keys(None)
 PLACES = (0, BELOW_MAGIC, MIDDLE, IN_FOOTER, LAST)
 
 
@@ -88,7 +90,7 @@ def test_a_spreadsheet(owner: Engine, engine: Engine, storage: UPath) -> None:
     until_approved(run)
     steps.archive(run)
     files = one_of_each_kind(files_below(run, "exports"))
-    assert {path.suffix for path in files} == {".xlsx", ".pdf"}
+    assert {path.suffix for path in files} == {".xlsx", ".pdf", ".csv"}
     is_told(run, owner, lambda: steps.erase(run), files)
 
 
@@ -100,15 +102,15 @@ def test_before_a_query_a_report_and_a_restore(run: Run, owner: Engine, tmp_path
     assert "manifest.json" in {path.name for path in files}
 
     def query() -> Any:
-        with archived(manifests.newest(run.storage)) as connection:
+        with archived(manifests.newest(run.storage), PLAIN) as connection:
             return ask(connection, "SELECT count(*) FROM tracking_events").fetchall()
 
     def report() -> Any:
-        known = reports_of("hero")["behavior_history"]
-        return write_archived_report(run.engine, run.tenant, YEAR, known, run.district, UPath(tmp_path / "out"))
+        known, out = reports_of("hero")["behavior_history"], UPath(tmp_path / "out")
+        return write_archived_report(run.engine, run.tenant, YEAR, known, run.district, out, PLAIN)
 
     def restore() -> Any:
-        return into_schema(owner, run.tenant, YEAR, "back", by="dana", reason="asked for")
+        return into_schema(owner, run.tenant, YEAR, "back", PLAIN, by="dana", reason="asked for")
 
     for work in (query, report, restore):
         is_told(run, owner, work, list(files))

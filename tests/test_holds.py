@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 from upath import UPath
 
-from rollover import holds, steps
+from rollover import cli, holds, steps
 from rollover.database.held import STUDENTS, is_held
 from rollover.database.session import tenant_session
 from rollover.database.tables import metadata, product_tables
@@ -22,7 +23,7 @@ from rollover.status import status_of
 from tests.roster.desk import Desk
 from tests.roster.test_tidy import GRACE, LATER, fewer
 from tests.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, no_outbox, nobody, until_approved
-from tests.world import NORTH, SOUTH, everything, hero_world, imagine_world, rows, run_of
+from tests.world import NORTH, SOUTH, district, everything, hero_world, imagine_world, rows, run_of
 
 BY = "dana"
 
@@ -263,6 +264,25 @@ def test_every_product_table_knows_what_is_held(run: Run) -> None:
 @pytest.fixture
 def desk(owner: Engine, engine: Engine, storage: UPath) -> Desk:
     return Desk(owner, engine, storage, "hero")
+
+
+def test_who_sets_a_hold_is_told_what_went_before(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = district().model_dump(mode="json", exclude_defaults=True)
+    file["products"] = {"hero": file["products"]["hero"]}
+    (tmp_path / "riverside-ca.yaml").write_text(json.dumps(file))
+    monkeypatch.setenv("ROLLOVER_DISTRICTS", str(tmp_path))
+    monkeypatch.setenv("ROLLOVER_DATABASE_URL", run.engine.url.render_as_string(hide_password=False))
+    call = ["hold", "set", HERO, "--kind", "legal", "--reason", "a dispute", "--student", "n1"]
+    assert cli.main(call) == 0
+    assert "went before" not in capsys.readouterr().out
+    until_approved(run)
+    finish(run)
+    assert cli.main(call) == 0
+    said = capsys.readouterr().out
+    assert f"not held, since it went before: {run.id}: 18 rows were erased for good on" in said
+    assert "n1" not in said
 
 
 def test_rows_of_the_roster_that_are_held_outlast_their_grace(desk: Desk) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -64,6 +65,7 @@ def plan(run: Run) -> Result:
 
     A plan that was carried out stays in force while no row came late.
     """
+    started = time.monotonic()
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         ledger.require(connection, run, "plan")
         done = ledger.result_of(connection, run, "plan")
@@ -75,7 +77,7 @@ def plan(run: Run) -> Result:
         erasing.close(connection, run)
         result = planning.freeze(connection, run)
         if ledger.result_of(connection, run, "plan") is None:
-            ledger.finish(connection, run, "plan", result, 0)
+            ledger.finish(connection, run, "plan", result, time.monotonic() - started)
         return result
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import defaultdict
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import openpyxl
@@ -14,6 +17,7 @@ import pytest
 from openpyxl.worksheet.worksheet import Worksheet
 
 from rollover.exports import reports_of
+from rollover.exports.index import write
 from rollover.exports.report import Kind
 from tests.exports.conftest import YEAR, World
 
@@ -117,6 +121,12 @@ def test_cells_have_real_types_and_the_sheet_is_ready_to_use(world: World, tmp_p
     assert sheet.freeze_panes == "A2"
     assert sheet.auto_filter.ref == f"A1:{sheet.cell(sheet.max_row, sheet.max_column).coordinate}"
     assert sheet.column_dimensions["A"].width > 20
+    groups = [group for group in sheet.column_dimensions.values() if group.min]
+    widths = {n: group.width for group in groups for n in range(group.min, group.max + 1)}
+    for n, name in enumerate(columns, start=1):
+        width = widths[n]
+        assert max(map(len, name.split())) < width, f"a word of '{name}' is broken"
+        assert sheet.row_dimensions[1].height >= 15 * len(wrap(name, int(width) - 1)), f"'{name}' is cut"
 
 
 def test_a_name_like_a_formula_is_text(world: World, tmp_path: Path) -> None:
@@ -132,7 +142,8 @@ def pages_of(folder: Path, file: str) -> list[str]:
 
 
 def progress(world: World, folder: Path, report: str) -> dict[str, list[str]]:
-    receipts = world.write("imagine_math", report, folder)
+    *receipts, index = world.write("imagine_math", report, folder)
+    assert index.file == f"{report}/index.csv"
     found = {receipt.file: pages_of(folder, receipt.file) for receipt in receipts}
     assert {receipt.file: receipt.pages for receipt in receipts} == {file: len(pages) for file, pages in found.items()}
     assert all(receipt.rows == receipt.pages for receipt in receipts)
@@ -187,8 +198,34 @@ def test_students_without_a_classroom_have_a_file_of_their_own(world: World, tmp
     """Of a past year nothing but the activity is left: no account, no classroom, no name."""
     receipts = world.write("imagine_math", "student_progress_3_plus", tmp_path, is_current=False)
     assert [receipt.file for receipt in receipts] == [
-        f"student_progress_3_plus/{school}/without-classroom.pdf" for school in ("10", "20")
+        *(f"student_progress_3_plus/{school}/without-classroom.pdf" for school in ("10", "20")),
+        "student_progress_3_plus/index.csv",
     ]
+
+
+def test_an_index_tells_which_file_is_which_classroom(world: World, tmp_path: Path) -> None:
+    *receipts, index = world.write("imagine_math", "student_progress_prek_2", tmp_path)
+    assert (index.rows, index.pages) == (0, None)
+    with (tmp_path / index.file).open(encoding="utf-8-sig", newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    rooms = {room["classroom_id"]: room["name"] for room in world.rows("imagine_math.classrooms")}
+    folder = (tmp_path / index.file).parent
+    assert {line["file"] for line in lines} == {str(path.relative_to(folder)) for path in folder.rglob("*.pdf")}
+    for line, receipt in zip(lines, receipts, strict=True):
+        assert receipt.file.endswith(line["file"]) and line["pages"] == str(receipt.pages)
+        assert line["classroom"] == rooms.get(Path(line["file"]).stem, "")
+        assert line["school"] == "Ash Elementary" and line["teacher"]
+
+
+def test_no_cell_of_an_index_is_a_formula() -> None:
+    stream = io.BytesIO()
+    entries = [
+        ("10/a.pdf", 3, {"school": "=1+1", "classroom": "@5A", "teacher": None}),
+        ("10/b.pdf", 1, {"school": "B", "classroom": "-", "teacher": "Ñ"}),
+    ]
+    assert write(stream, entries) == 2
+    said = stream.getvalue().decode("utf-8-sig").splitlines()
+    assert said == ["file,school,classroom,teacher,pages", "10/a.pdf,'=1+1,'@5A,,3", "10/b.pdf,B,'-,Ñ,1"]
 
 
 @pytest.mark.parametrize("report", ["student_progress_prek_2", "student_progress_3_plus"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pypdfium2
 import pytest
+from reportlab.pdfbase.pdfmetrics import stringWidth
 from sqlalchemy import text
 from upath import UPath
 
@@ -15,7 +16,7 @@ from rollover import cli
 from rollover.database.session import tenant_session
 from rollover.errors import ProofFailed
 from rollover.exports import REPORTS, Report, Scope, csv_file, reports_of
-from rollover.exports.printed.page import Pages, write
+from rollover.exports.printed.page import BOLD, INNER, Pages, fitting, title, write
 from rollover.exports.report import Kind, columns
 from rollover.exports.write import file_safe, write_report
 from rollover.storage import read_back
@@ -95,7 +96,8 @@ def test_ids_make_file_names_that_stay_below_the_folder_and_apart() -> None:
 
 def test_the_schoolwide_points_are_printed_for_each_school_with_all_students(world: World, tmp_path: Path) -> None:
     files = {receipt.file: receipt for receipt in world.write("hero", "schoolwide_points_printed", tmp_path)}
-    assert set(files) == {"schoolwide_points_printed/10.pdf", "schoolwide_points_printed/20.pdf"}
+    names = {"10.pdf", "20.pdf", "index.csv"}
+    assert set(files) == {f"schoolwide_points_printed/{name}" for name in names}
     entries = [row for row in world.rows("hero.points_ledger") if row["kind"] != "reset"]
     people = world.people("hero")
     for school in ("10", "20"):
@@ -113,9 +115,19 @@ def test_the_schoolwide_points_are_printed_for_each_school_with_all_students(wor
 def test_a_printed_name_keeps_its_letters_and_leaves_no_gap() -> None:
     stream = io.BytesIO()
     with Pages(stream, "Title", SCOPE) as pages:
-        write(pages.begin(), 60, 400, "Nguyễn Đan Łukasz Ñandú 李")
+        write(pages.begin(), 60, 400, "Nguyễn Đan Łukasz Ñandú Дмитрий Γιώργος 李")
     said = pypdfium2.PdfDocument(stream.getvalue())[0].get_textpage().get_text_range()
-    assert "Nguyễn Đan Łukasz Ñandú ?" in said
+    assert "Nguyễn Đan Łukasz Ñandú Дмитрий Γιώργος ?" in said
+
+
+def test_a_long_name_is_made_to_fit() -> None:
+    long = "Wolfeschlegelsteinhausenbergerdorff Featherstonehaugh-Cholmondeley"
+    assert fitting("Mia Tran", BOLD, 25, INNER) == 25
+    assert stringWidth(long, BOLD, fitting(long, BOLD, 25, INNER)) <= INNER + 0.01
+    stream = io.BytesIO()
+    with Pages(stream, "Title", SCOPE) as pages:
+        title(pages.begin(), 400, long, 25)
+    assert long in pypdfium2.PdfDocument(stream.getvalue())[0].get_textpage().get_text_range()
 
 
 def test_the_command_writes_reports_and_changes_nothing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from rollover.local.postgres import PostgresServer
 from rollover.local.seed import hero, imagine, oneroster
 from rollover.local.seed.cohorts import finished_year, later, promoted
 from rollover.local.seed.live import roster_frames
+from rollover.local.seed.names import FAMILY, GIVEN
 from rollover.local.snapshot import snapshot
 from rollover.roster.formats import FORMATS
 from rollover.roster.formats.spec import Kind
@@ -332,3 +334,12 @@ def _dangling(files: dict[str, bytes]) -> set[tuple[str, str]]:
 
 def _references(kind: Kind, value: str) -> list[str]:
     return [item for item in (value.split(",") if kind is Kind.TEXTS else [value]) if item]
+
+
+def test_no_name_of_a_person_is_a_word_of_something_else() -> None:
+    """Else nobody could search the logs for names: of a school, a place, or what Airflow and paramiko write."""
+    places = " ".join(
+        f"{spec.id} {spec.name} {spec.time_zone} {' '.join(school.name for school in spec.schools)}" for spec in SPECS
+    )
+    words = {*re.findall(r"[a-z]+", places.lower()), "chan", "fields", "grace", "dana"}
+    assert {name for name in (*GIVEN, *FAMILY) if name.lower() in words} == set()

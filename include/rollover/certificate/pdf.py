@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable
-from importlib.resources import files
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -22,8 +21,6 @@ from reportlab.lib.enums import TA_RIGHT
 from reportlab.lib.pagesizes import letter
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import inch
-from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import (
     BaseDocTemplate,
@@ -37,9 +34,11 @@ from reportlab.platypus import (
     TableStyle,
 )
 
+from rollover.typeface import BOLD, REGULAR
+
 ATTACHMENT = "certificate.json"
 LAST_LINE = b"%Rollover-Ed25519 "
-TEXT, BOLD, MONO = "SourceSansPro-Regular", "SourceSansPro-Semibold", "Courier"
+MONO = "Courier"
 INK, QUIET, RULE, SHADE = HexColor("#1b2733"), HexColor("#5b6b7a"), HexColor("#c9d2da"), HexColor("#f3f6f8")
 ACCENT = HexColor("#0b5c6b")
 MARGIN = 0.8 * inch
@@ -49,7 +48,7 @@ NUMBERS = 0.72 * inch
 ROOM_FOR_A_SECTION = 1.3 * inch
 ACTIONS = {"archive": "archived, then deleted", "erase": "deleted"}
 
-BODY = ParagraphStyle("body", fontName=TEXT, fontSize=9, leading=12.2, textColor=INK)
+BODY = ParagraphStyle("body", fontName=REGULAR, fontSize=9, leading=12.2, textColor=INK)
 CELL = ParagraphStyle("cell", BODY, fontSize=8, leading=9.8)
 NUMBER = ParagraphStyle("number", CELL, alignment=TA_RIGHT)
 HEAD = ParagraphStyle("head", CELL, fontName=BOLD, textColor=QUIET, fontSize=7.2, leading=8.6)
@@ -80,10 +79,6 @@ def drawn(content: bytes, key: Ed25519PrivateKey) -> bytes:
 
 
 def _pages(content: bytes) -> bytes:
-    for name in (TEXT, BOLD):
-        path = files("font_source_sans_pro") / "files" / f"{name}.ttf"
-        pdfmetrics.registerFont(TTFont(name, str(path)))
-    pdfmetrics.registerFontFamily(TEXT, normal=TEXT, bold=BOLD, italic=TEXT, boldItalic=BOLD)
     _, pages = _built(content, "?")
     return _built(content, str(pages))[0]
 
@@ -94,7 +89,7 @@ def _built(content: bytes, of: str) -> tuple[bytes, int]:
     certificate, sha256 = envelope["certificate"], hashlib.sha256(content).hexdigest()
 
     def foot(canvas: Canvas, document: BaseDocTemplate) -> None:
-        canvas.setFont(TEXT, 7.5)
+        canvas.setFont(REGULAR, 7.5)
         canvas.setFillColor(QUIET)
         canvas.drawString(MARGIN, 0.45 * inch, f"Certificate {certificate['number']}")
         canvas.drawRightString(letter[0] - MARGIN, 0.45 * inch, f"Page {document.page} of {of}")

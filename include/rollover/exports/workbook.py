@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import IO, Any
 
 import xlsxwriter
@@ -17,7 +18,8 @@ from rollover.exports.rows import rows_of
 
 MAX_ROWS = 1_048_575
 WIDTHS = {Kind.TEXT: 22, Kind.WHOLE: 9, Kind.NUMBER: 9, Kind.DATE: 11, Kind.TIME: 9}
-HEADER_ROWS_HIGH = 32
+LINE_HIGH = 16
+"""Of the header, which has as many lines as its longest name needs."""
 FORMATS: dict[Kind, dict[str, Any]] = {
     Kind.TEXT: {},
     Kind.WHOLE: {"num_format": "#,##0"},
@@ -42,9 +44,10 @@ def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes
     # Stays text if the cell is edited or the sheet saved as CSV and opened again: the apostrophe of a spreadsheet.
     quoted = book.add_format({"quote_prefix": True})
     sheet.freeze_panes(1, 0)
-    sheet.set_row(0, HEADER_ROWS_HIGH)
-    for n, (name, kind) in enumerate(report.columns.items()):
-        sheet.set_column(n, n, WIDTHS[kind])
+    widths = {name: _width(name, kind) for name, kind in report.columns.items()}
+    sheet.set_row(0, LINE_HIGH * max(len(wrap(name, width - 1)) for name, width in widths.items()))
+    for n, (name, width) in enumerate(widths.items()):
+        sheet.set_column(n, n, width)
         sheet.write_string(0, n, name, header)
     count = 0
     with rows_of(connection, report, scope) as rows:
@@ -72,6 +75,11 @@ def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes
     except FileCreateError as error:
         raise error.args[0] from None  # what the stream said
     return count
+
+
+def _width(name: str, kind: Kind) -> int:
+    """Characters that a column shows: as its kind needs, and no word of its name is broken."""
+    return max(WIDTHS[kind], *(len(word) + 3 for word in name.split()))
 
 
 def rows_in(target: UPath, report: Report) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from upath import UPath
 
 from rollover.errors import ProofFailed
-from rollover.exports import csv_file, workbook
+from rollover.exports import csv_file, index, workbook
 from rollover.exports.report import Report, Row, Scope
 from rollover.exports.rows import rows_of
 from rollover.storage import read_back, whole_file
@@ -63,7 +63,7 @@ def write_report(
 
 
 def _printed(connection: Connection, report: Report, scope: Scope, folder: UPath, name: FileName) -> Iterator[Receipt]:
-    """The files of a printed report, each drawn from its rows alone."""
+    """The files of a printed report, each drawn from its rows alone; of several, also their index."""
     from rollover.exports.printed.page import Pages, pages_in
 
     def part(parts: list[str], rows: list[Row]) -> Receipt:
@@ -77,13 +77,28 @@ def _printed(connection: Connection, report: Report, scope: Scope, folder: UPath
         digest, size = read_back(target)
         return Receipt(report.name, file, str(target), len(rows), found, size, digest)
 
-    blank = True
+    entries: list[index.Entry] = []
     with rows_of(connection, report, scope) as found:
-        for values, rows in groupby(found, key=lambda row: [row[column] for column in report.files]):
-            blank = False
-            yield part([report.name, *map(file_safe, values)], list(rows))
-    if blank:
+        for values, group in groupby(found, key=lambda row: [row[column] for column in report.files]):
+            rows = list(group)
+            written = part([report.name, *map(file_safe, values)], rows)
+            entries.append((written.file.removeprefix(f"{report.name}/"), written.pages or 0, rows[0]))
+            yield written
+    if not entries:
         yield part([report.name], [])
+    elif report.files:
+        yield _index(report, entries, folder, f"{report.name}/{name('index', 'csv')}")
+
+
+def _index(report: Report, entries: list[index.Entry], folder: UPath, file: str) -> Receipt:
+    """Which file is whose; it has no rows of the report."""
+    target = folder / file
+    with whole_file(target) as stream:
+        expected = index.write(stream, entries)
+    if (lines := index.lines_in(target)) != expected:
+        raise ProofFailed(f"{target} has {lines} lines, written were {expected}.", "clear this task.")
+    digest, size = read_back(target)
+    return Receipt(report.name, file, str(target), 0, None, size, digest)
 
 
 def file_safe(value: str) -> str:

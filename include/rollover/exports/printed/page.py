@@ -5,23 +5,20 @@ Lengths are points, 1/72 inch, measured from the lower left corner.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-import fontpkg_ibm_plex_sans_condensed as plex
 import pypdfium2
 from reportlab.lib.colors import Color, HexColor, white
 from reportlab.lib.pagesizes import LETTER
 from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from upath import UPath
 
 from rollover.exports.report import Scope
+from rollover.typeface import BOLD, REGULAR, printable
 
 WIDTH, HEIGHT = LETTER
 MARGIN = 46.0
@@ -33,14 +30,7 @@ BOTTOM = 56.0
 INK, MUTED, RULE, PALE = HexColor("#1F2A37"), HexColor("#5B6776"), HexColor("#D5DCE6"), HexColor("#F1F5FA")
 BLUE, GREEN, AMBER, RED = HexColor("#2B5FA8"), HexColor("#2F8F5B"), HexColor("#E0A021"), HexColor("#C4574E")
 
-REGULAR, BOLD = "IBMPlexSansCondensed-Regular", "IBMPlexSansCondensed-SemiBold"
-"""A font with every Latin letter, as names have them; the 14 fonts of PDF itself have those of Western Europe only."""
 CONFIDENTIAL = "Student records. Keep them as your district's privacy rules ask."
-
-_FONTS = [TTFont(name, Path(plex.ROOT) / "files" / f"{name}.ttf") for name in (REGULAR, BOLD)]
-for _font in _FONTS:
-    pdfmetrics.registerFont(_font)
-LETTERS = frozenset(map(chr, _FONTS[0].face.charToGlyph))
 
 
 class Pages:
@@ -112,7 +102,7 @@ def write(
     width: float | None = None,
 ) -> None:
     """A line of text; one that is longer than `width` is cut, and ends with an ellipsis."""
-    text = _printable(text)
+    text = printable(text)
     if width is not None and pdfmetrics.stringWidth(text, font, size) > width:
         while text and pdfmetrics.stringWidth(f"{text}…", font, size) > width:
             text = text[:-1]
@@ -123,10 +113,14 @@ def write(
     draw(x, y, text)
 
 
-def _printable(text: str) -> str:
-    """A text as the font can show it: a letter that it lacks is a question mark, not a gap."""
-    text = unicodedata.normalize("NFC", text)
-    return text if LETTERS.issuperset(text) else "".join(c if c in LETTERS else "?" for c in text)
+def fitting(text: str, font: str, size: float, width: float, *, least: float = 0) -> float:
+    """The size at which a text is no wider than `width`: the given one, or as much smaller as need be."""
+    return max(least, min(size, size * width / max(pdfmetrics.stringWidth(printable(text), font, size), 1)))
+
+
+def title(canvas: Canvas, y: float, text: str, size: float) -> None:
+    """What a page is about, as large as it fits."""
+    write(canvas, MARGIN, y, text, BOLD, fitting(text, BOLD, size, INNER, least=10), width=INNER)
 
 
 def heading(canvas: Canvas, y: float, text: str, *, x: float = MARGIN) -> None:
@@ -141,8 +135,7 @@ def tiles(canvas: Canvas, top: float, figures: Sequence[tuple[str, str]], *, hei
         x = MARGIN + n * (width + gap)
         canvas.setFillColor(PALE)
         canvas.roundRect(x, top - height, width, height, 6, stroke=0, fill=1)
-        fits = min(18.0, 18.0 * (width - 16) / max(pdfmetrics.stringWidth(figure, BOLD, 18), 1))
-        write(canvas, x + 10, top - height / 2 - 1, figure, BOLD, fits, BLUE)
+        write(canvas, x + 10, top - height / 2 - 1, figure, BOLD, fitting(figure, BOLD, 18, width - 16), BLUE)
         write(canvas, x + 10, top - height + 10, label, REGULAR, 9, MUTED, width=width - 14)
     return top - height
 

@@ -22,6 +22,7 @@ from rollover.exports.printed.page import (
     grade_name,
     heading,
     number,
+    title,
     write,
 )
 from rollover.exports.report import Row
@@ -30,7 +31,7 @@ from rollover.exports.report import Row
 def student_page(pages: Pages, row: Row) -> Canvas:
     """A page with the student's name, grade, classroom and teacher."""
     canvas = pages.begin(row["school"])
-    write(canvas, MARGIN, TOP - 8, name_of(row), BOLD, 25, width=INNER)
+    title(canvas, TOP - 8, name_of(row), 25)
     parts = [grade_name(row["grade"]), row["classroom"], row["teacher"]]
     write(canvas, MARGIN, TOP - 28, "   ·   ".join(part for part in parts if part), size=11, color=MUTED, width=INNER)
     return canvas

@@ -26,6 +26,7 @@ from rollover.exports.printed.page import (
     number,
     share,
     tiles,
+    title,
     write,
 )
 from rollover.exports.report import Row
@@ -44,7 +45,7 @@ def draw(pages: Pages, rows: list[Row]) -> None:
 
 
 def _school(canvas: Canvas, row: Row) -> None:
-    write(canvas, MARGIN, TOP, row["school"], BOLD, 20, width=INNER)
+    title(canvas, TOP, row["school"], 20)
     if row["first_on"]:
         days = f"{number(row['days'])} days with entries, from {_day(row['first_on'])} to {_day(row['last_on'])}"
         write(canvas, MARGIN, TOP - 17, days, color=MUTED)

@@ -8,7 +8,6 @@ from rollover.exports.printed.charts import bars, legend
 from rollover.exports.printed.page import (
     AMBER,
     BLUE,
-    BOLD,
     INNER,
     MARGIN,
     TOP,
@@ -20,7 +19,7 @@ from rollover.exports.printed.page import (
     number,
     table,
     tiles,
-    write,
+    title,
 )
 from rollover.exports.report import Row
 
@@ -41,7 +40,7 @@ def draw(pages: Pages, rows: list[Row]) -> None:
     """Figures, a chart by grade, and a table of all students, in the order of the report."""
     school = rows[0]["school"]
     canvas = pages.begin(school)
-    write(canvas, MARGIN, TOP, school, BOLD, 20, width=INNER)
+    title(canvas, TOP, school, 20)
     earned, redeemed, left = (sum(row[name] for row in rows) for name in ("earned", "redeemed", "balance"))
     figures = [
         (number(earned), "points earned"),

@@ -13,7 +13,7 @@ GIVEN = _words(
     """
     Aaliyah Abigail Adrian Aiden Alejandra Alex Amara Amelia Andre Anika Anthony Aria Asher Aubrey Ava
     Beatriz Benjamin Bianca Brandon Caleb Camila Carlos Caroline Chloe Christian Daniel Daniela David
-    Diego Dominic Elena Eli Elijah Elise Emma Ethan Eva Ezra Fatima Felix Gabriel Gabriela Grace Hana
+    Diego Dominic Elena Eli Elijah Elise Emma Ethan Eva Ezra Fatima Felix Gabriel Gabriela Greta Hana
     Hannah Henry Hudson Imani Isaac Isabel Isaiah Ivan Jada Jasmine Jayden Jonah Jordan Jose Josephine
     Josiah Julian Kai Kayla Kenji Kiara Lena Leo Liam Lila Logan Lucas Lucia Luna Maeve Malik Marcus
     Maria Mason Mateo Maya Mei Mia Micah Miguel Mila Nadia Naomi Nathan Nia Noah Nora Oliver Olivia Omar
@@ -24,15 +24,15 @@ GIVEN = _words(
 FAMILY = _words(
     """
     Abbott Acosta Adler Aguilar Alvarado Anders Avery Ayala Bailey Banks Barrera Beck Bennett Bishop
-    Blake Booker Bravo Briggs Calderon Callahan Cano Carver Castillo Chan Chavez Cho Coleman Conway
-    Cortez Crane Cruz Dalton Delgado Dixon Donovan Duarte Eaton Ellis Escobar Espinoza Farley Fields
-    Figueroa Finch Flores Foster Franco Galvan Garner Gentry Gibbs Goodwin Grant Guerra Haddad Hale
+    Blake Booker Bravo Briggs Calderon Callahan Cano Carver Castillo Chao Chavez Cho Coleman Conway
+    Cortez Crane Cruz Dalton Delgado Dixon Donovan Duarte Eaton Ellis Escobar Espinoza Farley Ferro
+    Figueroa Finch Flores Foster Franco Galvan Garner Gentry Gibbs Goodwin Granger Guerra Haddad Hale
     Harper Hayes Herrera Hobbs Holt Hoang Ibarra Ingram Irwin Jarvis Juarez Kane Keller Khan Kim Knox
     Kramer Lambert Lang Larson Leal Lindsey Lozano Lucero Maddox Malone Marsh Medina Mendez Mercado
     Meyer Monroe Montoya Moreno Nash Navarro Nguyen Nolan Norris Ochoa Okafor Ortega Osborne Pacheco
-    Park Patel Pena Pierce Pollard Prince Quintero Ramsey Reyes Rhodes Rivas Robles Rojas Rowe Salazar
+    Parrish Patel Pena Pierce Pollard Prince Quintero Ramsey Reyes Rhodes Rivas Robles Rojas Rowe Salazar
     Santos Sawyer Serrano Shaw Silva Singh Solis Stokes Suarez Tate Tran Trujillo Valdez Vance Vega
-    Velasco Wade Walsh Watts Weaver Whitaker Xiong Yates Ybarra Yoder York Zamora Zhang Zimmerman
+    Velasco Wade Walsh Watts Weaver Whitaker Xiong Yates Ybarra Yoder Yoon Zamora Zhang Zimmerman
     """
 )
 
