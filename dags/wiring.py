@@ -19,6 +19,7 @@ class Tag(StrEnum):
 
     ROLLOVER = "rollover"
     ROSTER = "roster"
+    ARCHIVE = "archive"
 
 
 OWNER = "rollover"

@@ -27,9 +27,11 @@ INSTANTS: tuple[Patched, ...] = (
     (psycopg.ServerCursor, "execute"),
     (psycopg.Connection, "commit"),
     (os, "fsync"),
+    (os, "unlink"),
+    (os, "remove"),
 )
-"""Before each of these something may happen: every statement, SQLAlchemy's too, each commit, and when a file is
-written: before it is whole, and before its name lasts."""
+"""Before each of these something may happen: every statement, SQLAlchemy's too, each commit, when a file is written:
+before it is whole, and before its name lasts; and before one is removed."""
 
 _NEW_MOUNTS, _NEW_USERS = 0x00020000, 0x10000000
 _READ_ONLY, _PRIVATE = 1, 1 << 18 | 1 << 14

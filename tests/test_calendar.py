@@ -17,6 +17,7 @@ from rollover.calendar import (
     date_problems,
     reset_day,
     reset_instant,
+    years_after,
 )
 
 HERO = ResetRule(MonthDay(7, 1), MonthDay(7, 15), None, False, time(1))
@@ -143,3 +144,16 @@ def test_daylight_saving_on_the_day() -> None:
     assert reset_instant(date(2026, 11, 1), time(1, 30), "America/Chicago").isoformat() == "2026-11-01T06:30:00+00:00"
     assert reset_instant(date(2026, 7, 28), time(1), "America/Chicago").isoformat() == "2026-07-28T06:00:00+00:00"
     assert reset_instant(date(2026, 7, 28), time(1), "America/Phoenix").isoformat() == "2026-07-28T08:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("day", "years", "then"),
+    [
+        (date(2026, 7, 3), 5, date(2031, 7, 3)),
+        (date(2028, 2, 29), 4, date(2032, 2, 29)),
+        (date(2028, 2, 29), 1, date(2029, 3, 1)),
+        (date(2026, 12, 31), 7, date(2033, 12, 31)),
+    ],
+)
+def test_years_later_it_is_the_same_day(day: date, years: int, then: date) -> None:
+    assert years_after(day, years) == then

@@ -163,6 +163,12 @@ def open_run(partition_key: str | None, tenant_id: str) -> Run:
     )
 
 
+def open_rollover(rollover_id: str) -> Run:
+    """The same by a rollover's id, ``<tenant>__<school year>``, in a run that is about several."""
+    tenant_id, _, year = rollover_id.rpartition(SEPARATOR)
+    return open_run(year, tenant_id)
+
+
 def is_alive(run_id: str) -> bool:
     """Whether another run of the current DAG is still at work, as Airflow knows it."""
     task = get_current_context()["ti"]
@@ -404,40 +410,33 @@ class ApprovePlan(HITLOperator):
         }
 
 
-class AskAboutImport(HITLOperator):
-    """Puts a held import to a person, with its numbers; returns the answer and what it was about.
+class _Ask(HITLOperator):
+    """Puts a question whose text is read when it is put; returns ``{"answer", "by", "digest"}``.
 
     Nobody is waited for longer than `QUESTION_HOURS`: then the answer is Later, which decides nothing, and the next
-    nightly sweep asks again. Skipped where nothing is held. The numbers go to the question itself and not through
-    XCom; they are read when it is put, since a held set is compared anew while the roster changes.
+    nightly run asks again. The text goes to the question itself and not through XCom.
     """
 
-    template_fields = (*HITLOperator.template_fields, "import_id")
-
-    def __init__(self, *, import_id: str, **kwargs: Any) -> None:
+    def __init__(self, *, options: list[str], **kwargs: Any) -> None:
         super().__init__(
-            subject="A roster is held",
-            options=[answer.value for answer in Answer],
+            options=options,
             defaults=Answer.LATER.value,
             response_timeout=timedelta(hours=QUESTION_HOURS),
             notifiers=[ApprovalAsked()],
             **kwargs,
         )
-        self.import_id = import_id
+
+    def asked(self) -> tuple[str, str, list[str], str]:
+        """Subject, text, options and the digest of what is asked about. Raises AirflowSkipException for nothing."""
+        raise NotImplementedError
 
     def execute(self, context: Context) -> Any:
-        from rollover.roster.deciding.decision import question, why_not_asked
-
-        work, asked_before = open_import(self.import_id), context["task_state_store"].get("digest")
-        with tenant_session(work.engine, work.tenant.id) as connection:
-            if why := why_not_asked(connection, self.import_id):
-                raise AirflowSkipException(f"nobody is asked: {why}")
-            asked = question(connection, self.import_id)
-        if asked_before not in (None, asked.digest):
+        asked_before = context["task_state_store"].get("digest")
+        self.subject, self.body, self.options, digest = self.asked()
+        if asked_before not in (None, digest):
             # Airflow keeps the text of a question when its task is run again, so the old numbers would be shown.
-            raise AirflowSkipException(f"the numbers of {self.import_id} are others now: the next run asks anew")
-        context["task_state_store"].set("digest", asked.digest, retention=NEVER_EXPIRE)
-        self.subject, self.body, self.options = asked.subject, asked.markdown, [*map(str, asked.answers)]
+            raise AirflowSkipException("the numbers are others than those that were shown: the next run asks anew")
+        context["task_state_store"].set("digest", digest, retention=NEVER_EXPIRE)
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -448,6 +447,53 @@ class AskAboutImport(HITLOperator):
             "by": by["id"] if by else "",  # not the name: this goes to XCom
             "digest": context["task_state_store"].get("digest"),
         }
+
+
+class AskAboutImport(_Ask):
+    """Puts a held import to a person, with its numbers: they are read when it is put, since a held set is compared
+    anew while the roster changes. Skipped where nothing is held."""
+
+    template_fields = (*HITLOperator.template_fields, "import_id")
+
+    def __init__(self, *, import_id: str, **kwargs: Any) -> None:
+        super().__init__(subject="A roster is held", options=[answer.value for answer in Answer], **kwargs)
+        self.import_id = import_id
+
+    def asked(self) -> tuple[str, str, list[str], str]:
+        from rollover.roster.deciding.decision import question, why_not_asked
+
+        work = open_import(self.import_id)
+        with tenant_session(work.engine, work.tenant.id) as connection:
+            if why := why_not_asked(connection, self.import_id):
+                raise AirflowSkipException(f"nobody is asked: {why}")
+            found = question(connection, self.import_id)
+        return found.subject, found.markdown, [*map(str, found.answers)], found.digest
+
+
+class AskAboutExpiry(_Ask):
+    """Puts the plan by which an archived year is erased to a person; `year` is its rollover's id."""
+
+    template_fields = (*HITLOperator.template_fields, "year")
+
+    def __init__(self, *, year: str, **kwargs: Any) -> None:
+        options = [Answer.APPROVE.value, Answer.LATER.value]
+        super().__init__(subject="The time of an archived year is over", options=options, **kwargs)
+        self.year = year
+
+    def asked(self) -> tuple[str, str, list[str], str]:
+        from rollover.archive import expiry, retention
+
+        run = open_rollover(self.year)
+        try:
+            found = expiry.freeze(run)
+        except Refused as error:  # a hold came in the meantime
+            raise AirflowSkipException(str(error)) from None
+        with tenant_session(run.engine, run.tenant.id) as connection:
+            text = retention.markdown(connection, run, found.content)
+        subject = (
+            f"May the archive of {run.school_year} of {run.district.name}, {run.product.name}, be erased for good?"
+        )
+        return subject, text, self.options, found.plan_hash
 
 
 class ApprovalAsked(BaseNotifier):

@@ -69,6 +69,11 @@ class MonthDay:
         return date(year, self.month, self.day)
 
 
+def years_after(day: date, years: int) -> date:
+    """The same day, years later; of a February 29 the day after the 28th."""
+    return date(day.year + years, day.month, 1) + timedelta(days=day.day - 1)
+
+
 @dataclass(frozen=True)
 class ResetRule:
     """When a product resets: the window of default days, and what own dates may be.

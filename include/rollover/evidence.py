@@ -18,6 +18,8 @@ from sqlalchemy import Connection, RowMapping, exists, func, insert, select
 from rollover.database.tables.ledger import certificates, evidence, steps
 
 FIRST = "0" * 64
+CERTIFIED = ("certify", "archive_expired", "archive_key_destroyed")
+"""The kinds of evidence that name a certificate by its SHA-256."""
 ERASE_PART = "erase_part"
 """The kind of evidence of a part of a plan that is gone before the step is done."""
 HASHED = ("tenant_id", "rollover_id", "kind", "facts", "recorded_at", "previous_hash")
@@ -96,7 +98,7 @@ def not_held(connection: Connection, certificate: dict[str, Any], sha256: str) -
     wrong = []
     if entries < 1 or connection.scalar(links) != head:
         wrong.append(f"the chain's entry {entries} is not the head that the certificate names, {head}")
-    recorded = select(exists().where(evidence.c.kind == "certify", evidence.c.facts["sha256"].astext == sha256))
+    recorded = select(exists().where(evidence.c.kind.in_(CERTIFIED), evidence.c.facts["sha256"].astext == sha256))
     if not connection.scalar(recorded):
         wrong.append("the chain has no entry that this certificate was issued")
     return wrong

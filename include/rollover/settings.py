@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     """How often the SFTP folders are listed, and the ledger asked for an awaited roster."""
     roster_sync_schedule: str = "0 3 * * *"
     """Cron expression, UTC: when the nightly sweep looks at every unpaused tenant."""
+    archive_expiry_schedule: str = "0 4 * * *"
+    """Cron expression, UTC: when archived years whose time is over are looked for, and asked about."""
     signing_key: Path | None = None
     """PEM file with the private key (Ed25519) of certificates; see ``rollover certificate keygen``."""
     archive_keys: Path | None = None

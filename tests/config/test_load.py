@@ -92,6 +92,11 @@ def test_right_files_load(folder: Path) -> None:
             "column_map.users.csv.password: 'password' is not one of",
         ),
         ("roster_import: nightly", "roster_import: nightly\n    grace_days: 0", "grace_days: Input should be greater"),
+        (
+            "roster_import: nightly",
+            "roster_import: nightly\n    archive_kept_years: 0",
+            "bad-tx.yaml:14: products.imagine_math.archive_kept_years: '0' is neither a number of years",
+        ),
         ("imagine_math:", "imagine_maths:", ":9: products.imagine_maths: 'imagine_maths' is not one of"),
         ("2025-26: 2026-07-30", "2025-26: 2026-06-18", "2026-06-18 is before 2026-06-19"),
         ("2025-26: 2026-07-30", "2025-26: 2026-07-32", "bad-tx.yaml:14: products.imagine_math.reset_dates.2025-26"),

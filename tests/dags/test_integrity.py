@@ -22,8 +22,15 @@ ROLLOVERS = {
     "rollover__imagine_math__springfield-il",
     "rollover__imagine_math_facts__springfield-il",
 }
-ROSTERS = {"roster_intake", "roster_import", "roster_sync"}
-DAG_FILES = ("rollover.py", "roster_intake.py", "roster_import.py", "roster_sync.py", "district_files.py")
+OTHERS = {"roster_intake", "roster_import", "roster_sync", "archive_expiry"}
+DAG_FILES = (
+    "archive_expiry.py",
+    "rollover.py",
+    "roster_intake.py",
+    "roster_import.py",
+    "roster_sync.py",
+    "district_files.py",
+)
 HEAVY = ("pandas", "numpy", "polars", "pyarrow", "duckdb", "paramiko", "asyncssh")
 
 IMPORT_GROUP = {
@@ -76,6 +83,7 @@ DOWNSTREAM = {
         "report": set(),
         "overdue_pauses": set(),
     },
+    "archive_expiry": {"due": {"expire.ask", "expire.erase"}, "expire.ask": {"expire.erase"}, "expire.erase": set()},
 }
 
 
@@ -84,14 +92,14 @@ def bag() -> DagBag:
     return DagBag(dag_folder=HOME / "dags")
 
 
-@pytest.fixture(scope="module", params=sorted(ROLLOVERS | ROSTERS))
+@pytest.fixture(scope="module", params=sorted(ROLLOVERS | OTHERS))
 def dag(bag: DagBag, request: pytest.FixtureRequest) -> DAG:
     return bag.dags[request.param]
 
 
 def test_every_file_loads_and_every_tenant_has_its_dag(bag: DagBag) -> None:
     assert bag.import_errors == {}
-    assert set(bag.dags) == ROLLOVERS | ROSTERS
+    assert set(bag.dags) == ROLLOVERS | OTHERS
     catalog = load_catalog(DISTRICTS, Settings().products)
     assert {tenant.dag_id for tenant in catalog.tenants} == ROLLOVERS
 
@@ -145,9 +153,10 @@ def test_waiting_for_a_person_holds_up_nobody(bag: DagBag) -> None:
     tasks = {task.task_id: task for task in bag.dags["roster_import"].tasks}
     work = {task_id for task_id, task in tasks.items() if task.max_active_tis_per_dag == 8}
     assert work == WITHIN_GROUP | {"import_roster.report", "import_roster.wake"}
-    ask = tasks["import_roster.ask"]
-    assert ask.response_timeout < timedelta(days=1), "the question of one night is closed before the next night's"
-    assert ask.defaults == ["Later"] and ask.max_active_tis_per_dag is None
+    expire = bag.dags["archive_expiry"].get_task("expire.ask")
+    for ask in (tasks["import_roster.ask"], expire):
+        assert ask.response_timeout < timedelta(days=1), "the question of one night is closed before the next night's"
+        assert ask.defaults == ["Later"] and ask.max_active_tis_per_dag is None
 
 
 def test_a_refusal_is_not_tried_again_and_a_lost_connection_is(dag: DAG) -> None:
@@ -200,7 +209,7 @@ def test_parsing_imports_nothing_heavy() -> None:
         f"import sys, airflow; before = set(sys.modules); sys.path.append({str(HOME / 'dags')!r})\n"
         "from airflow.dag_processing.dagbag import DagBag\n"
         f"bag = DagBag(dag_folder={str(HOME / 'dags')!r})\n"
-        "assert len(bag.dags) == 7, bag.import_errors\n"
+        "assert len(bag.dags) == 8, bag.import_errors\n"
         f"print([name for name in {HEAVY!r} if name in set(sys.modules) - before])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -222,6 +231,6 @@ def test_a_district_file_that_is_wrong_is_shown_and_takes_no_other_with_it(
     broken.write_text(broken.read_text().replace("roster_import:", "roster_imports:"))
     monkeypatch.setenv("ROLLOVER_DISTRICTS", str(tmp_path))
     bag = DagBag(dag_folder=HOME / "dags")
-    assert set(bag.dags) == (ROLLOVERS | ROSTERS) - {"rollover__hero__lakeside-wa"}
+    assert set(bag.dags) == (ROLLOVERS | OTHERS) - {"rollover__hero__lakeside-wa"}
     (message,) = bag.import_errors.values()
     assert "lakeside-wa.yaml" in message and "roster_import" in message

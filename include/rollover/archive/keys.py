@@ -100,7 +100,11 @@ class Keys:
 
         Raises Refused where it should have one, and there is none that can be used.
         """
-        return None if self.folder is None else _read(self.path(tenant_id))
+        return None if self.folder is None else self.of(tenant_id)
+
+    def of(self, tenant_id: str) -> Key:
+        """The tenant's key. Raises Refused where there is none that can be used."""
+        return _read(self.path(tenant_id))
 
     def to_read(self, tenant_id: str, key_id: str | None) -> Key | None:
         """The key of a file that says `key_id`; None for a file that is not encrypted.

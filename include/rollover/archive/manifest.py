@@ -65,6 +65,8 @@ class Manifest(_Frozen):
     plan_no: int
     plan_hash: str
     archived_at: datetime
+    reset_date: date | None = None
+    """From which the years are counted that the archive is kept; the ledger has it for older manifests."""
     holds_current_state: bool
     """Whether it was the tenant's current year: reports of a past year show its activity only."""
     tools: dict[str, str]

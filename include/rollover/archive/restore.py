@@ -15,6 +15,7 @@ from upath import UPath
 
 from rollover import evidence
 from rollover.archive import manifest as manifests
+from rollover.archive import plans
 from rollover.archive.keys import Key, Keys
 from rollover.archive.manifest import ArchivedFile, Manifest
 from rollover.archive.parquet import LINE, Content, columns_in, content_of, copy_in
@@ -49,18 +50,30 @@ class Archived:
 def archived_year(connection: Connection, tenant: Tenant, year: SchoolYear) -> Archived:
     """The archive of the session's tenant and a year, by the manifest that the ledger has.
 
-    Raises Refused where there is none, ProofFailed where the manifest is not as it was written.
+    Raises Refused where there is none, or none any more; ProofFailed where the manifest is not as it was written.
     """
+    over = plans.expired(connection, year.key)
     query = (
         select(steps.c.result["manifest"])
         .where(steps.c.rollover_id == rollover_id(tenant.id, year.key), steps.c.step == "archive")
         .order_by(steps.c.plan_no.desc())
     )
+    if over is not None:
+        query = query.where(steps.c.finished_at > over.done_at)
     receipt = next((found for found in connection.scalars(query) if found), None)
+    if receipt is None and over is not None:
+        raise Refused(f"The archive of {year} of {tenant} expired {over}.", "nothing brings it back.")
     if receipt is None:
         raise Refused(f"The ledger has no archive of {year} of {tenant}.", "see `rollover archive list`.")
     path = UPath(receipt["path"])
-    return Archived(path.parent, manifests.read(path, receipt["sha256"]), receipt["sha256"])
+    manifest = manifests.read(path, receipt["sha256"])
+    for key_id in {file.key_id for file in manifest.files if file.key_id}:
+        if gone := plans.destroyed(connection, key_id):
+            raise Refused(
+                f"The key {key_id} of the archive of {year} of {tenant} was destroyed {gone}.",
+                "nothing brings it back.",
+            )
+    return Archived(path.parent, manifest, receipt["sha256"])
 
 
 def into_live(engine: Engine, tenant: Tenant, year: SchoolYear, keys: Keys, *, by: str, reason: str) -> dict[str, Any]:

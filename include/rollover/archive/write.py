@@ -14,6 +14,7 @@ from upath import UPath
 
 from rollover import erase, ledger, plan, receipts
 from rollover.archive import manifest as manifests
+from rollover.archive import plans
 from rollover.archive.keys import Key, Keys
 from rollover.archive.manifest import ArchivedFile, Manifest
 from rollover.archive.parquet import SCHEMA_VERSION, Content, Told, Writer, blocks, read
@@ -264,22 +265,32 @@ def _manifest(connection: Connection, run: Run, kept: list[_Kept]) -> dict[str, 
         plan_no=number,
         plan_hash=plan.hash_of(connection, run, number),
         archived_at=run.now,
+        reset_date=ledger.rollover(connection, run)["reset_date"],
         holds_current_state=before.holds_current_state if before else plan.holds_current_state(connection, run),
         tools=manifests.tools(connection),
         tables=sorted(table.fullname for table in covered),
-        files=[*(before.files if before else []), *files],
+        files=[*(_readable(connection, before.files) if before else []), *files],
     )
     return manifests.write(manifest, folder / receipts.file_name(manifests.STEM, "json", number))
 
 
+def _readable(connection: Connection, files: list[ArchivedFile]) -> list[ArchivedFile]:
+    """The files whose key was not destroyed: a year is read whole or not at all, so it no longer lists the others."""
+    lost = {key_id for key_id in {file.key_id for file in files if file.key_id} if plans.destroyed(connection, key_id)}
+    return [file for file in files if file.key_id not in lost]
+
+
 def _carried_out_before(connection: Connection, run: Run, number: int) -> Manifest | None:
-    """The manifest of the last plan before this one whose rows left the live database, and are not back in it."""
+    """The manifest of the last plan before this one whose rows left the live database, and are neither back in it nor
+    expired."""
     erased = select(steps.c.plan_no).where(
         steps.c.rollover_id == run.id, steps.c.step == "erase", steps.c.plan_no < number
     )
     query = select(steps.c.result["manifest"]).where(
         steps.c.rollover_id == run.id, steps.c.step == "archive", steps.c.plan_no.in_(erased)
     )
+    if over := plans.expired(connection, run.school_year.key):
+        query = query.where(steps.c.finished_at > over.done_at)
     found = [row for row in connection.scalars(query.order_by(steps.c.plan_no.desc())) if row]
     if not found:
         return None

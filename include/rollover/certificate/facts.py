@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Table, select, text
 
 from rollover import erase, ledger
+from rollover.archive import plans as archive_plans
 from rollover.certificate.signing import SCHEMA
 from rollover.config import Action
 from rollover.database.session import APP_ROLE
@@ -47,12 +48,16 @@ EXPORTS_STAY = (
     "were put into the district's outbox."
 )
 HELD_STAYS = "Rows that a legal hold or an open request to inspect is on were not touched, and are still there."
-ARCHIVE_STAYS = "Archived rows are no longer in the live database, but are held in the archive. They are not destroyed."
+ARCHIVE_STAYS = (
+    "Archived rows are no longer in the live database, but are held in the archive. They are not destroyed, but for "
+    "those of a file with an expired_at."
+)
 ARCHIVE_ENCRYPTED = (
     "Archive files with a key_id were written encrypted (Parquet Modular Encryption, AES-GCM), with a key of this "
     "tenant alone, and were decrypted when they were read back. Nothing is claimed about who has that key, or about "
     "copies of it."
 )
+KEY_DESTROYED = "A key that archive files name was destroyed since: without a copy of it nobody can read those files."
 TOOL = "Rollover"
 
 
@@ -122,6 +127,7 @@ def _disposal(connection: Connection, run: Run, number: int, remaining: Mapping[
         return [dict(row) for row in found]
 
     lines = rows(plan_lines, "school_id", "table_name")
+    over = archive_plans.expired(connection, run.school_year.key)
     stayed = erase.stayed(connection, run, number)
 
     def went(row: dict[str, Any]) -> bool:
@@ -135,20 +141,27 @@ def _disposal(connection: Connection, run: Run, number: int, remaining: Mapping[
         held=[line for line in lines if line["action"] == HOLD],
         subscriptions=rows(plan_subscriptions, "school_id"),
         exports=rows(exports, "report"),
-        archives=[file for file in rows(archives, "school_id", "table_name") if went(file)],
+        archives=[_with_its_end(row, over) for row in rows(archives, "school_id", "table_name") if went(row)],
         results={row["step"]: row["result"] for row in rows(steps)},
         remaining=remaining,
     )
 
 
+def _with_its_end(receipt: dict[str, Any], over: archive_plans.Plan | None) -> dict[str, Any]:
+    """A receipt of an archived file, with the time at which the file expired."""
+    gone = over is not None and over.done_at is not None and receipt["read_back_at"] < over.done_at
+    return {**receipt, "expired_at": over.done_at if gone and over else None}
+
+
 def facts(connection: Connection, run: Run, done: list[Disposal], chain: Chain, again: Facts, at: datetime) -> Facts:
     """The certificate. `again` is what was looked at once more when it was issued, `at` is when that was."""
     rollover = ledger.rollover(connection, run)
-    times = _Times(run.district.time_zone)
+    times = Times(run.district.time_zone)
     reset = ledger.result_of(connection, run, "reset") or {}
     verified = done[-1].results["verify_reset"]
     finished = _finished(connection, run)
     own_date = run.facts.own_reset_date is not None
+    keys = {row["key_id"] for disposal in done for row in disposal.archives if row["key_id"]}
     return {
         "schema": SCHEMA,
         "number": f"{run.id}/{done[-1].number}",
@@ -192,8 +205,9 @@ def facts(connection: Connection, run: Run, done: list[Disposal], chain: Chain, 
         "method": {"deletion": DELETION, "comparison": CHECKSUM},
         "not_claimed": [
             *([HELD_STAYS] if any(d.held for d in done) else []),
-            *([ARCHIVE_STAYS] if any(d.archives for d in done) else []),
-            *([ARCHIVE_ENCRYPTED] if any(row["key_id"] for d in done for row in d.archives) else []),
+            *([ARCHIVE_STAYS] if any(not row["expired_at"] for d in done for row in d.archives) else []),
+            *([ARCHIVE_ENCRYPTED] if keys else []),
+            *([KEY_DESTROYED] if any(archive_plans.destroyed(connection, key_id) for key_id in keys) else []),
             *([EXPORTS_STAY] if any(d.exports for d in done) else []),
             *NOT_CLAIMED,
         ],
@@ -213,7 +227,7 @@ def facts(connection: Connection, run: Run, done: list[Disposal], chain: Chain, 
     }
 
 
-class _Times:
+class Times:
     """Instants as a certificate has them: UTC, and as a clock of the district shows them."""
 
     def __init__(self, time_zone: str) -> None:
@@ -232,7 +246,7 @@ def _finished(connection: Connection, run: Run) -> dict[tuple[str, int], datetim
     return {(row.step, row.plan_no): row.finished_at for row in connection.execute(query)}
 
 
-def _schools(connection: Connection, done: list[Disposal], times: _Times) -> Rows:
+def _schools(connection: Connection, done: list[Disposal], times: Times) -> Rows:
     """Each school of a plan, with its subscription as the last plan that speaks of it found it."""
     names = {row.school_id: row.name for row in connection.execute(select(schools.c.school_id, schools.c.name))}
     known = {row["school_id"]: row for disposal in done for row in disposal.subscriptions}
@@ -249,7 +263,7 @@ def _schools(connection: Connection, done: list[Disposal], times: _Times) -> Row
     ]
 
 
-def _told(disposal: Disposal, times: _Times, finished: Mapping[tuple[str, int], datetime]) -> Facts:
+def _told(disposal: Disposal, times: Times, finished: Mapping[tuple[str, int], datetime]) -> Facts:
     """One plan that was carried out, as the certificate has it."""
     approved = disposal.results["approve"]  # not the plan's row, to which an approval is added: the chain covers this
     by_a_person = approved["approved_by"] is not None
@@ -298,6 +312,7 @@ def _told(disposal: Disposal, times: _Times, finished: Mapping[tuple[str, int], 
                 **{name: row[name] for name in ("school_id", "table_name", "rows", "bytes", "sha256", "key_id")},
                 "checksum": str(row["checksum"]),
                 "read_back_at": times.of(row["read_back_at"]),
+                "expired_at": times.of(row["expired_at"]) if row["expired_at"] else None,
             }
             for row in disposal.archives
         ],
@@ -315,7 +330,7 @@ def _retained(done: list[Disposal], reset: Facts) -> Rows:
     ]
 
 
-def _backups(run: Run, times: _Times, erased_at: datetime) -> Facts:
+def _backups(run: Run, times: Times, erased_at: datetime) -> Facts:
     days = run.backup_days
     if days is None:
         return {"statement": "No claim is made about backups: nobody has said how long they are kept.", "days": None}

@@ -40,7 +40,7 @@ def certify(connection: Connection, run: Run) -> dict[str, Any]:
     done, chain = disposals(connection, run), evidence.check(connection)
     left = rows_left(connection, run, current=False)
     files = [receipt for disposal in done for receipt in (*disposal.exports, *disposal.archives)]
-    files = [receipt for receipt in files if not receipt.get("removed_at")]  # an export's time can be over
+    files = [receipt for receipt in files if not (receipt.get("removed_at") or receipt.get("expired_at"))]
     if wrong := [*chain.wrong, *_unproven(done), *_late(left), *receipts.damaged(files)]:
         raise ProofFailed(f"{run.id} is not certified, since not all is verified: {'; '.join(wrong)}.", REMEDY)
 

@@ -23,6 +23,8 @@ from rollover.errors import ProofFailed, Refused
 
 ALGORITHM = "Ed25519"
 SCHEMA = "rollover-certificate-of-disposition/1"
+DESTRUCTION = "rollover-certificate-of-archive-destruction/1"
+SCHEMAS = (SCHEMA, DESTRUCTION)
 DO_NOT_RELY = "do not rely on this file; ask who issued it for the file as it was issued."
 
 
@@ -142,8 +144,10 @@ def opened(content: bytes) -> Signed:
         raise ProofFailed(
             "The signature fits what the file says, but the file is not byte for byte as it was issued.", DO_NOT_RELY
         )
-    if not isinstance(certificate, dict) or certificate.get("schema") != SCHEMA:
-        raise ProofFailed(f"This is signed, but no {SCHEMA}.", "check it with the version that issued it.")
+    if not isinstance(certificate, dict) or certificate.get("schema") not in SCHEMAS:
+        raise ProofFailed(
+            f"This is signed, but no {' or '.join(SCHEMAS)}.", "check it with the version that issued it."
+        )
     return Signed(certificate, public, said["value"], hashlib.sha256(content).hexdigest())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
+from typing import TYPE_CHECKING
 
 from rollover.cli.arguments import (
     REASON,
@@ -18,18 +19,22 @@ from rollover.cli.arguments import (
     tenant_of,
     year_of,
 )
-from rollover.config import load_catalog
+from rollover.config import Catalog, load_catalog
 from rollover.settings import Settings
+
+if TYPE_CHECKING:
+    from rollover.archive.manifest import Manifest
 
 WIDTH, SHOWN = 200, 1000
 """Characters of a line and rows of a table that a query prints; --csv has all of them."""
 
 
 def list_years(options: argparse.Namespace, settings: Settings) -> int:
-    """List the archived years: tenant, school year, plan, schools, rows, bytes. Reads storage only."""
+    """List the archived years: what they hold, whether they are encrypted, when they expire. Reads storage only."""
     from rollover.archive import manifest as manifests
+    from rollover.certificate.destruction import expired_years
 
-    count = 0
+    catalog, count = load_catalog(settings.districts, settings.products), 0
     for _, manifest in manifests.newest(settings.storage_root, district=options.district or "*"):
         count += 1
         own = [file for file in manifest.files if not file.bound]
@@ -37,10 +42,33 @@ def list_years(options: argparse.Namespace, settings: Settings) -> int:
         print(
             f"{manifest.tenant:50} {manifest.school_year}  archived {manifest.archived_at:%Y-%m-%d}  "
             f"plan {manifest.plan_no}  {schools:,} schools  {sum(file.rows for file in own):,} rows  "
-            f"{sum(file.bytes for file in manifest.files):,} bytes"
+            f"{sum(file.bytes for file in manifest.files):,} bytes  {_encrypted(manifest)}  "
+            f"{_expires(manifest, catalog)}"
         )
+    for said in expired_years(settings.storage_root, district=options.district or "*"):
+        print(said)
     print(f"{count} archived years")
     return 0
+
+
+def _encrypted(manifest: Manifest) -> str:
+    keys = sorted({file.key_id for file in manifest.files if file.key_id})
+    plain = sum(file.key_id is None for file in manifest.files)
+    if not keys:
+        return "not encrypted"
+    return f"encrypted, key {', '.join(keys)}" + (f", but for {plain:,} files" if plain else "")
+
+
+def _expires(manifest: Manifest, catalog: Catalog) -> str:
+    """When the year's time is over, by the district and product files as they are now."""
+    district, product = catalog.districts.get(manifest.district), catalog.products.get(manifest.product)
+    if district is None or product is None or manifest.product not in district.products:
+        return "expires by no rule: no district file lists it"
+    if manifest.reset_date is None:
+        return "expires by the reset date, which its manifest does not have"
+    config = district.products[product.product]
+    expires = product.archive_expires_on(config, manifest.reset_date)
+    return f"expires {expires}" if expires else "kept for good"
 
 
 def query(options: argparse.Namespace, settings: Settings) -> int:
@@ -50,16 +78,16 @@ def query(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.archive import manifest as manifests
     from rollover.archive.keys import Keys
     from rollover.archive.query import archived, ask, readable, without_values
+    from rollover.certificate.destruction import expired_years
 
     keys = Keys(settings.archive_keys)
-    found = manifests.newest(
-        settings.storage_root,
-        product=options.product or "*",
-        district=options.district or "*",
-        year=year_of(options).key if options.year else "*",
-    )
-    years, closed = readable(found, keys)
-    for why in closed:
+    which = {
+        "product": options.product or "*",
+        "district": options.district or "*",
+        "year": year_of(options).key if options.year else "*",
+    }
+    years, closed = readable(manifests.newest(settings.storage_root, **which), keys)
+    for why in (*closed, *(expired_years(settings.storage_root, **which) if options.year else ())):
         print(f"Left out: {why}", file=sys.stderr)
     with archived(years, keys) as connection:
         result = ask(connection, options.sql)
@@ -126,6 +154,32 @@ def keygen(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def destroy_key(options: argparse.Namespace, settings: Settings) -> int:
+    """Destroy a tenant's key, and with it every copy of what it encrypts: one person asks, another approves."""
+    from rollover.archive import destroy
+    from rollover.archive.keys import Keys
+
+    catalog = load_catalog(settings.districts, settings.products)
+    tenant, keys, by = tenant_of(options, catalog), Keys(settings.archive_keys), getpass.getuser()
+    of = destroy.Tenancy(
+        engine_of(settings),
+        tenant,
+        catalog.districts[tenant.district],
+        catalog.products[tenant.product],
+        settings.storage_root,
+        settings.signing_key,
+    )
+    if options.why:
+        plan = destroy.ask(of, keys, by=by, why=options.why)
+        print(destroy.markdown(of, plan.content))
+        print(f"Nothing is destroyed yet. Somebody else than {by} carries it out:")
+        print(f"  rollover archive destroy-key {tenant} --approve {plan.plan_hash[:12]}")
+        return 0
+    done = destroy.carry_out(of, keys, plan_hash=options.approve, by=by)
+    print(f"The key {done['key_id']} of {tenant} is destroyed. Destroy its copies too, its backup among them.")
+    return 0
+
+
 def add_to(subparsers: Subparsers) -> None:
     about = "Archived years: what there is, SQL over them, their reports, and putting one back."
     commands = group(subparsers, "archive", about)
@@ -142,6 +196,11 @@ def add_to(subparsers: Subparsers) -> None:
     command.add_argument("year", help=YEAR)
     command.add_argument("--out", help="a folder; without it, one beside the exports of the year")
     added(commands, "keygen", keygen).add_argument("tenant", help=TENANT)
+    command = added(commands, "destroy-key", destroy_key)
+    command.add_argument("tenant", help=TENANT)
+    how = command.add_mutually_exclusive_group(required=True)
+    how.add_argument("--why", metavar="TEXT", help="ask for it: why, without a name; goes to the evidence")
+    how.add_argument("--approve", metavar="PLAN", help="carry out what somebody else asked for, by the plan's hash")
     command = added(commands, "restore", restore)
     command.add_argument("tenant", help=TENANT)
     command.add_argument("year", help=YEAR)

@@ -18,7 +18,7 @@ from pydantic import (
     field_validator,
 )
 
-from rollover.calendar import MonthDay, ResetRule, SchoolYear, YearFacts
+from rollover.calendar import MonthDay, ResetRule, SchoolYear, YearFacts, years_after
 from rollover.config.limits import RosterLimits
 
 __all__ = ["Action", "DataClassRule", "District", "Product", "RosterLimits", "TenantConfig"]
@@ -45,12 +45,21 @@ def _date(value: object) -> object:
     raise ValueError(f"{value!r} is not a date like 2026-07-28")
 
 
+def _kept_years(value: object) -> object:
+    if value == "for_good" or (type(value) is int and value > 0):
+        return value
+    raise ValueError(f"'{value}' is neither a number of years, one or more, nor 'for_good'")
+
+
 Year = Annotated[SchoolYear, BeforeValidator(_school_year), PlainSerializer(lambda year: year.key, return_type=str)]
 Day = Annotated[date, BeforeValidator(_date)]
 YearlyDay = Annotated[MonthDay, BeforeValidator(_month_day)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Days = Annotated[int, Field(gt=0)]
+
+
+KeptYears = Annotated[int | Literal["for_good"], BeforeValidator(_kept_years)]
 
 
 class _Model(BaseModel):
@@ -88,6 +97,7 @@ class TenantConfig(_Model):
     grace_days: Days | None = None
     pause_max_days: Days | None = None
     exports_kept_days: Days | None = None
+    archive_kept_years: KeptYears | None = None
     roster_limits: RosterLimits | None = None
     """The limits that are other than the product's."""
 
@@ -175,6 +185,8 @@ class Product(_Model):
     """How long the sync may be paused before that is reported every day."""
     exports_kept_days: Days = 180
     """How long after its certificate a rollover's exports stay, here and in the outbox."""
+    archive_kept_years: KeptYears = "for_good"
+    """How many years after its reset date an archived year is kept; then a person is asked whether it may be erased."""
     dates: ProductDates
     reports: Annotated[tuple[str, ...], Field(min_length=1)]
     roster_limits: RosterLimits = RosterLimits()
@@ -192,6 +204,14 @@ class Product(_Model):
 
     def exports_kept_days_of(self, tenant: TenantConfig) -> int:
         return tenant.exports_kept_days or self.exports_kept_days
+
+    def archive_kept_years_of(self, tenant: TenantConfig) -> KeptYears:
+        return tenant.archive_kept_years or self.archive_kept_years
+
+    def archive_expires_on(self, tenant: TenantConfig, reset_date: date) -> date | None:
+        """The first day on which an archived year may be erased; None where it is kept for good."""
+        years = self.archive_kept_years_of(tenant)
+        return None if years == "for_good" else years_after(reset_date, years)
 
     @property
     def reset_rule(self) -> ResetRule:

@@ -1,0 +1,106 @@
+"""Plans by which archived data is destroyed: frozen, approved by a person, done once. The ledger has them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, insert, select, update
+
+from rollover.database.tables.ledger import archive_plans
+
+EXPIRE, DESTROY_KEY = "expire", "destroy_key"
+Content = dict[str, Any]
+"""What goes, and why, as small JSON: no personal value is in it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One plan. It is of a school year that expires, or of a tenant's key."""
+
+    plan_id: int
+    kind: str
+    school_year: str | None
+    plan_hash: str
+    content: Content
+    asked_by: str | None
+    frozen_at: datetime
+    approved_by: str | None
+    approved_at: datetime | None
+    done_at: datetime | None
+
+    def __str__(self) -> str:
+        """As a reader is told of it once it is done."""
+        asked = f", asked for by {self.asked_by}" if self.asked_by else ""
+        return f"on {self.done_at:%Y-%m-%d}, plan {self.plan_hash[:12]}{asked}, approved by {self.approved_by}"
+
+
+def freeze(
+    connection: Connection,
+    tenant_id: str,
+    kind: str,
+    content: Content,
+    *,
+    school_year: str | None = None,
+    asked_by: str | None = None,
+) -> Plan:
+    """Freeze a plan, unless the last one says the same and waits for its approval. The caller holds the tenant's lock.
+
+    A plan that was approved and not carried out is never approved by what was said then: it is frozen anew.
+    """
+    digest, last = hash_of(content), newest(connection, kind, school_year)
+    if last is None or (last.plan_hash, last.asked_by, last.approved_by) != (digest, asked_by, None):
+        values = {"kind": kind, "school_year": school_year, "content": content, "asked_by": asked_by}
+        connection.execute(insert(archive_plans).values(tenant_id=tenant_id, plan_hash=digest, **values))
+        last = newest(connection, kind, school_year)
+    assert last is not None
+    return last
+
+
+def approve(connection: Connection, plan: Plan, by: str) -> None:
+    """Record who approved a plan; the first one stands."""
+    if plan.approved_by is None:
+        _set(connection, plan, approved_by=by, approved_at=func.clock_timestamp())
+
+
+def finish(connection: Connection, plan: Plan) -> None:
+    _set(connection, plan, done_at=func.clock_timestamp())
+
+
+def newest(connection: Connection, kind: str, school_year: str | None = None) -> Plan | None:
+    """The last plan of a kind of the session's tenant, whether it is done or not."""
+    return _last(connection, _plans(kind, school_year))
+
+
+def expired(connection: Connection, school_year: str) -> Plan | None:
+    """The last plan by which an archived year was erased."""
+    return _last(connection, _plans(EXPIRE, school_year).where(archive_plans.c.done_at.is_not(None)))
+
+
+def destroyed(connection: Connection, key_id: str) -> Plan | None:
+    """The plan by which a key was destroyed."""
+    done = _plans(DESTROY_KEY, None).where(archive_plans.c.done_at.is_not(None))
+    return _last(connection, done.where(archive_plans.c.content["key_id"].astext == key_id))
+
+
+def hash_of(content: Content) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _plans(kind: str, school_year: str | None) -> Select[Any]:
+    columns = [archive_plans.c[name] for name in Plan.__dataclass_fields__]
+    return select(*columns).where(
+        archive_plans.c.kind == kind, archive_plans.c.school_year.is_not_distinct_from(school_year)
+    )
+
+
+def _last(connection: Connection, query: Select[Any]) -> Plan | None:
+    row = connection.execute(query.order_by(archive_plans.c.plan_id.desc()).limit(1)).mappings().one_or_none()
+    return Plan(**row) if row else None
+
+
+def _set(connection: Connection, plan: Plan, **values: Any) -> None:
+    connection.execute(update(archive_plans).where(archive_plans.c.plan_id == plan.plan_id).values(**values))
