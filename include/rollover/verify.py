@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, func, or_, select
 
-from rollover import ledger, plan, receipts
+from rollover import ledger, leftovers, plan, receipts
 from rollover.config import Action
 from rollover.database.fingerprint import fingerprints_by_school
 from rollover.database.held import not_held
@@ -61,7 +61,8 @@ def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
 
 
 def rows_left(connection: Connection, run: Run, *, current: bool) -> dict[str, int]:
-    """How many rows of the year each table still has of what goes; with `current`, of the current state too."""
+    """How many rows of the year each table still has of what goes; with `current`, of the current state too. Tables
+    that no data class names are among them, where they have any."""
     found = {}
     for table in _tables(run, *GONE):
         if not (current or is_activity(table)):
@@ -70,7 +71,7 @@ def rows_left(connection: Connection, run: Run, *, current: bool) -> dict[str, i
         if is_activity(table):
             query = query.where(table.c.school_year == run.school_year.key)
         found[table.fullname] = connection.scalar(query) or 0
-    return found
+    return found | leftovers.in_unknown_tables(connection, run)
 
 
 def _reports_not_blank(connection: Connection, run: Run, current: bool) -> list[str]:

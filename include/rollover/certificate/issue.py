@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 from upath import UPath
 
-from rollover import evidence, ledger, receipts
+from rollover import evidence, ledger, leftovers, receipts
 from rollover.certificate import signing
 from rollover.certificate.facts import Disposal, disposals, facts
 from rollover.database.tables.ledger import certificates, rollovers
@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 
 REMEDY = (
     f"rows that came late: {ledger.PLAN_ANEW} A file that is not as it was written: restore it from the storage's "
-    "versions, then clear this task. Anything else: report it at once."
+    "versions, then clear this task. What is past its time: trigger 'roster_sync', which removes it, then clear this "
+    "task. Anything else: report it at once."
 )
 
 
@@ -41,11 +42,17 @@ def certify(connection: Connection, run: Run) -> dict[str, Any]:
     left = rows_left(connection, run, current=False)
     files = [receipt for disposal in done for receipt in (*disposal.exports, *disposal.archives)]
     files = [receipt for receipt in files if not (receipt.get("removed_at") or receipt.get("expired_at"))]
-    if wrong := [*chain.wrong, *_unproven(done), *_late(left), *receipts.damaged(files)]:
+    over = leftovers.past_their_time(connection, run)
+    if wrong := [*chain.wrong, *_unproven(done), *_late(left), *_left(over), *receipts.damaged(files)]:
         raise ProofFailed(f"{run.id} is not certified, since not all is verified: {'; '.join(wrong)}.", REMEDY)
 
     issued_at = connection.scalars(select(func.clock_timestamp())).one()
-    again = {"rows_left": sum(left.values()), "files_intact": len(files), "evidence_whole": True}
+    again = {
+        "rows_left": sum(left.values()),
+        "files_intact": len(files),
+        "evidence_whole": True,
+        "past_their_time": over,
+    }
     content = signing.sign(facts(connection, run, done, chain, again, issued_at), key)
     signed = signing.opened(content)
     pdf = drawn(content, key)
@@ -113,6 +120,10 @@ def _or_unknown(rows: int | None) -> str:
 
 def _late(left: dict[str, int]) -> list[str]:
     return [f"{name} has {rows} rows of the year that came late" for name, rows in left.items() if rows]
+
+
+def _left(over: dict[str, int]) -> list[str]:
+    return [f"{name}: {count} are left though their time is over" for name, count in over.items() if count]
 
 
 def _write(path: UPath, content: bytes) -> None:

@@ -283,7 +283,8 @@ def _verified(certificate: dict[str, Any]) -> list[Flowable]:
         f"{'blank' if found['reports_blank'] else 'not looked at, since what is held shows in them'}, "
         f"{found['files_intact']} files intact. Before this was "
         f"issued: {again['rows_left']} rows of the year left, {again['files_intact']} files intact, the chain of "
-        f"evidence whole."
+        f"evidence whole; {sum(again['past_their_time'].values())} left of what was past its time in staging, "
+        f"findings, exports and the roster with its history."
     )
     return [Paragraph(escape(text), PARAGRAPH) for text in (said, method["deletion"], method["comparison"])]
 
