@@ -97,7 +97,7 @@ def test_it_says_what_was_done(run: Run, owner: Engine) -> None:
         proof = kept[step, "hero.student_logins"]
         assert proof["before"]["rows"] == 5 and proof["before"] == proof["after"] and int(proof["before"]["checksum"])
     assert said["verification"]["rows_left"] == 0 and said["verification"]["reports_blank"] is True
-    assert said["verification"]["again_at_issue"] == {"rows_left": 0, "files_intact": 19, "evidence_whole": True}
+    assert said["verification"]["again_at_issue"] == {"rows_left": 0, "files_intact": 20, "evidence_whole": True}
     assert said["executed_by"]["airflow_run"] == RUN_ID and said["executed_by"]["version"]
     assert "logical deletion" in said["method"]["deletion"]
     assert said["backups"] == {
