@@ -50,7 +50,8 @@ class Measured:
     work: float
     person: float
     importing: float
-    tasks: int
+    tasks: list[dict[str, Any]]
+    """Of each: its id, the seconds from the end of what came before to its start, and from there to its end."""
 
     @property
     def on_top(self) -> float:
@@ -68,8 +69,10 @@ def main() -> None:
         print(
             f"{schools:4} schools: run {measured.run:6.1f} s, work {measured.work:6.1f} s, "
             f"asking {measured.person:4.1f} s, on top {measured.on_top:5.1f} s (at most {ASKED:.0f} asked), "
-            f"of which {measured.importing:.1f} s in the tasks of the import; {measured.tasks} tasks"
+            f"of which {measured.importing:.1f} s in the tasks of the import"
         )
+        for task in measured.tasks:
+            print(f"     {task['id']:30} began after {task['gap']:5.1f} s, took {task['seconds']:5.1f} s")
     target = HOME / "var" / "bench" / "orchestration.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     said = {"load_before": load_before, "load_after": os.getloadavg()[0], "cores": os.cpu_count(), "runs": found}
@@ -144,8 +147,17 @@ def _walk(services: Services, owner: Engine, year: SchoolYear, schools: int) -> 
         work=float(sum(seconds.values())),
         person=person,
         importing=sum(task["duration"] or 0 for task in tasks if task["task_id"].startswith("import_roster.")),
-        tasks=len(tasks),
+        tasks=_in_order(tasks, ended["start_date"]),
     )
+
+
+def _in_order(tasks: list[dict[str, Any]], began: str) -> list[dict[str, Any]]:
+    found, before = [], began
+    for task in sorted((task for task in tasks if task["start_date"]), key=lambda task: str(task["start_date"])):
+        gap = _between(before, task["start_date"])
+        found.append({"id": task["task_id"], "gap": gap, "seconds": task["duration"] or 0.0})
+        before = task["end_date"] or task["start_date"]
+    return found
 
 
 def _run(services: Services, run_id: str) -> dict[str, Any]:

@@ -1,45 +1,38 @@
-"""How fast a year is exported, archived and erased, beside pandas and bare SQL on the same rows.
+"""How fast a year is archived and erased, beside what a user would otherwise do and what PostgreSQL itself takes.
 
-``make bench ARGS="--rows 1000000"``. Only ratios within one run carry over to another machine. Writes
-``var/bench/steps.json``.
+``make bench ARGS="steps --rows 1000000"``. Every way runs in a process of its own, on one tenant's year in tables that
+hold other tenants and years. Writes ``var/bench/steps.json``.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import shutil
 import tempfile
-import time
-from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
-from sqlalchemy import Engine, insert, text
-from upath import UPath
+from sqlalchemy import Connection, Engine, insert, text
 
-from rollover import steps
+from bench.measure import in_process, machine
+from bench.steps_ways import NOW
 from rollover.calendar import SchoolYear
 from rollover.certificate.signing import new_key
-from rollover.config import District, load_catalog
 from rollover.database import migrate
 from rollover.database.school_years import ensure_school_year
-from rollover.database.session import connect, tenant_session
+from rollover.database.session import connect
 from rollover.database.tables import directory
 from rollover.local.postgres import LOGIN, PostgresServer
-from rollover.run import Run
-from rollover.settings import HOME, Settings
-from rollover.tenant import Tenant
+from rollover.settings import HOME
 
 YEAR = SchoolYear.parse("2025-26")
-NOW = datetime(2026, 8, 1, tzinfo=UTC)
-TENANT = Tenant("hero", "bench-xx")
-OTHERS = ("hero__other-xx", "hero__another-xx")
+DISTRICT, OTHERS, ALONE = "bench-xx", ("other-xx", "another-xx"), "alone-xx"
+YEARS_ALONE = {"a tenth": SchoolYear.parse("2021-22"), "all": SchoolYear.parse("2022-23")}
 SCHOOLS = 8
-QUERY = "SELECT * FROM hero.tracking_events WHERE tenant_id = 'hero__bench-xx' AND school_year = '2025-26'"
-DELETE = QUERY.replace("SELECT *", "DELETE")
+IN_MEMORY = 1_000_000
+"""How many rows the way that holds all of them in memory is given at most."""
 
 EVENTS = """
 INSERT INTO hero.tracking_events
@@ -53,7 +46,7 @@ FROM generate_series(1, :rows) n
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="tracking events of the tenant's year")
+    parser.add_argument("--rows", type=int, default=10_000_000, help="tracking events of the tenant's year")
     rows = parser.parse_args().rows
     folder = Path(tempfile.mkdtemp(prefix="rollover-bench-"))
     server = PostgresServer(folder / "postgres")
@@ -63,16 +56,83 @@ def main() -> None:
         migrate.upgrade(owner)
         server.create_login()
         fill(owner, rows)
-        measured = _measure(owner, _run(connect(server.url("bench", user=LOGIN)), folder), rows)
+        fill_alone(owner, rows)
+        new_key(folder / "signing-key.pem")
+        found = _Measuring(server, owner, folder, rows).all()
+        facts = machine(owner, ("pandas", "pyarrow", "psycopg", "apache-airflow-providers-common-sql"))
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+    for name, one in found.items():
+        print(
+            f"{name:58} {one['seconds']:8.2f} s {one['rows'] / one['seconds']:12,.0f} rows/s {one['processor']:7.2f} s "
+            f"ours {one['server']:7.2f} s PostgreSQL's {one['megabytes']:6} MB"
+        )
+    for said in _ratios(found):
+        print(said)
     target = HOME / "var" / "bench" / "steps.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps({"rows": rows, "rows_per_second": measured}, indent=2))
-    for name, rate in measured.items():
-        print(f"{name:55} {rate:12,} rows/s")
+    target.write_text(json.dumps({"rows": rows, "machine": facts, "measured": found}, indent=2))
     print(f"written to {target.relative_to(HOME)}")
+
+
+class _Measuring:
+    """The ways in the order of a rollover; those that change nothing first."""
+
+    def __init__(self, server: PostgresServer, owner: Engine, folder: Path, rows: int) -> None:
+        self._owner, self._rows = owner, rows
+        self._pid = int((folder / "postgres" / "postmaster.pid").read_text().split()[0])
+        urls = {"url": server.url("bench", user=LOGIN), "owner": server.url("bench")}
+        self._job = {name: url.render_as_string(hide_password=False) for name, url in urls.items()}
+        self._job |= {"folder": str(folder), "tenant": DISTRICT, "year": YEAR.key}
+        self._found: dict[str, dict[str, Any]] = {}
+
+    def all(self) -> dict[str, dict[str, Any]]:
+        self._take("limit: bare COPY TO STDOUT", "copy")
+        self._take("peer: pandas read_sql in chunks to Parquet", "pandas")
+        some = min(self._rows, IN_MEMORY)
+        self._take(f"peer: Airflow's hook, whole frame ({some:,} rows)", "airflow", rows=some)
+        self._take("limit: bare indexed DELETE (rolled back)", "delete")
+        _vacuum(self._owner)
+        self._take("plan: drawn up, frozen, approved", "approved")
+        self._take("archive: Parquet, read back and compared", "archive")
+        _vacuum(self._owner)
+        self._take("erase: drawn up again, compared, deleted, proved", "erase")
+        for share, year in YEARS_ALONE.items():
+            of = {"tenant": ALONE, "year": year.key, "rows": rows_alone(self._rows, year)}
+            for way in ("approved", "archive_nothing"):
+                in_process("bench.steps_ways", self._job | of | {"way": way}, self._pid)
+            self._take(f"erase: alone in its partition, {share} of the rows", "erase", **of)
+        return self._found
+
+    def _take(self, name: str, way: str, **more: Any) -> None:
+        job = {"rows": self._rows, **self._job, **more, "way": way}
+        with self._owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("CHECKPOINT"))
+        one = in_process("bench.steps_ways", job, self._pid)
+        server, memory = round(one.server_processor_seconds, 2), one.peak_bytes // 1_000_000
+        self._found[name] = {**one.answer, "rows": job["rows"], "server": server, "megabytes": memory, "way": way}
+
+
+def _ratios(found: dict[str, dict[str, Any]]) -> list[str]:
+    """What was asked, beside what was found."""
+    rates: dict[str, float] = {}
+    for one in found.values():
+        rates.setdefault(one["way"], one["rows"] / one["seconds"])  # of erase, the first: in a shared partition
+    asked = [
+        ("archive", "copy", "bare COPY", 0.5),
+        ("archive", "pandas", "pandas", 5),
+        ("archive", "airflow", "Airflow's hook", 5),
+        ("erase", "delete", "bare DELETE", 0.7),
+    ]
+    return [
+        f"{way}: {rates[way] / rates[other]:.2f} of the rate of {name}; {least} was asked"
+        for way, other, name, least in asked
+    ]
+
+
+def rows_alone(rows: int, year: SchoolYear) -> int:
+    return rows // 10 if year == YEARS_ALONE["a tenth"] else rows
 
 
 def fill(owner: Engine, rows: int) -> None:
@@ -80,112 +140,44 @@ def fill(owner: Engine, rows: int) -> None:
     with owner.begin() as connection:
         for year in (YEAR, YEAR.next):
             ensure_school_year(connection, year.key)
-        connection.execute(insert(directory.districts).values(district_id="bench-xx", name="B", org_sourced_id="b"))
-        connection.execute(
-            insert(directory.tenants).values(
-                tenant_id=TENANT.id, district_id="bench-xx", product="hero", current_school_year=YEAR.key
-            )
-        )
-        for n in range(SCHOOLS):
-            school = {"district_id": "bench-xx", "school_id": f"school-{n}"}
-            connection.execute(insert(directory.schools).values(**school, name=f"School {n}"))
-            connection.execute(
-                insert(directory.subscriptions).values(
-                    **school,
-                    product="hero",
-                    state="active",
-                    starts_on=date(2020, 1, 1),
-                    ends_on=date(2030, 1, 1),
-                    source="bench",
-                    read_at=NOW,
-                )
-            )
-        for tenant, year, share in (
-            (TENANT.id, YEAR, 1),
-            *((other, YEAR, 4) for other in OTHERS),
-            (TENANT.id, YEAR.next, 10),
-        ):
-            count = max(rows // share, 1)
-            bound = {"tenant": tenant, "year": year.key, "rows": count, "schools": SCHOOLS}
-            connection.execute(text(EVENTS), bound)
+        _add_tenant(connection, DISTRICT, "active")
+        _add_events(connection, DISTRICT, YEAR, rows)
+        for other in OTHERS:
+            _add_events(connection, other, YEAR, max(rows // 4, 1))
+        _add_events(connection, DISTRICT, YEAR.next, max(rows // 10, 1))
+    _vacuum(owner)
+
+
+def fill_alone(owner: Engine, rows: int) -> None:
+    """Two past years of a tenant that is alone in their partitions, and has no subscription: all of it is erased."""
+    with owner.begin() as connection:
+        _add_tenant(connection, ALONE, "ended")
+        for year in YEARS_ALONE.values():
+            ensure_school_year(connection, year.key)
+            _add_events(connection, ALONE, year, rows_alone(rows, year))
+    _vacuum(owner)
+
+
+def _add_tenant(connection: Connection, district: str, state: str) -> None:
+    connection.execute(insert(directory.districts).values(district_id=district, name="B", org_sourced_id=district))
+    tenant = {"tenant_id": f"hero__{district}", "district_id": district, "product": "hero"}
+    connection.execute(insert(directory.tenants).values(**tenant, current_school_year=YEAR.key))
+    term = {"starts_on": date(2020, 1, 1), "ends_on": date(2030, 1, 1) if state == "active" else date(2020, 6, 30)}
+    for n in range(SCHOOLS):
+        school = {"district_id": district, "school_id": f"school-{n}"}
+        connection.execute(insert(directory.schools).values(**school, name=f"School {n}"))
+        said = {"product": "hero", "state": state, "source": "bench", "read_at": NOW}
+        connection.execute(insert(directory.subscriptions).values(**school, **said, **term))
+
+
+def _add_events(connection: Connection, district: str, year: SchoolYear, rows: int) -> None:
+    bound = {"tenant": f"hero__{district}", "year": year.key, "rows": rows, "schools": SCHOOLS}
+    connection.execute(text(EVENTS), bound)
+
+
+def _vacuum(owner: Engine) -> None:
     with owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE hero.tracking_events"))
-
-
-def _run(engine: Engine, folder: Path) -> Run:
-    tenant = {"first_school_year": YEAR.key, "folder": "/bench-xx/hero", "roster_format": "oneroster_1_1"}
-    district = District.model_validate(
-        {
-            "district": "bench-xx",
-            "name": "Bench",
-            "time_zone": "America/Chicago",
-            "org_sourced_id": "b",
-            "sftp_connection": "none",
-            "products": {"hero": {**tenant, "roster_import": "nightly"}},
-        }
-    )
-    products = load_catalog(Settings().districts, Settings().products).products
-    storage, key = UPath(folder / "storage"), folder / "signing-key.pem"
-    new_key(key)
-    return Run(engine, TENANT, YEAR, district, products["hero"], storage, NOW, signing_key=key)
-
-
-def _measure(owner: Engine, run: Run, rows: int) -> dict[str, int]:
-    """Rows per second of each way, in the order of a rollover; the peers first, which change nothing."""
-    found: dict[str, int] = {}
-
-    def clock(name: str, work: Callable[[], object]) -> None:
-        started = time.perf_counter()
-        work()
-        found[name] = round(rows / (time.perf_counter() - started))
-
-    clock("limit: bare COPY TO STDOUT, binary", lambda: _bare_copy(owner))
-    clock("peer: pandas read_sql in chunks to CSV", lambda: _pandas_csv(owner, run.storage))
-    clock("peer: pandas read_sql in chunks to Parquet", lambda: _pandas_parquet(owner, run.storage))
-    clock("limit: bare indexed DELETE (rolled back)", lambda: _bare_delete(owner))
-    with owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM hero.tracking_events"))
-    steps.guard(run, "bench", lambda run_id: False)
-    steps.pause_sync(run)
-    plans: list[dict[str, object]] = []
-    clock("plan: count and fingerprint", lambda: plans.append(steps.plan(run)))
-    clock(
-        "export_reports: all of Hero's, counted and read back",
-        lambda: steps.export_reports(run, lambda file, remote: None),
-    )
-    answer = {"chosen_options": ["Approve"], "responded_by_user": {"id": "bench"}, **plans[0]}
-    steps.approve(run, answer)
-    clock("archive: Parquet, read back and compared", lambda: steps.archive(run))
-    clock("erase: planned again, compared, deleted, proved", lambda: steps.erase(run))
-    return found
-
-
-def _bare_copy(owner: Engine) -> None:
-    with owner.connect() as connection:
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        with driver.cursor() as cursor, cursor.copy(f"COPY ({QUERY}) TO STDOUT (FORMAT binary)") as copy:
-            for _ in copy:
-                pass
-
-
-def _pandas_csv(owner: Engine, storage: UPath) -> None:
-    storage.mkdir(parents=True, exist_ok=True)
-    with owner.connect().execution_options(stream_results=True) as connection, (storage / "p.csv").open("w") as out:
-        for chunk in pd.read_sql_query(text(QUERY), connection, chunksize=50_000):
-            chunk.to_csv(out, index=False)
-
-
-def _pandas_parquet(owner: Engine, storage: UPath) -> None:
-    with owner.connect().execution_options(stream_results=True) as connection:
-        for chunk in pd.read_sql_query(text(QUERY), connection, chunksize=50_000):
-            chunk.to_parquet(io.BytesIO(), compression="zstd")
-
-
-def _bare_delete(owner: Engine) -> None:
-    with tenant_session(owner, TENANT.id) as connection:
-        connection.execute(text(DELETE))
-        connection.rollback()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -526,3 +528,11 @@ def test_a_plan_by_which_nothing_goes_is_asked_about(owner: Engine, engine: Engi
     steps.export_reports(run, no_outbox)
     with pytest.raises(Refused, match="not approved"):
         steps.approve(run, None)
+
+
+def test_a_step_loads_only_what_it_needs() -> None:
+    """Each task is a process of its own: what every step loads, every task waits for."""
+    heavy = ("pandas", "polars", "duckdb", "openpyxl", "reportlab", "paramiko", "asyncssh", "pyarrow.dataset")
+    script = f"import sys, rollover.steps; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

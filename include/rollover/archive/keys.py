@@ -15,14 +15,16 @@ import secrets
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow.dataset as ds
 import pyarrow.parquet.encryption as pe
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from rollover.errors import ProofFailed, Refused
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 ALGORITHM = "AES_GCM_V1"
 KEY_BYTES, NONCE_BYTES = 32, 12
@@ -56,6 +58,8 @@ class Key:
 
     def decrypting_many(self) -> ds.ParquetFileFormat:
         """How a dataset reads its files."""
+        import pyarrow.dataset as ds  # brings pandas: half a second, and only a query needs it
+
         how = ds.ParquetDecryptionConfig(self._factory, _NO_SERVER, pe.DecryptionConfiguration())
         return ds.ParquetFileFormat(default_fragment_scan_options=ds.ParquetFragmentScanOptions(decryption_config=how))
 

@@ -6,7 +6,6 @@ from textwrap import wrap
 from typing import IO, Any
 
 import xlsxwriter
-from openpyxl import load_workbook
 from sqlalchemy import Connection
 from upath import UPath
 from xlsxwriter.exceptions import FileCreateError
@@ -84,6 +83,8 @@ def _width(name: str, kind: Kind) -> int:
 
 def rows_in(target: UPath, report: Report) -> int:
     """The rows below the header, as another library reads them."""
+    from openpyxl import load_workbook  # only the task that exports needs it
+
     with target.open("rb") as stream:
         sheet = load_workbook(stream, read_only=True).worksheets[0]
         return sum(1 for _ in sheet.iter_rows(values_only=True)) - 1
