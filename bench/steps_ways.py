@@ -60,7 +60,7 @@ class Job:
                 "district": self.tenant.district,
                 "name": "Bench",
                 "time_zone": "America/Chicago",
-                "org_sourced_id": "b",
+                "org_sourced_id": self.tenant.district,
                 "sftp_connection": "none",
                 "products": {"hero": {**config, "roster_import": "nightly"}},
             }
@@ -96,20 +96,15 @@ def _pandas(job: Job) -> None:
 
 def _airflow(job: Job) -> None:
     """As Airflow's SQL-to-object-store transfers do: the hook's ``get_df``, and the whole frame to Parquet."""
-    from airflow.providers.common.sql.hooks.sql import DbApiHook
+    from airflow.models.connection import Connection
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
 
-    class Hook(DbApiHook):  # type: ignore[misc]
-        """Without a connection of Airflow's: its database is not needed for this."""
-
-        conn_name_attr, default_conn_name = "product_db", "product_db"
-
-        def get_conn(self) -> Any:
-            return job.owner.raw_connection().driver_connection
-
-        def get_sqlalchemy_engine(self, engine_kwargs: Any = None) -> Any:
-            return job.owner
-
-    Hook().get_df(f"{job.query} LIMIT {job.rows}").to_parquet(job.folder / "airflow.parquet", compression="zstd")
+    url = job.owner.url
+    connection = Connection(
+        conn_type="postgres", host=str(url.query["host"]), login=url.username, password="", schema=url.database
+    )
+    frame = PostgresHook(connection=connection).get_df(f"{job.query} LIMIT {job.rows}")
+    frame.to_parquet(job.folder / "airflow.parquet", compression="zstd")
 
 
 def _delete(job: Job) -> None:
