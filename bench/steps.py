@@ -28,8 +28,9 @@ from rollover.local.postgres import LOGIN, PostgresServer
 from rollover.settings import HOME
 
 YEAR = SchoolYear.parse("2025-26")
-DISTRICT, OTHERS, ALONE = "bench-xx", ("other-xx", "another-xx"), "alone-xx"
-YEARS_ALONE = {"a tenth": SchoolYear.parse("2021-22"), "all": SchoolYear.parse("2022-23")}
+DISTRICT, OTHERS = "bench-xx", ("other-xx", "another-xx")
+ALONE = (("alone-xx", SchoolYear.parse("2021-22"), 10), ("apart-xx", SchoolYear.parse("2022-23"), 1))
+"""Tenants alone in a year's partitions, and the share of the rows that each has."""
 SCHOOLS = 8
 IN_MEMORY = 1_000_000
 """How many rows the way that holds all of them in memory is given at most."""
@@ -98,11 +99,11 @@ class _Measuring:
         self._take("archive: Parquet, read back and compared", "archive")
         _vacuum(self._owner)
         self._take("erase: drawn up again, compared, deleted, proved", "erase")
-        for share, year in YEARS_ALONE.items():
-            of = {"tenant": ALONE, "year": year.key, "rows": rows_alone(self._rows, year)}
+        for district, year, share in ALONE:
+            of = {"tenant": district, "year": year.key, "rows": self._rows // share}
             for way in ("approved", "archive_nothing"):
                 in_process("bench.steps_ways", self._job | of | {"way": way}, self._pid)
-            self._take(f"erase: alone in its partition, {share} of the rows", "erase", **of)
+            self._take(f"erase: alone in its partition, {of['rows']:,} rows", "erase", **of)
         return self._found
 
     def _take(self, name: str, way: str, **more: Any) -> None:
@@ -131,10 +132,6 @@ def _ratios(found: dict[str, dict[str, Any]]) -> list[str]:
     ]
 
 
-def rows_alone(rows: int, year: SchoolYear) -> int:
-    return rows // 10 if year == YEARS_ALONE["a tenth"] else rows
-
-
 def fill(owner: Engine, rows: int) -> None:
     """The tenant's year, within tables that hold two other tenants and another year as well."""
     with owner.begin() as connection:
@@ -149,12 +146,12 @@ def fill(owner: Engine, rows: int) -> None:
 
 
 def fill_alone(owner: Engine, rows: int) -> None:
-    """Two past years of a tenant that is alone in their partitions, and has no subscription: all of it is erased."""
+    """Past years of tenants that are alone in their partitions and have no subscription: all of it is erased."""
     with owner.begin() as connection:
-        _add_tenant(connection, ALONE, "ended")
-        for year in YEARS_ALONE.values():
+        for district, year, share in ALONE:
+            _add_tenant(connection, district, "ended")
             ensure_school_year(connection, year.key)
-            _add_events(connection, ALONE, year, rows_alone(rows, year))
+            _add_events(connection, district, year, rows // share)
     _vacuum(owner)
 
 

@@ -54,7 +54,7 @@ class Job:
     @property
     def run(self) -> Run:
         """A rollover of the tenant's year; reports are measured by ``bench.exports``, and this product has none."""
-        config = {"first_school_year": "2020-21", "folder": "/f", "roster_format": "oneroster_1_1"}
+        config = {"first_school_year": "2025-26", "folder": "/f", "roster_format": "oneroster_1_1"}
         district = District.model_validate(
             {
                 "district": self.tenant.district,
