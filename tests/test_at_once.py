@@ -44,15 +44,23 @@ def before(owner: Engine, run: Run) -> dict[str, Any]:
 
 
 class Stopped:
-    """A step in a thread of its own that stands still at a statement, or right before its commit, until it may go."""
+    """A step in a thread of its own that stands still at a statement, or right before it commits what it wrote, until
+    it may go."""
 
     def __init__(self, step: Callable[[Run], Any], run: Run, at: str | None) -> None:
         self._there, self._may_go = threading.Event(), threading.Event()
         engine = connect(run.engine.url)
+        wrote = False
+
+        def before_statement(*said: Any) -> None:
+            nonlocal wrote
+            wrote = wrote or said[2].startswith(("INSERT", "UPDATE", "DELETE"))
+            if at and at in said[2]:
+                self._stand_still()
+
+        event.listen(engine, "before_cursor_execute", before_statement)
         if at is None:
-            event.listen(engine, "commit", self._stand_still)
-        else:
-            event.listen(engine, "before_cursor_execute", lambda *said: at in said[2] and self._stand_still())
+            event.listen(engine, "commit", lambda *_: wrote and self._stand_still())
         self._aside = ThreadPoolExecutor(1)
         self._done = self._aside.submit(step, replace(run, engine=engine))
         assert self._there.wait(SECONDS)

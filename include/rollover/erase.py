@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from rollover import evidence, ledger, plan, receipts
+from rollover.archive.keys import Keys
 from rollover.config import Action
 from rollover.database.fingerprint import Fingerprint, delete_rows, fingerprints_by_school
 from rollover.database.session import tenant_session
@@ -126,6 +127,7 @@ def _check(connection: Connection, run: Run, left: list[plan.Line]) -> None:
         )
     archives = receipts.of_archives(connection, run)
     wrong = receipts.missing(connection, run) + receipts.damaged(receipts.of_files(connection, run))
+    wrong += receipts.unreadable(archives, Keys(run.archive_keys))
     if wrong:
         raise ProofFailed(f"{run.id} cannot erase what is kept nowhere else: {'; '.join(wrong)}.", ledger.PLAN_ANEW)
     archived = {(row["school_id"], row["table_name"]): row for row in archives}
