@@ -22,6 +22,7 @@ from rollover.run import Run
 from tests.certificate.certified import resumed
 from tests.judged import judge, rows_of_product
 from tests.test_rollover_steps import HERO, RUN_ID, answer_to, no_outbox, nobody, until_approved, until_erased
+from tests.thorough import others_slow
 from tests.world import NORTH, SOUTH, YEAR, everything, hero_world, rows, run_of
 
 SECONDS = 60.0
@@ -116,7 +117,7 @@ def insert_of_a_hold() -> Any:
     return insert(holds_table).values(tenant_id=HERO, kind="legal", student_id="n1", reason="a dispute", set_by="dana")
 
 
-@pytest.mark.parametrize("hold", [hold_as_the_command_does, hold_past_everything])
+@pytest.mark.parametrize("hold", others_slow([hold_past_everything, hold_as_the_command_does]))
 @pytest.mark.parametrize("at", [FIRST_DELETE, COMMIT], ids=["delete", "commit"])
 def test_a_hold_set_while_rows_go_waits_and_counts_from_then_on(
     run: Run, owner: Engine, before: dict[str, Any], hold: Callable[[Run], None], at: str | None
@@ -186,7 +187,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("late", [late_event, late_points])
+@pytest.mark.parametrize("late", others_slow([late_event, late_points]))
 @pytest.mark.parametrize("at", [FIRST_DELETE, COMMIT], ids=["delete", "commit"])
 def test_a_row_added_while_rows_go_is_neither_lost_nor_overlooked(
     run: Run, owner: Engine, before: dict[str, Any], late: Callable[[], Any], at: str | None
@@ -210,7 +211,7 @@ def test_a_row_added_while_rows_go_is_neither_lost_nor_overlooked(
     judge(owner, run, before, late={name: [row]})
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", others_slow(list(CHANGES)))
 def test_a_row_changed_while_rows_go_stops_it(run: Run, owner: Engine, before: dict[str, Any], change: str) -> None:
     """PostgreSQL refuses the transaction, Airflow tries it again, and then the plan does not hold any more."""
     erase = Stopped(steps.erase, run, FIRST_DELETE)

@@ -18,6 +18,7 @@ from rollover.run import Run
 from tests.certificate.certified import certificate_of, resumed
 from tests.children import killed_at
 from tests.test_rollover_steps import HERO, OTHER, answer_to, no_outbox, until_approved
+from tests.thorough import others_slow
 from tests.world import NORTH, YEAR, everything, hero_world, rows, run_of
 
 EVENTS = "hero.tracking_events"
@@ -63,6 +64,7 @@ def test_parts_are_together_the_plan(run: Run, owner: Engine, monkeypatch: pytes
     assert everything(owner, OTHER, ["hero", "roster", "ledger"]) == untouched
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_goes_on(run: Run, owner: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     until_approved(run)
     steps.archive(run)
@@ -159,7 +161,7 @@ def test_a_partition_of_its_own_is_emptied(alone: Run, owner: Engine) -> None:
     finish(alone)
 
 
-@pytest.mark.parametrize("change", ["add", "change", "remove"])
+@pytest.mark.parametrize("change", others_slow(["change", "add", "remove"]))
 def test_it_is_not_emptied_of_other_rows_than_planned(alone: Run, owner: Engine, change: str) -> None:
     table = hero.points_ledger
     with owner.begin() as connection:

@@ -118,6 +118,7 @@ def test_before_a_query_a_report_and_a_restore(run: Run, owner: Engine, tmp_path
     assert report() and restore()["rows"]["hero.tracking_events"] == 12
 
 
+@pytest.mark.slow
 def test_every_byte_of_a_manifest_counts(run: Run) -> None:
     until_approved(run)
     steps.archive(run)

@@ -17,6 +17,7 @@ from rollover.roster.files import import_folder
 from rollover.run import Run
 from tests.certificate.certified import resumed
 from tests.test_rollover_steps import HERO, OTHER, until_reset
+from tests.thorough import others_slow
 from tests.world import YEAR, hero_world, run_of
 
 ELSEWHERE = {
@@ -87,7 +88,7 @@ def found(run: Run) -> dict[str, int]:
         return {name: count for name, count in leftovers.past_their_time(connection, run).items() if count}
 
 
-@pytest.mark.parametrize("what", ELSEWHERE)
+@pytest.mark.parametrize("what", others_slow(list(reversed(ELSEWHERE))))
 def test_what_is_past_its_time_is_found_and_no_certificate_issued(run: Run, owner: Engine, what: str) -> None:
     assert found(run) == {}
     leave(owner, run, what, days=3)
@@ -98,7 +99,7 @@ def test_what_is_past_its_time_is_found_and_no_certificate_issued(run: Run, owne
         steps.certify(run)
 
 
-@pytest.mark.parametrize("what", ELSEWHERE)
+@pytest.mark.parametrize("what", others_slow(list(ELSEWHERE)))
 def test_what_the_next_night_removes_is_no_leftover(run: Run, owner: Engine, what: str) -> None:
     leave(owner, run, what, days=1)
     assert found(run) == {}

@@ -93,6 +93,7 @@ def test_the_certificate_is_signed_and_in_the_evidence(past: Run, of: Tenancy, k
         assert evidence.not_held(connection, said, facts["sha256"]) == []
 
 
+@pytest.mark.slow
 def test_nobody_destroys_it_alone(past: Run, of: Tenancy, keys: Keys) -> None:
     plan = ask(of, keys, **WHY)
     with pytest.raises(Refused, match="dana asked for it: a second person"):
@@ -166,6 +167,7 @@ def test_a_year_whose_key_is_gone_still_expires(past: Run, of: Tenancy, keys: Ke
     assert len(freeze(kept_for(replace(past, now=AFTER), KEPT)).content["files"]) == 15
 
 
+@pytest.mark.slow
 def test_a_new_key_opens_nothing_of_the_old(past: Run, of: Tenancy, keys: Keys) -> None:
     carry_out(of, keys, plan_hash=ask(of, keys, **WHY).plan_hash, by="kim")
     with pytest.raises(Refused, match="has no key"):

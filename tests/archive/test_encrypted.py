@@ -207,6 +207,7 @@ def test_a_flipped_byte_is_found(run: Run, keys: Keys, place: float) -> None:
         pq.ParquetFile(stream, decryption_properties=key.decrypting()).read()
 
 
+@pytest.mark.slow
 def test_a_year_may_be_encrypted_in_part(run: Run, keys: Keys, owner: Engine) -> None:
     """The setting came between two plans of a year."""
     plain = replace(run, archive_keys=None)
@@ -231,6 +232,7 @@ def test_a_year_may_be_encrypted_in_part(run: Run, keys: Keys, owner: Engine) ->
     assert into_live(run.engine, run.tenant, YEAR, keys, **WHO)["rows"]["hero.points_ledger"] == 21
 
 
+@pytest.mark.slow
 def test_encrypted_files_of_many_pages_may_lie_anywhere(run: Run, keys: Keys, owner: Engine) -> None:
     """DuckDB's own reader decrypts the first page of a column only."""
     with owner.begin() as connection:

@@ -90,6 +90,7 @@ def recorded(owner: Engine, kind: str) -> list[dict[str, Any]]:
         return list(connection.scalars(text("SELECT facts FROM ledger.evidence WHERE kind = :k"), {"k": kind}))
 
 
+@pytest.mark.slow
 def test_a_year_is_due_when_its_years_from_the_reset_date_are_over(past: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert due_of(past) == ["hero__lakeside-ca__2024-25", "hero__riverside-ca__2024-25"]
     assert due_of(replace(past, now=BEFORE)) == []
@@ -243,6 +244,7 @@ def test_another_rule_or_another_plan_stops_it(past: Run) -> None:
     assert files(past) == before
 
 
+@pytest.mark.slow
 def test_a_hold_that_comes_while_files_go_stops_the_rest(past: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A killed task left some files; before it is run again, a hold is set. After it, what is left is asked about."""
     plan, whole = freeze(past), len(files(past))
@@ -277,6 +279,7 @@ def killed_after(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(type(UPath("file:///x")), "unlink", dying)
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_ends_when_it_is_run_again(
     past: Run, owner: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +321,7 @@ def test_killed_at_any_instant_it_ends_when_it_is_run_again(past: Run, owner: En
         assert evidence.check(connection).wrong == ()
 
 
+@pytest.mark.slow
 def test_files_go_wherever_they_lie(past: Run, owner: Engine) -> None:
     """The storage has moved since, to another kind: receipts have its old address."""
     far = UPath("memory://expiry/storage")
@@ -334,6 +338,7 @@ def test_files_go_wherever_they_lie(past: Run, owner: Engine) -> None:
     assert UPath(facts["path"]).exists()
 
 
+@pytest.mark.slow
 def test_a_year_that_was_put_back_stays_until_it_is_rolled_over_again(past: Run, owner: Engine) -> None:
     into_live(past.engine, past.tenant, PAST, Keys(None), **WHO)
     assert f"{HERO}__2024-25" not in due_of(past)
@@ -349,6 +354,7 @@ def test_a_copy_in_a_schema_is_told_before_it_is_approved(past: Run, owner: Engi
         assert "copied into schemas, which this does not reach: asked_for" in markdown(connection, past, plan.content)
 
 
+@pytest.mark.slow
 def test_rows_that_come_after_it_are_archived_anew(past: Run, owner: Engine) -> None:
     erase(past, freeze(past).plan_hash, "kim")
     with owner.begin() as connection:
@@ -370,6 +376,7 @@ def test_rows_that_come_after_it_are_archived_anew(past: Run, owner: Engine) -> 
     assert into_live(past.engine, past.tenant, PAST, Keys(None), **WHO)["rows"] == {"hero.points_ledger": 1}
 
 
+@pytest.mark.slow
 def test_a_plan_is_a_record(past: Run) -> None:
     freeze(past)
     for change in ("DELETE FROM {}", "UPDATE {} SET content = '{{}}'", "UPDATE {} SET done_at = now()"):

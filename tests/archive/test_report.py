@@ -23,6 +23,7 @@ from rollover.exports.printed.page import pages_in
 from rollover.run import Run
 from tests.archive.conftest import run_for, until_archived
 from tests.test_rollover_steps import HERO
+from tests.thorough import others_slow
 from tests.world import PRODUCTS, YEAR, everything, hero_world, run_of
 
 
@@ -40,7 +41,7 @@ def life_goes_on(owner: Engine, run: Run) -> None:
         connection.execute(delete(roster.people).where(roster.people.c.sourced_id == "n2"))
 
 
-@pytest.mark.parametrize("name", sorted(reports_of("hero")))
+@pytest.mark.parametrize("name", others_slow(sorted(reports_of("hero"))))
 def test_a_report_is_the_same_byte_for_byte(run: Run, owner: Engine, tmp_path: Path, name: str) -> None:
     until_archived(run)
     steps.erase(run)
@@ -81,7 +82,7 @@ def test_of_a_school_that_was_erased_nothing_is_told(
     assert lines(tmp_path / "behavior_history.csv") == of_north and len(of_north) == 12
 
 
-@pytest.mark.parametrize("product", ["imagine_math", "imagine_math_facts"])
+@pytest.mark.parametrize("product", others_slow(["imagine_math", "imagine_math_facts"]))
 def test_a_sheet_has_the_same_cells(
     product: str, owner: Engine, engine: Engine, storage: UPath, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from rollover.errors import ProofFailed, Refused
 from rollover.run import Run
 from tests.archive.conftest import run_for, until_archived
 from tests.test_rollover_steps import OTHER, RUN_ID, answer_to, no_outbox, nobody
+from tests.thorough import others_slow
 from tests.world import YEAR, add_hero, everything, rows
 
 WHO: dict[str, Any] = {"keys": Keys(None), "by": "dana", "reason": "the district asks"}
@@ -40,7 +41,7 @@ def fingerprints(run: Run) -> dict[str, Any]:
         }
 
 
-@pytest.mark.parametrize("product", ["hero", "imagine_math", "imagine_math_facts"])
+@pytest.mark.parametrize("product", others_slow(["hero", "imagine_math", "imagine_math_facts"]))
 def test_a_year_comes_back_row_for_row(product: str, owner: Engine, engine: Engine, storage: UPath) -> None:
     run = run_for(product, owner, engine, storage)
     before, marks = archived_rows(owner, run), fingerprints(run)
@@ -66,7 +67,7 @@ def test_a_year_comes_back_row_for_row(product: str, owner: Engine, engine: Engi
         assert last.facts["why"] == WHO["reason"] and evidence.check(connection).wrong == ()
 
 
-@pytest.mark.parametrize("product", ["hero", "imagine_math"])
+@pytest.mark.parametrize("product", others_slow(["imagine_math", "hero"]))
 def test_a_year_comes_back_into_a_schema(product: str, owner: Engine, engine: Engine, storage: UPath) -> None:
     run = run_for(product, owner, engine, storage)
     tables = [*archived_tables(run.product), *settings_tables(run.product)]
@@ -89,7 +90,7 @@ def test_a_year_comes_back_into_a_schema(product: str, owner: Engine, engine: En
         into_schema(owner, run.tenant, YEAR, "asked_for", **WHO)
 
 
-@pytest.mark.parametrize("name", ["x; drop", 'a"b', "pg_more", "", "Hero"])
+@pytest.mark.parametrize("name", others_slow(["x; drop", 'a"b', "pg_more", "", "Hero"]))
 def test_a_schema_has_a_plain_name(run: Run, owner: Engine, name: str) -> None:
     with pytest.raises(Refused, match="no name for a schema"):
         into_schema(owner, run.tenant, YEAR, name, **WHO)
@@ -117,6 +118,7 @@ def test_a_year_that_is_live_is_not_put_beside_itself(run: Run, owner: Engine, e
     assert before["ledger.archives"] == everything(owner, run.tenant.id, ["ledger"])["ledger.archives"]
 
 
+@pytest.mark.slow
 def test_another_year_of_the_tenant_does_not_matter(run: Run, owner: Engine, engine: Engine) -> None:
     until_archived(run)
     steps.erase(run)
@@ -132,7 +134,7 @@ def test_a_year_that_the_ledger_does_not_know_is_not_put_back(run: Run, engine: 
 
 
 @pytest.mark.parametrize("name", ["north/tracking_events.parquet", "manifest.json"])
-@pytest.mark.parametrize("damage", ["change", "remove"])
+@pytest.mark.parametrize("damage", others_slow(["change", "remove"]))
 def test_a_damaged_archive_puts_nothing_back(run: Run, owner: Engine, engine: Engine, name: str, damage: str) -> None:
     until_archived(run)
     steps.erase(run)
@@ -197,6 +199,7 @@ def test_a_year_put_back_is_archived_anew_and_not_twice(run: Run, owner: Engine,
     assert archived_rows(owner, run) == before
 
 
+@pytest.mark.slow
 def test_codes_that_changed_stay_as_they_were_in_the_schema(run: Run, owner: Engine) -> None:
     until_archived(run)
     steps.erase(run)

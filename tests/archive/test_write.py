@@ -22,6 +22,7 @@ from rollover.errors import ProofFailed
 from rollover.run import Run
 from tests.archive.conftest import until_archived
 from tests.test_rollover_steps import HERO, RUN_ID, answer_to, no_outbox, nobody, until_approved
+from tests.thorough import others_slow
 from tests.world import NORTH, SOUTH, STUDENTS, hero_world, imagine_world, run_of
 
 YEAR_FOLDER = ("archive", "hero", "riverside-ca", "2025-26")
@@ -98,7 +99,7 @@ def test_where_nothing_is_archived_there_is_no_manifest(owner: Engine, engine: E
     assert steps.erase(run)["erased"]["usage"] == 5
 
 
-@pytest.mark.parametrize("damage", ["truncate", "change", "remove"])
+@pytest.mark.parametrize("damage", others_slow(["change", "truncate", "remove"]))
 def test_nothing_is_erased_without_its_manifest(run: Run, damage: str) -> None:
     until_archived(run)
     path = folder_of(run) / "manifest.json"

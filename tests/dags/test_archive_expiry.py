@@ -51,6 +51,7 @@ def files(run: Run) -> int:
     return sum(path.is_file() for path in Path(manifests.folder_of(run).path).rglob("*"))
 
 
+@pytest.mark.slow
 def test_each_due_year_is_asked_about_and_goes_by_its_own_answer(
     airflow: Callable[[str], DAG], archived: list[Run], owner: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
