@@ -32,7 +32,8 @@ Rows = list[dict[str, Any]]
 
 DELETION = (
     "Rows were removed from a live PostgreSQL database, by transactions each of which compared all rows that were "
-    "still to go with a frozen plan. This is a logical deletion, and none of the sanitization methods of NIST SP 800-88."
+    "still to go with a frozen plan. This is a logical deletion, and none of the sanitization methods of NIST SP "
+    "800-88."
 )
 CHECKSUM = (
     "Rows are compared by their number and by the sum of a 64-bit hash of each (PostgreSQL's hash_record_extended). "
