@@ -36,7 +36,7 @@ from sqlalchemy import (
 )
 
 from rollover.archive.keys import Key
-from rollover.database.fingerprint import Fingerprint, row_hash
+from rollover.database.fingerprint import NOTHING, Fingerprint, row_hash
 from rollover.database.session import driver_of
 from rollover.errors import ProofFailed
 
@@ -45,6 +45,10 @@ BLOCK_BYTES = 4 << 20
 BLOCKS_BYTES = 64 << 20
 """What the blocks that are being filled may take together, where rows of several schools come at once."""
 BLOCK_ROWS = 1 << 16
+MARK = 32
+"""Before each line, in hexadecimal digits: the number of its school, and the row's hash."""
+LONGEST = 2**31 - 1
+_MARK = np.dtype([("school", ">i8"), ("row", ">i8")])
 LINE = "line_of_file"
 """The column that numbers the rows of a file where they are put back."""
 IN_EVERY_ROW = ("tenant_id", "district_id", "school_year", "school_id")
@@ -79,6 +83,9 @@ class Block:
     school_id: str
     lines: bytearray
     fingerprint: Fingerprint
+
+    def __add__(self, more: Block) -> Block:
+        return Block(self.school_id, self.lines + more.lines, self.fingerprint + more.fingerprint)
 
 
 def arrow_schema(table: Table) -> pa.Schema:
@@ -143,8 +150,8 @@ def read(table: Table, stream: IO[bytes], naming: Iterable[str] = (), key: Key |
     told = Told(Content(0, ""), _ranges(table, file.metadata))
     same: dict[str, set[Any]] = {name: set() for name in _same_columns(table)}
     rows, sent, digest = 0, _sent_schema(table), None
-    for batch in file.iter_batches(batch_size=BLOCK_ROWS, use_threads=False):
-        part = pa.Table.from_batches([batch])
+    for group in range(file.num_row_groups):  # as it was written, a block at a time
+        part = file.read_row_group(group, use_threads=False)
         for name, values in same.items():
             values.update(pc.unique(part[name]).to_pylist())
         for name in naming:
@@ -189,31 +196,53 @@ def blocks(
     """
     known = _schools_by_mark(connection, schools)
     size = min(BLOCK_BYTES, BLOCKS_BYTES // max(len(known), 1))
-    query = _copy(table, table.fullname, where, f"hashtextextended({school_of}, 0), {row_hash(table)}")
-    filling: dict[bytes, tuple[bytearray, list[bytes]]] = {mark: (bytearray(), []) for mark in known}
+    mark = f"encode(int8send(hashtextextended({school_of}, 0)) || int8send({row_hash(table)}), 'hex')"
+    query = _copy(table, table.fullname, where, mark)
+    filling = {school_id: Block(school_id, bytearray(), NOTHING) for school_id in known.values()}
+    for rows in _batches(connection, query, bound):
+        for more in _told_apart(rows, known):
+            block = filling[more.school_id] = filling[more.school_id] + more
+            if len(block.lines) >= size:
+                yield block
+                filling[more.school_id] = Block(more.school_id, bytearray(), NOTHING)
+    yield from (block for block in filling.values() if block.lines)
 
-    def filled(mark: bytes) -> Block:
-        lines, hashes = filling[mark]
-        filling[mark] = bytearray(), []
-        return Block(known[mark], lines, Fingerprint(len(hashes), Decimal(sum(map(int, hashes)))))
+
+def _batches(connection: Connection, query: str, bound: Mapping[str, Any]) -> Iterator[pa.BinaryArray]:
+    """The rows of a COPY, many at once: psycopg and libpq hand over one at a time, so here as little as can be is done
+    with each."""
+    batch, ends = bytearray(), [0]
+
+    def gathered() -> pa.BinaryArray:
+        offsets = pa.py_buffer(np.asarray(ends, dtype=np.int32))
+        return pa.BinaryArray.from_buffers(pa.binary(), len(ends) - 1, [None, offsets, pa.py_buffer(batch)])
 
     with driver_of(connection).cursor() as cursor, cursor.copy(query.encode(), bound) as copy:
-        for row in copy:  # psycopg and libpq hand over one row at a time: what is done here is what costs time
-            mark, row_hashed, line = bytes(row).split(b",", 2)
-            lines, hashes = filling[mark]
-            lines += line
-            hashes.append(row_hashed)
-            if len(lines) >= size:
-                yield filled(mark)
-    for mark in known:
-        if filling[mark][0]:
-            yield filled(mark)
+        for row in copy:
+            batch += row
+            ends.append(len(batch))
+            if len(batch) >= BLOCK_BYTES:
+                yield gathered()
+                batch, ends = bytearray(), [0]
+    if batch:
+        yield gathered()
 
 
-def _schools_by_mark(connection: Connection, schools: Collection[str]) -> dict[bytes, str]:
-    """Schools by a number that stands for each in a line: as CSV, an id may hold anything."""
+def _told_apart(rows: pa.BinaryArray, known: Mapping[int, str]) -> Iterator[Block]:
+    """The lines of each school among some rows, without the mark that goes before them."""
+    marks = np.frombuffer(bytes.fromhex(pc.binary_slice(rows, 0, MARK).buffers()[2].to_pybytes().decode()), dtype=_MARK)
+    lines = pc.binary_slice(rows, MARK + len(","), LONGEST)
+    for number, school_id in known.items():
+        own = np.flatnonzero(marks["school"] == number)
+        if len(own):
+            hashes = Decimal(sum(marks["row"][own].tolist()))
+            yield Block(school_id, bytearray(lines.take(pa.array(own)).buffers()[2]), Fingerprint(len(own), hashes))
+
+
+def _schools_by_mark(connection: Connection, schools: Collection[str]) -> dict[int, str]:
+    """Schools by a number that stands for each before a line: as CSV, an id may hold anything."""
     query = text("SELECT school, hashtextextended(school, 0) FROM unnest(CAST(:schools AS text[])) school")
-    found = {str(mark).encode(): school for school, mark in connection.execute(query, {"schools": list(schools)})}
+    found = {mark: school for school, mark in connection.execute(query, {"schools": list(schools)})}
     if len(found) != len(set(schools)):
         raise ProofFailed("Two schools have the same hash.", "report this.")
     return found
