@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table
 
-from rollover.database.held import is_held
+from rollover.database.held import anything_is_held, is_held
 from rollover.database.tables.base import is_activity
 
 
@@ -96,6 +96,10 @@ def fingerprints_by_school(
 
     `held`: see :func:`scope`.
     """
+    if held is not None and not anything_is_held(connection):  # a question that PostgreSQL asks on one core only
+        if held:
+            return {}
+        held = None
     where, bound = scope(table, school_year=school_year, held=held)
     sums = f"{checksum(table)}, {'sum(pg_column_size(t.*))' if sizes else '0'}"
     sql = f"SELECT t.school_id, count(*), {sums} FROM {table.fullname} t WHERE {where} GROUP BY t.school_id"  # noqa: S608
@@ -105,6 +109,7 @@ def fingerprints_by_school(
 
 def delete_rows(connection: Connection, table: Table, *, school_year: str, schools: Collection[str]) -> int:
     """Delete the rows of some schools that are not held; returns how many there were."""
-    where, bound = scope(table, school_year=school_year, held=False)
+    held = False if anything_is_held(connection) else None
+    where, bound = scope(table, school_year=school_year, held=held)
     sql = f"DELETE FROM {table.fullname} t WHERE {where} AND t.school_id = ANY(%(schools)s)"  # noqa: S608
     return connection.exec_driver_sql(sql, {**bound, "schools": list(schools)}).rowcount

@@ -3,7 +3,7 @@ nothing is held too late."""
 
 from __future__ import annotations
 
-from sqlalchemy import Table, TextClause, text
+from sqlalchemy import Connection, Table, TextClause, text
 
 from rollover.database.tables.people import PERSON_COLUMNS
 
@@ -33,6 +33,12 @@ OF_THE_ROSTER = {
     "enrollments": "t.person_id IN ({students}) OR t.school_id IN ({schools})",
     "classes": f"t.school_id IN ({{schools}}) OR t.sourced_id IN ({_CLASSES})",
 }
+
+
+def anything_is_held(connection: Connection) -> bool:
+    """Whether a hold is in force on anything of the session's tenant. It stays so while the tenant's lock is held, or
+    to a REPEATABLE READ transaction."""
+    return bool(connection.scalar(text(f"SELECT {ANY}")))
 
 
 def is_held_in_roster(table: Table) -> str:
