@@ -1,6 +1,6 @@
 """``make bench`` measures everything; ``make bench ARGS="roster --students 20000"`` one part, with options of its own.
 
-The parts: ``steps`` (export, archive, erase), ``exports`` (reports beside pandas), ``roster`` (importing a roster set),
+The parts: ``steps`` (archive, erase), ``exports`` (reports beside pandas), ``roster`` (importing a roster set),
 ``fetch`` (transfer over SFTP) and ``orchestration`` (what Airflow adds to a whole rollover).
 """
 
