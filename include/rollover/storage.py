@@ -40,7 +40,7 @@ def whole_file(path: UPath) -> Iterator[IO[bytes]]:
             # Not replace(): of a path with a protocol, universal-pathlib has rename only, and it replaces.
             part.rename(path)
             if path.protocol in LOCAL:
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
         except BaseException:
             with suppress(OSError):
                 part.unlink()
@@ -68,7 +68,7 @@ def _told(path: UPath) -> Iterator[None]:
         raise
 
 
-def _sync_folder(folder: UPath) -> None:
+def sync_folder(folder: UPath) -> None:
     """Make a rename survive a power cut."""
     descriptor = os.open(folder.path, os.O_RDONLY)
     try:

@@ -25,6 +25,7 @@ from rollover.config import District, Product
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import archives, rollovers
 from rollover.errors import ProofFailed, Refused
+from rollover.storage import sync_folder
 from rollover.tenant import Tenant
 
 log = logging.getLogger(__name__)
@@ -160,11 +161,7 @@ def _overwrite(path: Path) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         going.unlink()
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(UPath(path.parent))
 
 
 def _facts(frozen: Plan) -> dict[str, Any]:
