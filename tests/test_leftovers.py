@@ -105,6 +105,14 @@ def test_what_the_next_night_removes_is_no_leftover(run: Run, owner: Engine, wha
     assert found(run) == {}
 
 
+def test_a_pause_of_last_year_is_no_excuse(run: Run, owner: Engine) -> None:
+    leave(owner, run, "history", days=3)
+    with owner.begin() as connection:
+        a_year_ago = {"paused_at": run.now - timedelta(days=365), "ended_at": run.now - timedelta(days=360)}
+        connection.execute(update(ledger.pauses).values(**a_year_ago, ended_by="dana"))
+    assert found(run) == {"roster.history": 1}
+
+
 def test_a_table_that_nobody_declared_is_looked_at(run: Run, owner: Engine) -> None:
     with owner.begin() as connection:
         connection.execute(text("CREATE TABLE hero.notes (tenant_id text, school_year text, note text)"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, or_, select, text
 from upath import UPath
 
 from rollover.database.held import is_held_in_roster
@@ -66,8 +66,10 @@ def in_unknown_tables(connection: Connection, run: Run) -> dict[str, int]:
 def past_their_time(connection: Connection, run: Run) -> dict[str, int]:
     """How much is still there of what the nightly sync removes: staged sets, exports, rows and history of the roster;
     and how many findings name a person, which none may."""
-    since = connection.scalar(select(func.max(pauses.c.paused_at)))
-    nightly = min(since or run.now, run.now) - NIGHTS
+    # A pause that ended long ago is no excuse: the nights since then have been.
+    lately = or_(pauses.c.ended_at.is_(None), pauses.c.ended_at > run.now - NIGHTS)
+    paused_at = connection.scalar(select(func.max(pauses.c.paused_at)).where(lately))
+    nightly = min(paused_at or run.now, run.now) - NIGHTS
     before = {"before": nightly - timedelta(days=run.product.grace_days_of(run.config))}
     found = {
         table.fullname: connection.scalar(

@@ -191,6 +191,12 @@ def test_schools_are_told_apart_whatever_their_ids_are(connection: Connection, m
         assert parquet.read(EVERY_TYPE, io.BytesIO(stream)).content == content
 
 
+def test_a_row_of_another_school_does_not_pass_unseen(connection: Connection) -> None:
+    fill(connection, [{"school_id": school, "key": "k"} for school in "ab"])
+    with pytest.raises(ProofFailed, match="of none of the schools"):
+        list(parquet.blocks(connection, EVERY_TYPE, ["a"], "true", {}))
+
+
 def test_the_school_is_part_of_the_content(connection: Connection) -> None:
     fill(connection, [{"school_id": school, "key": "k"} for school in "ab"])
     [(_, of_a, _), (_, of_b, stream)] = written_apart(connection, "a", "b")

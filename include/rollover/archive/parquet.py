@@ -229,8 +229,11 @@ def _batches(connection: Connection, query: str, bound: Mapping[str, Any]) -> It
 
 
 def _told_apart(rows: pa.BinaryArray, known: Mapping[int, str]) -> Iterator[Block]:
-    """The lines of each school among some rows, without the mark that goes before them."""
+    """The lines of each school among some rows, without the mark that goes before them. Raises ProofFailed for a row
+    of another school: it would be in no file."""
     marks = np.frombuffer(bytes.fromhex(pc.binary_slice(rows, 0, MARK).buffers()[2].to_pybytes().decode()), dtype=_MARK)
+    if not np.isin(marks["school"], list(known)).all():
+        raise ProofFailed("A row came that is of none of the schools that were asked for.", "report this.")
     lines = pc.binary_slice(rows, MARK + len(","), LONGEST)
     for number, school_id in known.items():
         own = np.flatnonzero(marks["school"] == number)
