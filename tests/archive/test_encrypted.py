@@ -59,7 +59,8 @@ def files_of(run: Run) -> list[Path]:
 
 def asked(run: Run, keys: Keys, sql: str) -> list[tuple[Any, ...]]:
     with archived(manifests.newest(run.storage), keys) as connection:
-        return ask(connection, sql).fetchall()
+        rows = ask(connection, sql).to_arrow_table().to_pylist()  # DuckDB's own fetchall() asks for pytz
+    return [tuple(row.values()) for row in rows]
 
 
 @pytest.mark.parametrize("product", others_slow(PRODUCTS))
