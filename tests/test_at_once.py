@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Engine, delete, event, func, insert, text, update
 from upath import UPath
 
+from rollover import erase as erasing
 from rollover import holds, steps
 from rollover.database.session import connect, tenant_session
 from rollover.database.tables import hero
@@ -85,11 +86,11 @@ def aside(work: Callable[[], Any]) -> Future[Any]:
     return ThreadPoolExecutor(1).submit(work)
 
 
-def wait_for_lock(owner: Engine) -> None:
+def wait_for_lock(owner: Engine, of: str = "l.locktype = 'advisory' AND NOT l.granted") -> None:
     """Until somebody waits for the tenant's lock."""
     waiting = text(
         "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
-        "WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted"
+        f"WHERE d.datname = current_database() AND {of}"
     )
     for _ in range(600):
         with owner.connect() as connection:
@@ -224,6 +225,29 @@ def test_a_row_changed_while_rows_go_stops_it(run: Run, owner: Engine, before: d
     with pytest.raises(ProofFailed, match=r"changed since its plan|with other content"):
         steps.erase(run)
     assert everything(owner, HERO, ["hero"]) == found
+
+
+def test_who_wants_a_table_for_himself_while_rows_go_does_not_make_it_hang(
+    run: Run, owner: Engine, before: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He waits for the deletion, the comparison of its rows waits behind him, and the deletion for the comparison:
+    PostgreSQL sees no deadlock in that."""
+    monkeypatch.setattr(erasing, "COMPARING_WAITS", "1s")
+    erase = Stopped(steps.erase, run, ", 0 FROM hero.tracking_events t")
+    wait_for_lock(owner, "l.mode = 'RowExclusiveLock' AND l.relation = 'hero.tracking_events'::regclass")
+
+    def alter() -> None:
+        with owner.begin() as connection:
+            connection.execute(text("LOCK TABLE hero.tracking_events IN ACCESS EXCLUSIVE MODE"))
+
+    altering = aside(alter)
+    wait_for_lock(owner, "l.mode = 'AccessExclusiveLock' AND NOT l.granted")
+    with pytest.raises(DatabaseUnavailable, match="LockNotAvailable"):
+        erase.result()
+    altering.result(SECONDS)
+    assert rows(owner, "hero.tracking_events", HERO) == len(before["hero.tracking_events"])
+    steps.erase(run)
+    judge(owner, run, before)
 
 
 def test_a_row_whose_change_is_not_committed_yet_is_waited_for(run: Run, owner: Engine, before: dict[str, Any]) -> None:

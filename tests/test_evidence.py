@@ -20,6 +20,7 @@ from rollover.errors import DatabaseFailed
 from rollover.run import Run
 from tests.certificate.certified import files_of, until_resumed
 from tests.test_rollover_steps import HERO, OTHER, RUN_ID, nobody, until_approved, until_erased
+from tests.thorough import others_slow
 from tests.world import PRODUCTS, district, hero_world, run_of
 
 RECORDS = (
@@ -117,15 +118,18 @@ def test_a_link_goes_behind_the_last_or_not_in_at_all(run: Run, owner: Engine) -
 
 @pytest.mark.parametrize(
     ("statement", "said"),
-    [
-        ("UPDATE ledger.evidence SET facts = '{\"rows\": 1}' WHERE kind = 'plan'", "is not what was recorded"),
-        ("UPDATE ledger.evidence SET recorded_at = recorded_at - interval '1 day' WHERE kind = 'plan'", "recorded"),
-        ("UPDATE ledger.evidence SET rollover_id = 'x' WHERE kind = 'plan'", "is not what was recorded"),
-        ("DELETE FROM ledger.evidence WHERE kind = 'plan'", "does not follow the link before it"),
-        ("DELETE FROM ledger.evidence WHERE kind = 'guard'", "does not follow the link before it"),
-        ("DELETE FROM ledger.evidence WHERE kind = 'approve'", "approve of .*, plan 1, is not in the chain"),
-        ("UPDATE ledger.steps SET result = '{}' WHERE step = 'erase'", "erase of .*, plan 1, is not in the chain"),
-    ],
+    others_slow(
+        [
+            ("UPDATE ledger.evidence SET facts = '{\"rows\": 1}' WHERE kind = 'plan'", "is not what was recorded"),
+            ("UPDATE ledger.evidence SET recorded_at = recorded_at - interval '1 day' WHERE kind = 'plan'", "recorded"),
+            ("UPDATE ledger.evidence SET rollover_id = 'x' WHERE kind = 'plan'", "is not what was recorded"),
+            ("DELETE FROM ledger.evidence WHERE kind = 'plan'", "does not follow the link before it"),
+            ("DELETE FROM ledger.evidence WHERE kind = 'guard'", "does not follow the link before it"),
+            ("DELETE FROM ledger.evidence WHERE kind = 'approve'", "approve of .*, plan 1, is not in the chain"),
+            ("UPDATE ledger.steps SET result = '{}' WHERE step = 'erase'", "erase of .*, plan 1, is not in the chain"),
+        ],
+        3,
+    ),
 )
 def test_what_an_owner_changed_is_found(run: Run, owner: Engine, statement: str, said: str) -> None:
     until_erased(run)

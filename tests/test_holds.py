@@ -23,6 +23,7 @@ from rollover.status import status_of
 from tests.roster.desk import Desk
 from tests.roster.test_tidy import GRACE, LATER, fewer
 from tests.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, no_outbox, nobody, until_approved
+from tests.thorough import others_slow
 from tests.world import NORTH, SOUTH, district, everything, hero_world, imagine_world, rows, run_of
 
 BY = "dana"
@@ -139,7 +140,7 @@ def test_what_imagine_keeps_by_account_is_its_students(
     assert rows(owner, f"{product}.classroom_students", run.tenant.id) == 1
 
 
-@pytest.mark.parametrize("of", [{}, {"school_id": SOUTH}, {"student_id": "n2"}], ids=str)
+@pytest.mark.parametrize("of", others_slow([{}, {"school_id": SOUTH}, {"student_id": "n2"}]), ids=str)
 def test_a_hold_that_is_set_right_before_the_erase_stops_it(run: Run, owner: Engine, of: dict[str, str]) -> None:
     until_approved(run)
     steps.archive(run)

@@ -20,6 +20,7 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import directory, hero, ledger
 from rollover.errors import DatabaseFailed, ProofFailed, Refused
 from rollover.run import Run
+from tests.thorough import others_slow
 from tests.world import (
     NORTH,
     SOUTH,
@@ -236,7 +237,7 @@ def renew_subscription(owner: Engine) -> None:
 CHANGES = [change_row, add_row, remove_row, end_subscription, renew_subscription]
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", others_slow(CHANGES, 2))
 def test_a_change_between_archive_and_erase_stops_and_asks_again(run: Run, owner: Engine, change: Any) -> None:
     until_approved(run)
     steps.archive(run)

@@ -7,7 +7,7 @@ can be killed, random sets, whole DAG runs, a season.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import pytest
@@ -26,7 +26,16 @@ def some(items: Sequence[Item], step: int) -> Sequence[Item]:
     return items[:: cases(step, 1)]
 
 
-def others_slow(items: Sequence[Any]) -> list[Any]:
-    """Parameters of a test: the first one is tried in every run, the others with the slow tests."""
-    first, *others = items
-    return [first, *(pytest.param(item, marks=pytest.mark.slow) for item in others)]
+def others_slow(items: Iterable[Any], step: int | None = None) -> list[Any]:
+    """Parameters of a test: the first one, or every `step`-th, is tried in every run, the others with the slow tests.
+
+    An item that is a tuple is the values of several parameters.
+    """
+    found = list(items)
+    assert found
+    return [
+        item
+        if place % (step or len(found)) == 0
+        else pytest.param(*(item if isinstance(item, tuple) else (item,)), marks=pytest.mark.slow)
+        for place, item in enumerate(found)
+    ]

@@ -1,15 +1,16 @@
 """Erase exactly the rows of the frozen plan, and prove in the same transaction that nothing else changed.
 
 Law 2: what was archived goes only if the rows that go are the archived ones. Law 8: what is kept has the same
-fingerprint before and after. In the transaction that deletes, the plan is drawn up again over the very rows that it
-sees; the rows go only if it has the hash of the frozen one. What one transaction would take too long for goes in
-parts, each proved so, and recorded as evidence; the last one proves that together they are the plan.
+fingerprint before and after. While rows are deleted, the plan is drawn up again over the very rows that the deleting
+transaction sees; it commits only if that plan has the hash of the frozen one. What one transaction would take too long
+for goes in parts, each proved so, and recorded as evidence; the last one proves that together they are the plan.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +20,7 @@ from rollover import evidence, ledger, plan, receipts
 from rollover.archive.keys import Keys
 from rollover.config import Action
 from rollover.database.fingerprint import Fingerprint, delete_rows, fingerprints_by_school
-from rollover.database.session import tenant_session
+from rollover.database.session import snapshot_of, tenant_session
 from rollover.database.tables import metadata, product_tables, tables_of
 from rollover.database.tables.base import is_activity
 from rollover.database.tables.ledger import evidence as evidence_table
@@ -33,6 +34,8 @@ PART_ROWS = 10_000_000
 """How many rows go in one transaction at most, unless one school's rows of one table are more."""
 EMPTIED_FROM = 1_000_000
 """From how many rows of a table on its partition is emptied at once, where it holds nothing else: fewer are deleted."""
+COMPARING_WAITS = "60s"
+"""How long the comparison with the plan waits for a lock that somebody else has on a table."""
 GOES = (plan.ARCHIVE, plan.ERASE)
 
 
@@ -60,8 +63,8 @@ def erase(connection: Connection, run: Run) -> dict[str, Any]:
     report has no receipt, or an archived or exported file is no longer as it was written.
     """
     left = _left(connection, run)
-    _check(connection, run, left)
-    with kept_unchanged(connection, run) as kept:
+    _check_kept_elsewhere(connection, run, left)
+    with kept_unchanged(connection, run) as kept, _compared(connection, run, left):
         deleted = _delete(connection, run, left)
     planned = plan.current_lines(connection, run, *GOES)
     result = _told(planned, kept)
@@ -116,15 +119,9 @@ def _left(connection: Connection, run: Run) -> list[plan.Line]:
     return [line for line in lines if (line.school_id, line.table_name) not in gone]
 
 
-def _check(connection: Connection, run: Run, left: list[plan.Line]) -> None:
-    """The plan is approved, and drawn up again it is the one in force; what is kept elsewhere is there and whole."""
+def _check_kept_elsewhere(connection: Connection, run: Run, left: list[plan.Line]) -> None:
+    """The plan is approved, and what is kept elsewhere of the rows that go is there and whole."""
     _check_approved(connection, run)
-    if not plan.still_holds(connection, run, left):
-        number = ledger.plan_number(connection, run)
-        raise ProofFailed(
-            f"The data, a subscription or a hold of {run.id} changed since its plan {number} was frozen.",
-            ledger.PLAN_ANEW,
-        )
     archives = receipts.of_archives(connection, run)
     wrong = receipts.missing(connection, run) + receipts.damaged(receipts.of_files(connection, run))
     wrong += receipts.unreadable(archives, Keys(run.archive_keys))
@@ -136,14 +133,46 @@ def _check(connection: Connection, run: Run, left: list[plan.Line]) -> None:
             _check_archived(line, archived.get((line.school_id, line.table_name)))
 
 
+def _compare(connection: Connection, run: Run, left: list[plan.Line]) -> None:
+    """Draw the plan up again. Raises ProofFailed where it is not the one in force."""
+    if not plan.still_holds(connection, run, left):
+        number = ledger.plan_number(connection, run)
+        raise ProofFailed(
+            f"The data, a subscription or a hold of {run.id} changed since its plan {number} was frozen.",
+            ledger.PLAN_ANEW,
+        )
+
+
+@contextmanager
+def _compared(connection: Connection, run: Run, left: list[plan.Line]) -> Iterator[None]:
+    """Compare the rows that this transaction sees with the plan while a block deletes them: in another session with
+    the same snapshot. Raises ProofFailed, whatever the block did."""
+    snapshot = snapshot_of(connection)
+
+    def compare() -> None:
+        with tenant_session(run.engine, run.tenant.id, isolation="REPEATABLE READ", snapshot=snapshot) as same:
+            # Who waits for the block to end can stand before this session: PostgreSQL would not see that as a deadlock.
+            waits = func.set_config("lock_timeout", COMPARING_WAITS, True)
+            # To hash a row takes less than to delete it: one core is enough, and the other is left to the block.
+            same.execute(select(waits, func.set_config("max_parallel_workers_per_gather", "0", True)))
+            _compare(same, run, left)
+
+    with ThreadPoolExecutor(1) as aside:
+        comparing = aside.submit(compare)
+        try:
+            yield
+        finally:
+            comparing.result()
+
+
 def _erase_a_part(connection: Connection, run: Run) -> bool:
     """Erase the first part of what is left; returns whether there was more than one."""
     left = _left(connection, run)
     part = _first_part(left)
     if len(part) == len(left):
         return False
-    _check(connection, run, left)
-    with kept_unchanged(connection, run) as kept:
+    _check_kept_elsewhere(connection, run, left)
+    with kept_unchanged(connection, run) as kept, _compared(connection, run, left):
         _delete(connection, run, part)
     _record_part(connection, run, part, kept)
     return True
@@ -173,7 +202,8 @@ def _empty_partitions(connection: Connection, run: Run) -> None:
     locked = [name for name in alone if _locked_alone(connection, run, name)]
     if not locked:
         return
-    _check(connection, run, left)
+    _check_kept_elsewhere(connection, run, left)
+    _compare(connection, run, left)
     part = [line for line in left if line.table_name in locked]
     with kept_unchanged(connection, run) as kept:
         for name in locked:

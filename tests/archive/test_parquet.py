@@ -32,6 +32,8 @@ from sqlalchemy import (
 )
 
 from rollover.archive import parquet
+from rollover.archive.form import Content
+from rollover.archive.sent import LINE, blocks, content_of
 from rollover.database.fingerprint import NOTHING, Fingerprint, fingerprint
 from rollover.database.tables import metadata
 from rollover.errors import ProofFailed
@@ -90,17 +92,17 @@ def fill(connection: Connection, rows: list[dict[str, Any]]) -> None:
     connection.execute(insert(EVERY_TYPE), [{"school_id": SCHOOL, **row} for row in rows])
 
 
-def written(connection: Connection, school_id: str = SCHOOL) -> tuple[parquet.Content, bytes]:
+def written(connection: Connection, school_id: str = SCHOOL) -> tuple[Content, bytes]:
     [(school, content, stream)] = written_apart(connection, school_id)
     assert school == school_id
     return content, stream
 
 
-def written_apart(connection: Connection, *schools: str) -> list[tuple[str, parquet.Content, bytes]]:
+def written_apart(connection: Connection, *schools: str) -> list[tuple[str, Content, bytes]]:
     streams = {school: io.BytesIO() for school in schools}
     writers = {school: parquet.Writer(EVERY_TYPE, {"school_id": school}, streams[school]) for school in schools}
     sent = dict.fromkeys(schools, NOTHING)
-    for block in parquet.blocks(connection, EVERY_TYPE, schools, "t.school_id = ANY(%(s)s)", {"s": list(schools)}):
+    for block in blocks(connection, EVERY_TYPE, schools, "t.school_id = ANY(%(s)s)", {"s": list(schools)}):
         writers[block.school_id].add(block.lines)
         sent[block.school_id] += block.fingerprint
     for school, found in sent.items():
@@ -123,12 +125,12 @@ def test_every_value_comes_back(connection: Connection, rows: list[dict[str, Any
     assert pq.read_table(io.BytesIO(content)).to_pylist() == rows, "as any reader of Parquet sees it"
 
     connection.exec_driver_sql("CREATE TEMPORARY TABLE put_back (LIKE every_type)")
-    connection.exec_driver_sql(f"ALTER TABLE put_back ADD {parquet.LINE} bigint GENERATED ALWAYS AS IDENTITY")
+    connection.exec_driver_sql(f"ALTER TABLE put_back ADD {LINE} bigint GENERATED ALWAYS AS IDENTITY")
     parquet.copy_in(connection, EVERY_TYPE, io.BytesIO(content), "put_back")
-    assert parquet.content_of(connection, EVERY_TYPE, "put_back") == sent
+    assert content_of(connection, EVERY_TYPE, "put_back") == sent
     live = fingerprint(connection, EVERY_TYPE)
     assert fingerprint(connection, EVERY_TYPE, relation="put_back") == live
-    connection.exec_driver_sql(f"ALTER TABLE put_back DROP {parquet.LINE}")
+    connection.exec_driver_sql(f"ALTER TABLE put_back DROP {LINE}")
     unlike = connection.exec_driver_sql("SELECT count(*) FROM (TABLE put_back EXCEPT TABLE every_type) d").scalar()
     assert unlike == 0
     connection.exec_driver_sql("DROP TABLE put_back")
@@ -172,17 +174,16 @@ def test_rows_that_exchange_a_value_have_another_fingerprint(connection: Connect
 def test_blocks_do_not_show(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(connection, [{"key": f"{n:03}", "number": n, "said": 'a\n"b",' * n} for n in range(50)])
     sent, content = written(connection)
-    for name, value in (("BLOCK_BYTES", 400), ("BLOCK_ROWS", 7)):
-        monkeypatch.setattr(parquet, name, value)
-        small, parts = written(connection)
-        assert small == sent
-        assert pq.ParquetFile(io.BytesIO(parts)).num_row_groups > 5
-        assert parquet.read(EVERY_TYPE, io.BytesIO(parts)).content == sent
+    monkeypatch.setattr("rollover.archive.sent.BLOCK_BYTES", 400)
+    small, parts = written(connection)
+    assert small == sent
+    assert pq.ParquetFile(io.BytesIO(parts)).num_row_groups > 5
+    assert parquet.read(EVERY_TYPE, io.BytesIO(parts)).content == sent
     assert pq.ParquetFile(io.BytesIO(content)).num_row_groups == 1
 
 
 def test_schools_are_told_apart_whatever_their_ids_are(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "BLOCK_BYTES", 100)
+    monkeypatch.setattr("rollover.archive.sent.BLOCK_BYTES", 100)
     schools = ("a", "a,b", 'a",b', 'a"', "", "1", "a\nb")
     fill(connection, [{"school_id": schools[n % 7], "key": f"{n:03}", "said": 'x\n"y",' * (n % 3)} for n in range(99)])
     for n, (school, content, stream) in enumerate(written_apart(connection, *schools)):
@@ -194,7 +195,7 @@ def test_schools_are_told_apart_whatever_their_ids_are(connection: Connection, m
 def test_a_row_of_another_school_does_not_pass_unseen(connection: Connection) -> None:
     fill(connection, [{"school_id": school, "key": "k"} for school in "ab"])
     with pytest.raises(ProofFailed, match="of none of the schools"):
-        list(parquet.blocks(connection, EVERY_TYPE, ["a"], "true", {}))
+        list(blocks(connection, EVERY_TYPE, ["a"], "true", {}))
 
 
 def test_the_school_is_part_of_the_content(connection: Connection) -> None:
@@ -208,9 +209,9 @@ def test_the_school_is_part_of_the_content(connection: Connection) -> None:
     connection.exec_driver_sql(
         "CREATE TEMPORARY TABLE put_back AS SELECT *, 1 AS line_of_file FROM every_type WHERE school_id = 'b'"
     )
-    assert parquet.content_of(connection, EVERY_TYPE, "put_back") == of_b
+    assert content_of(connection, EVERY_TYPE, "put_back") == of_b
     connection.exec_driver_sql("UPDATE put_back SET school_id = 'a'")
-    assert parquet.content_of(connection, EVERY_TYPE, "put_back") == of_a
+    assert content_of(connection, EVERY_TYPE, "put_back") == of_a
     connection.exec_driver_sql("DROP TABLE put_back")
 
 

@@ -21,6 +21,7 @@ from rollover.run import Run
 from rollover.tenant import Tenant
 from tests.archive.conftest import subscribe_all, until_archived
 from tests.test_rollover_steps import answer_to, no_outbox
+from tests.thorough import others_slow
 from tests.world import NORTH, YEAR, add_hero, district, hero_world, run_of
 
 PLAIN = Keys(None)
@@ -112,15 +113,18 @@ def test_an_archive_may_lie_anywhere_that_fsspec_reaches(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "sql",
-    [
-        "COPY (SELECT 1) TO '{out}'",
-        "EXPLAIN ANALYZE SELECT 1",
-        "CREATE TABLE t AS SELECT 1",
-        "SELECT 1; SELECT 2",
-        "ATTACH '{out}'",
-        "DROP VIEW hero.tracking_events",
-        "",
-    ],
+    others_slow(
+        [
+            "COPY (SELECT 1) TO '{out}'",
+            "EXPLAIN ANALYZE SELECT 1",
+            "CREATE TABLE t AS SELECT 1",
+            "SELECT 1; SELECT 2",
+            "ATTACH '{out}'",
+            "DROP VIEW hero.tracking_events",
+            "",
+        ],
+        4,
+    ),
 )
 def test_nothing_but_one_select_is_run(run: Run, tmp_path: Path, sql: str) -> None:
     until_archived(run)

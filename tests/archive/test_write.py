@@ -14,8 +14,8 @@ from sqlalchemy import Engine, insert, select, update
 from upath import UPath
 
 from rollover import steps
+from rollover.archive import form, parquet
 from rollover.archive import manifest as manifests
-from rollover.archive import parquet
 from rollover.database.session import tenant_session
 from rollover.database.tables import hero, ledger, roster
 from rollover.errors import ProofFailed
@@ -117,7 +117,7 @@ def test_nothing_is_erased_without_its_manifest(run: Run, damage: str) -> None:
 def test_a_file_that_holds_other_rows_than_were_sent_does_not_count(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a writer would leave it that spoils a value on its way into the file."""
     until_approved(run)
-    parsed = parquet._parsed
+    parsed = form.parsed
 
     def spoiled(*arguments: Any) -> Any:
         rows = parsed(*arguments)
@@ -126,7 +126,7 @@ def test_a_file_that_holds_other_rows_than_were_sent_does_not_count(run: Run, mo
         place = rows.column_names.index("points")
         return rows.set_column(place, rows.schema.field(place), pa.array([5] * (len(rows) - 1) + [6], pa.int32()))
 
-    monkeypatch.setattr(parquet, "_parsed", spoiled)
+    monkeypatch.setattr(parquet, "parsed", spoiled)
     with pytest.raises(ProofFailed, match=r"read back .* with other content"):
         steps.archive(run)
     with tenant_session(run.engine, HERO) as connection:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 from tests.roster.reading import take
-from tests.thorough import cases
+from tests.thorough import cases, others_slow
 
 from rollover.calendar import SchoolYear, reset_day
 from rollover.config.load import Catalog, load_catalog
@@ -247,7 +247,7 @@ def test_most_guardians_and_birth_dates_are_there_but_not_all(spec: seed.Distric
     assert set(ages) <= {5, 6}
 
 
-@EVERY_TENANT
+@pytest.mark.parametrize(("spec", "tenant"), others_slow(TENANTS, 4))
 def test_the_live_roster_is_what_an_import_of_its_files_would_make_it(
     spec: seed.DistrictSpec, tenant: seed.TenantSpec
 ) -> None:

@@ -11,7 +11,7 @@ from tests.roster.checker import OPTIONAL, READ, STANDARD, check
 from tests.roster.made import as_files, made
 from tests.roster.reading import Taken, take
 from tests.roster.spoil import Spoiler, spoiled_files
-from tests.thorough import cases
+from tests.thorough import cases, others_slow
 
 SEEDS, SEEDS_OF_KINDS = cases(16, 100), 100
 # The checker's words, and the codes that say the same.
@@ -88,7 +88,7 @@ def test_both_find_nothing_in_a_whole_set(spec: str) -> None:
     assert take(files).codes == {}
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("seed", others_slow(range(SEEDS)))
 @pytest.mark.parametrize("spec", FORMATS)
 def test_both_find_the_same_defects_at_the_same_places(spec: str, seed: int) -> None:
     rows = made(spec, seed=seed)

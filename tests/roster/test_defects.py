@@ -20,7 +20,7 @@ from rollover.roster.staging.read import KEPT_OUT, batches, read_header
 from rollover.roster.staging.text import as_text
 from tests.roster.made import Rows, as_csv, as_files, header, made
 from tests.roster.reading import Taken, take
-from tests.thorough import cases, some
+from tests.thorough import cases, others_slow, some
 
 Files = dict[str, bytes]
 SPECS = tuple(FORMATS)
@@ -105,7 +105,7 @@ def typed(spec: str, file: str, data: bytes) -> tuple[list[tuple[Any, ...]], Fin
     return rows, findings
 
 
-@pytest.mark.parametrize(("spec", "file"), FILES)
+@pytest.mark.parametrize(("spec", "file"), others_slow(FILES, 3))
 def test_a_file_that_is_cut_off_at_any_byte_gives_no_other_row_or_says_so(spec: str, file: str) -> None:
     data = as_files(spec, made(spec, students=2))[file]
     clean_rows, _ = typed(spec, file, data)
@@ -163,7 +163,7 @@ def test_a_file_that_is_cut_at_every_byte_class() -> None:
     assert set(take({**files, "orgs.csv": files["orgs.csv"][:-2]}).codes) == {"last_line_end"}
 
 
-@pytest.mark.parametrize(("spec", "file"), FILES)
+@pytest.mark.parametrize(("spec", "file"), others_slow(FILES, 3))
 def test_half_a_file(spec: str, file: str) -> None:
     files = whole(spec)
     lines = files[file].split(b"\r\n")
@@ -202,7 +202,7 @@ ONEROSTER_FILES = [(spec, file) for spec, file in FILES if spec != "clever"]
 TITLES = (("academic_sessions", "title"), ("courses", "title"), ("classes", "title"), ("orgs", "name"))
 
 
-@pytest.mark.parametrize(("spec", "file"), ONEROSTER_FILES)
+@pytest.mark.parametrize(("spec", "file"), others_slow(ONEROSTER_FILES, 3))
 def test_a_lost_column(spec: str, file: str) -> None:
     rows = made(spec, students=2)
     each = FORMATS[spec].file(file)

@@ -21,6 +21,7 @@ from tests.roster.conftest import District
 from tests.roster.reading import Taken, take
 from tests.roster.sets import Rows, as_files, row_of, whole_set
 from tests.roster.sets import manifest as manifest_1_1
+from tests.thorough import others_slow
 
 Where = tuple[str, str, int | None, str | None]  # code, file, row, column
 Files = dict[str, bytes]
@@ -190,7 +191,7 @@ def assert_rest_is_in(taken: Taken, sent: dict[str, int], out: set[str]) -> None
             assert not out & set(row.get("school_ids", [])) | out & set(row.get("term_ids", []))
 
 
-@pytest.mark.parametrize("name", ROW_ERRORS)
+@pytest.mark.parametrize("name", others_slow(ROW_ERRORS, 2))
 def test_an_error_keeps_its_row_out_and_what_depends_on_it(name: str) -> None:
     change, (code, file, row, column), out = ROW_ERRORS[name]
     rows = whole_set()
@@ -535,7 +536,7 @@ FILE_WARNINGS: dict[str, tuple[Callable[[Files], object], Where]] = {
 }
 
 
-@pytest.mark.parametrize("name", ROW_WARNINGS)
+@pytest.mark.parametrize("name", others_slow(ROW_WARNINGS, 4))
 def test_a_warning_lets_the_row_in(name: str) -> None:
     change, (code, file, row, column), said = ROW_WARNINGS[name]
     rows = whole_set()
@@ -552,7 +553,7 @@ def test_a_warning_lets_the_row_in(name: str) -> None:
         assert (found.isoformat() if hasattr(found, "isoformat") else found) == value
 
 
-@pytest.mark.parametrize("name", FILE_WARNINGS)
+@pytest.mark.parametrize("name", others_slow(FILE_WARNINGS, 3))
 def test_a_file_that_is_written_otherwise_gives_the_same_roster(name: str) -> None:
     change, (code, file, row, column) = FILE_WARNINGS[name]
     files = as_files(whole_set())
@@ -630,12 +631,15 @@ def test_a_set_that_cannot_be_trusted_is_refused_whole(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("file", "column"),
-    [
-        (file.name, column.name)
-        for file in FORMATS["oneroster_1_1"].files
-        for column in file.columns
-        if column.required and column.instead is None and file.required
-    ],
+    others_slow(
+        (
+            (file.name, column.name)
+            for file in FORMATS["oneroster_1_1"].files
+            for column in file.columns
+            if column.required and column.instead is None and file.required
+        ),
+        4,
+    ),
 )
 def test_a_set_without_a_column_that_no_row_can_be_without_is_refused(file: str, column: str) -> None:
     rows = whole_set()

@@ -17,6 +17,7 @@ from rollover.roster.deciding.answers import Answer
 from rollover.roster.deciding.in_words import in_words
 from tests.roster.desk import Desk
 from tests.roster.years import Town
+from tests.thorough import others_slow
 
 READ = {"formats": ["oneroster_1_1"], "column_map": {}}
 SET: dict[str, Any] = {"sha256": "a" * 64, "format": "oneroster_1_1", "read_as": READ}
@@ -58,14 +59,17 @@ def test_the_same_files_read_the_same_way_are_unchanged(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [
-        {"sha256": "b" * 64},
-        {"sha256": None},
-        {"format": "oneroster_1_2"},
-        {"format": None},
-        {"read_as": {**READ, "column_map": {"users.csv": {"sourcedId": "id"}}}},
-        {"read_as": None},
-    ],
+    others_slow(
+        [
+            {"sha256": "b" * 64},
+            {"sha256": None},
+            {"format": "oneroster_1_2"},
+            {"format": None},
+            {"read_as": {**READ, "column_map": {"users.csv": {"sourcedId": "id"}}}},
+            {"read_as": None},
+        ],
+        3,
+    ),
     ids=str,
 )
 def test_other_files_or_another_way_to_read_them_are_not(desk: Desk, other: dict[str, Any]) -> None:
@@ -168,7 +172,7 @@ def test_files_of_a_set_that_a_person_discarded_are_held(desk: Desk) -> None:
     assert "seen_before (1)" in str(held_for(desk, again))
 
 
-@pytest.mark.parametrize("state", ["superseded", "rejected", "ready"])
+@pytest.mark.parametrize("state", others_slow(["superseded", "rejected", "ready"]))
 def test_files_of_a_set_that_was_never_live_are_as_good_as_new(desk: Desk, state: str) -> None:
     say(desk, desk.take(desk.town))
     earlier = say(desk, desk.drop(smaller(desk.town)), sha256="b" * 64)

@@ -33,6 +33,7 @@ from rollover.roster.fetching import transfer
 from rollover.roster.fetching.fetch import fetch
 from rollover.roster.fetching.transfer import Changed, Server, Wanted, download
 from tests.roster.sets import PASSWORD, as_files, as_zip, whole_set
+from tests.thorough import others_slow
 
 pytestmark = pytest.mark.skipif(
     openssh.program() is None, reason="sshd is not installed (Debian: openssh-server); OpenSSH is not tested"
@@ -291,7 +292,7 @@ def proxy(server: OpenSsh) -> Iterator[Proxy]:
         listening.shutdown(socket.SHUT_RDWR)
 
 
-@pytest.mark.parametrize("most", [0, 10, 500, 2_000, 5_000, 100_000, 3_000_000, 9_990_000])
+@pytest.mark.parametrize("most", others_slow([0, 10, 500, 2_000, 5_000, 100_000, 3_000_000, 9_990_000], 3))
 def test_a_connection_that_is_cut_after_any_number_of_bytes(
     login: Server, proxy: Proxy, tmp_path: Path, most: int
 ) -> None:

@@ -26,7 +26,7 @@ from rollover.roster.staging.text import RECORD_BYTES, as_text
 from tests.roster import made
 from tests.roster.reading import take
 from tests.roster.sets import as_files, whole_set
-from tests.thorough import cases
+from tests.thorough import cases, others_slow
 
 QUICK = settings(deadline=None, max_examples=cases(100, 1000), suppress_health_check=list(HealthCheck))
 ENCODINGS: dict[str, Callable[[str], bytes]] = {
@@ -74,7 +74,7 @@ def _csv(data: bytes, quoting: str = "minimal", line_end: str = "\r\n") -> str:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("quoting", ["minimal", "all"])
+@pytest.mark.parametrize("quoting", others_slow(["minimal", "all"]))
 @pytest.mark.parametrize("line_end", LINE_ENDS)
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_encodings_line_ends_and_quoting(encoding: str, line_end: str, quoting: str) -> None:

@@ -426,7 +426,7 @@ def test_a_school_that_gives_up_a_grade(world: World) -> None:
     assert world.look(new).breaches == ()
 
 
-@pytest.mark.parametrize(("before", "after"), [(None, None), (None, "04"), ("UG", None)])
+@pytest.mark.parametrize(("before", "after"), others_slow([(None, None), (None, "04"), ("UG", None)]))
 def test_students_without_a_grade_are_compared_by_school(world: World, before: str | None, after: str | None) -> None:
     """Files do not have to say grades, and may begin to."""
     old, new = Town.in_full((OAK,)), Town.in_full((OAK,))
@@ -783,7 +783,7 @@ def test_growth_in_the_year(world: World, full: Town) -> None:
     assert [(b.code, b.school) for b in world.look(new).breaches] == [(Code.SCHOOL_GROWN, "oak")]
 
 
-@pytest.mark.parametrize(("up", "code"), [(True, "promoted_in_year"), (False, "stale_year")])
+@pytest.mark.parametrize(("up", "code"), others_slow([(True, "promoted_in_year"), (False, "stale_year")]))
 def test_another_years_set_under_this_years_name(world: World, up: bool, code: str) -> None:
     town = Town.in_full()
     live, dropped = (town, town.next_year()) if up else (town.next_year(), town)

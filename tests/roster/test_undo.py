@@ -324,7 +324,7 @@ def test_nothing_is_undone_under_a_plan(desk: Desk, is_current: bool) -> None:
     assert desk.undo()["state"] == "undone"
 
 
-@pytest.mark.parametrize("state", ["running", "certified"])
+@pytest.mark.parametrize("state", others_slow(["running", "certified"]))
 def test_the_roster_that_a_rollover_took_in_stays(desk: Desk, state: str) -> None:
     desk.take(desk.town)
     rollover_id = begin_rollover(desk, state=state)

@@ -41,6 +41,7 @@ from tests.roster.years import (
     go_live,
     stage,
 )
+from tests.thorough import others_slow
 
 NEW_YEAR = YEAR.next.key
 LIMITS = RosterLimits()
@@ -162,7 +163,7 @@ def test_every_number_is_there_for_every_school_and_adds_up(season: Season_) -> 
 # Schedules are as in the files
 
 
-@pytest.mark.parametrize("table", [table.name for table in roster.ROSTER_TABLES])
+@pytest.mark.parametrize("table", others_slow((table.name for table in roster.ROSTER_TABLES), 3))
 def test_a_live_row_that_is_not_the_one_of_the_files(season: Season_, table: str) -> None:
     season.begins(Town.in_full())
     season.run(f"UPDATE roster.{table} SET row_hash = row_hash + 1 WHERE ctid = (SELECT max(ctid) FROM roster.{table})")

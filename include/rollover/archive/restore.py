@@ -16,9 +16,11 @@ from upath import UPath
 from rollover import evidence
 from rollover.archive import manifest as manifests
 from rollover.archive import plans
+from rollover.archive.form import Content
 from rollover.archive.keys import Key, Keys
 from rollover.archive.manifest import ArchivedFile, Manifest
-from rollover.archive.parquet import LINE, Content, columns_in, content_of, copy_in
+from rollover.archive.parquet import columns_in, copy_in
+from rollover.archive.sent import LINE, content_of
 from rollover.archive.tables import table_of
 from rollover.archive.write import RESTORED
 from rollover.calendar import SchoolYear

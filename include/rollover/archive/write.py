@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, insert, select
 from upath import UPath
@@ -15,9 +15,11 @@ from upath import UPath
 from rollover import erase, ledger, plan, receipts
 from rollover.archive import manifest as manifests
 from rollover.archive import plans
+from rollover.archive.form import Content
 from rollover.archive.keys import Key, Keys
 from rollover.archive.manifest import ArchivedFile, Manifest
-from rollover.archive.parquet import SCHEMA_VERSION, Content, Told, Writer, blocks, read
+from rollover.archive.parquet import SCHEMA_VERSION, Told, Writer, read
+from rollover.archive.sent import blocks
 from rollover.archive.tables import PEOPLE, SCHOOLS, archived_tables, person_columns, settings_tables
 from rollover.database.fingerprint import NOTHING, Fingerprint, scope
 from rollover.database.tables import metadata
@@ -147,10 +149,7 @@ def _keep(connection: Connection, run: Run, lots: Iterable[_Lot], key: Key | Non
 
 
 def _written(connection: Connection, run: Run, lot: _Lot, key: Key | None) -> list[_Written]:
-    """Write a lot: while a block goes into its file, the next one comes from PostgreSQL.
-
-    Raises ProofFailed, and leaves no file, where the rows are not those of the plan.
-    """
+    """Write a lot. Raises ProofFailed, and leaves no file, where the rows are not those of the plan."""
     number = ledger.plan_number(connection, run)
     name = receipts.file_name(lot.table.name, "parquet", number)
     same = {
@@ -162,8 +161,7 @@ def _written(connection: Connection, run: Run, lot: _Lot, key: Key | None) -> li
     live: dict[str, Fingerprint] = {}
     paths = {school_id: manifests.folder_of(run) / school_id / name for school_id in lot.schools}
     with ExitStack() as files:
-        sent = blocks(connection, lot.table, lot.schools, lot.where, lot.values, school_of=lot.school_of)
-        for block in _ahead(sent):
+        for block in blocks(connection, lot.table, lot.schools, lot.where, lot.values, school_of=lot.school_of):
             school_id = block.school_id
             if school_id not in writers:
                 stream = files.enter_context(whole_file(paths[school_id]))
@@ -186,16 +184,6 @@ def _check_planned(run: Run, table: Table, school_id: str, planned: Fingerprint,
             f"{live.rows}{'' if live.rows != planned.rows else ' with other content'}.",
             ledger.PLAN_ANEW,
         )
-
-
-def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
-    """The items, each one made while the one before it is used."""
-    end = object()
-    with ThreadPoolExecutor(1) as aside:
-        coming = aside.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = aside.submit(next, items, end)
-            yield cast(_Item, item)
 
 
 def _checked(file: _Written, key: Key | None) -> _Kept:

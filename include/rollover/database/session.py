@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import psycopg
+from psycopg import sql
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -26,15 +27,21 @@ def connect(url: str | URL) -> Engine:
 
 @contextmanager
 def tenant_session(
-    engine: Engine, tenant_id: str, *, isolation: Isolation = "READ COMMITTED", exclusive: bool = False
+    engine: Engine,
+    tenant_id: str,
+    *,
+    isolation: Isolation = "READ COMMITTED",
+    exclusive: bool = False,
+    snapshot: str | None = None,
 ) -> Iterator[Connection]:
     """One transaction in which only `tenant_id`'s rows exist. Commits at the end, rolls back on an error.
 
     Row-level security enforces the tenant for ``rollover_app``, a role that owns nothing; a session that would
     bypass it (a superuser, the owner) takes that role first. Times print as UTC, so that a row's text is the same in
     every session. No statement is compiled: that takes longer than most of them do. `exclusive` waits for the tenant's
-    lock before the transaction begins, so that a snapshot is newer than whatever the lock was waited for. A database
-    error is raised without the values it speaks of.
+    lock before the transaction begins, so that a snapshot is newer than whatever the lock was waited for. `snapshot`,
+    of :func:`snapshot_of` another session, shows what that one saw at its beginning; it needs REPEATABLE READ. A
+    database error is raised without the values it speaks of.
     """
     with _without_values(), engine.connect() as connection:
         if exclusive:
@@ -43,6 +50,8 @@ def tenant_session(
             connection.rollback()
         connection.execution_options(isolation_level=isolation)
         with connection.begin():
+            if snapshot is not None:
+                driver_of(connection).execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
             connection.execute(text(f"SET LOCAL ROLE {APP_ROLE}"))
             connection.execute(
                 select(
@@ -71,6 +80,11 @@ def lock_tenant(connection: Connection) -> None:
     connection.execute(
         select(func.pg_advisory_xact_lock(func.hashtextextended(func.current_setting("rollover.tenant_id"), 0)))
     )
+
+
+def snapshot_of(connection: Connection) -> str:
+    """What this transaction sees of what others committed, for another session while this one lasts."""
+    return str(connection.scalar(select(func.pg_export_snapshot())))
 
 
 def driver_of(connection: Connection) -> psycopg.Connection[Any]:

@@ -11,7 +11,7 @@ from psycopg import sql
 from sqlalchemy import Connection
 from upath import UPath
 
-from rollover.database.session import driver_of
+from rollover.database.copying import CopyOut
 from rollover.exports.report import Kind, Report, Scope
 from rollover.exports.rows import planned_for_all_rows
 
@@ -23,11 +23,11 @@ def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes
     """Write the report to `stream`, UTF-8 with the mark by which Excel knows it; returns PostgreSQL's count of rows."""
     stream.write(codecs.BOM_UTF8)
     query = sql.SQL("COPY ({}) TO STDOUT WITH (FORMAT csv, HEADER, ENCODING 'UTF8')").format(_defused(report))
-    with planned_for_all_rows(connection), driver_of(connection).cursor() as cursor:
-        with cursor.copy(query, scope.parameters) as copy:
-            for chunk in copy:
-                stream.write(chunk)
-        return cursor.rowcount
+    with planned_for_all_rows(connection):
+        copy = CopyOut(connection, query, scope.parameters)
+        for batch in copy:
+            stream.write(batch.rows)
+        return copy.count
 
 
 def rows_in(target: UPath, report: Report) -> int:

@@ -1,0 +1,137 @@
+"""What PostgreSQL sends of a table, by COPY. Memory stays flat: a block of rows at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Connection, Table, Text, text
+
+from rollover.archive.form import Content, as_sent, digest_of, own_columns, parsed, same_columns, sent_schema
+from rollover.database.copying import Batch, CopyOut
+from rollover.database.fingerprint import NOTHING, Fingerprint, row_hash
+from rollover.errors import ProofFailed
+
+BLOCK_BYTES = 4 << 20
+BLOCKS_BYTES = 64 << 20
+"""What the blocks that are being filled may take together, where rows of several schools come at once."""
+AHEAD = 8
+"""How many batches of rows may wait."""
+LINE = "line_of_file"
+"""The column that numbers the rows of a file where they are put back."""
+MARK = 32
+"""Before each line, in hexadecimal digits: the number of its school, and the row's hash."""
+LONGEST = 2**31 - 1
+_MARK = np.dtype([("school", ">i8"), ("row", ">i8")])
+
+
+@dataclass
+class Block:
+    """Whole rows of one school as PostgreSQL sent them, and their fingerprint."""
+
+    school_id: str
+    lines: bytearray = field(default_factory=bytearray)
+    fingerprint: Fingerprint = NOTHING
+
+
+def blocks(
+    connection: Connection,
+    table: Table,
+    schools: Collection[str],
+    where: str,
+    bound: Mapping[str, Any],
+    *,
+    school_of: str = "t.school_id",
+) -> Iterator[Block]:
+    """The rows ``t`` of a table that fit `where`, in blocks of one school.
+
+    Read once, in one statement: rows come as they lie, and those of the schools are told apart here. To sort them
+    would take PostgreSQL as long as to send them. `school_of`: SQL that says which of the `schools` a row belongs to;
+    other rows must not come.
+    """
+    known = _schools_by_mark(connection, schools)
+    size = min(BLOCK_BYTES, BLOCKS_BYTES // max(len(known), 1))
+    mark = f"encode(int8send(hashtextextended({school_of}, 0)) || int8send({row_hash(table)}), 'hex')"
+    query = _copy(table, table.fullname, where, mark)
+    filling = {school_id: Block(school_id) for school_id in known.values()}
+    for batch in _ahead(CopyOut(connection, query, bound, BLOCK_BYTES)):
+        for school_id, lines, fingerprint in _told_apart(batch, known):
+            block = filling[school_id]
+            block.lines += lines
+            block.fingerprint += fingerprint
+            if len(block.lines) >= size:
+                yield block
+                filling[school_id] = Block(school_id)
+    yield from (block for block in filling.values() if block.lines)
+
+
+def _ahead(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches, received while those before them are used: the blocks of many schools fill together."""
+    coming, end = iter(batches), object()
+    aside = ThreadPoolExecutor(1)
+    try:
+        waiting = deque(aside.submit(next, coming, end) for _ in range(AHEAD))
+        while (batch := waiting.popleft().result()) is not end:
+            waiting.append(aside.submit(next, coming, end))
+            yield cast(Batch, batch)
+    finally:
+        aside.shutdown(cancel_futures=True)
+
+
+def content_of(connection: Connection, table: Table, relation: str) -> Content:
+    """The content of a relation with the columns of `table` and :data:`LINE`, whose rows are those of one file."""
+    names = same_columns(table)
+    digest, rows = hashlib.sha256(), 0
+    if names:
+        found = connection.execute(text(f"SELECT DISTINCT {', '.join(names)} FROM {relation}")).mappings().all()  # noqa: S608
+        if len(found) > 1:
+            raise ProofFailed(f"{relation} holds rows of more than one school.", "report this.")
+        digest = digest_of(table, dict(found[0])) if found else digest
+    for lines, _ in CopyOut(connection, _copy(table, relation, f"true ORDER BY t.{LINE}"), batch_bytes=BLOCK_BYTES):
+        digest.update(lines)
+        rows += parsed(table, lines, sent_schema(table)).num_rows
+    return Content(rows, digest.hexdigest())
+
+
+def _told_apart(batch: Batch, known: Mapping[int, str]) -> Iterator[tuple[str, pa.Buffer, Fingerprint]]:
+    """The lines of each school among some rows, without the mark that goes before them. Raises ProofFailed for a row
+    of another school: it would be in no file."""
+    ends = pa.py_buffer(np.asarray(batch.ends, dtype=np.int32))
+    rows = pa.BinaryArray.from_buffers(pa.binary(), len(batch.ends) - 1, [None, ends, pa.py_buffer(batch.rows)])
+    marks = np.frombuffer(bytes.fromhex(pc.binary_slice(rows, 0, MARK).buffers()[2].to_pybytes().decode()), dtype=_MARK)
+    if not np.isin(marks["school"], list(known)).all():
+        raise ProofFailed("A row came that is of none of the schools that were asked for.", "report this.")
+    lines = pc.binary_slice(rows, MARK + len(","), LONGEST)
+    for number, school_id in known.items():
+        own = np.flatnonzero(marks["school"] == number)
+        if len(own):
+            hashes = Decimal(sum(marks["row"][own].tolist()))
+            yield school_id, lines.take(pa.array(own)).buffers()[2], Fingerprint(len(own), hashes)
+
+
+def _schools_by_mark(connection: Connection, schools: Collection[str]) -> dict[int, str]:
+    """Schools by a number that stands for each before a line: as CSV, an id may hold anything."""
+    query = text("SELECT school, hashtextextended(school, 0) FROM unnest(CAST(:schools AS text[])) school")
+    found = {mark: school for school, mark in connection.execute(query, {"schools": list(schools)})}
+    if len(found) != len(set(schools)):
+        raise ProofFailed("Two schools have the same hash.", "report this.")
+    return found
+
+
+def _copy(table: Table, relation: str, where: str, *before: str) -> str:
+    """COPY of rows ``t``: what differs between rows of a file, after what is asked for `before` it."""
+    columns = own_columns(table)
+    names = ", ".join([*before, *(as_sent(column) for column in columns)])
+    texts = ", ".join(f'"{column.name}"' for column in columns if isinstance(column.type, Text))
+    return (
+        f"COPY (SELECT {names} FROM {relation} t WHERE {where}) "  # noqa: S608
+        f"TO STDOUT (FORMAT csv, ENCODING 'UTF8'{f', FORCE_QUOTE ({texts})' if texts else ''})"
+    )
