@@ -31,7 +31,7 @@ from airflow.sdk import CronTriggerTimetable, dag, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 from wiring import DEFAULT_ARGS, Tag
 
-from rollover import adapter
+from rollover.adapter import asking, connections, failing, runs
 from rollover.settings import Settings
 
 
@@ -43,7 +43,7 @@ from rollover.settings import Settings
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
-    on_failure_callback=adapter.on_failure,
+    on_failure_callback=failing.on_failure,
     tags=[Tag.ARCHIVE],
 )
 def archive_expiry() -> None:
@@ -51,7 +51,7 @@ def archive_expiry() -> None:
     def due() -> list[str]:
         from rollover.archive.retention import due
 
-        return due(adapter.engine(), adapter.catalog(), Settings().storage_root, adapter.clock())
+        return due(connections.engine(), runs.catalog(), Settings().storage_root, runs.clock())
 
     @task
     def erase(year: str, answer: dict[str, str]) -> dict[str, Any]:
@@ -59,11 +59,11 @@ def archive_expiry() -> None:
 
         if answer["answer"] != "Approve":
             raise AirflowSkipException(f"nobody approved that {year} is erased: the next run asks again")
-        return expiry.erase(adapter.open_rollover(year), answer["digest"], answer["by"])
+        return expiry.erase(runs.open_rollover(year), answer["digest"], answer["by"])
 
     @task_group
     def expire(year: str) -> None:
-        ask = adapter.AskAboutExpiry(task_id="ask", year=year)
+        ask = asking.AskAboutExpiry(task_id="ask", year=year)
         erase(year, ask.output)
 
     expire.expand(year=due())

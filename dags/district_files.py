@@ -10,8 +10,8 @@ it as an import error that names file, line, field and reason. It holds no DAG.
 
 from __future__ import annotations
 
-from rollover import adapter
+from rollover.adapter import runs
 from rollover.errors import ConfigError
 
-if problems := adapter.catalog().problems:
+if problems := runs.catalog().problems:
     raise ConfigError("\n".join(map(str, problems)))

@@ -12,7 +12,7 @@ from airflow.sdk import TriggerRule, chain, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 from wiring import ROSTER_DROPS, tell_district
 
-from rollover import adapter
+from rollover.adapter import asking, connections, runs
 from rollover.errors import Refused
 
 IMPORTS_AT_ONCE = 8
@@ -53,26 +53,26 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
         from rollover.roster import imports
         from rollover.roster.fetching import fetch
 
-        work = adapter.open_import(import_id)
+        work = runs.open_import(import_id)
         found, where = imports.current(work.engine, work.tenant.id, import_id), work.district.sftp_connection
         if found.state != "found":  # a question is put again although the district's server may be down
             return unless_over(found.summary())
-        with adapter.sftp(where) as sftp:
-            server = adapter.sftp_server(where)
+        with connections.sftp(where) as sftp:
+            server = connections.sftp_server(where)
             return unless_over(fetch.fetch(work.engine, work.tenant.id, import_id, sftp, server, work.storage))
 
     @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def stage(import_id: str) -> dict[str, Any]:
         from rollover.roster.staging import stage
 
-        work = adapter.open_import(import_id)
+        work = runs.open_import(import_id)
         return unless_over(stage.stage(work.engine, work.tenant.id, import_id, work.storage, work.config))
 
     @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def validate(import_id: str) -> dict[str, Any]:
         from rollover.roster.validating import validate
 
-        work = adapter.open_import(import_id)
+        work = runs.open_import(import_id)
         zone = work.district.time_zone
         return unless_waiting(validate.validate(work.engine, work.tenant.id, import_id, work.storage, time_zone=zone))
 
@@ -80,14 +80,14 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
     def compare(import_id: str) -> dict[str, Any]:
         from rollover.roster.comparing import compare
 
-        work = adapter.open_import(import_id)
+        work = runs.open_import(import_id)
         return unless_over(compare.compare(work.engine, work.tenant.id, import_id, work.storage, work.limits))
 
     @task
     def decide(import_id: str, answer: dict[str, str]) -> dict[str, Any]:
         from rollover.roster.deciding import decision
 
-        work = adapter.open_import(import_id)
+        work = runs.open_import(import_id)
         done = decision.decide(work.engine, work.tenant.id, import_id, **answer)
         if not done["decided"]:
             raise AirflowSkipException(f"Import {import_id}: {done['said']}.")
@@ -99,10 +99,10 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
         from rollover.roster import imports
         from rollover.roster.applying import apply
 
-        work = adapter.open_import(import_id)
+        work = runs.open_import(import_id)
         summary = unless_waiting(imports.current(work.engine, work.tenant.id, import_id).summary())
         if summary["state"] == "ready":
-            if not adapter.import_is_due(work):
+            if not runs.import_is_due(work):
                 raise AirflowSkipException(f"Import {import_id} is ready and waits for the nightly sync.")
             limits = work.limits
             summary = apply.apply(work.engine, work.tenant.id, import_id, work.storage, limits, rollover_id=None)
@@ -115,8 +115,8 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
         from rollover import steps
         from rollover.roster.applying import apply
 
-        work = adapter.open_import(import_id)
-        run = adapter.open_run(partition_key, work.tenant.id)
+        work = runs.open_import(import_id)
+        run = runs.open_run(partition_key, work.tenant.id)
         steps.before_import(run)
         applied = apply.apply(run.engine, run.tenant.id, import_id, run.storage, work.limits, rollover_id=run.id)
         unless_over(applied)
@@ -139,11 +139,11 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
     def wake(import_id: str, *, outlet_events: Any = None) -> None:
         from rollover.roster import pending
 
-        work = adapter.open_import(import_id)
+        work = runs.open_import(import_id)
         if not pending.lets_another_go_on(work.engine, work.tenant.id, import_id):
             raise AirflowSkipException(f"nothing waits for {import_id}")
         outlet_events[ROSTER_DROPS].add_partitions([work.tenant.id])
-        outlet_events[ROSTER_DROPS].extra = {adapter.NIGHTLY: adapter.import_is_due(work)}
+        outlet_events[ROSTER_DROPS].extra = {runs.NIGHTLY: runs.import_is_due(work)}
 
     @task_group(group_id="import_roster")
     def import_roster(import_id: str) -> None:
@@ -153,7 +153,7 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
         chain(compared, applied, report("report_result", import_id))
         if not for_rollover:
             chain(compared, report("report", import_id))  # before a person is asked, who may take a day
-            ask = adapter.AskAboutImport(task_id="ask", import_id=import_id)
+            ask = asking.AskAboutImport(task_id="ask", import_id=import_id)
             chain(compared, ask, decide(import_id, ask.output), applied, wake(import_id))
 
     return import_roster

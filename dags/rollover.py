@@ -29,7 +29,7 @@ from airflow.sdk import DAG, TriggerRule, chain, dag, get_current_context, get_p
 from import_group import roster_import_group
 from wiring import DEFAULT_ARGS, Tag
 
-from rollover import adapter
+from rollover.adapter import asking, connections, failing, runs, waiting
 from rollover.config import District, Product
 from rollover.tenant import Tenant
 from school_year_timetable import SchoolYearTimetable
@@ -47,10 +47,10 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
         def do(partition_key: str | None = None) -> dict[str, Any]:
             from rollover import steps
 
-            run = adapter.open_run(partition_key, tenant.id)
+            run = runs.open_run(partition_key, tenant.id)
             if only_current_year:
-                adapter.only_current_year(run)
-            with adapter.outbox_of(run.district) as outbox:
+                runs.only_current_year(run)
+            with connections.outbox_of(run.district) as outbox:
                 return dict(getattr(steps, name)(run, *([outbox.deliver] if delivers else [])))
 
         return do()
@@ -60,14 +60,14 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
         from rollover import steps
 
         run_id = get_current_context()["run_id"]
-        result = steps.guard(adapter.open_run(partition_key, tenant.id), run_id, adapter.is_alive)
+        result = steps.guard(runs.open_run(partition_key, tenant.id), run_id, runs.is_alive)
         return result if result["go"] else None
 
     @task(trigger_rule=AFTER_A_SKIP)
     def approve(answer: dict[str, Any] | None, partition_key: str | None = None) -> dict[str, Any]:
         from rollover import steps
 
-        return steps.approve(adapter.open_run(partition_key, tenant.id), answer)
+        return steps.approve(runs.open_run(partition_key, tenant.id), answer)
 
     @dag(
         dag_id=tenant.dag_id,
@@ -76,17 +76,17 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
         schedule=SchoolYearTimetable.of(district, product),
         max_active_runs=1,
         default_args=DEFAULT_ARGS,
-        on_failure_callback=adapter.on_failure,
+        on_failure_callback=failing.on_failure,
         tags=[Tag.ROLLOVER, tenant.product, tenant.district],
     )
     def rollover() -> None:
-        ask_approval = adapter.ApprovePlan(
+        ask_approval = asking.ApprovePlan(
             task_id="ask_approval",
             plan_task="plan",
             subject=f"May the plan for {product.name}, {district.name}, be carried out?",
             body="{{ ti.xcom_pull(task_ids='plan')['markdown'] }}",
         )
-        await_roster = adapter.AwaitRoster(task_id="await_roster", tenant_id=tenant.id)
+        await_roster = waiting.AwaitRoster(task_id="await_roster", tenant_id=tenant.id)
         chain(
             guard(),
             step("pause_sync", only_current_year=True),
@@ -108,7 +108,7 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
     return rollover()
 
 
-known = adapter.catalog()
+known = runs.catalog()
 wanted = get_parsing_context().dag_id  # in a worker: the one DAG whose task is to run
 for tenant in known.tenants:
     if wanted in (None, tenant.dag_id):

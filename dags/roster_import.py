@@ -31,7 +31,7 @@ from airflow.sdk import PartitionedAssetTimetable, dag, task
 from import_group import roster_import_group
 from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag
 
-from rollover import adapter
+from rollover.adapter import connections, failing, runs
 
 
 @dag(
@@ -42,7 +42,7 @@ from rollover import adapter
     catchup=False,
     max_active_runs=1000,  # a run may wait for a person; how many imports are worked on at once is in import_group
     default_args=DEFAULT_ARGS,
-    on_failure_callback=adapter.on_failure,
+    on_failure_callback=failing.on_failure,
     tags=[Tag.ROSTER],
 )
 def roster_import() -> None:
@@ -50,7 +50,7 @@ def roster_import() -> None:
     def pending(partition_key: str | None = None) -> list[str]:
         from rollover.roster import pending
 
-        return pending.pending(adapter.engine(), adapter.tenant_of(partition_key).id)
+        return pending.pending(connections.engine(), runs.tenant_of(partition_key).id)
 
     roster_import_group(for_rollover=False).expand(import_id=pending())
 

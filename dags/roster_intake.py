@@ -24,7 +24,7 @@ from airflow.sdk import dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag
 
-from rollover import adapter
+from rollover.adapter import connections, failing, waiting
 
 
 @dag(
@@ -37,7 +37,7 @@ from rollover import adapter
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
-    on_failure_callback=adapter.on_failure,
+    on_failure_callback=failing.on_failure,
     tags=[Tag.ROSTER],
 )
 def roster_intake() -> None:
@@ -45,14 +45,14 @@ def roster_intake() -> None:
     def record(found: list[dict[str, Any]], *, outlet_events: Any = None) -> list[str]:
         from rollover.intake import Found, record_all
 
-        woken = record_all(adapter.engine(), map(Found.from_json, found))
+        woken = record_all(connections.engine(), map(Found.from_json, found))
         if not woken:
             raise AirflowSkipException("every drop was recorded before")
         outlet_events[ROSTER_DROPS].add_partitions(woken)
         return woken
 
     # A trigger that fires before the scheduler knows that the task waits fails the try; to look again costs nothing.
-    record(adapter.WaitForDrops(task_id="wait", retries=20).output)
+    record(waiting.WaitForDrops(task_id="wait", retries=20).output)
 
 
 roster_intake()

@@ -25,7 +25,7 @@ from airflow.sdk import CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag, tell_district
 
-from rollover import adapter
+from rollover.adapter import connections, failing, runs
 from rollover.settings import Settings
 
 
@@ -37,7 +37,7 @@ from rollover.settings import Settings
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
-    on_failure_callback=adapter.on_failure,
+    on_failure_callback=failing.on_failure,
     tags=[Tag.ROSTER],
 )
 def roster_sync() -> None:
@@ -45,35 +45,35 @@ def roster_sync() -> None:
     def wake(*, outlet_events: Any = None) -> list[str]:
         from rollover.roster.pending import tenants_with_work
 
-        woken = tenants_with_work(adapter.engine(), [tenant.id for tenant in adapter.catalog().tenants])
+        woken = tenants_with_work(connections.engine(), [tenant.id for tenant in runs.catalog().tenants])
         if not woken:
             raise AirflowSkipException("no tenant has a roster to import")
         outlet_events[ROSTER_DROPS].add_partitions(woken)
-        outlet_events[ROSTER_DROPS].extra = {adapter.NIGHTLY: True}
+        outlet_events[ROSTER_DROPS].extra = {runs.NIGHTLY: True}
         return woken
 
     @task
     def tidy() -> dict[str, Any]:
         from rollover.roster.applying.tidy import tidy
 
-        known, storage, now = adapter.catalog(), Settings().storage_root, adapter.clock()
+        known, storage, now = runs.catalog(), Settings().storage_root, runs.clock()
         gone = {}
         for tenant in known.tenants:
             config = known.districts[tenant.district].products[tenant.product]
             days = known.products[tenant.product].grace_days_of(config)
-            gone[tenant.id] = tidy(adapter.engine(), tenant.id, storage, grace_days=days, now=now)
+            gone[tenant.id] = tidy(connections.engine(), tenant.id, storage, grace_days=days, now=now)
         return {tenant_id: counts for tenant_id, counts in gone.items() if any(counts.values())}
 
     @task
     def expired_exports() -> dict[str, int]:
         from rollover.exports.keep import remove_expired
 
-        known, engine, now = adapter.catalog(), adapter.engine(), adapter.clock()
+        known, engine, now = runs.catalog(), connections.engine(), runs.clock()
         gone = {}
         for tenant in known.tenants:
             district = known.districts[tenant.district]
             days = known.products[tenant.product].exports_kept_days_of(district.products[tenant.product])
-            with adapter.outbox_of(district) as outbox:
+            with connections.outbox_of(district) as outbox:
                 gone[tenant.id] = remove_expired(engine, tenant.id, kept_days=days, now=now, remove=outbox.remove)
         return {tenant_id: files for tenant_id, files in gone.items() if files}
 
@@ -81,8 +81,8 @@ def roster_sync() -> None:
     def outdated_reports() -> list[str]:
         from rollover.roster.reporting.report import outdated
 
-        engine = adapter.engine()
-        return [import_id for tenant in adapter.catalog().tenants for import_id in outdated(engine, tenant.id)]
+        engine = connections.engine()
+        return [import_id for tenant in runs.catalog().tenants for import_id in outdated(engine, tenant.id)]
 
     @task
     def report(import_id: str) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def roster_sync() -> None:
     def overdue_pauses() -> None:
         from rollover import pause
 
-        pause.refuse_overdue(adapter.engine(), adapter.catalog(), adapter.clock())
+        pause.refuse_overdue(connections.engine(), runs.catalog(), runs.clock())
 
     wake()
     tidy()

@@ -168,7 +168,7 @@ def archive(run: Run) -> Result:
 
 
 def erase(run: Run) -> Result:
-    """Delete exactly the plan's rows, proved in the deleting transaction."""
+    """Delete exactly the plan's rows, proved before it is committed."""
     erasing.in_parts(run)
     return once(run, "erase", lambda connection: erasing.erase(connection, run), "REPEATABLE READ")
 

@@ -17,7 +17,7 @@ from tests.dags.airflow_home import HOME, POSTGRES  # isort: skip
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 
-from rollover import adapter
+from rollover.adapter import runs, waiting
 from rollover.local.postgres import LOGIN, PostgresServer
 from tests import world
 from tests.sftp_fixtures import Sftp, sftp, sftp_server
@@ -81,8 +81,8 @@ def airflow(
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(adapter, "clock", lambda: world.NOW)
-    monkeypatch.setattr(adapter, "_watches", {})
+    monkeypatch.setattr(runs, "clock", lambda: world.NOW)
+    monkeypatch.setattr(waiting, "_watches", {})
 
     def load(dag_id: str) -> DAG:
         name = "rollover" if dag_id.startswith("rollover__") else dag_id

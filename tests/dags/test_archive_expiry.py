@@ -13,7 +13,8 @@ from airflow.sdk import DAG
 from sqlalchemy import Engine, text
 from upath import UPath
 
-from rollover import adapter, holds, steps
+from rollover import holds, steps
+from rollover.adapter import runs
 from rollover.archive import manifest as manifests
 from rollover.database.session import tenant_session
 from rollover.run import Run
@@ -44,7 +45,7 @@ def archived(airflow: object, riverside: Path, owner: Engine, engine: Engine, tm
 
 
 def at(monkeypatch: pytest.MonkeyPatch, year: int) -> None:
-    monkeypatch.setattr(adapter, "clock", lambda: datetime(year, 8, 1, 12, tzinfo=UTC))
+    monkeypatch.setattr(runs, "clock", lambda: datetime(year, 8, 1, 12, tzinfo=UTC))
 
 
 def files(run: Run) -> int:

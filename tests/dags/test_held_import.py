@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from sqlalchemy import Engine, text
 from upath import UPath
 
-from rollover import adapter
+from rollover.adapter import asking, connections, runs, waiting
 from rollover.database.session import tenant_session
 from rollover.local.seed.oneroster import as_zip
 from rollover.roster.comparing.compare import compare
@@ -163,7 +163,7 @@ def test_without_an_answer_it_is_asked_again_the_next_night(
     def down(connection_id: str) -> Any:
         raise ConnectionError("the server is down")
 
-    monkeypatch.setattr(adapter, "sftp", down)
+    monkeypatch.setattr(connections, "sftp", down)
     assert answered(airflow, "Later", nightly=True).state == "success"
     assert imports(owner)[0] == ("held", "2025-26")
     assert states(answered(airflow, "Approve", nightly=True), "decide", "apply") == ["success", "success"]
@@ -259,9 +259,9 @@ def test_a_new_years_set_is_approved_while_a_rollover_waits_for_it(
     answered(airflow, None)
     assert imports(owner) == [("held", "2026-27")]
     looked: list[str | None] = []
-    find = adapter.RosterReadyTrigger.find
+    find = waiting.RosterReadyTrigger.find
 
-    def approve_meanwhile(trigger: adapter.RosterReadyTrigger) -> str | None:
+    def approve_meanwhile(trigger: waiting.RosterReadyTrigger) -> str | None:
         looked.append(find(trigger))
         if len(looked) == 2:
             with tenant_session(engine, HERO) as connection:
@@ -271,7 +271,7 @@ def test_a_new_years_set_is_approved_while_a_rollover_waits_for_it(
             assert decide(engine, HERO, found.import_id, "Approve", "dana", digest=digest)["state"] == "ready"
         return looked[-1]
 
-    monkeypatch.setattr(adapter.RosterReadyTrigger, "find", approve_meanwhile)
+    monkeypatch.setattr(waiting.RosterReadyTrigger, "find", approve_meanwhile)
     done = run_dag(airflow(ROLLOVER), partition_key="2025-26", answers=YES)
     assert looked == [None, None, done.result_of("await_roster")]
     assert done.state_of("import_roster.apply") == "success"
@@ -374,19 +374,19 @@ def test_a_question_that_was_cleared_is_not_put_with_the_old_numbers(
     monkeypatch.setattr(HITLOperator, "execute", lambda self, context: put.append(self.body))
     context = {"task_state_store": Store()}
     for _ in range(2):
-        adapter.AskAboutImport(task_id="ask", import_id=import_id).execute(context)  # type: ignore[arg-type]
+        asking.AskAboutImport(task_id="ask", import_id=import_id).execute(context)  # type: ignore[arg-type]
     assert put == [first, first], "the same numbers may be shown again"
     with owner.begin() as connection:
         connection.execute(text("UPDATE roster.people SET status = 'tobedeleted' WHERE sourced_id = 's1'"))
         connection.execute(text("UPDATE ledger.roster_versions SET version = version + 1"))
-    work = adapter.open_import(import_id)
+    work = runs.open_import(import_id)
     again = compare(work.engine, work.tenant.id, import_id, work.storage, work.limits)
     assert again["state"] == "held"
     with pytest.raises(AirflowSkipException, match="the next run asks anew"):
-        adapter.AskAboutImport(task_id="ask", import_id=import_id).execute(context)  # type: ignore[arg-type]
+        asking.AskAboutImport(task_id="ask", import_id=import_id).execute(context)  # type: ignore[arg-type]
     assert len(put) == 2
 
 
 def test_the_answers_are_those_that_are_understood() -> None:
-    ask = adapter.AskAboutImport(task_id="ask", import_id="x")
+    ask = asking.AskAboutImport(task_id="ask", import_id="x")
     assert ask.options == [answer.value for answer in Answer]

@@ -145,7 +145,7 @@ def test_runs_are_bounded_and_failures_are_told(dag: DAG) -> None:
     limit = {"roster_import": 1000}.get(dag.dag_id, 1)
     assert dag.max_active_runs == limit
     assert dag.has_on_failure_callback
-    assert dag.on_failure_callback.__module__ == "rollover.adapter"
+    assert dag.on_failure_callback.__module__ == "rollover.adapter.failing"
 
 
 def test_waiting_for_a_person_holds_up_nobody(bag: DagBag) -> None:

@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk import DAG
 from sqlalchemy import Engine, select, text, update
 
-from rollover import adapter
+from rollover.adapter import waiting
 from rollover.calendar import SchoolYear
 from rollover.database.tables import directory, hero
 from tests.roster.sets import as_files, as_zip, whole_set
@@ -92,13 +92,13 @@ def test_the_rollover_waits_for_a_roster_that_is_not_there_yet(
     drop(riverside, new_year_zip())
     take_in(airflow)
     looked: list[str | None] = []
-    find = adapter.RosterReadyTrigger.find
+    find = waiting.RosterReadyTrigger.find
 
-    def later(trigger: adapter.RosterReadyTrigger) -> str | None:
+    def later(trigger: waiting.RosterReadyTrigger) -> str | None:
         looked.append(find(trigger) if len(looked) >= 2 else None)
         return looked[-1]
 
-    monkeypatch.setattr(adapter.RosterReadyTrigger, "find", later)
+    monkeypatch.setattr(waiting.RosterReadyTrigger, "find", later)
     done = run_dag(airflow(ROLLOVER), partition_key="2025-26", answers=YES)
     assert done.state == "success"
     assert looked == [None, None, done.result_of("await_roster")]

@@ -23,7 +23,7 @@ import pytest
 from sqlalchemy import Engine
 from upath import UPath
 
-from rollover import adapter
+from rollover.adapter import connections
 from rollover.database.session import tenant_session
 from rollover.drops import candidates, list_folder, put_file, record
 from rollover.errors import Refused
@@ -82,7 +82,7 @@ def airflow_connection(server: OpenSsh, monkeypatch: pytest.MonkeyPatch) -> Call
 def client(airflow_connection: Callable[..., None]) -> Iterator[paramiko.SFTPClient]:
     """Rollover's own session, through Airflow's hook."""
     airflow_connection()
-    with adapter.sftp(CONNECTION) as sftp:
+    with connections.sftp(CONNECTION) as sftp:
         yield sftp
 
 
@@ -179,17 +179,17 @@ def test_airflows_connection_with_a_key(
         airflow_connection(private_key=None, key_file=str(key), connection_password=passphrase)
     else:
         airflow_connection(private_key=key.read_text(), private_key_passphrase=passphrase)
-    with adapter.sftp(CONNECTION) as sftp:
+    with connections.sftp(CONNECTION) as sftp:
         assert sftp.stat(str(tmp_path / "file")).st_size == 1
-    assert received(adapter.sftp_server(CONNECTION), tmp_path / "file")[0] == [b"x"]
+    assert received(connections.sftp_server(CONNECTION), tmp_path / "file")[0] == [b"x"]
 
 
 def test_airflows_connection_must_name_the_host_key(airflow_connection: Callable[..., None]) -> None:
     for extra in ({"host_key": None}, {"host_key": None, "no_host_key_check": "true"}):
         airflow_connection(**extra)
         with pytest.raises(Refused, match="names no host key"):
-            adapter.sftp_server(CONNECTION)
-        with pytest.raises(Refused, match="names no host key"), adapter.sftp(CONNECTION):
+            connections.sftp_server(CONNECTION)
+        with pytest.raises(Refused, match="names no host key"), connections.sftp(CONNECTION):
             pass
 
 
@@ -201,10 +201,10 @@ def test_the_named_host_key_counts_and_not_what_the_machine_knows(
     (tmp_path / ".ssh" / "known_hosts").write_text(f"[{server.host}]:{server.port} {server.host_keys['ssh-ed25519']}\n")
     other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
     airflow_connection(host_key=other)
-    with pytest.raises(Refused, match="another host key"), adapter.sftp(CONNECTION):
+    with pytest.raises(Refused, match="another host key"), connections.sftp(CONNECTION):
         pass
     with pytest.raises(Refused, match="another host key"):
-        download(adapter.sftp_server(CONNECTION), [Wanted("/etc/hostname", 1, io.BytesIO())])
+        download(connections.sftp_server(CONNECTION), [Wanted("/etc/hostname", 1, io.BytesIO())])
 
 
 @pytest.mark.parametrize("listed", [-1, 1, 300_000])
@@ -323,10 +323,10 @@ def test_a_server_that_falls_silent(
 def test_a_listing_of_a_server_that_falls_silent(
     airflow_connection: Callable[..., None], proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapter, "SFTP_STALL_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "SFTP_STALL_SECONDS", 0.5)
     proxy.most, proxy.silently = 5_000, True
     airflow_connection(port=proxy.port)
-    with pytest.raises(TimeoutError), adapter.sftp(CONNECTION) as sftp:
+    with pytest.raises(TimeoutError), connections.sftp(CONNECTION) as sftp:
         for _ in range(100):
             sftp.listdir_attr("/")
 

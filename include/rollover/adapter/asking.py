@@ -1,0 +1,160 @@
+"""Questions to people, answered in Airflow: a plan, a held import, the end of an archived year."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import BaseNotifier
+from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.execution_time.context import NEVER_EXPIRE
+
+from rollover import ledger
+from rollover.adapter.runs import open_import, open_rollover
+from rollover.database.session import tenant_session
+from rollover.errors import Refused
+from rollover.roster.deciding.answers import Answer
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
+
+QUESTION_HOURS = 20
+"""Less than a day: the question of one night is closed before the next night's sweep asks again."""
+
+
+class ApprovePlan(HITLOperator):
+    """Asks a person to approve the plan, for as long as it takes; returns the answer and the plan's hash.
+
+    Not Airflow's ApprovalOperator: it skips what follows a rejection, and the ledger would never hear of it.
+    The hash is kept from when the question was put, so an answer never counts for a plan nobody has seen. Airflow keeps
+    the text of a question when its task is cleared, so a further plan can only be put in a further run.
+    """
+
+    OPTIONS = ("Approve", "Reject")
+
+    def __init__(self, *, plan_task: str, **kwargs: Any) -> None:
+        super().__init__(options=list(self.OPTIONS), notifiers=[ApprovalAsked()], **kwargs)
+        self.plan_task = plan_task
+
+    def execute(self, context: Context) -> Any:
+        plan = context["ti"].xcom_pull(task_ids=self.plan_task)
+        if not plan["approval_required"]:
+            raise AirflowSkipException("the product file asks for no approval")
+        plan_hash, asked_before = plan["plan_hash"], context["task_state_store"].get("plan_hash")
+        if asked_before not in (None, plan_hash):
+            raise Refused(
+                "This run has asked about another plan before, and Airflow would show that one again.",
+                ledger.PLAN_ANEW,
+            )
+        context["task_state_store"].set("plan_hash", plan_hash, retention=NEVER_EXPIRE)
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        answer = super().execute_complete(context, event)
+        by = answer["responded_by_user"]
+        return {
+            "chosen_options": answer["chosen_options"],
+            "responded_by_user": {"id": by["id"]} if by else None,  # not the name: this goes to XCom
+            "plan_hash": context["task_state_store"].get("plan_hash"),
+        }
+
+
+class _Ask(HITLOperator):
+    """Puts a question whose text is read when it is put; returns ``{"answer", "by", "digest"}``.
+
+    Nobody is waited for longer than `QUESTION_HOURS`: then the answer is Later, which decides nothing, and the next
+    nightly run asks again. The text goes to the question itself and not through XCom.
+    """
+
+    def __init__(self, *, options: list[str], **kwargs: Any) -> None:
+        super().__init__(
+            options=options,
+            defaults=Answer.LATER.value,
+            response_timeout=timedelta(hours=QUESTION_HOURS),
+            notifiers=[ApprovalAsked()],
+            **kwargs,
+        )
+
+    def asked(self) -> tuple[str, str, list[str], str]:
+        """Subject, text, options and the digest of what is asked about. Raises AirflowSkipException for nothing."""
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> Any:
+        asked_before = context["task_state_store"].get("digest")
+        self.subject, self.body, self.options, digest = self.asked()
+        if asked_before not in (None, digest):
+            # Airflow keeps the text of a question when its task is run again, so the old numbers would be shown.
+            raise AirflowSkipException("the numbers are others than those that were shown: the next run asks anew")
+        context["task_state_store"].set("digest", digest, retention=NEVER_EXPIRE)
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        answer = super().execute_complete(context, event)
+        by = answer["responded_by_user"]
+        return {
+            "answer": answer["chosen_options"][0],
+            "by": by["id"] if by else "",  # not the name: this goes to XCom
+            "digest": context["task_state_store"].get("digest"),
+        }
+
+
+class AskAboutImport(_Ask):
+    """Puts a held import to a person, with its numbers: they are read when it is put, since a held set is compared
+    anew while the roster changes. Skipped where nothing is held."""
+
+    template_fields = (*HITLOperator.template_fields, "import_id")
+
+    def __init__(self, *, import_id: str, **kwargs: Any) -> None:
+        super().__init__(subject="A roster is held", options=[answer.value for answer in Answer], **kwargs)
+        self.import_id = import_id
+
+    def asked(self) -> tuple[str, str, list[str], str]:
+        from rollover.roster.deciding.decision import question, why_not_asked
+
+        work = open_import(self.import_id)
+        with tenant_session(work.engine, work.tenant.id) as connection:
+            if why := why_not_asked(connection, self.import_id):
+                raise AirflowSkipException(f"nobody is asked: {why}")
+            found = question(connection, self.import_id)
+        return found.subject, found.markdown, [*map(str, found.answers)], found.digest
+
+
+class AskAboutExpiry(_Ask):
+    """Puts the plan by which an archived year is erased to a person; `year` is its rollover's id."""
+
+    template_fields = (*HITLOperator.template_fields, "year")
+
+    def __init__(self, *, year: str, **kwargs: Any) -> None:
+        options = [Answer.APPROVE.value, Answer.LATER.value]
+        super().__init__(subject="The time of an archived year is over", options=options, **kwargs)
+        self.year = year
+
+    def asked(self) -> tuple[str, str, list[str], str]:
+        from rollover.archive import expiry, retention
+
+        run = open_rollover(self.year)
+        try:
+            found = expiry.freeze(run)
+        except Refused as error:  # a hold came in the meantime
+            raise AirflowSkipException(str(error)) from None
+        with tenant_session(run.engine, run.tenant.id) as connection:
+            text = retention.markdown(connection, run, found.content)
+        subject = (
+            f"May the archive of {run.school_year} of {run.district.name}, {run.product.name}, be erased for good?"
+        )
+        return subject, text, self.options, found.plan_hash
+
+
+class ApprovalAsked(BaseNotifier):
+    """Says where the question can be answered."""
+
+    def notify(self, context: Context) -> None:
+        try:
+            where = HITLOperator.generate_link_to_ui_from_context(context=context)
+        except ValueError:  # no base_url is configured; an error here would fail the question itself
+            where = "Browse, Required Actions"
+        log.info("a person is asked: %s", where)

@@ -1,0 +1,122 @@
+"""The product database and the districts' SFTP servers, from Airflow's connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+from sqlalchemy import URL, Engine
+from upath import UPath
+
+from rollover.config import District
+from rollover.database.session import connect
+from rollover.errors import Refused
+
+if TYPE_CHECKING:
+    import paramiko
+
+    from rollover.roster.fetching.transfer import Server
+
+PRODUCT_DB = "product_db"
+SFTP_CONNECT_SECONDS = 30
+SFTP_STALL_SECONDS = 60.0
+"""How long a server may leave a request unanswered."""
+
+
+def engine() -> Engine:
+    """The product database, from the Airflow connection ``product_db``; its host may be a socket folder."""
+    said = BaseHook.get_connection(PRODUCT_DB)
+    query = {str(key): str(value) for key, value in said.extra_dejson.items()}
+    host = said.host
+    if host and host.startswith("/"):
+        query, host = {"host": host, **query}, None
+    url = URL.create("postgresql+psycopg", said.login, said.password, host, said.port, said.schema, query)
+    return connect(url)
+
+
+@contextmanager
+def sftp(connection_id: str) -> Iterator[paramiko.SFTPClient]:
+    """A session with a district's SFTP server, to list folders and to deliver to the outbox.
+
+    Raises Refused where the connection names no host key or the server shows another one: whoever answers would get
+    our password and could send any roster. Raises TimeoutError where the server falls silent.
+    """
+    hook = _sftp_hook(connection_id)
+    hook.compress = False  # the hook's default is a third of the speed; roster sets come zipped where size matters
+    hook.conn_timeout = hook.conn_timeout or SFTP_CONNECT_SECONDS
+    with hook.get_managed_conn() as client:
+        channel = client.get_channel()
+        if channel.get_transport().get_remote_server_key() != hook.host_key:
+            # The worker's own known_hosts has another key, which the hook prefers.
+            raise Refused(
+                f"The server of the connection '{connection_id}' shows another host key than the connection names.",
+                "ask its operator whether the key was changed; if so, put the new one into the connection's host_key.",
+            )
+        channel.settimeout(SFTP_STALL_SECONDS)
+        yield client
+
+
+def sftp_server(connection_id: str) -> Server:
+    """A district's SFTP server, to fetch from. Raises Refused like :func:`sftp`."""
+    from rollover.roster.fetching.transfer import CONNECT_SECONDS, Server
+
+    hook = _sftp_hook(connection_id)
+    extra = hook.get_connection(connection_id).extra_dejson
+    password = hook.password.strip() if hook.password else None  # as the hook does
+    return Server(
+        host=hook.remote_host,
+        port=hook.port,
+        user=hook.username,
+        host_key=f"{hook.host_key.get_name()} {hook.host_key.get_base64()}",
+        password=password,
+        private_key=extra.get("private_key") or None,
+        key_file=hook.key_file,
+        passphrase=extra.get("private_key_passphrase") or (password if hook.key_file else None),
+        proxy_command=hook.host_proxy_cmd,
+        connect_seconds=hook.conn_timeout or CONNECT_SECONDS,
+    )
+
+
+def _sftp_hook(connection_id: str) -> Any:
+    """Airflow's reading of a connection, whose extra must have a ``host_key``."""
+    from airflow.providers.sftp.hooks.sftp import SFTPHook
+
+    hook = SFTPHook(ssh_conn_id=connection_id)
+    if hook.host_key is None or hook.no_host_key_check:
+        raise Refused(
+            f"The connection '{connection_id}' names no host key.",
+            'add the server\'s public key to its extra: {"host_key": "ssh-ed25519 AAAA…"}.',
+        )
+    return hook
+
+
+class Outbox:
+    """A district's outbox, over one session that begins with the first file: there may be hundreds."""
+
+    def __init__(self, district: District, session: ExitStack) -> None:
+        self._connection, self._session = district.sftp_connection, session
+
+    def deliver(self, file: UPath, remote_path: str) -> None:
+        from rollover import drops
+
+        with file.open("rb") as stream:
+            drops.put_file(self._client, stream, remote_path)
+
+    def remove(self, remote_path: str) -> None:
+        from rollover import drops
+
+        drops.remove_file(self._client, remote_path)
+
+    @cached_property
+    def _client(self) -> paramiko.SFTPClient:
+        return self._session.enter_context(sftp(self._connection))
+
+
+@contextmanager
+def outbox_of(district: District) -> Iterator[Outbox]:
+    """Where a step puts what the district is to find, and takes it away again."""
+    with ExitStack() as session:
+        yield Outbox(district, session)

@@ -1,0 +1,22 @@
+"""What a DAG run says when it failed."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
+
+
+def on_failure(context: Context) -> None:
+    """Says what failed and how to go on. Names ids only: an exception's text stays in the task's own log."""
+    run = context["dag_run"]
+    log.error(
+        "%s failed in its run %s. What was done is in the ledger and stays; a pause of the roster sync stays too. "
+        "Read the log of the failed task, mend what it says, and clear that task: the run goes on from there.",
+        run.dag_id,
+        run.run_id,
+    )

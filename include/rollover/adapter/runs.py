@@ -1,0 +1,137 @@
+"""What a task works on, by what its DAG run says: a rollover, an import, a tenant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from airflow.sdk import get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
+from sqlalchemy import Engine
+from upath import UPath
+
+from rollover import ledger
+from rollover.adapter.connections import engine
+from rollover.calendar import SchoolYear
+from rollover.config import Catalog, District, Product, RosterLimits, TenantConfig, load_catalog
+from rollover.database.session import tenant_session
+from rollover.errors import Refused
+from rollover.run import Run
+from rollover.settings import Settings
+from rollover.tenant import SEPARATOR, Tenant
+
+NIGHTLY = "nightly"
+"""In the extra of an asset event: the nightly sweep sent it."""
+UNFINISHED = frozenset({"queued", "running"})
+
+
+def clock() -> datetime:
+    """The one look at a clock that a run makes."""
+    return datetime.now(UTC)
+
+
+def catalog() -> Catalog:
+    """The district and product files that are right."""
+    settings = Settings()
+    return load_catalog(settings.districts, settings.products)
+
+
+def open_run(partition_key: str | None, tenant_id: str) -> Run:
+    """What every step of a rollover takes. Raises Refused for a run without a school year as its key."""
+    try:
+        school_year = SchoolYear.parse(partition_key or "")
+    except ValueError:
+        raise Refused(
+            f"The run of {tenant_id} has no school year as its partition key.",
+            "start it with one: Trigger, Advanced Options, Partition Key, like 2025-26.",
+        ) from None
+    tenant, known, settings = Tenant.parse(tenant_id), catalog(), Settings()
+    return Run(
+        engine=engine(),
+        tenant=tenant,
+        school_year=school_year,
+        district=_district_of(known, tenant),
+        product=known.products[tenant.product],
+        storage=settings.storage_root,
+        now=clock(),
+        signing_key=settings.signing_key,
+        archive_keys=settings.archive_keys,
+        backup_days=settings.backup_days,
+    )
+
+
+def open_rollover(rollover_id: str) -> Run:
+    """The same by a rollover's id, ``<tenant>__<school year>``, in a run that is about several."""
+    tenant_id, _, year = rollover_id.rpartition(SEPARATOR)
+    return open_run(year, tenant_id)
+
+
+def is_alive(run_id: str) -> bool:
+    """Whether another run of the current DAG is still at work, as Airflow knows it."""
+    task = get_current_context()["ti"]
+    if task.get_dr_count(dag_id=task.dag_id, run_ids=[run_id]) == 0:
+        return False
+    return str(task.get_dagrun_state(dag_id=task.dag_id, run_id=run_id)) in UNFINISHED
+
+
+def only_current_year(run: Run) -> None:
+    """Skip the current task in the rollover of a past year, which only archives or erases."""
+    with tenant_session(run.engine, run.tenant.id) as connection:
+        if not ledger.is_current(connection, run):
+            raise AirflowSkipException(f"{run.school_year} is a past year of {run.tenant}: nothing to do here")
+
+
+def tenant_of(partition_key: str | None) -> Tenant:
+    """The tenant that a run's partition key names. Raises Refused where it names none."""
+    try:
+        return Tenant.parse(partition_key or "")
+    except ValueError as error:
+        raise Refused(f"The partition key {error}.", "start the run with a tenant as its partition key.") from None
+
+
+@dataclass(frozen=True)
+class OpenImport:
+    """What the steps of one import take."""
+
+    engine: Engine
+    tenant: Tenant
+    district: District
+    product: Product
+    storage: UPath
+
+    @property
+    def config(self) -> TenantConfig:
+        return self.district.products[self.product.product]
+
+    @property
+    def limits(self) -> RosterLimits:
+        return self.product.limits_of(self.config)
+
+
+def open_import(import_id: str) -> OpenImport:
+    """An import by its id, ``<tenant>__<12 digits>``, which says whose it is."""
+    tenant, known = Tenant.parse(import_id.rpartition(SEPARATOR)[0]), catalog()
+    district, product = _district_of(known, tenant), known.products[tenant.product]
+    return OpenImport(engine(), tenant, district, product, Settings().storage_root)
+
+
+def import_is_due(work: OpenImport) -> bool:
+    """Whether a ready import may be applied in this run: at once, in the nightly sweep, or when a person asks.
+
+    The sweep says so in its asset event; a run without any event was started by a person.
+    """
+    if work.config.roster_import == "at_once":
+        return True
+    by_asset = get_current_context()["triggering_asset_events"]
+    events = [event for group in by_asset.values() for event in group]
+    return not events or any(event.extra.get(NIGHTLY) for event in events)
+
+
+def _district_of(known: Catalog, tenant: Tenant) -> District:
+    district = known.districts.get(tenant.district)
+    if district is None or tenant.product not in district.products:
+        raise Refused(
+            f"No district file that is right lists {tenant}.",
+            "see the import error of district_files.py, mend the file, then clear this task.",
+        )
+    return district
