@@ -102,7 +102,7 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
             roster_import_group(for_rollover=True)(await_roster.output),
             step("verify_roster", delivers=True),
             step("resume_sync"),
-            step("certify", trigger_rule=AFTER_A_SKIP),
+            step("certify", trigger_rule=AFTER_A_SKIP, delivers=True),
         )
 
     return rollover()

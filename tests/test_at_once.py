@@ -22,7 +22,7 @@ from rollover.errors import DatabaseUnavailable, ProofFailed, Refused, RolloverE
 from rollover.run import Run
 from tests.certificate.certified import resumed
 from tests.judged import judge, rows_of_product
-from tests.test_rollover_steps import HERO, RUN_ID, answer_to, no_outbox, nobody, until_approved, until_erased
+from tests.test_rollover_steps import HERO, RUN_ID, answer_to, certify, no_outbox, nobody, until_approved, until_erased
 from tests.thorough import others_slow
 from tests.world import NORTH, SOUTH, YEAR, everything, hero_world, rows, run_of
 
@@ -319,7 +319,7 @@ def test_a_step_in_two_processes_at_once_is_done_once(run: Run, owner: Engine) -
     steps.guard(run, RUN_ID, nobody)
     steps.pause_sync(run)
     plan = steps.plan(run)
-    for step in (exported, None, steps.archive, steps.erase, steps.reset, steps.verify_reset, resumed, steps.certify):
+    for step in (exported, None, steps.archive, steps.erase, steps.reset, steps.verify_reset, resumed, certify):
         if step is None:
             steps.approve(run, answer_to(plan))
         elif step is resumed:

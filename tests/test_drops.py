@@ -21,6 +21,7 @@ from rollover.drops import (
     put_file,
     record,
 )
+from rollover.errors import StorageFailed
 from tests.sftp_fixtures import Sftp, sftp, sftp_server
 
 __all__ = ["sftp", "sftp_server"]
@@ -201,3 +202,10 @@ def test_a_delivery_makes_folders_and_replaces_the_file(sftp: Sftp) -> None:
 def test_a_delivery_outside_an_outbox_is_refused(sftp: Sftp) -> None:
     with pytest.raises(PermissionError):
         put_file(sftp.client, io.BytesIO(b"x"), "/report.csv")
+
+
+def test_a_server_that_only_says_failure_is_told_with_the_file_and_what_to_do(sftp: Sftp) -> None:
+    folder = sftp.root / uuid.uuid4().hex
+    (folder / "outbox" / "report.csv" / "in the way").mkdir(parents=True)  # as good as a disk that is full
+    with pytest.raises(StorageFailed, match=r"/outbox/report.csv cannot be delivered: the SFTP server says .*disk or the quota"):
+        put_file(sftp.client, io.BytesIO(b"x"), f"/{folder.name}/outbox/report.csv")

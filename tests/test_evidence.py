@@ -19,7 +19,7 @@ from rollover.database.tables import ledger
 from rollover.errors import DatabaseFailed
 from rollover.run import Run
 from tests.certificate.certified import files_of, until_resumed
-from tests.test_rollover_steps import HERO, OTHER, RUN_ID, nobody, until_approved, until_erased
+from tests.test_rollover_steps import HERO, OTHER, RUN_ID, certify, nobody, until_approved, until_erased
 from tests.thorough import others_slow
 from tests.world import PRODUCTS, district, hero_world, run_of
 
@@ -216,7 +216,7 @@ def test_a_chain_cut_at_its_end_is_found_by_a_certificate_in_other_hands(
 
 def test_the_ledgers_own_certificates_hold_the_head_too(run: Run, owner: Engine) -> None:
     until_resumed(run)
-    steps.certify(run)
+    certify(run)
     tamper(owner, "DELETE FROM ledger.evidence WHERE tenant_id = :t AND kind IN ('certify', 'resume_sync')")
     tamper(owner, "DELETE FROM ledger.steps WHERE tenant_id = :t AND step IN ('certify', 'resume_sync')")
     assert chain_of(run).wrong == (f"the chain does not hold what the certificate of {run.id} was issued on",)

@@ -22,7 +22,7 @@ from rollover.exports import reports_of
 from rollover.run import Run
 from tests.certificate.certified import resumed
 from tests.judged import judge, rows_of_product
-from tests.test_rollover_steps import until_approved
+from tests.test_rollover_steps import certify, until_approved
 from tests.thorough import some
 from tests.world import YEAR, everything, hero_world, imagine_world, run_of
 
@@ -79,8 +79,8 @@ def test_before_the_erase_the_verification_and_the_certificate(run: Run, owner: 
     is_told(run, owner, lambda: steps.verify_reset(run), files)
     steps.verify_reset(run)
     resumed(run)
-    is_told(run, owner, lambda: steps.certify(run), [path for path in files if path.suffix != ".json"])
-    steps.certify(run)
+    is_told(run, owner, lambda: certify(run), [path for path in files if path.suffix != ".json"])
+    certify(run)
     judge(owner, run, before)
 
 

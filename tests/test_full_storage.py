@@ -18,7 +18,7 @@ from rollover.storage import whole_file
 from tests.certificate.certified import until_resumed
 from tests.children import Step, can_mount, no_file_larger_than, read_only, small, with_storage
 from tests.judged import judge, rows_of_product
-from tests.test_rollover_steps import HERO, RUN_ID, answer_to, no_outbox, nobody, until_approved
+from tests.test_rollover_steps import HERO, RUN_ID, answer_to, certify, no_outbox, nobody, until_approved
 from tests.thorough import others_slow
 from tests.world import everything, hero_world, imagine_world, run_of
 
@@ -46,7 +46,7 @@ def export(run: Run) -> Any:
 WRITERS: dict[str, tuple[Callable[[Run], Any], Step, str]] = {
     "archive": (until_approved, steps.archive, "archive"),
     "exports": (until_planned, export, "exports"),
-    "certificate": (until_resumed, steps.certify, "certificates"),
+    "certificate": (until_resumed, certify, "certificates"),
 }
 
 

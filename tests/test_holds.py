@@ -22,7 +22,7 @@ from rollover.run import Run
 from rollover.status import status_of
 from tests.roster.desk import Desk
 from tests.roster.test_tidy import GRACE, LATER, fewer
-from tests.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, no_outbox, nobody, until_approved
+from tests.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, certify, no_outbox, nobody, until_approved
 from tests.thorough import others_slow
 from tests.world import NORTH, SOUTH, district, everything, hero_world, imagine_world, rows, run_of
 
@@ -235,7 +235,7 @@ def test_the_certificate_says_what_is_held_and_names_no_student(run: Run, owner:
     finish(run)
     with owner.begin() as connection:
         connection.execute(text("UPDATE ledger.rollovers SET is_current = false WHERE tenant_id = :t"), {"t": HERO})
-    issued = UPath(steps.certify(run)["path"]).read_text()
+    issued = UPath(certify(run)["path"]).read_text()
     (disposal,) = json.loads(issued)["certificate"]["disposals"]
     assert sum(row["rows"] for row in disposal["held"]) == 10
     assert {row["why"][:25] for row in disposal["held"]} == {"open inspection request 1"}

@@ -16,7 +16,7 @@ from rollover.errors import ProofFailed
 from rollover.roster.files import import_folder
 from rollover.run import Run
 from tests.certificate.certified import resumed
-from tests.test_rollover_steps import HERO, OTHER, until_reset
+from tests.test_rollover_steps import HERO, OTHER, certify, until_reset
 from tests.thorough import others_slow
 from tests.world import YEAR, hero_world, run_of
 
@@ -96,7 +96,7 @@ def test_what_is_past_its_time_is_found_and_no_certificate_issued(run: Run, owne
     steps.verify_reset(run)
     resumed(run)
     with pytest.raises(ProofFailed, match=rf"{ELSEWHERE[what]}: 1 are left though .* trigger 'roster_sync'"):
-        steps.certify(run)
+        certify(run)
 
 
 @pytest.mark.parametrize("what", others_slow(list(ELSEWHERE)))

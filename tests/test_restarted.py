@@ -25,7 +25,7 @@ from tests.certificate.certified import resumed
 from tests.children import At, Step, before_each
 from tests.judged import judge, rows_of_product
 from tests.test_killed import state
-from tests.test_rollover_steps import RUN_ID, answer_to, no_outbox, nobody
+from tests.test_rollover_steps import RUN_ID, answer_to, certify, no_outbox, nobody
 from tests.thorough import cases
 from tests.world import hero_world, imagine_world, run_of
 
@@ -105,5 +105,5 @@ def test_restarted_in_the_middle_of_each_step(restarted: Restarted, storage: UPa
         restart_in_the_middle(restarted, run, step)
     assert steps.verify_reset(run)["rows_left"] == 0
     resumed(run)
-    restart_in_the_middle(restarted, run, steps.certify)
+    restart_in_the_middle(restarted, run, certify)
     judge(restarted.owner, run, before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,10 @@ RUN_ID = "scheduled__2025-26"
 
 def no_outbox(path: UPath, remote: str) -> None:
     assert path.exists()
+
+
+def certify(run: Run) -> steps.Result:
+    return steps.certify(run, no_outbox)
 
 
 def nobody(run_id: str) -> bool:
@@ -169,7 +174,7 @@ def test_a_past_year_leaves_the_current_one_alone(run: Run, owner: Engine) -> No
     with pytest.raises(Refused, match="not the current year"):
         steps.reset(past)
     steps.verify_reset(past)
-    steps.certify(past)
+    certify(past)
     assert everything(owner, HERO, ["hero"]) == current
     assert steps.guard(run, RUN_ID, nobody)["is_current"] is True
 
@@ -177,16 +182,18 @@ def test_a_past_year_leaves_the_current_one_alone(run: Run, owner: Engine) -> No
 def test_a_certified_year_is_not_done_again(run: Run) -> None:
     past = run_of(run.engine, run.storage, year=YEAR.previous)
     until_approved(past)
-    for step in (steps.archive, steps.erase, steps.verify_reset, steps.certify):
+    for step in (steps.archive, steps.erase, steps.verify_reset, certify):
         step(past)
     again = steps.guard(past, "another_run", nobody)
     assert again["go"] is False and "certified" in again["why"]
 
 
-@pytest.mark.parametrize("step", ["plan", "archive", "erase", "reset", "verify_reset", "certify", "resume_sync"])
-def test_no_step_runs_before_what_it_needs(run: Run, step: str) -> None:
+@pytest.mark.parametrize(
+    "step", [steps.plan, steps.archive, steps.erase, steps.reset, steps.verify_reset, certify, steps.resume_sync]
+)
+def test_no_step_runs_before_what_it_needs(run: Run, step: Callable[[Run], steps.Result]) -> None:
     with pytest.raises(Refused, match=r"guard|needs"):
-        getattr(steps, step)(run)
+        step(run)
     steps.guard(run, RUN_ID, nobody)
     with pytest.raises(Refused, match="needs"):
         getattr(steps, step)(run)
@@ -269,6 +276,19 @@ def test_a_late_redemption_makes_no_balance_negative(run: Run, owner: Engine) ->
         assert set(sums) == {0}
     with pytest.raises(Exception, match="never_negative"), owner.begin() as connection:
         connection.execute(update(hero.point_balances).values(balance=-5))
+
+
+def test_points_of_the_new_year_do_not_stop_it(run: Run, owner: Engine) -> None:
+    until_reset(run)
+    changed = update(hero.point_balances).where(hero.point_balances.c.tenant_id == HERO)
+    changed = changed.where(hero.point_balances.c.student_id == "n1").values(balance=5)
+    with owner.begin() as connection:
+        connection.execute(changed)
+    with pytest.raises(ProofFailed, match=r"hero.point_balances has 1 rows that are not reset"):
+        steps.verify_reset(run)
+    with owner.begin() as connection:
+        connection.execute(changed.values(as_of=run.now))
+    assert steps.verify_reset(run)["changed_by_users_since_reset"] == ["hero.point_balances"]
 
 
 def test_every_step_run_twice_changes_nothing_more(run: Run, owner: Engine) -> None:
@@ -463,7 +483,7 @@ def test_a_certified_year_is_opened_again_for_late_rows_only(run: Run, owner: En
     past = run_of(run.engine, run.storage, year=YEAR.previous)
     until_erased(past)
     steps.verify_reset(past)
-    steps.certify(past)
+    certify(past)
     with owner.begin() as connection:
         add_hero(connection, HERO, YEAR.previous)
     with pytest.raises(Refused, match=r"2024-25 .* still has rows"):
@@ -471,7 +491,7 @@ def test_a_certified_year_is_opened_again_for_late_rows_only(run: Run, owner: En
     assert steps.guard(past, "again", nobody)["go"] is True
     until_erased(past)
     steps.verify_reset(past)
-    steps.certify(past)
+    certify(past)
     assert steps.guard(past, "third", nobody)["go"] is False
     assert rows(owner, "hero.tracking_events", HERO, school_year=YEAR.previous.key) == 0
 

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Row, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from rollover.database.tables import ledger
+from rollover.errors import StorageFailed
 from rollover.tenant import SEPARATOR
 
 MARKER = "done"
@@ -188,13 +189,23 @@ def _candidate(row: Row[Any]) -> Candidate:
 def put_file(sftp: paramiko.SFTPClient, local_stream: IO[bytes], remote_path: str) -> None:
     """Deliver a file: missing folders are made, and the file appears under its name when it is whole.
 
-    Replaces a file of that name. Raises PermissionError outside an outbox, as the server says.
+    Replaces a file of that name. Raises PermissionError outside an outbox, as the server says; StorageFailed where it
+    says no more than that it failed: SFTP has no word for a full disk.
     """
     folder, name = posixpath.split(remote_path)
-    _make_folders(sftp, folder)
     part = posixpath.join(folder, f".{name}.part")
-    sftp.putfo(local_stream, part)
-    sftp.posix_rename(part, remote_path)
+    try:
+        _make_folders(sftp, folder)
+        sftp.putfo(local_stream, part)
+        sftp.posix_rename(part, remote_path)
+    except OSError as error:
+        channel = sftp.get_channel()
+        if error.errno is not None or channel is None or channel.closed:
+            raise
+        raise StorageFailed(
+            f"{remote_path} cannot be delivered: the SFTP server says '{error}'.",
+            "ask its operator whether the disk or the quota there is full, then clear this task.",
+        ) from None
 
 
 def remove_file(sftp: paramiko.SFTPClient, remote_path: str) -> None:

@@ -19,6 +19,9 @@ from rollover.run import Run
 
 log = logging.getLogger(__name__)
 
+STAMPS = ("as_of", "switched_at")
+"""Columns that say when a row that is reset was changed last."""
+
 
 def reset(connection: Connection, run: Run) -> dict[str, Any]:
     """Reset every data class that the product file resets, and move the tenant to its next school year.
@@ -45,7 +48,7 @@ def reset(connection: Connection, run: Run) -> dict[str, Any]:
 
 
 def _reset_table(connection: Connection, table: Table, values: dict[str, Any], reset_at: datetime) -> int:
-    stamp = {name: reset_at for name in ("as_of", "switched_at") if name in table.c}
+    stamp = {name: reset_at for name in STAMPS if name in table.c}
     return connection.execute(update(table).where(not_held(table)).values(**values, **stamp)).rowcount
 
 

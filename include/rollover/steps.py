@@ -240,6 +240,10 @@ def resume_sync(run: Run) -> Result:
     return once(run, "resume_sync", lambda connection: pause.end(connection, by=run.id))
 
 
-def certify(run: Run) -> Result:
-    """Issue the certificate; refused while anything is missing."""
-    return once(run, "certify", lambda connection: issue.certify(connection, run), "REPEATABLE READ")
+def certify(run: Run, deliver: Deliver) -> Result:
+    """Issue the certificate, refused while anything is missing, and put it into the outbox. Run again, it delivers what
+    was issued."""
+    issued = once(run, "certify", lambda connection: issue.certify(connection, run), "REPEATABLE READ")
+    for file in (UPath(issued["path"]), UPath(issued["pdf"])):
+        deliver(file, f"{run.config.outbox}/{run.school_year}/certificate_{file.name}")
+    return issued

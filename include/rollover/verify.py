@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, or_, select
+from sqlalchemy import Connection, Table, false, func, not_, or_, select
 
 from rollover import ledger, leftovers, plan, receipts
 from rollover.config import Action
@@ -16,6 +16,7 @@ from rollover.database.tables.base import is_activity
 from rollover.errors import ProofFailed
 from rollover.exports import Scope, reports_of
 from rollover.exports.rows import count_rows
+from rollover.reset import STAMPS
 from rollover.run import Run
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,10 @@ def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
     held = sum(line.rows for line in plan.current_lines(connection, run, plan.HOLD))
     if not held:  # what is held shows in the reports
         wrong += _reports_not_blank(connection, run, current)
+    reset_changed: list[str] = []
     if current:
-        wrong += _not_reset(connection, run)
+        not_reset, reset_changed = _as_reset(connection, run)
+        wrong += not_reset
     files = receipts.of_files(connection, run)
     wrong += receipts.damaged(files)
     if wrong:
@@ -49,6 +52,8 @@ def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
     changed = _kept_but_changed_since_plan(connection, run) if current else []
     for name in changed:
         log.warning("%s was changed by its users since the plan was frozen", name)
+    for name in reset_changed:
+        log.warning("%s was changed by its users since the reset", name)
     log.info("verified: no rows left, reports blank, %s files intact", len(files))
     return {
         "rows_left": sum(remaining.values()),
@@ -57,6 +62,7 @@ def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
         "rows_held": held,
         "files_intact": len(files),
         "kept_changed_by_users_since_plan": changed,
+        "changed_by_users_since_reset": reset_changed,
     }
 
 
@@ -80,16 +86,23 @@ def _reports_not_blank(connection: Connection, run: Run, current: bool) -> list[
     return [f"the report {name} shows {rows} rows" for name, rows in counted.items() if rows]
 
 
-def _not_reset(connection: Connection, run: Run) -> list[str]:
-    found = []
+def _as_reset(connection: Connection, run: Run) -> tuple[list[str], list[str]]:
+    """What is wrong with the tables that were reset, and those that their users changed since: the new year began with
+    the reset, and rows say when they were changed last."""
+    wrong, changed = [], []
+    since = ledger.reset_at(connection, run)
     for name in run.product.classes(Action.RESET):
         values = run.product.data_classes[name].set or {}
         for table in tables_of(run.product.product, name):
-            differs = or_(*(table.c[column] != value for column, value in values.items()))
-            query = select(func.count()).where(differs, not_held(table))
-            if rows := connection.scalar(query):
-                found.append(f"{table.fullname} has {rows} rows that are not reset")
-    return found
+            differs = or_(*(table.c[column].is_distinct_from(value) for column, value in values.items()))
+            later = or_(false(), *(table.c[stamp] > since for stamp in STAMPS if stamp in table.c))
+            query = select(func.count().filter(not_(later)), func.count().filter(later))
+            before, after = connection.execute(query.where(differs, not_held(table))).one()
+            if before:
+                wrong.append(f"{table.fullname} has {before} rows that are not reset")
+            if after:
+                changed.append(table.fullname)
+    return wrong, changed
 
 
 def _kept_but_changed_since_plan(connection: Connection, run: Run) -> list[str]:

@@ -26,7 +26,7 @@ from tests.archive.conftest import run_for, until_archived
 from tests.archive.test_expiry import AFTER, HOLDS, KEPT, PAST, files, hold, kept_for, recorded
 from tests.archive.test_query import DISTRICT
 from tests.children import killed_at
-from tests.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, no_outbox, nobody
+from tests.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, certify, no_outbox, nobody
 from tests.thorough import others_slow
 from tests.world import NORTH, YEAR, add_hero, run_of, signing_key
 
@@ -49,7 +49,7 @@ def past(owner: Engine, engine: Engine, storage: UPath, keys: Keys) -> Run:
         add_hero(connection, HERO, PAST)
     run = run_of(engine, storage, year=PAST, archive_keys=keys.folder)
     until_archived(run)
-    for step in (steps.erase, steps.verify_reset, steps.certify):
+    for step in (steps.erase, steps.verify_reset, certify):
         step(run)
     return run
 
@@ -228,7 +228,7 @@ def test_rows_that_come_after_it_are_archived_with_a_new_key_and_readable(
     steps.approve(past, answer_to(plan))
     for step in (steps.archive, steps.erase, steps.verify_reset):
         step(past)
-    said = json.loads(UPath(steps.certify(past)["path"]).read_text())["certificate"]
+    said = json.loads(UPath(certify(past)["path"]).read_text())["certificate"]
     assert any("was destroyed since" in claim for claim in said["not_claimed"])
     (_, manifest), *_ = manifests.newest(past.storage)
     assert {file.key_id for file in manifest.files} == {new.id}

@@ -32,7 +32,7 @@ from rollover.run import Run
 from rollover.tenant import Tenant
 from tests.archive.conftest import run_for, until_archived
 from tests.children import killed_at
-from tests.test_rollover_steps import HERO, OTHER, answer_to, no_outbox
+from tests.test_rollover_steps import HERO, OTHER, answer_to, certify, no_outbox
 from tests.thorough import others_slow
 from tests.world import NORTH, SOUTH, YEAR, add_hero, district, everything, run_of
 
@@ -70,7 +70,7 @@ def past(owner: Engine, engine: Engine, storage: UPath) -> Run:
             add_hero(connection, tenant.id, PAST)
         run = run_of(engine, storage, year=PAST, tenant=tenant, district=district(name))
         until_archived(run)
-        for step in (steps.erase, steps.verify_reset, steps.certify):
+        for step in (steps.erase, steps.verify_reset, certify):
             step(run)
         found.append(kept_for(replace(run, now=AFTER), KEPT))
     return found[-1]
@@ -368,7 +368,7 @@ def test_rows_that_come_after_it_are_archived_anew(past: Run, owner: Engine) -> 
     steps.approve(again, answer_to(plan))
     for step in (steps.archive, steps.erase, steps.verify_reset):
         step(again)
-    issued = json.loads(UPath(steps.certify(again)["path"]).read_text())["certificate"]
+    issued = json.loads(UPath(certify(again)["path"]).read_text())["certificate"]
     ends = [{row["expired_at"] is None for row in disposal["archives"]} for disposal in issued["disposals"]]
     assert ends == [{False}, {True}]
     (_, manifest), *_ = manifests.newest(past.storage, district="riverside-ca")

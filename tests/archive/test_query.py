@@ -20,7 +20,7 @@ from rollover.errors import Refused
 from rollover.run import Run
 from rollover.tenant import Tenant
 from tests.archive.conftest import subscribe_all, until_archived
-from tests.test_rollover_steps import answer_to, no_outbox
+from tests.test_rollover_steps import answer_to, certify, no_outbox
 from tests.thorough import others_slow
 from tests.world import NORTH, YEAR, add_hero, district, hero_world, run_of
 
@@ -39,7 +39,7 @@ def two_districts(owner: Engine, engine: Engine, storage: UPath) -> Run:
     until_archived(past)
     steps.erase(past)
     steps.verify_reset(past)
-    steps.certify(past)
+    certify(past)
     until_archived(run)
     until_archived(run_of(engine, storage, tenant=Tenant("hero", "lakeside-ca"), district=district("lakeside-ca")))
     return run

@@ -11,7 +11,7 @@ from upath import UPath
 from rollover import ledger, steps
 from rollover.database.session import tenant_session
 from rollover.run import Run
-from tests.test_rollover_steps import until_reset
+from tests.test_rollover_steps import certify, until_reset
 
 
 def until_resumed(run: Run) -> None:
@@ -36,5 +36,5 @@ def certificate_of(run: Run) -> dict[str, Any]:
 
 def files_of(run: Run) -> tuple[Path, Path]:
     """The JSON and the PDF of a certified run."""
-    result = steps.certify(run)
+    result = certify(run)
     return Path(UPath(result["path"]).path), Path(UPath(result["pdf"]).path)

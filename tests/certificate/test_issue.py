@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from datetime import date
@@ -29,6 +30,7 @@ from tests.test_rollover_steps import (
     RUN_ID,
     add_row,
     answer_to,
+    certify,
     no_outbox,
     nobody,
     until_approved,
@@ -109,7 +111,7 @@ def test_it_says_what_was_done(run: Run, owner: Engine) -> None:
     }
     assert any("held in the archive" in text for text in said["not_claimed"])
 
-    result = steps.certify(run)
+    result = certify(run)
     with owner.connect() as connection:
         row = connection.execute(ledger.certificates.select()).mappings().one()
         head = connection.scalar(
@@ -185,7 +187,7 @@ def test_it_is_refused_with_all_that_is_not_verified(run: Run, owner: Engine) ->
         connection.execute(text("ALTER TABLE ledger.evidence DISABLE TRIGGER USER"))
         connection.execute(text("UPDATE ledger.evidence SET facts = '{}' WHERE kind = 'plan'"))
     with pytest.raises(ProofFailed) as refused:
-        steps.certify(run)
+        certify(run)
     for said in (
         r"evidence \d+ is not what was recorded",
         r"plan of hero__riverside-ca__2025-26, plan 1, is not in the chain",
@@ -200,7 +202,7 @@ def test_it_is_refused_with_all_that_is_not_verified(run: Run, owner: Engine) ->
 def test_it_is_refused_with_all_steps_that_are_missing(run: Run) -> None:
     until_approved(run)
     with pytest.raises(Refused, match="needs archive, erase, verify_reset, reset, import_roster, verify_ro"):
-        steps.certify(run)
+        certify(run)
 
 
 def test_what_the_working_role_could_still_write_does_not_get_into_it(run: Run) -> None:
@@ -222,7 +224,7 @@ def test_counts_that_do_not_meet_refuse_it(run: Run, owner: Engine, monkeypatch:
     monkeypatch.setattr(steps.erasing, "erase", lambda *given: {**real(*given), "deleted": {"hero.points_ledger": 19}})
     until_resumed(run)
     with pytest.raises(ProofFailed) as refused:
-        steps.certify(run)
+        certify(run)
     assert "plan 1 took 20 rows of hero.points_ledger, deleted were 19, left are 0" in str(refused.value)
     assert "hero.tracking_events, deleted were not counted" in str(refused.value)
 
@@ -256,7 +258,7 @@ def test_rows_that_come_late_to_the_new_year_go_by_a_further_plan_and_one_certif
         connection.execute(text(f"{statement.replace('*', COLUMNS)} WHERE tenant_id LIKE '%lakeside%' LIMIT 1"))
         connection.execute(text(LATE))
     with pytest.raises(ProofFailed, match=r"assessments has 1 rows of the year that came late.* trigger the DAG again"):
-        steps.certify(run)
+        certify(run)
     assert steps.guard(run, "again", nobody)["is_current"] is False
     plan = steps.plan(run)
     assert plan["plan_no"] == 2 and plan["rows"] == {"erase": 1}
@@ -298,17 +300,37 @@ def test_no_rollover_begins_without_a_key_to_certify_it(run: Run, owner: Engine,
     assert steps.guard(run, RUN_ID, nobody)["go"] is True
 
 
+def test_the_district_finds_it_in_its_outbox_also_where_that_failed_at_first(run: Run, owner: Engine) -> None:
+    until_resumed(run)
+    delivered: dict[str, str] = {}
+
+    def deliver(file: UPath, remote: str) -> None:
+        if len(delivered) == 1 and not failed:
+            failed.append(remote)
+            raise ConnectionError
+        delivered[remote] = hashlib.sha256(file.read_bytes()).hexdigest()
+
+    failed: list[str] = []
+    with pytest.raises(ConnectionError):
+        steps.certify(run, deliver)
+    issued = steps.certify(run, deliver)
+    assert rows(owner, "ledger.certificates", HERO) == 1
+    name = f"/riverside-ca/hero/outbox/2025-26/certificate_2025-26-{issued['sha256'][:12]}"
+    signed = hashlib.sha256(UPath(issued["path"]).read_bytes()).hexdigest()
+    assert delivered == {f"{name}.json": signed, f"{name}.pdf": issued["pdf_sha256"]}
+
+
 def test_a_past_year_is_certified_and_not_done_again(run: Run, owner: Engine) -> None:
     with owner.begin() as connection:
         add_hero(connection, HERO, YEAR.previous)
     past = run_of(run.engine, run.storage, year=YEAR.previous)
     until_erased(past)
     steps.verify_reset(past)
-    first = steps.certify(past)
+    first = certify(past)
     said = certificate_of(past)
     assert said["school_year"] == "2024-25" and said["scope"]["rows"] == "of this school year only"
     assert {row["step"] for row in said["retained"]} == {"erase of plan 1"}
-    assert steps.certify(past) == first and rows(owner, "ledger.certificates", HERO) == 1
+    assert certify(past) == first and rows(owner, "ledger.certificates", HERO) == 1
     without_key = Run(**{**vars(past), "signing_key": None})
     assert steps.guard(without_key, "again", nobody)["go"] is False, "what is certified needs no key any more"
 
@@ -317,11 +339,11 @@ def test_a_past_year_is_certified_and_not_done_again(run: Run, owner: Engine) ->
 def test_killed_at_any_statement_it_is_issued_once_and_whole(run: Run, owner: Engine) -> None:
     until_resumed(run)
     statement = 1
-    while killed_at(statement, steps.certify, run):
+    while killed_at(statement, certify, run):
         assert state_of(owner, run) == "running" and rows(owner, "ledger.certificates", HERO) == 0
         statement += 1
     assert statement > 15, "nothing was killed"
-    result = steps.certify(run)
+    result = certify(run)
     for file in files_of(run):
         assert checked(file.read_bytes()).sha256 == result["sha256"]
     with owner.connect() as connection:

@@ -20,6 +20,7 @@ from rollover.database.session import tenant_session
 from rollover.run import Run
 from tests.archive.conftest import until_archived
 from tests.run_dag import run_dag
+from tests.test_rollover_steps import certify
 from tests.world import YEAR, add_hero, run_of
 
 HERO = "hero__riverside-ca"
@@ -39,7 +40,7 @@ def archived(airflow: object, riverside: Path, owner: Engine, engine: Engine, tm
         with owner.begin() as connection:
             add_hero(connection, HERO, run.school_year)
         until_archived(run)
-        for step in (steps.erase, steps.verify_reset, steps.certify):
+        for step in (steps.erase, steps.verify_reset, certify):
             step(run)
     return runs
 

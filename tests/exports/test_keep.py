@@ -14,7 +14,7 @@ from rollover.database.session import tenant_session
 from rollover.exports.keep import remove_expired
 from rollover.run import Run
 from tests.sftp_fixtures import Sftp, sftp, sftp_server  # noqa: F401
-from tests.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, nobody
+from tests.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, certify, nobody
 from tests.world import YEAR, add_hero, everything, hero_world, run_of
 
 KEPT = 30
@@ -47,7 +47,7 @@ def past(owner: Engine, engine: Engine, storage: UPath, outbox: Sftp) -> Run:
     plan = steps.plan(run)
     steps.export_reports(run, deliver)
     steps.approve(run, answer_to(plan))
-    for step in (steps.archive, steps.erase, steps.verify_reset, steps.certify):
+    for step in (steps.archive, steps.erase, steps.verify_reset, certify):
         step(run)
     with owner.begin() as connection:
         connection.execute(text("UPDATE ledger.rollovers SET finished_at = :at"), {"at": CERTIFIED})
