@@ -29,6 +29,8 @@ from rollover.settings import HOME
 
 YEAR = SchoolYear.parse("2025-26")
 DISTRICT, OTHERS = "bench-xx", ("other-xx", "another-xx")
+OTHERS_SHARE = 4
+"""Each of the others has so many times fewer rows."""
 ALONE = (("alone-xx", SchoolYear.parse("2021-22"), 10), ("apart-xx", SchoolYear.parse("2022-23"), 1))
 """Tenants alone in a year's partitions, and the share of the rows that each has."""
 SCHOOLS = 8
@@ -93,12 +95,13 @@ class _Measuring:
         self._take("peer: pandas read_sql in chunks to Parquet", "pandas")
         some = min(self._rows, IN_MEMORY)
         self._take(f"peer: Airflow's hook, whole frame ({some:,} rows)", "airflow", rows=some)
-        self._take("limit: bare indexed DELETE (rolled back)", "delete")
-        _vacuum(self._owner)
         self._take("plan: drawn up, frozen, approved", "approved")
         self._take("archive: Parquet, read back and compared", "archive")
         _vacuum(self._owner)
         self._take("erase: drawn up again, compared, deleted, proved", "erase")
+        _vacuum(self._owner)
+        another = {"tenant": OTHERS[0], "rows": self._rows // OTHERS_SHARE}
+        self._take(f"limit: bare indexed DELETE of another tenant's ({another['rows']:,} rows)", "delete", **another)
         for district, year, share in ALONE:
             of = {"tenant": district, "year": year.key, "rows": self._rows // share}
             for way in ("approved", "archive_nothing"):
@@ -140,7 +143,7 @@ def fill(owner: Engine, rows: int) -> None:
         _add_tenant(connection, DISTRICT, "active")
         _add_events(connection, DISTRICT, YEAR, rows)
         for other in OTHERS:
-            _add_events(connection, other, YEAR, max(rows // 4, 1))
+            _add_events(connection, other, YEAR, max(rows // OTHERS_SHARE, 1))
         _add_events(connection, DISTRICT, YEAR.next, max(rows // 10, 1))
     _vacuum(owner)
 

@@ -109,8 +109,7 @@ def _airflow(job: Job) -> None:
 
 def _delete(job: Job) -> None:
     with job.owner.begin() as connection:
-        connection.execute(text(job.query.replace("SELECT *", "DELETE")))
-        connection.rollback()
+        assert connection.execute(text(job.query.replace("SELECT *", "DELETE"))).rowcount == job.rows
 
 
 def _approved(job: Job) -> None:

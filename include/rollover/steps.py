@@ -103,19 +103,17 @@ def export_reports(run: Run, deliver: Deliver) -> Result:
         for receipt in written:
             remote = f"{run.config.outbox}/{run.school_year}/{receipt.file}"
             deliver(UPath(receipt.path), remote)
-            connection.execute(
-                insert(exports).values(
-                    tenant_id=run.tenant.id,
-                    rollover_id=run.id,
-                    plan_no=number,
-                    delivered_to=remote,
-                    **vars(receipt),
-                )
-            )
+            _record_export(connection, run, delivered_to=remote, **vars(receipt))
         log.info("%s files of %s reports are delivered", len(written), len(run.product.reports))
         return {"reports": [_summed(name, written) for name in run.product.reports]}
 
     return once(run, "export_reports", work, "REPEATABLE READ")
+
+
+def _record_export(connection: Connection, run: Run, **receipt: Any) -> None:
+    """What is recorded here leaves storage and outbox when its time is over."""
+    whose = {"tenant_id": run.tenant.id, "rollover_id": run.id, "plan_no": ledger.plan_number(connection, run)}
+    connection.execute(insert(exports).values(**whose, **receipt))
 
 
 def _summed(name: str, written: list[Receipt]) -> Result:
@@ -218,7 +216,7 @@ def verify_roster(run: Run, deliver: Deliver) -> Result:
         year, tenant = run.school_year.next.key, run.tenant
         applied = last_applied(connection, year)
         assert applied is not None  # once() requires import_roster
-        return roster_verification.verify_roster(
+        checked = roster_verification.verify_roster(
             connection,
             applied["import_id"],
             year,
@@ -231,6 +229,9 @@ def verify_roster(run: Run, deliver: Deliver) -> Result:
                 deliver=deliver,
             ),
         )
+        for file in checked["files"]:
+            _record_export(connection, run, report=file["file"].removesuffix(".csv"), **file)
+        return checked
 
     return once(run, "verify_roster", work, "REPEATABLE READ")
 

@@ -76,8 +76,13 @@ def test_a_season(airflow: Load, riverside: Path, owner: Engine) -> None:
         year = select(directory.tenants.c.current_school_year).where(directory.tenants.c.tenant_id == HERO)
         assert (approved, connection.scalar(year)) == ("tester", "2026-27")
         assert connection.scalar(text("SELECT state FROM ledger.rollovers")) == "certified"
-    outbox = riverside / "outbox" / "2025-26"
-    assert {path.name for path in outbox.iterdir()} >= {"behavior_history.csv"}
+        delivered = connection.scalars(text("SELECT delivered_to FROM ledger.exports WHERE removed_at IS NULL"))
+        to_be_removed = {str(riverside / remote.split("/outbox/")[1]) for remote in delivered}
+    outbox = {str(path.relative_to(riverside / "outbox")) for path in riverside.rglob("outbox/**/*.*")}
+    certificates = {name for name in outbox if name.startswith("2025-26/certificate_")}
+    assert {name.rpartition(".")[2] for name in certificates} == {"json", "pdf"}
+    kept = {str(riverside / name) for name in outbox - certificates if not name.startswith("imports/")}
+    assert kept == to_be_removed, "what names children leaves when its time is over"
 
     again = run_dag(airflow(ROLLOVER), partition_key="2025-26")
     assert again.state == "success"

@@ -58,10 +58,11 @@ class Outbox:
         """Write and deliver a file; returns its receipt."""
         path = self.folder / name
         count = write_sheet(path, header, rows)
-        digest, _ = read_back(path)
+        digest, size = read_back(path)
         remote = f"{self.remote}/{name}"
         self.deliver(path, remote)
-        return {"file": name, "rows": count, "sha256": digest, "delivered_to": remote}
+        said = {"file": name, "path": str(path), "delivered_to": remote}
+        return {**said, "rows": count, "bytes": size, "sha256": digest}
 
 
 def verify_roster(
