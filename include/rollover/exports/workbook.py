@@ -9,6 +9,7 @@ import xlsxwriter
 from sqlalchemy import Connection
 from upath import UPath
 from xlsxwriter.exceptions import FileCreateError
+from xlsxwriter.worksheet import Worksheet
 
 from rollover.errors import ProofFailed
 from rollover.exports.csv_file import FORMULA_SIGNS
@@ -16,11 +17,13 @@ from rollover.exports.report import Kind, Report, Scope
 from rollover.exports.rows import rows_of
 
 MAX_ROWS = 1_048_575
-WIDTHS = {Kind.TEXT: 22, Kind.WHOLE: 9, Kind.NUMBER: 9, Kind.DATE: 11, Kind.TIME: 9}
+WIDTHS = {Kind.TEXT: 8, Kind.WHOLE: 9, Kind.NUMBER: 9, Kind.DATE: 11, Kind.TIME: 9}
+WIDEST = 40
 LINE_HIGH = 16
 """Of the header, which has as many lines as its longest name needs."""
+HEADER: dict[str, Any] = {"bold": True, "text_wrap": True, "valign": "top", "bg_color": "#E8EEF7", "bottom": 1}
 FORMATS: dict[Kind, dict[str, Any]] = {
-    Kind.TEXT: {},
+    Kind.TEXT: {"indent": 1},  # or it would touch the number before it
     Kind.WHOLE: {"num_format": "#,##0"},
     Kind.NUMBER: {"num_format": "0.00"},
     Kind.DATE: {"num_format": "yyyy-mm-dd"},
@@ -38,16 +41,16 @@ def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes
         {"title": f"{report.title}, {scope.school_year}", "created": scope.as_of_local.replace(tzinfo=None)}
     )
     sheet = book.add_worksheet(report.title)
-    header = book.add_format({"bold": True, "text_wrap": True, "valign": "top", "bg_color": "#E8EEF7", "bottom": 1})
+    headers = {kind: book.add_format(HEADER | {"align": _align(kind)} | FORMATS[Kind.TEXT]) for kind in FORMATS}
     formats = {kind: book.add_format(says) for kind, says in FORMATS.items()}
     # Stays text if the cell is edited or the sheet saved as CSV and opened again: the apostrophe of a spreadsheet.
-    quoted = book.add_format({"quote_prefix": True})
+    quoted = book.add_format(FORMATS[Kind.TEXT] | {"quote_prefix": True})
     sheet.freeze_panes(1, 0)
+    _as_printed(sheet, report, scope)
     widths = {name: _width(name, kind) for name, kind in report.columns.items()}
-    sheet.set_row(0, LINE_HIGH * max(len(wrap(name, width - 1)) for name, width in widths.items()))
-    for n, (name, width) in enumerate(widths.items()):
-        sheet.set_column(n, n, width)
-        sheet.write_string(0, n, name, header)
+    sheet.set_row(0, LINE_HIGH * max(len(wrap(name, width - 2)) for name, width in widths.items()))
+    for n, (name, kind) in enumerate(report.columns.items()):
+        sheet.write_string(0, n, name, headers[kind])
     count = 0
     with rows_of(connection, report, scope) as rows:
         for count, row in enumerate(rows, start=1):
@@ -59,7 +62,8 @@ def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes
                     continue
                 if kind is Kind.TEXT:
                     risky = value.startswith(tuple(FORMULA_SIGNS))
-                    refused = sheet.write_string(count, n, value, quoted if risky else None)
+                    refused = sheet.write_string(count, n, value, quoted if risky else formats[kind])
+                    widths[name] = max(widths[name], min(len(value) + 3, WIDEST))
                 elif kind in (Kind.DATE, Kind.TIME):
                     refused = sheet.write_datetime(count, n, value, formats[kind])
                 else:
@@ -68,6 +72,8 @@ def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes
                     raise ProofFailed(
                         f"'{name}' of row {count} is more than a cell holds.", "shorten it, clear this task."
                     )
+    for n, width in enumerate(widths.values()):
+        sheet.set_column(n, n, width)
     sheet.autofilter(0, 0, count, len(report.columns) - 1)
     try:
         book.close()
@@ -76,8 +82,22 @@ def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes
     return count
 
 
+def _align(kind: Kind) -> str:
+    """Of a column's name: as its values."""
+    return "left" if kind is Kind.TEXT else "right"
+
+
+def _as_printed(sheet: Worksheet, report: Report, scope: Scope) -> None:
+    """On paper every column of a row is on one page, and the header on each."""
+    sheet.set_landscape()
+    sheet.fit_to_pages(1, 0)
+    sheet.repeat_rows(0)
+    sheet.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.6)
+    sheet.set_footer(f"&L{report.title.replace('&', '&&')}, {scope.school_year}&R&P / &N")
+
+
 def _width(name: str, kind: Kind) -> int:
-    """Characters that a column shows: as its kind needs, and no word of its name is broken."""
+    """Characters that a column shows at least: as its kind needs, and no word of its name is broken."""
     return max(WIDTHS[kind], *(len(word) + 3 for word in name.split()))
 
 
