@@ -120,7 +120,10 @@ def test_cells_have_real_types_and_the_sheet_is_ready_to_use(world: World, tmp_p
             assert {cell.number_format for cell in filled} == {"yyyy-mm-dd"}
     assert sheet.freeze_panes == "A2"
     assert sheet.auto_filter.ref == f"A1:{sheet.cell(sheet.max_row, sheet.max_column).coordinate}"
-    assert sheet.column_dimensions["A"].width > 20
+    schools = [str(sheet.cell(row, 1).value) for row in range(2, sheet.max_row + 1)]
+    assert max(map(len, schools)) + 2 < sheet.column_dimensions["A"].width < 42
+    assert (sheet.page_setup.orientation, sheet.print_title_rows) == ("landscape", "$1:$1")
+    assert (sheet.sheet_properties.pageSetUpPr.fitToPage, sheet.page_setup.fitToHeight) == (True, 0)
     groups = [group for group in sheet.column_dimensions.values() if group.min]
     widths = {n: group.width for group in groups for n in range(group.min, group.max + 1)}
     for n, name in enumerate(columns, start=1):
