@@ -147,11 +147,13 @@ def can_mount() -> bool:
 
 def _mount(folder: Path, options: str, flags: int) -> None:
     """Mount what this process alone sees. An ordinary user may where the system has user namespaces."""
-    libc, user = ctypes.CDLL(None, use_errno=True), os.getuid()
+    libc, user, group = ctypes.CDLL(None, use_errno=True), os.getuid(), os.getgid()
     if libc.unshare(_NEW_MOUNTS if user == 0 else _NEW_MOUNTS | _NEW_USERS) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
     if user != 0:
         Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
     for source, target, kind, how, says in (
         (None, b"/", None, _PRIVATE, None),
         (b"none", str(folder).encode(), b"tmpfs", flags, options.encode()),

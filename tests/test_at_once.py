@@ -250,6 +250,28 @@ def test_who_wants_a_table_for_himself_while_rows_go_does_not_make_it_hang(
     judge(owner, run, before)
 
 
+@pytest.mark.parametrize(
+    ("compared", "told"),
+    [
+        (None, ZeroDivisionError),
+        (ProofFailed("others", "ask"), ProofFailed),
+        (DatabaseUnavailable(), ZeroDivisionError),
+    ],
+    ids=["right", "others", "not compared"],
+)
+def test_when_a_deletion_fails_it_is_told_why(
+    run: Run, before: dict[str, Any], monkeypatch: pytest.MonkeyPatch, compared: Exception | None, told: type[Exception]
+) -> None:
+    def compare(*_: Any) -> None:
+        if compared:
+            raise compared
+
+    monkeypatch.setattr(erasing, "_compare", compare)
+    with pytest.raises(told), tenant_session(run.engine, HERO, isolation="REPEATABLE READ") as connection:
+        with erasing._compared(connection, run, []):
+            raise ZeroDivisionError
+
+
 def test_a_row_whose_change_is_not_committed_yet_is_waited_for(run: Run, owner: Engine, before: dict[str, Any]) -> None:
     with owner.connect() as writer:
         writer.execute(CHANGES["changed"])

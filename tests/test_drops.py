@@ -210,3 +210,19 @@ def test_a_server_that_only_says_failure_is_told_with_the_file_and_what_to_do(sf
     said = r"/outbox/report.csv cannot be delivered: the SFTP server says .*whether the disk or the quota"
     with pytest.raises(StorageFailed, match=said):
         put_file(sftp.client, io.BytesIO(b"x"), f"/{folder.name}/outbox/report.csv")
+
+
+@pytest.mark.parametrize("error", [TimeoutError, ConnectionError])
+def test_a_server_that_falls_silent_is_asked_again(
+    sftp: Sftp, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    """As paramiko says it: an OSError without a number, while the channel is open."""
+
+    def silent(*_: object) -> None:
+        raise error
+
+    folder = sftp.root / uuid.uuid4().hex
+    folder.mkdir()
+    monkeypatch.setattr(sftp.client, "putfo", silent)
+    with pytest.raises(error):
+        put_file(sftp.client, io.BytesIO(b"x"), f"/{folder.name}/outbox/report.csv")

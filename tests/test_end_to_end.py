@@ -118,6 +118,12 @@ def test_a_broken_drop_is_rejected_and_the_right_one_and_its_update_are_applied(
 def test_the_district_finds_its_exports_in_its_outbox(after: After) -> None:
     outboxes = (after.folder / "sftp").glob("*/*/outbox/*/**/*")
     files = [path for path in outboxes if path.is_file()]
+    certificates = {path for path in files if path.name.startswith("certificate_")}
+    with after.owner.connect() as connection:
+        issued = {sha256[:12] for sha256 in connection.scalars(text("SELECT sha256 FROM ledger.certificates"))}
+    for suffix in (".json", ".pdf"):
+        assert {path.stem.rpartition("-")[2] for path in certificates if path.suffix == suffix} == issued
+    files = [path for path in files if path not in certificates]
     # A report of several files has a folder of its own, with a PDF per school or classroom, and their index.
     found = {path.name for path in files if path.suffix != ".pdf"}
     printed = {part for path in files if path.suffix == ".pdf" for part in path.with_suffix("").parts}

@@ -88,6 +88,21 @@ def test_a_held_student_keeps_everything_and_the_others_do_not(run: Run, owner: 
     assert (result["rows_left"], result["rows_held"], result["reports_blank"]) == (0, 10, None)
 
 
+def test_what_was_held_when_the_reset_was_made_goes_with_the_next_rollover(run: Run, owner: Engine) -> None:
+    placed = hold(run, student_id="s1")
+    until_approved(run)
+    finish(run)
+    lift(run, placed)
+    plan = steps.plan(run)
+    steps.export_reports(run, no_outbox)
+    steps.approve(run, answer_to(plan))
+    steps.archive(run)
+    steps.erase(run)
+    assert steps.verify_reset(run)["changed_by_users_since_reset"] == []
+    assert rows(owner, "hero.tracking_events", HERO) == 0
+    assert rows(owner, "hero.point_balances", HERO, balance=0) == 4, "the one that was held is as it was"
+
+
 def test_a_held_school_keeps_everything(run: Run, owner: Engine) -> None:
     hold(run, school_id=SOUTH)
     where = {table.fullname: f"school_id = '{SOUTH}'" for table in product_tables("hero")}

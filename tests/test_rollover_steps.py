@@ -13,7 +13,7 @@ from typing import Any
 import openpyxl
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import Engine, delete, insert, text, update
+from sqlalchemy import Engine, delete, func, insert, text, update
 from upath import UPath
 
 from rollover import pause, steps
@@ -286,8 +286,12 @@ def test_points_of_the_new_year_do_not_stop_it(run: Run, owner: Engine) -> None:
         connection.execute(changed)
     with pytest.raises(ProofFailed, match=r"hero.point_balances has 1 rows that are not reset"):
         steps.verify_reset(run)
+    with owner.begin() as connection:  # a balance that was not reset, of a student who was active until the reset
+        connection.execute(changed.values(as_of=func.now() - timedelta(hours=1)))
+    with pytest.raises(ProofFailed, match=r"hero.point_balances has 1 rows that are not reset"):
+        steps.verify_reset(run)
     with owner.begin() as connection:
-        connection.execute(changed.values(as_of=run.now))
+        connection.execute(changed.values(as_of=func.now()))
     assert steps.verify_reset(run)["changed_by_users_since_reset"] == ["hero.point_balances"]
 
 

@@ -198,6 +198,8 @@ def put_file(sftp: paramiko.SFTPClient, local_stream: IO[bytes], remote_path: st
         _make_folders(sftp, folder)
         sftp.putfo(local_stream, part)
         sftp.posix_rename(part, remote_path)
+    except (TimeoutError, ConnectionError):
+        raise
     except OSError as error:
         channel = sftp.get_channel()
         if error.errno is not None or channel is None or channel.closed:

@@ -146,7 +146,7 @@ def _compare(connection: Connection, run: Run, left: list[plan.Line]) -> None:
 @contextmanager
 def _compared(connection: Connection, run: Run, left: list[plan.Line]) -> Iterator[None]:
     """Compare the rows that this transaction sees with the plan while a block deletes them: in another session with
-    the same snapshot. Raises ProofFailed, whatever the block did."""
+    the same snapshot. Raises ProofFailed where they are others, also if the block failed."""
     snapshot = snapshot_of(connection)
 
     def compare() -> None:
@@ -161,8 +161,11 @@ def _compared(connection: Connection, run: Run, left: list[plan.Line]) -> Iterat
         comparing = aside.submit(compare)
         try:
             yield
-        finally:
-            comparing.result()
+        except Exception:
+            if isinstance(wrong := comparing.exception(), ProofFailed):
+                raise wrong from None
+            raise
+        comparing.result()
 
 
 def _erase_a_part(connection: Connection, run: Run) -> bool:

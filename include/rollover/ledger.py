@@ -116,6 +116,17 @@ def is_current(connection: Connection, run: Run) -> bool:
     return bool(rollover(connection, run)["is_current"])
 
 
+def finished_at(connection: Connection, run: Run, step: str) -> datetime:
+    """When a step that is done was recorded."""
+    query = select(steps.c.finished_at).where(
+        steps.c.rollover_id == run.id,
+        steps.c.step == step,
+        steps.c.plan_no == _plan_number_for(connection, run, step),
+    )
+    instant: datetime = connection.scalars(query).one()
+    return instant
+
+
 def reset_at(connection: Connection, run: Run) -> datetime:
     """The instant as of which the rollover happens, as its guard fixed it."""
     instant: datetime = rollover(connection, run)["reset_at"]

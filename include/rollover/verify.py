@@ -88,16 +88,17 @@ def _reports_not_blank(connection: Connection, run: Run, current: bool) -> list[
 
 def _as_reset(connection: Connection, run: Run) -> tuple[list[str], list[str]]:
     """What is wrong with the tables that were reset, and those that their users changed since: the new year began with
-    the reset, and rows say when they were changed last."""
+    the reset, and rows say when they were changed last. What was held when the reset was made goes with the next
+    rollover."""
     wrong, changed = [], []
-    since = ledger.reset_at(connection, run)
+    since = ledger.finished_at(connection, run, "reset")
     for name in run.product.classes(Action.RESET):
         values = run.product.data_classes[name].set or {}
         for table in tables_of(run.product.product, name):
             differs = or_(*(table.c[column].is_distinct_from(value) for column, value in values.items()))
             later = or_(false(), *(table.c[stamp] > since for stamp in STAMPS if stamp in table.c))
             query = select(func.count().filter(not_(later)), func.count().filter(later))
-            before, after = connection.execute(query.where(differs, not_held(table))).one()
+            before, after = connection.execute(query.where(differs, not_held(table, since=since))).one()
             if before:
                 wrong.append(f"{table.fullname} has {before} rows that are not reset")
             if after:

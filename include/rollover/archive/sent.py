@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -73,7 +73,7 @@ def blocks(
     yield from (block for block in filling.values() if block.lines)
 
 
-def _ahead(batches: Iterable[Batch]) -> Iterator[Batch]:
+def _ahead(batches: CopyOut) -> Iterator[Batch]:
     """The batches, received while those before them are used: the blocks of many schools fill together."""
     coming, end = iter(batches), object()
     aside = ThreadPoolExecutor(1)
@@ -84,6 +84,7 @@ def _ahead(batches: Iterable[Batch]) -> Iterator[Batch]:
             yield cast(Batch, batch)
     finally:
         aside.shutdown(cancel_futures=True)
+        coming.close()  # or a traceback would keep it, and with it psycopg's lock on the connection
 
 
 def content_of(connection: Connection, table: Table, relation: str) -> Content:

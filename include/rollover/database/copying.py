@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from psycopg import Copy, errors, pq, sql
@@ -35,7 +35,7 @@ class CopyOut:
         self._query = query.encode() if isinstance(query, str) else query
         self._bound, self._batch_bytes = bound, batch_bytes
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Generator[Batch]:
         with self._driver.cursor() as cursor, cursor.copy(self._query, self._bound) as copy:
             rows, ends = bytearray(), [0]
             for row in self._rows(copy):
@@ -63,8 +63,13 @@ class CopyOut:
                 return
 
     def _end(self) -> None:
-        """Read the result of a COPY whose rows have all come. Raises what psycopg would."""
+        """Read the results of a COPY whose rows have all come, so that the connection is free for the next statement.
+        Raises what psycopg would."""
+        failed = None
         while result := self._driver.pgconn.get_result():
-            if result.status != pq.ExecStatus.COMMAND_OK:
-                raise errors.error_from_result(result)
-            self.count = result.command_tuples or 0
+            if result.status == pq.ExecStatus.COMMAND_OK:
+                self.count = result.command_tuples or 0
+            else:
+                failed = failed or result
+        if failed:
+            raise errors.error_from_result(failed)

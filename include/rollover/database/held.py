@@ -3,11 +3,14 @@ nothing is held too late."""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import Connection, Table, TextClause, text
 
 from rollover.database.tables.people import PERSON_COLUMNS
 
-OPEN = "FROM ledger.holds h WHERE h.tenant_id = (SELECT current_setting('rollover.tenant_id')) AND h.lifted_at IS NULL"
+IN_FORCE = "h.lifted_at IS NULL"
+OPEN = f"FROM ledger.holds h WHERE h.tenant_id = (SELECT current_setting('rollover.tenant_id')) AND {IN_FORCE}"
 ANY = f"EXISTS (SELECT {OPEN})"
 """Looked at once in a statement: where nothing is held, no row is."""
 DISTRICT = f"EXISTS (SELECT {OPEN} AND h.school_id IS NULL AND h.student_id IS NULL)"
@@ -66,6 +69,10 @@ def is_held(table: Table, row: str = "t") -> str:
     return f"({ANY} AND ({' OR '.join(held)}))"
 
 
-def not_held(table: Table) -> TextClause:
-    """The same as a condition of a statement on the table: that no hold is on a row."""
-    return text(f"NOT {is_held(table, table.fullname)}")
+def not_held(table: Table, *, since: datetime | None = None) -> TextClause:
+    """The same as a condition of a statement on the table: that no hold is on a row, nor was at any time `since`."""
+    held = is_held(table, table.fullname)
+    if since is None:
+        return text(f"NOT {held}")
+    held = held.replace(IN_FORCE, f"({IN_FORCE} OR h.lifted_at > :held_since)")
+    return text(f"NOT {held}").bindparams(held_since=since)

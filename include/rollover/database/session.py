@@ -84,6 +84,7 @@ def lock_tenant(connection: Connection) -> None:
 
 def snapshot_of(connection: Connection) -> str:
     """What this transaction sees of what others committed, for another session while this one lasts."""
+    assert connection.get_isolation_level() == "REPEATABLE READ", "each statement sees something else"
     return str(connection.scalar(select(func.pg_export_snapshot())))
 
 
