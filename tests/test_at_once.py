@@ -267,9 +267,12 @@ def test_when_a_deletion_fails_it_is_told_why(
             raise compared
 
     monkeypatch.setattr(erasing, "_compare", compare)
-    with pytest.raises(told), tenant_session(run.engine, HERO, isolation="REPEATABLE READ") as connection:
-        with erasing._compared(connection, run, []):
-            raise ZeroDivisionError
+    with (
+        pytest.raises(told),
+        tenant_session(run.engine, HERO, isolation="REPEATABLE READ") as connection,
+        erasing._compared(connection, run, []),
+    ):
+        raise ZeroDivisionError
 
 
 def test_a_row_whose_change_is_not_committed_yet_is_waited_for(run: Run, owner: Engine, before: dict[str, Any]) -> None:
