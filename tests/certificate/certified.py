@@ -8,7 +8,7 @@ from typing import Any
 
 from upath import UPath
 
-from rollover import ledger, steps
+from rollover import ledger, receipts, steps
 from rollover.database.session import tenant_session
 from rollover.run import Run
 from tests.test_rollover_steps import certify, until_reset
@@ -26,6 +26,9 @@ def resumed(run: Run) -> None:
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         for step in ("import_roster", "verify_roster"):
             ledger.finish(connection, run, step, {"import_id": "seed"}, 0)
+        told = receipts.exports_folder(run).parent / run.school_year.next.key / "roster_check.csv"
+        said = {"report": "roster_check", "file": told.name, "path": str(told), "delivered_to": None}
+        steps._record_export(connection, run, **said, rows=2, bytes=10, sha256="a" * 64)
     steps.resume_sync(run)
 
 

@@ -134,6 +134,8 @@ def _disposal(connection: Connection, run: Run, number: int, remaining: Mapping[
     def went(row: dict[str, Any]) -> bool:
         return (row["school_id"], row["table_name"]) not in stayed
 
+    done = rows(steps)
+    (erased_at,) = (row["finished_at"] for row in done if row["step"] == "erase")
     goes = [line for line in lines if line["action"] in (ARCHIVE, ERASE)]
     return Disposal(
         plan=rows(plans)[0],
@@ -141,9 +143,10 @@ def _disposal(connection: Connection, run: Run, number: int, remaining: Mapping[
         stayed=[line for line in goes if not went(line)],
         held=[line for line in lines if line["action"] == HOLD],
         subscriptions=rows(plan_subscriptions, "school_id"),
-        exports=rows(exports, "report"),
+        # What is told of the new roster is written later, and of no row that went.
+        exports=[row for row in rows(exports, "report") if row["written_at"] < erased_at],
         archives=[_with_its_end(row, over) for row in rows(archives, "school_id", "table_name") if went(row)],
-        results={row["step"]: row["result"] for row in rows(steps)},
+        results={row["step"]: row["result"] for row in done},
         remaining=remaining,
     )
 
