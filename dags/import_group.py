@@ -6,14 +6,14 @@ No DAG of its own; ``.airflowignore`` keeps Airflow from looking for one here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from airflow.sdk import TriggerRule, chain, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 from wiring import ROSTER_DROPS, tell_district
 
-from rollover.adapter import asking, connections, runs
-from rollover.errors import Refused
+from rollover.adapter import asking, connections, importing, runs
 
 IMPORTS_AT_ONCE = 8
 """Of each step, over all runs of a DAG: runs that only wait for a person are not limited, but work is."""
@@ -28,32 +28,15 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
     whose answer `decide` does. In a rollover all of that is a failure, since the rollover cannot go on (it waits for a
     set that is ready); there, too, the set goes in although the sync is paused, and the rollover's ledger records it.
     """
-    over = ("rejected", "superseded", "undone", *(["held"] if for_rollover else []))
-
-    def unless_over(summary: dict[str, Any]) -> dict[str, Any]:
-        """What a step returned, unless its import goes no further in this run."""
-        if summary["state"] in over:
-            what = f"Import {summary['import_id']} is {summary['state']}: {summary['reason']}."
-            if for_rollover:
-                how = "answer the question of `roster_import`, then " if summary["state"] == "held" else ""
-                raise Refused(
-                    what, f"{how}clear 'await_roster' and what follows: it takes the newest set that is ready."
-                )
-            raise AirflowSkipException(what)
-        return summary
-
-    def unless_waiting(summary: dict[str, Any]) -> dict[str, Any]:
-        """The same of an import that was to be validated: one that is still staged waits for another."""
-        if summary["state"] == "staged" and not for_rollover:
-            raise AirflowSkipException(f"Import {summary['import_id']} waits: {summary['reason']}.")
-        return unless_over(summary)
+    unless_over = partial(importing.unless_over, for_rollover=for_rollover)
+    unless_waiting = partial(importing.unless_waiting, for_rollover=for_rollover)
 
     @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def fetch(import_id: str) -> dict[str, Any]:
         from rollover.roster import imports
         from rollover.roster.fetching import fetch
 
-        work = runs.open_import(import_id)
+        work = importing.open_import(import_id)
         found, where = imports.current(work.engine, work.tenant.id, import_id), work.district.sftp_connection
         if found.state != "found":  # a question is put again although the district's server may be down
             return unless_over(found.summary())
@@ -65,14 +48,14 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
     def stage(import_id: str) -> dict[str, Any]:
         from rollover.roster.staging import stage
 
-        work = runs.open_import(import_id)
+        work = importing.open_import(import_id)
         return unless_over(stage.stage(work.engine, work.tenant.id, import_id, work.storage, work.config))
 
     @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def validate(import_id: str) -> dict[str, Any]:
         from rollover.roster.validating import validate
 
-        work = runs.open_import(import_id)
+        work = importing.open_import(import_id)
         zone = work.district.time_zone
         return unless_waiting(validate.validate(work.engine, work.tenant.id, import_id, work.storage, time_zone=zone))
 
@@ -80,14 +63,14 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
     def compare(import_id: str) -> dict[str, Any]:
         from rollover.roster.comparing import compare
 
-        work = runs.open_import(import_id)
+        work = importing.open_import(import_id)
         return unless_over(compare.compare(work.engine, work.tenant.id, import_id, work.storage, work.limits))
 
     @task
     def decide(import_id: str, answer: dict[str, str]) -> dict[str, Any]:
         from rollover.roster.deciding import decision
 
-        work = runs.open_import(import_id)
+        work = importing.open_import(import_id)
         done = decision.decide(work.engine, work.tenant.id, import_id, **answer)
         if not done["decided"]:
             raise AirflowSkipException(f"Import {import_id}: {done['said']}.")
@@ -99,10 +82,10 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
         from rollover.roster import imports
         from rollover.roster.applying import apply
 
-        work = runs.open_import(import_id)
+        work = importing.open_import(import_id)
         summary = unless_waiting(imports.current(work.engine, work.tenant.id, import_id).summary())
         if summary["state"] == "ready":
-            if not runs.import_is_due(work):
+            if not importing.is_due(work):
                 raise AirflowSkipException(f"Import {import_id} is ready and waits for the nightly sync.")
             limits = work.limits
             summary = apply.apply(work.engine, work.tenant.id, import_id, work.storage, limits, rollover_id=None)
@@ -115,7 +98,7 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
         from rollover import steps
         from rollover.roster.applying import apply
 
-        work = runs.open_import(import_id)
+        work = importing.open_import(import_id)
         run = runs.open_run(partition_key, work.tenant.id)
         steps.before_import(run)
         applied = apply.apply(run.engine, run.tenant.id, import_id, run.storage, work.limits, rollover_id=run.id)
@@ -139,11 +122,11 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
     def wake(import_id: str, *, outlet_events: Any = None) -> None:
         from rollover.roster import pending
 
-        work = runs.open_import(import_id)
+        work = importing.open_import(import_id)
         if not pending.lets_another_go_on(work.engine, work.tenant.id, import_id):
             raise AirflowSkipException(f"nothing waits for {import_id}")
         outlet_events[ROSTER_DROPS].add_partitions([work.tenant.id])
-        outlet_events[ROSTER_DROPS].extra = {runs.NIGHTLY: runs.import_is_due(work)}
+        outlet_events[ROSTER_DROPS].extra = {importing.NIGHTLY: importing.is_due(work)}
 
     @task_group(group_id="import_roster")
     def import_roster(import_id: str) -> None:

@@ -31,7 +31,7 @@ from airflow.sdk import PartitionedAssetTimetable, dag, task
 from import_group import roster_import_group
 from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag
 
-from rollover.adapter import connections, failing, runs
+from rollover.adapter import connections, failing, importing
 
 
 @dag(
@@ -50,7 +50,7 @@ def roster_import() -> None:
     def pending(partition_key: str | None = None) -> list[str]:
         from rollover.roster import pending
 
-        return pending.pending(connections.engine(), runs.tenant_of(partition_key).id)
+        return pending.pending(connections.engine(), importing.tenant_of(partition_key).id)
 
     roster_import_group(for_rollover=False).expand(import_id=pending())
 

@@ -25,7 +25,7 @@ from airflow.sdk import CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag, tell_district
 
-from rollover.adapter import connections, failing, runs
+from rollover.adapter import connections, failing, importing, runs
 from rollover.settings import Settings
 
 
@@ -49,7 +49,7 @@ def roster_sync() -> None:
         if not woken:
             raise AirflowSkipException("no tenant has a roster to import")
         outlet_events[ROSTER_DROPS].add_partitions(woken)
-        outlet_events[ROSTER_DROPS].extra = {runs.NIGHTLY: True}
+        outlet_events[ROSTER_DROPS].extra = {importing.NIGHTLY: True}
         return woken
 
     @task

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule
 
-from rollover.adapter import connections, runs
+from rollover.adapter import connections, importing
 from rollover.errors import ConfigError, Refused
 
 
@@ -47,7 +47,7 @@ def tell_district(import_id: str) -> dict[str, Any]:
     """Have the report of an import in its district's outbox say what is true now."""
     from rollover.roster.reporting.report import deliver_findings
 
-    work = runs.open_import(import_id)
+    work = importing.open_import(import_id)
     where = (work.engine, work.tenant.id, import_id)
     with connections.outbox_of(work.district) as outbox:
         return deliver_findings(*where, work.storage, work.district, work.product, outbox.deliver)

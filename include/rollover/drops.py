@@ -207,7 +207,7 @@ def put_file(sftp: paramiko.SFTPClient, local_stream: IO[bytes], remote_path: st
         raise StorageFailed(
             f"{remote_path} cannot be delivered: the SFTP server says '{error}'.",
             "ask its operator whether the disk or the quota there is full, then clear this task.",
-        ) from None
+        ) from error
 
 
 def remove_file(sftp: paramiko.SFTPClient, remote_path: str) -> None:

@@ -153,7 +153,7 @@ def _compared(connection: Connection, run: Run, left: list[plan.Line]) -> Iterat
         with tenant_session(run.engine, run.tenant.id, isolation="REPEATABLE READ", snapshot=snapshot) as same:
             # Who waits for the block to end can stand before this session: PostgreSQL would not see that as a deadlock.
             waits = func.set_config("lock_timeout", COMPARING_WAITS, True)
-            # To hash a row takes less than to delete it: one core is enough, and the other is left to the block.
+            # To hash a row takes about as long as to delete it: one core is enough, and another is left to the block.
             same.execute(select(waits, func.set_config("max_parallel_workers_per_gather", "0", True)))
             _compare(same, run, left)
 

@@ -12,7 +12,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from rollover import ledger
-from rollover.adapter.runs import open_import, open_rollover
+from rollover.adapter.importing import open_import
+from rollover.adapter.runs import open_rollover
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
 from rollover.roster.deciding.answers import Answer

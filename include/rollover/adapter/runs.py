@@ -1,27 +1,22 @@
-"""What a task works on, by what its DAG run says: a rollover, an import, a tenant."""
+"""What a step of a rollover works on, by what its DAG run says."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
-from sqlalchemy import Engine
-from upath import UPath
 
 from rollover import ledger
 from rollover.adapter.connections import engine
 from rollover.calendar import SchoolYear
-from rollover.config import Catalog, District, Product, RosterLimits, TenantConfig, load_catalog
+from rollover.config import Catalog, District, load_catalog
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
 from rollover.run import Run
 from rollover.settings import Settings
 from rollover.tenant import SEPARATOR, Tenant
 
-NIGHTLY = "nightly"
-"""In the extra of an asset event: the nightly sweep sent it."""
 UNFINISHED = frozenset({"queued", "running"})
 
 
@@ -50,7 +45,7 @@ def open_run(partition_key: str | None, tenant_id: str) -> Run:
         engine=engine(),
         tenant=tenant,
         school_year=school_year,
-        district=_district_of(known, tenant),
+        district=district_of(known, tenant),
         product=known.products[tenant.product],
         storage=settings.storage_root,
         now=clock(),
@@ -81,53 +76,8 @@ def only_current_year(run: Run) -> None:
             raise AirflowSkipException(f"{run.school_year} is a past year of {run.tenant}: nothing to do here")
 
 
-def tenant_of(partition_key: str | None) -> Tenant:
-    """The tenant that a run's partition key names. Raises Refused where it names none."""
-    try:
-        return Tenant.parse(partition_key or "")
-    except ValueError as error:
-        raise Refused(f"The partition key {error}.", "start the run with a tenant as its partition key.") from None
-
-
-@dataclass(frozen=True)
-class OpenImport:
-    """What the steps of one import take."""
-
-    engine: Engine
-    tenant: Tenant
-    district: District
-    product: Product
-    storage: UPath
-
-    @property
-    def config(self) -> TenantConfig:
-        return self.district.products[self.product.product]
-
-    @property
-    def limits(self) -> RosterLimits:
-        return self.product.limits_of(self.config)
-
-
-def open_import(import_id: str) -> OpenImport:
-    """An import by its id, ``<tenant>__<12 digits>``, which says whose it is."""
-    tenant, known = Tenant.parse(import_id.rpartition(SEPARATOR)[0]), catalog()
-    district, product = _district_of(known, tenant), known.products[tenant.product]
-    return OpenImport(engine(), tenant, district, product, Settings().storage_root)
-
-
-def import_is_due(work: OpenImport) -> bool:
-    """Whether a ready import may be applied in this run: at once, in the nightly sweep, or when a person asks.
-
-    The sweep says so in its asset event; a run without any event was started by a person.
-    """
-    if work.config.roster_import == "at_once":
-        return True
-    by_asset = get_current_context()["triggering_asset_events"]
-    events = [event for group in by_asset.values() for event in group]
-    return not events or any(event.extra.get(NIGHTLY) for event in events)
-
-
-def _district_of(known: Catalog, tenant: Tenant) -> District:
+def district_of(known: Catalog, tenant: Tenant) -> District:
+    """The district of a tenant. Raises Refused where no district file lists it."""
     district = known.districts.get(tenant.district)
     if district is None or tenant.product not in district.products:
         raise Refused(

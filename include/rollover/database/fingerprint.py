@@ -109,7 +109,6 @@ def fingerprints_by_school(
 
 def delete_rows(connection: Connection, table: Table, *, school_year: str, schools: Collection[str]) -> int:
     """Delete the rows of some schools that are not held; returns how many there were."""
-    held = False if anything_is_held(connection) else None
-    where, bound = scope(table, school_year=school_year, held=held)
+    where, bound = scope(table, school_year=school_year, held=False)
     sql = f"DELETE FROM {table.fullname} t WHERE {where} AND t.school_id = ANY(%(schools)s)"  # noqa: S608
     return connection.exec_driver_sql(sql, {**bound, "schools": list(schools)}).rowcount

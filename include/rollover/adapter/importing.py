@@ -1,0 +1,89 @@
+"""What a step of an import works on, and whether its import goes on in this run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from airflow.sdk import get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
+from sqlalchemy import Engine
+from upath import UPath
+
+from rollover.adapter.connections import engine
+from rollover.adapter.runs import catalog, district_of
+from rollover.config import District, Product, RosterLimits, TenantConfig
+from rollover.errors import Refused
+from rollover.settings import Settings
+from rollover.tenant import SEPARATOR, Tenant
+
+NIGHTLY = "nightly"
+"""In the extra of an asset event: the nightly sweep sent it."""
+OVER = ("rejected", "superseded", "undone")
+
+
+def tenant_of(partition_key: str | None) -> Tenant:
+    """The tenant that a run's partition key names. Raises Refused where it names none."""
+    try:
+        return Tenant.parse(partition_key or "")
+    except ValueError as error:
+        raise Refused(f"The partition key {error}.", "start the run with a tenant as its partition key.") from None
+
+
+@dataclass(frozen=True)
+class OpenImport:
+    """What the steps of one import take."""
+
+    engine: Engine
+    tenant: Tenant
+    district: District
+    product: Product
+    storage: UPath
+
+    @property
+    def config(self) -> TenantConfig:
+        return self.district.products[self.product.product]
+
+    @property
+    def limits(self) -> RosterLimits:
+        return self.product.limits_of(self.config)
+
+
+def open_import(import_id: str) -> OpenImport:
+    """An import by its id, ``<tenant>__<12 digits>``, which says whose it is."""
+    tenant, known = Tenant.parse(import_id.rpartition(SEPARATOR)[0]), catalog()
+    district, product = district_of(known, tenant), known.products[tenant.product]
+    return OpenImport(engine(), tenant, district, product, Settings().storage_root)
+
+
+def is_due(work: OpenImport) -> bool:
+    """Whether a ready import may be applied in this run: at once, in the nightly sweep, or when a person asks.
+
+    The sweep says so in its asset event; a run without any event was started by a person.
+    """
+    if work.config.roster_import == "at_once":
+        return True
+    by_asset = get_current_context()["triggering_asset_events"]
+    events = [event for group in by_asset.values() for event in group]
+    return not events or any(event.extra.get(NIGHTLY) for event in events)
+
+
+def unless_over(summary: dict[str, Any], *, for_rollover: bool) -> dict[str, Any]:
+    """What a step returned, unless its import goes no further in this run: then the task is skipped.
+
+    Raises Refused in a rollover, which cannot go on without the set; there one that is held goes no further either.
+    """
+    if summary["state"] not in (*OVER, *(["held"] if for_rollover else [])):
+        return summary
+    what = f"Import {summary['import_id']} is {summary['state']}: {summary['reason']}."
+    if for_rollover:
+        how = "answer the question of `roster_import`, then " if summary["state"] == "held" else ""
+        raise Refused(what, f"{how}clear 'await_roster' and what follows: it takes the newest set that is ready.")
+    raise AirflowSkipException(what)
+
+
+def unless_waiting(summary: dict[str, Any], *, for_rollover: bool) -> dict[str, Any]:
+    """The same of an import that was to be validated: one that is still staged waits for another."""
+    if summary["state"] == "staged" and not for_rollover:
+        raise AirflowSkipException(f"Import {summary['import_id']} waits: {summary['reason']}.")
+    return unless_over(summary, for_rollover=for_rollover)
