@@ -221,13 +221,14 @@ def test_a_file_that_is_gone(login: Server, tmp_path: Path) -> None:
         download(login, [Wanted(str(tmp_path / name), 5_000_000, io.BytesIO()) for name in ("there", "gone")])
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read(login: Server, tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"x")
-    path.chmod(0)
-    with pytest.raises(Refused, match="does not let Rollover read file"):
-        download(login, [Wanted(str(path), 1, io.BytesIO())])
+def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    server = openssh.start(tmp_path / "openssh", denied="open")
+    try:
+        with pytest.raises(Refused, match="does not let Rollover read file"):
+            download(login_to(server), [Wanted(str(tmp_path / "file"), 1, io.BytesIO())])
+    finally:
+        server.stop()
 
 
 def test_what_a_target_raises_goes_through(login: Server, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 MaxStartups 100
-Subsystem sftp internal-sftp
+Subsystem sftp internal-sftp {options}
 """
 
 
@@ -79,8 +79,10 @@ class OpenSsh:
             self.process.wait()
 
 
-def start(folder: Path) -> OpenSsh:
+def start(folder: Path, *, denied: str = "") -> OpenSsh:
     """Run the server, with new keys, its configuration and log in `folder`.
+
+    `denied` names requests of the SFTP protocol that the server refuses to everybody, root too (``"open,opendir"``).
 
     Raises FileNotFoundError where it is not installed, RuntimeError with its own words where it does not start.
     """
@@ -96,7 +98,10 @@ def start(folder: Path) -> OpenSsh:
     port = _free_port()
     configuration, log = folder / "sshd_config", folder / "log"
     lines = "\n".join(f"HostKey {folder}/host_key_{kind}" for kind in KEY_TYPES)
-    configuration.write_text(CONFIGURATION.format(port=port, host=HOST, host_keys=lines, folder=folder))
+    options = f"-P {denied}" if denied else ""
+    configuration.write_text(
+        CONFIGURATION.format(port=port, host=HOST, host_keys=lines, folder=folder, options=options)
+    )
     with log.open("wb") as told:
         process = subprocess.Popen(
             [sshd, "-D", "-e", "-f", str(configuration)], stdin=subprocess.DEVNULL, stdout=told, stderr=told
