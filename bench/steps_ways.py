@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Engine, text
+from tests.outboxes import NoOutbox
 from upath import UPath
 
 from rollover import steps
@@ -119,7 +120,7 @@ def _approved(job: Job) -> None:
     if job.year == SchoolYear.parse("2025-26"):
         steps.pause_sync(run)
     plan = steps.plan(run)
-    steps.export_reports(run, lambda file, remote: None)
+    steps.export_reports(run, NoOutbox())
     steps.approve(run, {"chosen_options": ["Approve"], "responded_by_user": {"id": "bench"}, **plan})
 
 

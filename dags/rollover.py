@@ -51,7 +51,7 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
             if only_current_year:
                 runs.only_current_year(run)
             with connections.outbox_of(run.district) as outbox:
-                return dict(getattr(steps, name)(run, *([outbox.deliver] if delivers else [])))
+                return dict(getattr(steps, name)(run, *([outbox] if delivers else [])))
 
         return do()
 

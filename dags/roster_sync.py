@@ -6,7 +6,9 @@ district wants it so, and what a lost event or a failure left behind. `roster_im
 removes the files of sets that are done with, the rows whose time to come back is over (`grace_days`), and the exports
 of certified rollovers whose time is over (`exports_kept_days`), here and in the outbox, with evidence. An import
 that was decided about or undone on the command line has its report in the district's outbox written anew. A pause of
-the sync that is longer than allowed (`pause_max_days`) fails `overdue_pauses`, every night anew.
+the sync that is longer than allowed (`pause_max_days`) fails `overdue_pauses`, every night anew. `stray_files` compares
+the folders in storage and in the outbox with the ledger, both ways, and fails with the names of files that nobody knows
+or that are missing.
 
 **Guarantees.** It imports nothing itself, and a paused tenant's drops stay where they are: only the rollover that
 paused them, or a person, lets them in. Without anything to do it skips, and wakes nobody.
@@ -78,6 +80,20 @@ def roster_sync() -> None:
         return {tenant_id: files for tenant_id, files in gone.items() if files}
 
     @task
+    def stray_files() -> None:
+        from rollover import stray_files
+        from rollover.database.session import tenant_session
+
+        known, engine, storage = runs.catalog(), connections.engine(), Settings().storage_root
+        found = {}
+        for tenant in known.tenants:
+            district = known.districts[tenant.district]
+            folder = district.products[tenant.product].outbox
+            with connections.outbox_of(district) as outbox, tenant_session(engine, tenant.id) as connection:
+                found[tenant.id] = stray_files.strays(connection, tenant, storage, folder, outbox)
+        stray_files.refuse_strays(found)
+
+    @task
     def outdated_reports() -> list[str]:
         from rollover.roster.reporting.report import outdated
 
@@ -96,7 +112,7 @@ def roster_sync() -> None:
 
     wake()
     tidy()
-    expired_exports()
+    expired_exports() >> stray_files()
     report.expand(import_id=outdated_reports())
     overdue_pauses()
 

@@ -3,20 +3,23 @@ without the kill."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from upath import UPath
 
 from rollover import steps
+from rollover.database.tables.ledger import artifacts
 from rollover.run import Run
 from rollover.tenant import Tenant
 from tests.children import Step, killed_at
 from tests.judged import judge, rows_of_product
+from tests.outboxes import NoOutbox
 from tests.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, nobody, until_approved
 from tests.world import district, everything, hero_world, imagine_world, run_of
 
@@ -30,6 +33,7 @@ DAY = date(2026, 7, 29)
 def state(owner: Engine, tenant_id: str, schema: str) -> dict[str, Any]:
     found = everything(owner, tenant_id, [schema, "roster", "ledger"])
     kept = {name: rows for name, rows in found.items() if name not in TOLD_BY_THE_CLOCK}
+    del kept["ledger.artifacts"]  # what is recorded before a file is written stays, whatever becomes of the step
     kept["number of exports"] = len(found["ledger.exports"])
     # A time of read_back and the folder of the test are in the receipts; the rest of them must be equal.
     kept["ledger.archives"] = [(row[3], row[4], row[6], row[7], row[9]) for row in kept["ledger.archives"]]
@@ -43,9 +47,20 @@ def kill_at_every_instant(owner: Engine, run: Run, step: Step) -> int:
     instant = 1
     while killed_at(instant, step, run):
         assert state(owner, run.tenant.id, run.tenant.product) == before, f"something was left at {instant}"
+        assert unrecorded(owner, run) == [], f"files that nobody knows were left at {instant}"
         instant += 1
     assert instant > 10, "the step has more instants than that: nothing was killed"
     return instant - 1
+
+
+def unrecorded(owner: Engine, run: Run) -> list[str]:
+    """Files in storage that were written without being recorded before; part files count by the name they aim at."""
+    with owner.connect() as connection:
+        known = set(connection.scalars(select(artifacts.c.path)))
+    folders = tuple(path for path in known if path.endswith("/"))
+    names = (re.sub(r"/\.([^/]+)\.[0-9a-f]{8}\.part$", r"/\1", f"/{name}") for name in names_below(run.storage))
+    paths = [f"{run.storage}{name}" for name in names]
+    return [path for path in paths if path not in known and not path.startswith(folders)]
 
 
 def names_below(folder: UPath | Path) -> set[str]:
@@ -100,7 +115,7 @@ def test_exports_killed_at_any_instant_are_all_there_once(
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file.path, target)
 
-    kill_at_every_instant(owner, run, lambda own: steps.export_reports(own, deliver))
+    kill_at_every_instant(owner, run, lambda own: steps.export_reports(own, NoOutbox(deliver)))
     receipts = everything(owner, run.tenant.id, ["ledger"])["ledger.exports"]
     year = Path(f"exports/{product}/riverside-ca/2025-26")
     written, delivered = names_below(run.storage / str(year)), names_below(tmp_path / "riverside-ca")

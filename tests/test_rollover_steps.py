@@ -21,6 +21,7 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import directory, hero, ledger
 from rollover.errors import DatabaseFailed, ProofFailed, Refused
 from rollover.run import Run
+from tests.outboxes import NoOutbox
 from tests.thorough import others_slow
 from tests.world import (
     NORTH,
@@ -40,8 +41,7 @@ HERO, OTHER = "hero__riverside-ca", "hero__lakeside-ca"
 RUN_ID = "scheduled__2025-26"
 
 
-def no_outbox(path: UPath, remote: str) -> None:
-    assert path.exists()
+no_outbox = NoOutbox()
 
 
 def certify(run: Run) -> steps.Result:
@@ -444,10 +444,10 @@ def test_a_report_that_cannot_be_delivered_has_no_receipt(run: Run, owner: Engin
             raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space"):
-        steps.export_reports(run, full)
+        steps.export_reports(run, NoOutbox(full))
     assert rows(owner, "ledger.exports", HERO) == 0
     delivered: list[str] = []
-    steps.export_reports(run, lambda path, remote: delivered.append(remote))
+    steps.export_reports(run, NoOutbox(lambda path, remote: delivered.append(remote)))
     assert len(delivered) == rows(owner, "ledger.exports", HERO) == len(set(delivered))
     assert {name.removeprefix("/riverside-ca/hero/outbox/2025-26/") for name in delivered} > {
         *("behavior_history.csv", "school_summary.pdf", "schoolwide_points_printed/south.pdf")

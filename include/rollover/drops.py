@@ -192,10 +192,9 @@ def put_file(sftp: paramiko.SFTPClient, local_stream: IO[bytes], remote_path: st
     Replaces a file of that name. Raises PermissionError outside an outbox, as the server says; StorageFailed where it
     says no more than that it failed: SFTP has no word for a full disk.
     """
-    folder, name = posixpath.split(remote_path)
-    part = posixpath.join(folder, f".{name}.part")
+    part = _part_of(remote_path)
     try:
-        _make_folders(sftp, folder)
+        _make_folders(sftp, posixpath.dirname(remote_path))
         sftp.putfo(local_stream, part)
         sftp.posix_rename(part, remote_path)
     except (TimeoutError, ConnectionError):
@@ -211,11 +210,31 @@ def put_file(sftp: paramiko.SFTPClient, local_stream: IO[bytes], remote_path: st
 
 
 def remove_file(sftp: paramiko.SFTPClient, remote_path: str) -> None:
-    """Take a delivered file away, and its folder if nothing else is in it. One that is gone already is no error."""
-    with suppress(FileNotFoundError):
-        sftp.remove(remote_path)
+    """Remove a delivered file and its part file, and its folder if that is empty then. A missing file is ignored."""
+    for path in (remote_path, _part_of(remote_path)):
+        with suppress(FileNotFoundError):
+            sftp.remove(path)
     with suppress(OSError):
         sftp.rmdir(posixpath.dirname(remote_path))
+
+
+def files_below(sftp: paramiko.SFTPClient, folder: str) -> list[str]:
+    """List the files below a folder, as absolute paths; none if there is no such folder."""
+    try:
+        entries = sftp.listdir_attr(folder)
+    except FileNotFoundError:
+        return []
+    found = []
+    for entry in entries:
+        path = posixpath.join(folder, entry.filename)
+        found += files_below(sftp, path) if stat.S_ISDIR(entry.st_mode or 0) else [path]
+    return sorted(found)
+
+
+def _part_of(remote_path: str) -> str:
+    """Where a file is until it is whole."""
+    folder, name = posixpath.split(remote_path)
+    return posixpath.join(folder, f".{name}.part")
 
 
 def _make_folders(sftp: paramiko.SFTPClient, folder: str) -> None:

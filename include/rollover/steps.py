@@ -19,8 +19,8 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, update
 from upath import UPath
 
+from rollover import artifacts, evidence, ledger, pause, receipts, verify
 from rollover import erase as erasing
-from rollover import evidence, ledger, pause, receipts, verify
 from rollover import guard as guarding
 from rollover import plan as planning
 from rollover import reset as resetting
@@ -32,14 +32,12 @@ from rollover.errors import Refused
 from rollover.exports import Scope, reports_of
 from rollover.exports.write import Receipt, write_report
 from rollover.ledger import Result, once
+from rollover.outbox import Outbox
 from rollover.roster.pending import last_applied
 from rollover.run import Run
 from rollover.storage import remove_parts
 
 log = logging.getLogger(__name__)
-
-Deliver = Callable[[UPath, str], None]
-"""Put a file at a path on the district's SFTP: ``deliver(file, remote path)``."""
 
 
 def guard(run: Run, run_id: str, is_alive: Callable[[str], bool]) -> Result:
@@ -81,7 +79,7 @@ def plan(run: Run) -> Result:
         return result
 
 
-def export_reports(run: Run, deliver: Deliver) -> Result:
+def export_reports(run: Run, outbox: Outbox) -> Result:
     """Write every report of the year with its receipts, and when all are written put them into the outbox."""
 
     def work(connection: Connection) -> Result:
@@ -89,6 +87,8 @@ def export_reports(run: Run, deliver: Deliver) -> Result:
         scope = Scope.of(run, is_current=planning.holds_current_state(connection, run))
         number = ledger.plan_number(connection, run)
         known = reports_of(run.product.product)
+        folder = receipts.exports_folder(run)
+        artifacts.intend(run, number, artifacts.STORAGE, _export_paths(run, number))
         written = [
             receipt
             for name in run.product.reports
@@ -96,18 +96,25 @@ def export_reports(run: Run, deliver: Deliver) -> Result:
                 connection,
                 known[name],
                 scope,
-                receipts.exports_folder(run),
+                folder,
                 partial(receipts.file_name, plan_no=number),
             )
         ]
+        remote = {receipt.file: f"{run.config.outbox}/{run.school_year}/{receipt.file}" for receipt in written}
+        artifacts.deliver(run, number, outbox, [(UPath(receipt.path), remote[receipt.file]) for receipt in written])
         for receipt in written:
-            remote = f"{run.config.outbox}/{run.school_year}/{receipt.file}"
-            deliver(UPath(receipt.path), remote)
-            _record_export(connection, run, delivered_to=remote, **vars(receipt))
+            _record_export(connection, run, delivered_to=remote[receipt.file], **vars(receipt))
         log.info("%s files of %s reports are delivered", len(written), len(run.product.reports))
         return {"reports": [_summed(name, written) for name in run.product.reports]}
 
     return once(run, "export_reports", work, "REPEATABLE READ")
+
+
+def _export_paths(run: Run, plan_no: int) -> list[str]:
+    """What an export may write: a file for each report, and of one that is parted into files their folder."""
+    known, folder = reports_of(run.product.product), receipts.exports_folder(run)
+    files = [folder / receipts.file_name(name, known[name].format, plan_no) for name in run.product.reports]
+    return [*map(str, files), *(f"{folder / name}/" for name in run.product.reports if known[name].files)]
 
 
 def _record_export(connection: Connection, run: Run, **receipt: Any) -> None:
@@ -207,7 +214,7 @@ def before_import(run: Run) -> None:
         ledger.require(connection, run, "import_roster")
 
 
-def verify_roster(run: Run, deliver: Deliver) -> Result:
+def verify_roster(run: Run, outbox: Outbox) -> Result:
     """Check the new roster: grades, graduates, schedules, terms, coverage; and put what people should see into the
     district's outbox."""
     from rollover.roster.verifying import verify as roster_verification  # duckdb: only this step needs it
@@ -216,6 +223,14 @@ def verify_roster(run: Run, deliver: Deliver) -> Result:
         year, tenant = run.school_year.next.key, run.tenant
         applied = last_applied(connection, year)
         assert applied is not None  # once() requires import_roster
+        files = roster_verification.Files(
+            folder=run.storage / "exports" / tenant.product / tenant.district / year,
+            remote=f"{run.config.outbox}/{year}",
+            deliver=outbox.deliver,
+        )
+        number = ledger.plan_number(connection, run)
+        artifacts.intend(run, number, artifacts.STORAGE, files.paths)
+        artifacts.intend(run, number, artifacts.OUTBOX, files.remote_paths)
         checked = roster_verification.verify_roster(
             connection,
             applied["import_id"],
@@ -223,11 +238,7 @@ def verify_roster(run: Run, deliver: Deliver) -> Result:
             run.storage,
             product=tenant.product,
             limits=run.product.limits_of(run.config),
-            outbox=roster_verification.Outbox(
-                folder=run.storage / "exports" / tenant.product / tenant.district / year,
-                remote=f"{run.config.outbox}/{year}",
-                deliver=deliver,
-            ),
+            files=files,
         )
         for file in checked["files"]:
             _record_export(connection, run, report=file["file"].removesuffix(".csv"), **file)
@@ -241,10 +252,11 @@ def resume_sync(run: Run) -> Result:
     return once(run, "resume_sync", lambda connection: pause.end(connection, by=run.id))
 
 
-def certify(run: Run, deliver: Deliver) -> Result:
+def certify(run: Run, outbox: Outbox) -> Result:
     """Issue the certificate, refused while anything is missing, and put it into the outbox. Run again, it delivers what
     was issued."""
-    issued = once(run, "certify", lambda connection: issue.certify(connection, run), "REPEATABLE READ")
-    for file in (UPath(issued["path"]), UPath(issued["pdf"])):
-        deliver(file, f"{run.config.outbox}/{run.school_year}/certificate_{file.name}")
+    issued = once(run, "certify", lambda connection: issue.certify(connection, run, outbox), "REPEATABLE READ")
+    files = [UPath(issued["path"]), UPath(issued["pdf"])]
+    remote = f"{run.config.outbox}/{run.school_year}/certificate_"
+    artifacts.deliver(run, issued["plan_no"], outbox, [(file, f"{remote}{file.name}") for file in files])
     return issued

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from rollover.errors import StorageFailed
 LOCAL = ("", "file", "local")
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR})
+PART = re.compile(r"/\.[^/]+\.[0-9a-f]{8}\.part$")
 MAKE_ROOM = "make room there, then do this again."
 LET_US_IN = "let this account read and write there, or correct ROLLOVER_STORAGE, then do this again."
 
@@ -29,7 +31,7 @@ def whole_file(path: UPath) -> Iterator[IO[bytes]]:
     name. On an error the temporary file is removed. Raises StorageFailed where there is no room, or no way in.
     """
     with _told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
         try:
             with part.open("wb") as stream:
@@ -45,6 +47,19 @@ def whole_file(path: UPath) -> Iterator[IO[bytes]]:
             with suppress(OSError):
                 part.unlink()
             raise
+
+
+def make_folder(folder: UPath) -> None:
+    """Make a folder and those above it that are missing; on a local disk each new one survives a power cut."""
+    missing = [] if folder.protocol not in LOCAL else [f for f in (folder, *folder.parents) if not f.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in reversed(missing):
+        sync_folder(made.parent)
+
+
+def is_part(path: str) -> bool:
+    """Whether a path is what a writer leaves that was killed: :func:`whole_file` names it so."""
+    return bool(PART.search(path))
 
 
 def remove_parts(folder: UPath) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, false, func, not_, or_, select
 
-from rollover import ledger, leftovers, plan, receipts
+from rollover import artifacts, ledger, leftovers, plan, receipts
 from rollover.config import Action
 from rollover.database.fingerprint import fingerprints_by_school
 from rollover.database.held import not_held
@@ -30,6 +30,7 @@ def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
     Kept rows are compared with the plan too: people may have changed them meanwhile, so a difference here is
     told, not refused. That erase and reset left them alone was proved inside their transactions.
     """
+    artifacts.remove_abandoned(connection, run)
     # Once the new roster is in, accounts and points are those of the new year.
     current = ledger.is_current(connection, run) and ledger.result_of(connection, run, "import_roster") is None
     remaining = rows_left(connection, run, current=current)

@@ -78,7 +78,8 @@ DOWNSTREAM = {
     "roster_sync": {
         "wake": set(),
         "tidy": set(),
-        "expired_exports": set(),
+        "expired_exports": {"stray_files"},
+        "stray_files": set(),
         "outdated_reports": {"report"},
         "report": set(),
         "overdue_pauses": set(),

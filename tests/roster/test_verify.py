@@ -22,7 +22,7 @@ from rollover.roster.comparing.comparison import Comparison
 from rollover.roster.comparing.safety import Breach, Code, Season
 from rollover.roster.files import staged_file
 from rollover.roster.verifying.checks import MEASURES, SAMPLE
-from rollover.roster.verifying.verify import Outbox, verify_roster
+from rollover.roster.verifying.verify import Files, verify_roster
 from tests.roster.conftest import District
 from tests.roster.sets import whole_set
 from tests.roster.years import (
@@ -87,11 +87,11 @@ class Season_:
             connection.execute(text(statement) if isinstance(statement, str) else statement, parameters)
 
     def verify(self, limits: RosterLimits = LIMITS) -> dict[str, Any]:
-        outbox = Outbox(self.storage / "exports", "/springfield-il/hero/outbox/2026-27", self.deliver)
+        files = Files(self.storage / "exports", "/springfield-il/hero/outbox/2026-27", self.deliver)
         product = self.tenant_id.split("__")[0]
         with tenant_session(self.engine, self.tenant_id, isolation="REPEATABLE READ") as connection:
             return verify_roster(
-                connection, self.import_id, NEW_YEAR, self.storage, product=product, limits=limits, outbox=outbox
+                connection, self.import_id, NEW_YEAR, self.storage, product=product, limits=limits, files=files
             )
 
     def deliver(self, file: UPath, remote_path: str) -> None:

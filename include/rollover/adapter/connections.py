@@ -110,6 +110,11 @@ class Outbox:
 
         drops.remove_file(self._client, remote_path)
 
+    def listing(self, remote_folder: str) -> list[str]:
+        from rollover import drops
+
+        return drops.files_below(self._client, remote_folder)
+
     @cached_property
     def _client(self) -> paramiko.SFTPClient:
         return self._session.enter_context(sftp(self._connection))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Table, insert, select
 from upath import UPath
 
-from rollover import erase, ledger, plan, receipts
+from rollover import artifacts, erase, ledger, plan, receipts
 from rollover.archive import manifest as manifests
 from rollover.archive import plans
 from rollover.archive.form import Content
@@ -90,6 +90,8 @@ def archive(connection: Connection, run: Run) -> dict[str, Any]:
     if not lines:
         return {"files": 0, "rows": 0, "bytes": 0, "key_id": None, "manifest": None}
     remove_parts(manifests.folder_of(run))
+    number = ledger.plan_number(connection, run)
+    artifacts.intend(run, number, artifacts.STORAGE, _paths(run, number, lines))
     key = Keys(run.archive_keys).to_write(run.tenant.id)
     kept = _keep(connection, run, _planned(run, lines), key)
     kept += _keep(connection, run, _bound(run, kept), key)
@@ -103,6 +105,16 @@ def archive(connection: Connection, run: Run) -> dict[str, Any]:
         "key_id": key.id if key else None,
         "manifest": _manifest(connection, run, kept),
     }
+
+
+def _paths(run: Run, plan_no: int, lines: list[plan.Line]) -> list[UPath]:
+    """Every file that archiving these lines may write, the manifest last."""
+    folder = manifests.folder_of(run)
+    bound = [*settings_tables(run.product), SCHOOLS, PEOPLE]
+    names = [(line.school_id, metadata.tables[line.table_name].name) for line in lines]
+    names += [(school_id, table.name) for school_id in {line.school_id for line in lines} for table in bound]
+    files = [folder / school_id / receipts.file_name(name, "parquet", plan_no) for school_id, name in names]
+    return [*files, folder / receipts.file_name(manifests.STEM, "json", plan_no)]
 
 
 def _planned(run: Run, lines: list[plan.Line]) -> Iterator[_Lot]:

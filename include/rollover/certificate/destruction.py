@@ -8,10 +8,10 @@ from importlib.metadata import version
 from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine, func, select
 from upath import UPath
 
-from rollover import evidence
+from rollover import artifacts, evidence
 from rollover.archive.plans import DESTROY_KEY, EXPIRE, Plan
 from rollover.certificate import signing
 from rollover.certificate.facts import TOOL, Times
@@ -46,6 +46,8 @@ NOT_CLAIMED = {
 class Of(Protocol):
     """Whose archive it was."""
 
+    @property
+    def engine(self) -> Engine: ...
     @property
     def tenant(self) -> Tenant: ...
     @property
@@ -94,6 +96,7 @@ def issue(connection: Connection, of: Of, plan: Plan, key: Ed25519PrivateKey) ->
     )
     digest = hashlib.sha256(content).hexdigest()
     path = _folder(of.storage, of.tenant) / f"{plan.school_year or 'key'}-{plan.kind}-{digest[:12]}.json"
+    artifacts.intend_certificate(of.engine, of.tenant, path)
     with whole_file(path) as stream:
         stream.write(content)
     if read_back(path) != (digest, len(content)):

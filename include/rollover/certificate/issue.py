@@ -9,11 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 from upath import UPath
 
-from rollover import evidence, ledger, leftovers, receipts
+from rollover import artifacts, evidence, ledger, leftovers, receipts
 from rollover.certificate import signing
 from rollover.certificate.facts import Disposal, disposals, facts
 from rollover.database.tables.ledger import certificates, rollovers
 from rollover.errors import ProofFailed
+from rollover.outbox import Outbox
 from rollover.plan import Line, plan_hash
 from rollover.run import Run
 from rollover.storage import read_back, remove_parts, whole_file
@@ -23,12 +24,13 @@ log = logging.getLogger(__name__)
 
 REMEDY = (
     f"rows that came late: {ledger.PLAN_ANEW} A file that is not as it was written: restore it from the storage's "
-    "versions, then clear this task. What is past its time: trigger 'roster_sync', which removes it, then clear this "
+    "versions, then clear this task. A file that nobody knows: find out who put it there, move it away, then clear "
+    "this task. What is past its time: trigger 'roster_sync', which removes it, then clear this "
     "task. Anything else: report it at once."
 )
 
 
-def certify(connection: Connection, run: Run) -> dict[str, Any]:
+def certify(connection: Connection, run: Run, outbox: Outbox) -> dict[str, Any]:
     """Issue the certificate as JSON and PDF, mark the rollover as certified; returns its paths, SHA-256 and key.
 
     Raises ProofFailed, naming everything that is not verified; steps that are missing are refused by the ledger
@@ -38,12 +40,15 @@ def certify(connection: Connection, run: Run) -> dict[str, Any]:
     from rollover.certificate.pdf import drawn  # reportlab: only this step needs it
 
     key = signing.read_key(run.signing_key)
+    artifacts.remove_abandoned(connection, run, outbox)
     done, chain = disposals(connection, run), evidence.check(connection)
     left = rows_left(connection, run, current=False)
     files = [receipt for disposal in done for receipt in (*disposal.exports, *disposal.archives)]
     files = [receipt for receipt in files if not (receipt.get("removed_at") or receipt.get("expired_at"))]
     over = leftovers.past_their_time(connection, run)
-    if wrong := [*chain.wrong, *_unproven(done), *_late(left), *_left(over), *receipts.damaged(files)]:
+    wrong = [*chain.wrong, *_unproven(done), *_late(left), *_left(over), *receipts.damaged(files)]
+    wrong += [f"nobody knows the file {path}" for path in artifacts.unknown_files(connection, run)]
+    if wrong:
         raise ProofFailed(f"{run.id} is not certified, since not all is verified: {'; '.join(wrong)}.", REMEDY)
 
     issued_at = connection.scalars(select(func.clock_timestamp())).one()
@@ -58,6 +63,7 @@ def certify(connection: Connection, run: Run) -> dict[str, Any]:
     pdf = drawn(content, key)
     remove_parts(_folder(run))
     path = _folder(run) / f"{run.school_year}-{signed.sha256[:12]}.json"
+    artifacts.intend(run, done[-1].number, artifacts.STORAGE, [path, path.with_suffix(".pdf")])
     _write(path, content)
     _write(path.with_suffix(".pdf"), pdf)
     connection.execute(
@@ -82,6 +88,7 @@ def certify(connection: Connection, run: Run) -> dict[str, Any]:
     )
     log.info("%s is certified: %s", run.id, path)
     return {
+        "plan_no": done[-1].number,
         "path": str(path),
         "pdf": str(path.with_suffix(".pdf")),
         "sha256": signed.sha256,

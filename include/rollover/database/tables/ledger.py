@@ -248,6 +248,21 @@ archives = _ledger_table(
     PrimaryKeyConstraint("rollover_id", "plan_no", "school_id", "table_name"),
 )
 
+# Every file that a rollover writes to storage or puts into the outbox, recorded before it is written.
+artifacts = _ledger_table(
+    "artifacts",
+    Column("artifact_id", BigInteger, Identity(), primary_key=True),
+    Column("rollover_id", Text, comment="null: a certificate that an archive was destroyed"),
+    Column("plan_no", Integer, nullable=False, comment="the last plan for which it was to be written"),
+    text("place"),
+    Column("path", Text, nullable=False, comment="ending in a slash: a folder, with all that is below it"),
+    _at("intended_at", default_now=True),
+    Column("removed_at", DateTime(timezone=True), comment="null: it is there, or may be"),
+    CheckConstraint("place IN ('storage', 'outbox')", name="place"),
+    UniqueConstraint("tenant_id", "place", "path"),
+)
+Index(None, artifacts.c.rollover_id)
+
 # What destroys archived data: a year whose time is over, or the key that a tenant's files are encrypted with. A plan
 # is frozen, approved and done; one that is approved and not done is resumed or, after a change, frozen anew.
 archive_plans = _ledger_table(

@@ -38,6 +38,7 @@ A_FEW = 2
 """So many students prove nothing, however small the class: one repeats a grade, one is mistyped."""
 NO_GRADE_SHARE = 0.5
 CHECK_FILE, SAMPLE_FILE, EDUCATORS_FILE = "roster_check.csv", "roster_sample.csv", "educators_to_remove.csv"
+FILES = (CHECK_FILE, SAMPLE_FILE, EDUCATORS_FILE)
 SAMPLE_COLUMNS = (
     *("school id", "school", "student id", "local id", "first name", "last name", "grade", "last year's grade"),
     *("birth date", "guardians' e-mail addresses", "classes"),
@@ -47,12 +48,22 @@ REMOVE = "remove the account: this person is no longer an educator in the roster
 
 
 @dataclass(frozen=True)
-class Outbox:
+class Files:
     """Where the files for people go: a folder in storage, and one on the district's SFTP."""
 
     folder: UPath
     remote: str
     deliver: Deliver
+
+    @property
+    def paths(self) -> list[str]:
+        """What is written to storage."""
+        return [str(self.folder / name) for name in FILES]
+
+    @property
+    def remote_paths(self) -> list[str]:
+        """What is put into the outbox."""
+        return [f"{self.remote}/{name}" for name in FILES]
 
     def put(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, Any]:
         """Write and deliver a file; returns its receipt."""
@@ -73,7 +84,7 @@ def verify_roster(
     *,
     product: str,
     limits: RosterLimits,
-    outbox: Outbox,
+    files: Files,
 ) -> dict[str, Any]:
     """Check the live roster against the import that brought it, and tell people; returns counts in all and per school.
 
@@ -92,19 +103,19 @@ def verify_roster(
     with planner(connection, "nestloop"):
         seen = look(connection, school_year, product)
         gone = _with(REMOVE, checks.educators_to_remove(connection, product))
-        files = [
-            outbox.put(CHECK_FILE, *_check_sheet(seen, filed, product)),
-            outbox.put(SAMPLE_FILE, SAMPLE_COLUMNS, checks.sample(connection, import_id)),
-            outbox.put(EDUCATORS_FILE, EDUCATOR_COLUMNS, gone),
+        written = [
+            files.put(CHECK_FILE, *_check_sheet(seen, filed, product)),
+            files.put(SAMPLE_FILE, SAMPLE_COLUMNS, checks.sample(connection, import_id)),
+            files.put(EDUCATORS_FILE, EDUCATOR_COLUMNS, gone),
         ]
     if wrong := [*filed.wrong, *_terms(school_year, seen, limits), *_grades(seen, limits, staged)]:
         raise ProofFailed(
             f"The roster of {school_year} from {import_id} is not right: {'; '.join(wrong)}.",
-            f"see {outbox.remote}/{CHECK_FILE}, and ask district IT for a corrected set, or correct it with them; the "
+            f"see {files.remote}/{CHECK_FILE}, and ask district IT for a corrected set, or correct it with them; the "
             "sync stays paused. Classes of other terms, graduates or old grades that are right for this district: "
             "raise their limit (roster_limits: new_year: classes_of_other_terms, graduates, in_old_grade) in its file.",
         )
-    result = _result(seen, filed, school_year, product) | {"files": files}
+    result = _result(seen, filed, school_year, product) | {"files": written}
     _log(school_year, seen)
     return result
 
