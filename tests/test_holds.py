@@ -22,7 +22,17 @@ from rollover.run import Run
 from rollover.status import status_of
 from tests.roster.desk import Desk
 from tests.roster.test_tidy import GRACE, LATER, fewer
-from tests.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, certify, no_outbox, nobody, until_approved
+from tests.test_rollover_steps import (
+    HERO,
+    OTHER,
+    RUN_ID,
+    add_row,
+    answer_to,
+    certify,
+    no_outbox,
+    nobody,
+    until_approved,
+)
 from tests.thorough import others_slow
 from tests.world import NORTH, SOUTH, district, everything, hero_world, imagine_world, rows, run_of
 
@@ -85,7 +95,19 @@ def test_a_held_student_keeps_everything_and_the_others_do_not(run: Run, owner: 
     assert held_rows(owner, HERO, OF_A_STUDENT) == before
     assert rows(owner, "hero.tracking_events", HERO) == 4
     assert rows(owner, "hero.point_balances", HERO, balance=0) == 4
-    assert (result["rows_left"], result["rows_held"], result["reports_blank"]) == (0, 10, None)
+    assert (result["rows_left"], result["rows_held"], result["reports_blank"]) == (0, 10, True)
+
+
+def test_a_hold_on_one_student_does_not_hide_what_others_left(run: Run, owner: Engine) -> None:
+    hold(run, student_id="s1")
+    until_approved(run)
+    for step in (steps.archive, steps.erase, steps.reset):
+        step(run)
+    add_row(owner, student_id="s2")
+    with pytest.raises(
+        ProofFailed, match=r"the report behavior_history shows 1 rows.*the report events_by_code shows 1"
+    ):
+        steps.verify_reset(run)
 
 
 def test_what_was_held_when_the_reset_was_made_goes_with_the_next_rollover(run: Run, owner: Engine) -> None:

@@ -217,10 +217,10 @@ def change_row(owner: Engine) -> None:
         connection.execute(update(hero.tracking_events).where(hero.tracking_events.c.event_id == 1).values(points=6))
 
 
-def add_row(owner: Engine) -> None:
+def add_row(owner: Engine, **values: Any) -> None:
     with owner.begin() as connection:
         row = dict(connection.execute(hero.tracking_events.select().limit(1)).mappings().one())
-        connection.execute(insert(hero.tracking_events).values({**row, "tenant_id": HERO, "event_id": 999}))
+        connection.execute(insert(hero.tracking_events).values({**row, "tenant_id": HERO, "event_id": 999, **values}))
 
 
 def remove_row(owner: Engine) -> None:

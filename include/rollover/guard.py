@@ -22,6 +22,7 @@ from rollover.database.tables.base import is_activity
 from rollover.database.tables.directory import districts
 from rollover.database.tables.ledger import rollovers
 from rollover.database.tables.roster import academic_sessions
+from rollover.database.undeclared import refuse_undeclared
 from rollover.errors import Refused
 from rollover.plan import current_school_year
 from rollover.run import Run
@@ -55,6 +56,7 @@ def admit(connection: Connection, run: Run, run_id: str, is_alive: Callable[[str
             return _again(connection, run, run_id, known)
         return _go_on(connection, run, run_id, is_alive, known)
     _check_district(connection, run)
+    refuse_undeclared(connection, run.product.product)
     current = SchoolYear.parse(_current_year(connection, run))
     if run.school_year > current:
         raise Refused(

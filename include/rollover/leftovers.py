@@ -1,5 +1,4 @@
-"""Where children's records may be left besides the tables that a plan speaks of: asked of the database's own catalog
-and of the ledger, not of what the steps go by."""
+"""Where children's records may be left besides the tables that a plan speaks of."""
 
 from __future__ import annotations
 
@@ -9,10 +8,8 @@ from sqlalchemy import Connection, func, or_, select, text
 from upath import UPath
 
 from rollover.database.held import is_held_in_roster
-from rollover.database.tables import metadata
 from rollover.database.tables.ledger import exports, imports, pauses, rollovers
 from rollover.database.tables.roster import ROSTER_TABLES
-from rollover.errors import ProofFailed
 from rollover.roster.files import import_folder
 from rollover.roster.imports import TERMINAL
 from rollover.run import Run
@@ -20,15 +17,6 @@ from rollover.run import Run
 NIGHTS = timedelta(days=2)
 """How long the nightly roster_sync may take to remove what is past its time. It does not while the sync is paused."""
 
-OF_A_YEAR = """
-    SELECT format('%s.%s', c.relnamespace::regnamespace, c.relname) AS name,
-           has_table_privilege(c.oid, 'SELECT') AS readable
-    FROM pg_class c
-    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace::regnamespace::text = :schema
-      AND 2 = (SELECT count(*) FROM pg_attribute a
-               WHERE a.attrelid = c.oid AND a.attname IN ('tenant_id', 'school_year') AND NOT a.attisdropped)
-    ORDER BY 1
-"""
 GRACE_IS_OVER = """
     SELECT count(*) FROM {table} t JOIN ledger.imports i USING (import_id)
     WHERE t.status = 'tobedeleted' AND i.state = 'applied' AND i.changed_at < :before AND NOT {held}
@@ -43,24 +31,6 @@ NAMED_IN_FINDINGS = """
     FROM ledger.findings f, regexp_split_to_table(f.message, '[^[:alnum:]@._+-]+') word
     JOIN roster.people p ON word IN (p.username, p.email)
 """
-
-
-def in_unknown_tables(connection: Connection, run: Run) -> dict[str, int]:
-    """How many rows of the year there are in tables of the product that no data class names, by table.
-
-    Raises ProofFailed where such a table cannot be looked at.
-    """
-    tables = connection.execute(text(OF_A_YEAR), {"schema": run.product.product}).all()
-    unknown = [table for table in tables if table.name not in metadata.tables]
-    if closed := [table.name for table in unknown if not table.readable]:
-        raise ProofFailed(
-            f"{', '.join(closed)} may hold rows of {run.school_year}, belongs to no data class and cannot be read.",
-            "name its data class in rollover.database.tables and in the product file.",
-        )
-    count = "SELECT count(*) FROM {} WHERE school_year = :year AND tenant_id = :tenant"
-    of_year = {"year": run.school_year.key, "tenant": run.tenant.id}
-    found = {table.name: connection.scalar(text(count.format(table.name)), of_year) or 0 for table in unknown}
-    return {name: rows for name, rows in found.items() if rows}
 
 
 def past_their_time(connection: Connection, run: Run) -> dict[str, int]:

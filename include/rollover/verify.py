@@ -7,12 +7,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, false, func, not_, or_, select
 
-from rollover import artifacts, ledger, leftovers, plan, receipts
+from rollover import artifacts, ledger, plan, receipts
 from rollover.config import Action
 from rollover.database.fingerprint import fingerprints_by_school
 from rollover.database.held import not_held
 from rollover.database.tables import metadata, tables_of
 from rollover.database.tables.base import is_activity
+from rollover.database.undeclared import refuse_undeclared
 from rollover.errors import ProofFailed
 from rollover.exports import Scope, reports_of
 from rollover.exports.rows import count_rows
@@ -36,8 +37,7 @@ def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
     remaining = rows_left(connection, run, current=current)
     wrong = [f"{name} still has {rows} rows" for name, rows in remaining.items() if rows]
     held = sum(line.rows for line in plan.current_lines(connection, run, plan.HOLD))
-    if not held:  # what is held shows in the reports
-        wrong += _reports_not_blank(connection, run, current)
+    wrong += _reports_not_blank(connection, run, current)
     reset_changed: list[str] = []
     if current:
         not_reset, reset_changed = _as_reset(connection, run)
@@ -59,7 +59,7 @@ def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
     return {
         "rows_left": sum(remaining.values()),
         "remaining": remaining,
-        "reports_blank": None if held else True,
+        "reports_blank": True,
         "rows_held": held,
         "files_intact": len(files),
         "kept_changed_by_users_since_plan": changed,
@@ -68,8 +68,11 @@ def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
 
 
 def rows_left(connection: Connection, run: Run, *, current: bool) -> dict[str, int]:
-    """How many rows of the year each table still has of what goes; with `current`, of the current state too. Tables
-    that no data class names are among them, where they have any."""
+    """How many rows of the year each table still has of what goes; with `current`, of the current state too.
+
+    Raises ProofFailed if the database has a table or a column that nobody declared.
+    """
+    refuse_undeclared(connection, run.product.product)
     found = {}
     for table in _tables(run, *GONE):
         if not (current or is_activity(table)):
@@ -78,12 +81,12 @@ def rows_left(connection: Connection, run: Run, *, current: bool) -> dict[str, i
         if is_activity(table):
             query = query.where(table.c.school_year == run.school_year.key)
         found[table.fullname] = connection.scalar(query) or 0
-    return found | leftovers.in_unknown_tables(connection, run)
+    return found
 
 
 def _reports_not_blank(connection: Connection, run: Run, current: bool) -> list[str]:
     scope, known = Scope.of(run, is_current=current), reports_of(run.product.product)
-    counted = {name: count_rows(connection, known[name], scope) for name in run.product.reports}
+    counted = {name: count_rows(connection, known[name], scope, leave_out_held=True) for name in run.product.reports}
     return [f"the report {name} shows {rows} rows" for name, rows in counted.items() if rows]
 
 

