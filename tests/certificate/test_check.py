@@ -73,6 +73,7 @@ def certificate(**more: Any) -> dict[str, Any]:
         "retained": [
             {"data_class": "logins", "table": "hero.logins", "step": "reset", "before": marks, "after": marks}
         ],
+        "still_kept": [],
         "verification": {
             **{"by": "a second step", "at": at("09:00:00"), "rows_left": 0, "reports_blank": True, "files_intact": 0},
             "again_at_issue": {"rows_left": 0, "files_intact": 0, "past_their_time": {"exports": 0}},

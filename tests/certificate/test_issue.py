@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,14 +13,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pypdf import PdfReader
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, insert, select, text, update
 from upath import UPath
 
 from rollover import steps
 from rollover.certificate import issue
 from rollover.certificate.check import checked
 from rollover.database.session import tenant_session
-from rollover.database.tables import directory, ledger, metadata
+from rollover.database.tables import directory, ledger, metadata, roster
 from rollover.errors import ProofFailed, Refused
 from rollover.run import Run
 from tests.certificate.certified import certificate_of, files_of, resumed, until_resumed
@@ -111,6 +111,15 @@ def test_it_says_what_was_done(run: Run, owner: Engine) -> None:
         "days": None,
     }
     assert any("held in the archive" in text for text in said["not_claimed"])
+    kept = {row["what"]: row for row in said["still_kept"]}
+    assert kept["student accounts"]["number"] == 5 and kept["student accounts"]["until"] is None
+    archived = kept["archived rows, with the codes, settings and names that they are read with"]
+    assert archived["number"] == len(disposal["archives"]) and archived["where"].endswith("riverside-ca/2025-26")
+    exported = kept["exported reports, and lists for the check of the new roster"]
+    issued = datetime.fromisoformat(said["issued_at"]["utc"])
+    kept_days = run.product.exports_kept_days_of(run.config)
+    assert exported["until"] == (issued + timedelta(days=kept_days)).date().isoformat()
+    assert "/hero/outbox" in exported["where"] and exported["number"] > len(disposal["exports"])
 
     result = certify(run)
     with owner.connect() as connection:
@@ -319,6 +328,26 @@ def test_the_district_finds_it_in_its_outbox_also_where_that_failed_at_first(run
     name = f"/riverside-ca/hero/outbox/2025-26/certificate_2025-26-{issued['sha256'][:12]}"
     signed = hashlib.sha256(UPath(issued["path"]).read_bytes()).hexdigest()
     assert delivered == {f"{name}.json": signed, f"{name}.pdf": issued["pdf_sha256"]}
+
+
+def test_it_says_until_when_people_marked_for_deletion_are_kept(run: Run, owner: Engine) -> None:
+    until_resumed(run)
+    left = datetime(2026, 8, 1, tzinfo=UTC)
+    with owner.begin() as connection:
+        imported = {"tenant_id": HERO, "import_id": "gone", "state": "applied", "changed_at": left}
+        connection.execute(insert(ledger.imports).values(**imported))
+        person = update(roster.people).where(roster.people.c.tenant_id == HERO, roster.people.c.sourced_id == "s1")
+        connection.execute(person.values(status="tobedeleted", import_id="gone"))
+        history = {"tenant_id": HERO, "import_id": "gone", "table_name": "people", "before": {"sourced_id": "s1"}}
+        connection.execute(insert(roster.history).values(**history))
+    kept = {row["what"]: row for row in certificate_of(run)["still_kept"]}
+    until = (left + timedelta(days=run.product.grace_days_of(run.config))).date().isoformat()
+    for what in (
+        "people and classes that left the roster, marked for deletion",
+        "what the last roster imports replaced",
+    ):
+        (row,) = [row for name, row in kept.items() if name.startswith(what)]
+        assert (row["number"], row["until"]) == (1, until)
 
 
 def test_a_past_year_is_certified_and_not_done_again(run: Run, owner: Engine) -> None:

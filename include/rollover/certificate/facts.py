@@ -79,6 +79,7 @@ class Disposal:
     archives: Rows
     results: Mapping[str, dict[str, Any]]
     remaining: Mapping[str, int]
+    erased_at: datetime
 
     @property
     def number(self) -> int:
@@ -148,6 +149,7 @@ def _disposal(connection: Connection, run: Run, number: int, remaining: Mapping[
         archives=[_with_its_end(row, over) for row in rows(archives, "school_id", "table_name") if went(row)],
         results={row["step"]: row["result"] for row in done},
         remaining=remaining,
+        erased_at=erased_at,
     )
 
 
@@ -157,8 +159,11 @@ def _with_its_end(receipt: dict[str, Any], over: archive_plans.Plan | None) -> d
     return {**receipt, "expired_at": over.done_at if gone and over else None}
 
 
-def facts(connection: Connection, run: Run, done: list[Disposal], chain: Chain, again: Facts, at: datetime) -> Facts:
-    """The certificate. `again` is what was looked at once more when it was issued, `at` is when that was."""
+def facts(
+    connection: Connection, run: Run, done: list[Disposal], chain: Chain, again: Facts, kept: Rows, at: datetime
+) -> Facts:
+    """The certificate. `again` is what was looked at once more when it was issued, `kept` what was still there then,
+    `at` is when that was."""
     rollover = ledger.rollover(connection, run)
     times = Times(run.district.time_zone)
     reset = ledger.result_of(connection, run, "reset") or {}
@@ -197,6 +202,7 @@ def facts(connection: Connection, run: Run, done: list[Disposal], chain: Chain, 
         "disposals": [_told(disposal, times, finished) for disposal in done],
         "reset": {"rows": reset.get("rows", {})},
         "retained": _retained(done, reset),
+        "still_kept": kept,
         "verification": {
             "by": f"{TOOL}'s step verify_reset: queries of its own, in a transaction after the deletion",
             "at": times.of(finished["verify_reset", done[-1].number]),

@@ -12,6 +12,7 @@ from upath import UPath
 from rollover import artifacts, evidence, ledger, leftovers, receipts
 from rollover.certificate import signing
 from rollover.certificate.facts import Disposal, disposals, facts
+from rollover.certificate.still_kept import still_kept
 from rollover.database.tables.ledger import certificates, rollovers
 from rollover.errors import ProofFailed
 from rollover.outbox import Outbox
@@ -58,7 +59,8 @@ def certify(connection: Connection, run: Run, outbox: Outbox) -> dict[str, Any]:
         "evidence_whole": True,
         "past_their_time": over,
     }
-    content = signing.sign(facts(connection, run, done, chain, again, issued_at), key)
+    kept = still_kept(connection, run, done, issued_at)
+    content = signing.sign(facts(connection, run, done, chain, again, kept, issued_at), key)
     signed = signing.opened(content)
     pdf = drawn(content, key)
     remove_parts(_folder(run))

@@ -116,6 +116,7 @@ def _story(certificate: dict[str, Any], signature: dict[str, str], sha256: str) 
         *_section("What was deleted, by school and data class", _schools(certificate)),
         *_section("Counts, by table", _tables(certificate)),
         *_section("What was kept, and found unchanged", _retained(certificate)),
+        *_section("What is still kept, where, and until when", _still_kept(certificate)),
         *_section("Exported and archived beforehand", _files(certificate)),
         *_section("How it was verified", _verified(certificate)),
         *_section("What this certificate does not claim", _not_claimed(certificate)),
@@ -253,6 +254,22 @@ def _retained(certificate: dict[str, Any]) -> list[Flowable]:
         said = f"{sum(row['rows'] for row in held):,} rows of these were held, and are not deleted: {why}."
         parts += [Spacer(0, 5), Paragraph(escape(said), BODY)]
     return parts
+
+
+def _still_kept(certificate: dict[str, Any]) -> list[Flowable]:
+    rows = [
+        [
+            row["what"][0].upper() + row["what"][1:],
+            row["where"],
+            f"{row['number']:,} {row['unit']}" if row["number"] else row["unit"],
+            row["until"] or "no day is set",
+            row["ends"],
+        ]
+        for row in certificate["still_kept"]
+    ]
+    names = ["What", "Where", "How much", "Until", "How it ends"]
+    widths = [1.55 * inch, 1.9 * inch, 0.8 * inch, 0.8 * inch]
+    return [_table(names, rows, [*widths, WIDTH - sum(widths)])]
 
 
 def _files(certificate: dict[str, Any]) -> list[Flowable]:
