@@ -139,6 +139,11 @@ def remove_abandoned(connection: Connection, run: Run, outbox: Outbox | None = N
     return len(removed)
 
 
+def abandoned(connection: Connection, run: Run, place: str) -> list[str]:
+    """Recorded files of the rollover, not removed yet, that belong to no plan that was run."""
+    return _abandoned(connection, run, place, _belonging(connection, run))
+
+
 def _abandoned(connection: Connection, run: Run, place: str, belonging: set[tuple[str, str]]) -> list[str]:
     """The recorded files, folders left out, that belong to no plan that was run."""
     recorded = _recorded(connection, run, place)

@@ -255,6 +255,8 @@ def resume_sync(run: Run) -> Result:
 def certify(run: Run, outbox: Outbox) -> Result:
     """Issue the certificate, refused while anything is missing, and put it into the outbox. Run again, it delivers what
     was issued."""
+    with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
+        artifacts.remove_abandoned(connection, run, outbox)
     issued = once(run, "certify", lambda connection: issue.certify(connection, run, outbox), "REPEATABLE READ")
     files = [UPath(issued["path"]), UPath(issued["pdf"])]
     remote = f"{run.config.outbox}/{run.school_year}/certificate_"

@@ -18,6 +18,8 @@ from rollover.errors import StorageFailed
 LOCAL = ("", "file", "local")
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR})
+TEMPORARY = "rollover-task-"
+"""How the temporary files and folders of a task begin: those that a killed task left can be found."""
 PART = re.compile(r"/\.[^/]+\.[0-9a-f]{8}\.part$")
 MAKE_ROOM = "make room there, then do this again."
 LET_US_IN = "let this account read and write there, or correct ROLLOVER_STORAGE, then do this again."

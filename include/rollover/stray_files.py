@@ -54,6 +54,11 @@ def strays(connection: Connection, tenant: Tenant, storage: UPath, outbox_folder
     return found
 
 
+def recorded_in_outbox(connection: Connection) -> set[str]:
+    """Every path in the outbox that was ever recorded for the tenant."""
+    return set(connection.scalars(select(artifacts.c.path).where(artifacts.c.place == OUTBOX)))
+
+
 def refuse_strays(found: dict[str, list[str]]) -> None:
     """Raise ProofFailed with what :func:`strays` found, by tenant, unless it is nothing."""
     if not any(found.values()):

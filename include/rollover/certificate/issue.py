@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 from upath import UPath
 
-from rollover import artifacts, evidence, ledger, leftovers, receipts
+from rollover import artifacts, evidence, ledger, leftovers, receipts, residue
 from rollover.certificate import signing
 from rollover.certificate.facts import Disposal, disposals, facts
 from rollover.certificate.still_kept import still_kept
@@ -41,14 +41,13 @@ def certify(connection: Connection, run: Run, outbox: Outbox) -> dict[str, Any]:
     from rollover.certificate.pdf import drawn  # reportlab: only this step needs it
 
     key = signing.read_key(run.signing_key)
-    artifacts.remove_abandoned(connection, run, outbox)
     done, chain = disposals(connection, run), evidence.check(connection)
     left = rows_left(connection, run, current=False)
     files = [receipt for disposal in done for receipt in (*disposal.exports, *disposal.archives)]
     files = [receipt for receipt in files if not (receipt.get("removed_at") or receipt.get("expired_at"))]
     over = leftovers.past_their_time(connection, run)
     wrong = [*chain.wrong, *_unproven(done), *_late(left), *_left(over), *receipts.damaged(files)]
-    wrong += [f"nobody knows the file {path}" for path in artifacts.unknown_files(connection, run)]
+    wrong += map(str, (*residue.in_storage(connection, run), *residue.in_outbox(connection, run, outbox)))
     if wrong:
         raise ProofFailed(f"{run.id} is not certified, since not all is verified: {'; '.join(wrong)}.", REMEDY)
 
@@ -59,7 +58,7 @@ def certify(connection: Connection, run: Run, outbox: Outbox) -> dict[str, Any]:
         "evidence_whole": True,
         "past_their_time": over,
     }
-    kept = still_kept(connection, run, done, issued_at)
+    kept = still_kept(connection, run, done, outbox, issued_at)
     content = signing.sign(facts(connection, run, done, chain, again, kept, issued_at), key)
     signed = signing.opened(content)
     pdf = drawn(content, key)

@@ -16,6 +16,8 @@ from rollover.database.tables import tables_of
 from rollover.database.tables.ledger import evidence, exports
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.ledger import rollover
+from rollover.outbox import Outbox
+from rollover.residue import drops_on_sftp
 from rollover.run import Run
 
 MARKED = """
@@ -40,7 +42,9 @@ class Kept:
     """How its time ends, in a sentence."""
 
 
-def still_kept(connection: Connection, run: Run, done: list[Disposal], at: datetime) -> list[dict[str, Any]]:
+def still_kept(
+    connection: Connection, run: Run, done: list[Disposal], outbox: Outbox, at: datetime
+) -> list[dict[str, Any]]:
     """Everything of the year that the certificate has to name as still kept, issued `at`; what is nowhere is left out.
 
     Kept and reset data classes are listed with their rows now. It names no person.
@@ -51,6 +55,7 @@ def still_kept(connection: Connection, run: Run, done: list[Disposal], at: datet
         _held(run, done),
         _archives(connection, run, done),
         *_copies(connection, run),
+        _drops(connection, run, outbox),
         *_kept_classes(connection, run),
         _backups(run, done),
     ]
@@ -134,6 +139,15 @@ def _copies(connection: Connection, run: Run) -> Iterator[Kept]:
         yield Kept(
             "a copy of the archived year", f"database: schema {name}", 1, "schemas", None, "its owner drops the schema"
         )
+
+
+def _drops(connection: Connection, run: Run, outbox: Outbox) -> Kept | None:
+    files = drops_on_sftp(connection, run, outbox)
+    if not files:
+        return None
+    ends = "the district removes them: Rollover only reads there"
+    where = f"the district's SFTP: {run.config.folder}"
+    return Kept("roster files of the year that the district uploaded", where, len(files), "files", None, ends)
 
 
 def _kept_classes(connection: Connection, run: Run) -> Iterator[Kept]:

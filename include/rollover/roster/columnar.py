@@ -14,7 +14,7 @@ import pyarrow as pa
 from upath import UPath
 
 from rollover.errors import NotRead
-from rollover.storage import LOCAL
+from rollover.storage import LOCAL, TEMPORARY
 
 MEMORY = "400MB"
 """What DuckDB may use before it goes on on disk."""
@@ -24,7 +24,7 @@ MEMORY = "400MB"
 def columnar() -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB of its own, in memory, which spills to a folder that goes with it. It reads no other network or file
     format than it was built with."""
-    with tempfile.TemporaryDirectory(prefix="rollover-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}duckdb-") as folder:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": MEMORY,
             "temp_directory": folder,
@@ -52,7 +52,7 @@ def local_copy(path: UPath) -> Iterator[Path]:
     if path.protocol in LOCAL:
         yield Path(path.path)
         return
-    with tempfile.NamedTemporaryFile(prefix="rollover-", suffix=path.suffix) as copy, path.open("rb") as stream:
+    with tempfile.NamedTemporaryFile(prefix=f"{TEMPORARY}copy-", suffix=path.suffix) as copy, path.open("rb") as stream:
         shutil.copyfileobj(stream, copy, 2**20)
         copy.flush()
         yield Path(copy.name)

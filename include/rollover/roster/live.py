@@ -27,6 +27,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from rollover.storage import TEMPORARY
+
 _NEXT_ITEM = "\x1f"
 _TYPES = {Boolean: "BOOLEAN", Date: "DATE", BigInteger: "BIGINT"}
 _BLOCKS, _BLOCKS_AT_ONCE = 256, 4
@@ -47,7 +49,7 @@ def load_live(
     """
     name = f"live_{table.name}"
     chosen = [table.c[column] for column in columns]
-    with tempfile.NamedTemporaryFile(prefix="rollover-live-", suffix=".csv") as file:
+    with tempfile.NamedTemporaryFile(prefix=f"{TEMPORARY}live-", suffix=".csv") as file:
         for block in connection.scalars(_as_csv(table, chosen).where(true() if where is None else where)):
             file.write(f"{block}\n".encode())
         file.flush()

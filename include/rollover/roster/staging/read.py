@@ -19,6 +19,7 @@ from pyarrow import csv as arrow_csv
 from rollover.roster.findings import KEPT_PER_CODE, Findings
 from rollover.roster.formats.spec import STATUS, Column, File, Format, Kind, same_header
 from rollover.roster.staging.text import BROKEN, Text
+from rollover.storage import TEMPORARY
 
 ROW = "row"
 KEPT_OUT = "kept_out"
@@ -374,7 +375,7 @@ class _OddRows:
         self.failure: Exception | None = None
 
     def __enter__(self) -> _OddRows:
-        self._file_waiting: IO[bytes] = tempfile.TemporaryFile(prefix="rollover-odd-")
+        self._file_waiting: IO[bytes] = tempfile.TemporaryFile(prefix=f"{TEMPORARY}odd-")
         self._waiting = io.TextIOWrapper(self._file_waiting, encoding="utf-8", newline="")
         self._writer = csv.writer(self._waiting, quoting=csv.QUOTE_ALL)
         return self

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from rollover.storage import TEMPORARY
+
 BROKEN = "\ufdd0"
 """Stands for bytes that are no character; Unicode promises that no text holds it."""
 BLOCK_BYTES = 4 * 2**20
@@ -81,7 +83,7 @@ class Text:
 @contextmanager
 def as_text(path: Path) -> Iterator[Text]:
     """The file at `path` as :class:`Text`; what has to be written anew for that goes with the block."""
-    with tempfile.TemporaryDirectory(prefix="rollover-text-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}text-") as folder:
         text = Text(path, encoding=_encoding(path))
         if text.encoding == "utf-8":
             _scan(text)

@@ -34,7 +34,7 @@ from rollover.roster.staged import ALL, key_columns, value_columns, write_staged
 from rollover.roster.validating.kept_out import keep_live
 from rollover.roster.validating.rules import CheckedSet
 from rollover.roster.version import roster_version
-from rollover.storage import whole_file
+from rollover.storage import TEMPORARY, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -358,7 +358,7 @@ def _check_set(
 def _write(duck: duckdb.DuckDBPyConnection, found: Import, storage: UPath) -> dict[str, int]:
     """Write the accepted rows of each roster table, sorted by their key; returns how many there are."""
     rows = {}
-    with tempfile.TemporaryDirectory(prefix="rollover-staged-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}staged-") as folder:
         for table in ROSTER_TABLES:
             silent = [columns for name, *columns in found.counts["not_said"] if name == table.name]
             written = Path(folder) / f"{table.name}.parquet"
