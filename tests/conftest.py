@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +20,8 @@ from rollover.database.session import connect
 from rollover.local.postgres import LOGIN, PostgresServer
 
 TEMPLATE = "rollover_template"
+PERSONS = ("dana", "kim")
+"""Personal logins: `dana` and `kim` are two people."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,6 +37,8 @@ def postgres() -> Iterator[PostgresServer]:
     server.create(TEMPLATE)
     migrate.upgrade(connect(server.url(TEMPLATE)))
     server.create_login()
+    for name in PERSONS:
+        server.create_person(name)
     yield server
     server.stop()
     shutil.rmtree(folder, ignore_errors=True)
@@ -92,6 +96,12 @@ def engine(postgres: PostgresServer, database: str) -> Iterator[Engine]:
     """The engine the product works with: a login that owns nothing."""
     with pooled(postgres.url(database, user=LOGIN)) as engine:
         yield engine
+
+
+@pytest.fixture
+def login_of(postgres: PostgresServer, database: str) -> Callable[[str], str]:
+    """The URL with which a person of `PERSONS`, or another login, runs commands."""
+    return lambda name: postgres.url(database, user=name).render_as_string(hide_password=False)
 
 
 @contextmanager

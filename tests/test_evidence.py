@@ -43,7 +43,7 @@ def chain_of(run: Run) -> evidence.Chain:
 def tamper(owner: Engine, statement: str, **values: Any) -> None:
     """What an owner does who has taken the trigger away."""
     with owner.begin() as connection:
-        for table in RECORDS:
+        for table in (*RECORDS, ledger.pauses, ledger.rollovers):
             connection.execute(text(f"ALTER TABLE {table.fullname} DISABLE TRIGGER USER"))
         connection.execute(text(statement), {"t": HERO, **values})
 
@@ -198,6 +198,8 @@ def test_a_chain_cut_at_its_end_is_found_by_a_certificate_in_other_hands(
 
     # Everything that was written after the plan, in the ledger too: what is left looks whole by itself.
     tamper(owner, "DELETE FROM ledger.certificates WHERE tenant_id = :t")
+    assert command() == 1, "the rollover is certified without a certificate"
+    tamper(owner, "UPDATE ledger.rollovers SET state = 'running' WHERE tenant_id = :t")
     assert command() == 0
     tamper(owner, "DELETE FROM ledger.evidence WHERE tenant_id = :t AND kind = 'certify'")
     assert command() == 1, "the ledger's step has no evidence"
@@ -208,6 +210,8 @@ def test_a_chain_cut_at_its_end_is_found_by_a_certificate_in_other_hands(
     assert "no entry that this certificate was issued" in capsys.readouterr().out
     tamper(owner, "DELETE FROM ledger.evidence WHERE tenant_id = :t AND kind = 'resume_sync'")
     tamper(owner, "DELETE FROM ledger.steps WHERE tenant_id = :t AND step = 'resume_sync'")
+    assert command() == 1, "the pause was ended by nobody"
+    tamper(owner, "UPDATE ledger.pauses SET ended_by = NULL, ended_at = NULL WHERE tenant_id = :t")
     assert command() == 0
     capsys.readouterr()
     assert command("--certificate", certificates[0]) == 1
@@ -219,4 +223,5 @@ def test_the_ledgers_own_certificates_hold_the_head_too(run: Run, owner: Engine)
     certify(run)
     tamper(owner, "DELETE FROM ledger.evidence WHERE tenant_id = :t AND kind IN ('certify', 'resume_sync')")
     tamper(owner, "DELETE FROM ledger.steps WHERE tenant_id = :t AND step IN ('certify', 'resume_sync')")
+    tamper(owner, "UPDATE ledger.pauses SET ended_by = NULL, ended_at = NULL WHERE tenant_id = :t")
     assert chain_of(run).wrong == (f"the chain does not hold what the certificate of {run.id} was issued on",)

@@ -503,7 +503,7 @@ def test_a_certified_year_is_opened_again_for_late_rows_only(run: Run, owner: En
 def test_nothing_destructive_happens_while_the_sync_is_on(run: Run, owner: Engine) -> None:
     until_approved(run)
     with tenant_session(run.engine, HERO) as connection:
-        pause.end(connection, by="somebody")
+        pause.end_by_hand(connection, HERO, by="somebody", reason="a test")
     for step in (steps.archive, steps.plan):
         with pytest.raises(Refused, match="not paused any more"):
             step(run)

@@ -183,6 +183,6 @@ def test_every_overdue_tenant_is_named(book: Book) -> None:
 def test_a_pause_that_has_ended_is_not_told(book: Book) -> None:
     book.pause()
     with tenant_session(book.engine, HERO) as connection:
-        pause.end(connection, by="dana")
+        pause.end_by_hand(connection, HERO, by="dana", reason="a test")
     pause.refuse_overdue(book.engine, catalog(), STARTED + timedelta(days=400))
     assert "sync on" in book.status()

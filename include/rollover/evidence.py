@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, exists, func, insert, select
+from sqlalchemy import Connection, RowMapping, exists, func, insert, select, text
 
 from rollover.database.tables.ledger import certificates, evidence, steps
 
@@ -22,7 +22,74 @@ CERTIFIED = ("certify", "archive_expired", "archive_key_destroyed")
 """The kinds of evidence that name a certificate by its SHA-256."""
 ERASE_PART = "erase_part"
 """The kind of evidence of a part of a plan that is gone before the step is done."""
+ARCHIVE_PLAN_APPROVED = "archive_plan_approved"
+"""The kind of evidence of an approval that archived data is destroyed."""
 HASHED = ("tenant_id", "rollover_id", "kind", "facts", "recorded_at", "previous_hash")
+
+
+# What people signed, held against the chain, both ways. A row that is in one of the two only was written by hand.
+UNMATCHED = """
+    WITH link AS (SELECT rollover_id, kind, facts, facts ->> 'by' AS by FROM ledger.evidence)
+    SELECT format('hold %s is not in the chain as it is in the ledger', h.hold_id) AS said FROM ledger.holds h
+    WHERE NOT EXISTS (SELECT FROM link l WHERE l.kind = 'hold_set'
+                      AND l.facts @> jsonb_build_object('hold', h.hold_id, 'kind', h.kind, 'by', h.set_by))
+    UNION ALL
+    SELECT format('hold %s was lifted by %s, which is not in the chain', h.hold_id, h.lifted_by) FROM ledger.holds h
+    WHERE h.lifted_at IS NOT NULL
+      AND NOT EXISTS (SELECT FROM link l WHERE l.kind = 'hold_lifted'
+                      AND l.facts @> jsonb_build_object('hold', h.hold_id, 'by', h.lifted_by))
+    UNION ALL
+    SELECT format('hold %s is in the chain (%s), and not so in the ledger', l.facts ->> 'hold', l.kind) FROM link l
+    WHERE l.kind IN ('hold_set', 'hold_lifted')
+      AND NOT EXISTS (SELECT FROM ledger.holds h WHERE h.hold_id = (l.facts ->> 'hold')::bigint
+                      AND l.by = CASE l.kind WHEN 'hold_set' THEN h.set_by ELSE h.lifted_by END)
+    UNION ALL
+    SELECT format('plan %s of %s was approved by %s, which is not in the chain', p.plan_no, p.rollover_id,
+                  p.approved_by)
+    FROM ledger.plans p
+    WHERE p.approved_by IS NOT NULL
+      AND NOT EXISTS (SELECT FROM link l WHERE l.kind = 'approve' AND l.rollover_id = p.rollover_id
+                      AND l.facts @> jsonb_build_object('approved_by', p.approved_by, 'plan_hash', p.plan_hash))
+    UNION ALL
+    SELECT format('the approval of %s by %s is in the chain, and not so in the ledger', l.rollover_id,
+                  l.facts ->> 'approved_by')
+    FROM link l
+    WHERE l.kind = 'approve' AND l.facts ->> 'approved_by' IS NOT NULL
+      AND NOT EXISTS (SELECT FROM ledger.plans p WHERE p.rollover_id = l.rollover_id
+                      AND p.plan_hash = l.facts ->> 'plan_hash' AND p.approved_by = l.facts ->> 'approved_by')
+    UNION ALL
+    SELECT format('archive plan %s was approved by %s, which is not in the chain', p.plan_id, p.approved_by)
+    FROM ledger.archive_plans p
+    WHERE p.approved_by IS NOT NULL
+      AND NOT EXISTS (SELECT FROM link l WHERE l.kind = 'archive_plan_approved'
+                      AND l.facts @> jsonb_build_object('plan', p.plan_id, 'by', p.approved_by))
+    UNION ALL
+    SELECT format('archive plan %s was approved by %s in the chain, and not so in the ledger', l.facts ->> 'plan', l.by)
+    FROM link l
+    WHERE l.kind = 'archive_plan_approved'
+      AND NOT EXISTS (SELECT FROM ledger.archive_plans p
+                      WHERE p.plan_id = (l.facts ->> 'plan')::bigint AND p.approved_by = l.by)
+    UNION ALL
+    SELECT format('archive plan %s is done, which is not in the chain', p.plan_id) FROM ledger.archive_plans p
+    WHERE p.done_at IS NOT NULL
+      AND NOT EXISTS (SELECT FROM link l WHERE l.kind IN ('archive_expired', 'archive_key_destroyed')
+                      AND l.facts ->> 'plan_hash' = p.plan_hash)
+    UNION ALL
+    SELECT format('import %s was decided about by %s, which is not in the chain', i.import_id, i.decided_by)
+    FROM ledger.imports i
+    WHERE i.decision IS NOT NULL
+      AND NOT EXISTS (SELECT FROM link l WHERE l.kind = 'roster_decision' AND l.facts @>
+                      jsonb_build_object('import_id', i.import_id, 'answer', i.decision, 'by', i.decided_by))
+    UNION ALL
+    SELECT format('pause %s was ended by %s, which is not in the chain', p.pause_id, p.ended_by) FROM ledger.pauses p
+    WHERE p.ended_at IS NOT NULL
+      AND NOT EXISTS (SELECT FROM link l WHERE l.kind IN ('resume_sync', 'resumed_by_hand')
+                      AND l.facts @> jsonb_build_object('pause', p.pause_id, 'ended_by', p.ended_by))
+    UNION ALL
+    SELECT format('%s is certified without a certificate', r.rollover_id) FROM ledger.rollovers r
+    WHERE r.state = 'certified' AND NOT EXISTS (SELECT FROM ledger.certificates c WHERE c.rollover_id = r.rollover_id)
+    ORDER BY 1
+"""
 
 
 @dataclass(frozen=True)
@@ -85,6 +152,7 @@ def check(connection: Connection) -> Chain:
         f"{step} of {run}, plan {number}, is not in the chain as it is in the ledger"
         for run, number, step in _steps_without_evidence(connection)
     ]
+    wrong += [row.said for row in connection.execute(text(UNMATCHED))]
     return Chain(entries, head, tuple(broken), tuple(wrong))
 
 

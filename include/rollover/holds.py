@@ -6,8 +6,11 @@ forbids it while a dispute is. A hold is of a district, a school or a student.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, exists, func, insert, or_, select, union_all, update
 
@@ -19,6 +22,7 @@ from rollover.database.tables.ledger import holds, steps
 from rollover.database.tables.people import PERSON_COLUMNS
 from rollover.database.tables.roster import people
 from rollover.errors import Refused
+from rollover.identity import is_same
 from rollover.tenant import Tenant
 
 LEGAL, INSPECTION = "legal", "inspection"
@@ -39,6 +43,12 @@ class Hold:
     lifted_by: str | None
     lift_reason: str | None
     lifted_at: datetime | None
+
+    @property
+    def sha256(self) -> str:
+        """Over what must not change of it. The evidence has it, since whom a hold names stays in its row."""
+        fixed = (self.kind, self.school_id, self.student_id, self.reason, self.set_by)
+        return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()
 
     @property
     def scope(self) -> str:
@@ -76,9 +86,7 @@ def place(
     values = {"kind": kind, "school_id": school_id, "student_id": student_id, "reason": reason, "set_by": by}
     hold_id = connection.scalar(insert(holds).values(tenant_id=tenant_id, **values).returning(holds.c.hold_id))
     hold = next(each for each in every(connection) if each.hold_id == hold_id)
-    evidence.record(
-        connection, tenant_id, "hold_set", {"hold": hold_id, "kind": kind, "on": hold.scope, "by": by}, None
-    )
+    evidence.record(connection, tenant_id, "hold_set", _facts(hold, by), None)
     return hold
 
 
@@ -87,7 +95,7 @@ def lift(connection: Connection, tenant_id: str, hold_id: int, *, reason: str, b
     hold = next((each for each in every(connection) if each.hold_id == hold_id), None)
     if hold is None or hold.lifted_at is not None:
         raise Refused(f"{tenant_id} has no open hold {hold_id}.", "`rollover hold list` shows what is held.")
-    if hold.set_by == by:
+    if is_same(hold.set_by, by):
         raise Refused(f"{by} set hold {hold_id}: a second person lifts it.", "ask somebody else to lift it.")
     connection.execute(
         update(holds)
@@ -99,10 +107,22 @@ def lift(connection: Connection, tenant_id: str, hold_id: int, *, reason: str, b
     return hold
 
 
+def _facts(hold: Hold, by: str) -> dict[str, Any]:
+    return {"hold": hold.hold_id, "kind": hold.kind, "on": hold.scope, "by": by, "sha256": hold.sha256}
+
+
 def every(connection: Connection) -> list[Hold]:
     """All holds of the session's tenant, also those that were lifted, oldest first."""
     columns = [holds.c[name] for name in Hold.__dataclass_fields__]
     return [Hold(**row) for row in connection.execute(select(*columns).order_by(holds.c.hold_id)).mappings()]
+
+
+def altered(connection: Connection) -> list[str]:
+    """Holds of the session's tenant whose kind, scope, reason or setter differs from their evidence, in sentences."""
+    said = select(recorded.c.facts["hold"].as_integer(), recorded.c.facts["sha256"].astext)
+    hashes: dict[int, str | None] = dict(connection.execute(said.where(recorded.c.kind == "hold_set")).tuples().all())
+    changed = [hold for hold in every(connection) if hashes.get(hold.hold_id) not in (None, hold.sha256)]
+    return [f"hold {hold.hold_id} is not as it was set" for hold in changed]
 
 
 def in_force(connection: Connection) -> list[Hold]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
+from rollover import evidence
 from rollover.config import Catalog
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import pauses
@@ -45,6 +46,14 @@ def end(connection: Connection, *, by: str) -> dict[str, Any]:
     return {"was_paused": True, **_facts(lease), "ended_by": by}
 
 
+def end_by_hand(connection: Connection, tenant_id: str, *, by: str, reason: str) -> dict[str, Any]:
+    """End the open pause because a person says so, and record that as evidence. The caller holds the tenant's lock."""
+    result = end(connection, by=by)
+    if result["was_paused"]:
+        evidence.record(connection, tenant_id, "resumed_by_hand", {**result, "why": reason}, None)
+    return result
+
+
 def refuse_overdue(engine: Engine, known: Catalog, now: datetime) -> None:
     """Raise Refused, naming every tenant whose pause has lasted longer than its ``pause_max_days``.
 
@@ -78,6 +87,7 @@ def _overdue(engine: Engine, tenant_id: str, max_days: int, now: datetime) -> st
 
 def _facts(lease: dict[str, Any]) -> dict[str, Any]:
     return {
+        "pause": lease["pause_id"],
         "paused_by": lease["paused_by"],
         "reason": lease["reason"],
         "paused_at": lease["paused_at"].isoformat(timespec="seconds"),

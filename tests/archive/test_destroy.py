@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -179,21 +179,26 @@ def test_a_new_key_opens_nothing_of_the_old(past: Run, of: Tenancy, keys: Keys) 
 
 
 def test_the_commands(
-    past: Run, keys: Keys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    past: Run,
+    keys: Keys,
+    login_of: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "districts").mkdir()
     (tmp_path / "districts" / "riverside-ca.yaml").write_text(DISTRICT)
     for name, value in {
         "STORAGE": past.storage,
         "DISTRICTS": tmp_path / "districts",
-        "DATABASE_URL": past.engine.url.render_as_string(hide_password=False),
         "ARCHIVE_KEYS": keys.folder,
         "SIGNING_KEY": signing_key(),
     }.items():
         monkeypatch.setenv(f"ROLLOVER_{name}", str(value))
 
     def command(person: str, *arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(getpass, "getuser", lambda: person)
+        monkeypatch.setenv("ROLLOVER_DATABASE_URL", login_of(person))
+        monkeypatch.setenv("LOGNAME", "somebody-else")
         code = cli.main(["archive", "destroy-key", HERO, *arguments])
         said = capsys.readouterr()
         return code, said.out + said.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -176,6 +177,7 @@ def test_the_commands(
     archive_command,
     run: Run,
     owner: Engine,
+    login_of: Callable[[str], str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capfdbinary,  # type: ignore[no-untyped-def]
@@ -210,6 +212,7 @@ def test_the_commands(
     assert archive_command("report", "nothing", "hero__riverside-ca", "2025-26") == 2
 
     back = ("restore", "hero__riverside-ca", "2025-26", "--reason", "asked")
+    monkeypatch.setenv("ROLLOVER_DATABASE_URL", login_of("dana"))
     assert archive_command(*back, "--live") == 1
     steps.erase(run)
     said()

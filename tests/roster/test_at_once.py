@@ -184,7 +184,7 @@ def test_drops_during_a_rollover_follow_when_the_sync_goes_on(desk: Desk) -> Non
     assert [desk.apply(each)["applied"] for each in later] == [False] * 2
 
     with tenant_session(desk.engine, desk.tenant_id, exclusive=True) as connection:
-        pause.end(connection, by="r")
+        pause.end_by_hand(connection, desk.tenant_id, by="r", reason="a test")
     assert desk.found(of_last_year).state == "superseded"
     for import_id in pending(desk.engine, desk.tenant_id):
         desk.apply(import_id)
@@ -202,5 +202,5 @@ def test_what_is_held_waits_through_a_pause(desk: Desk) -> None:
     assert desk.apply(held)["reason"] == "paused by the rollover: reset day"
     assert desk.found(held).state == "ready"
     with tenant_session(desk.engine, desk.tenant_id, exclusive=True) as connection:
-        pause.end(connection, by="a person")
+        pause.end_by_hand(connection, desk.tenant_id, by="a person", reason="a test")
     assert desk.apply(held)["applied"] is True

@@ -62,7 +62,7 @@ def birth_date(sync: Sync, number: int) -> str:
 def paused(district: District, *, until_now: bool = False) -> None:
     with tenant_session(district.engine, district.tenant_id, exclusive=True) as connection:
         if until_now:
-            pause.end(connection, by="dana")
+            pause.end_by_hand(connection, district.tenant_id, by="dana", reason="a test")
         else:
             pause.begin(connection, district.tenant_id, by="dana", reason="a test")
 

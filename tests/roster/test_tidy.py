@@ -55,7 +55,7 @@ def test_sets_that_are_done_with_are_removed_and_the_others_stay(district: Distr
         pause.begin(connection, district.tenant_id, by="a rollover", reason="test")
     assert tidied(district, NOW) == {"sets": 0, "rows": {}}, "a rollover still needs the files"
     with tenant_session(district.engine, district.tenant_id) as connection:
-        pause.end(connection, by="a person")
+        pause.end_by_hand(connection, district.tenant_id, by="a person", reason="a test")
 
     assert tidied(district, NOW) == {"sets": 1, "rows": {}}
     assert not import_folder(district.storage, done).exists()

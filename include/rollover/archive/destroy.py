@@ -25,6 +25,7 @@ from rollover.config import District, Product
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import archives, rollovers
 from rollover.errors import ProofFailed, Refused
+from rollover.identity import is_same
 from rollover.storage import sync_folder
 from rollover.tenant import Tenant
 
@@ -64,11 +65,11 @@ def carry_out(of: Tenancy, keys: Keys, *, plan_hash: str, by: str) -> dict[str, 
     signing_key = signing.read_key(of.signing_key)
     with tenant_session(of.engine, of.tenant.id, exclusive=True) as connection:
         frozen = _asked_for(connection, of, plan_hash)
-        if frozen.asked_by == by:
+        if is_same(str(frozen.asked_by), by):
             raise Refused(f"{by} asked for it: a second person approves.", "ask somebody else to run this command.")
         if frozen.done_at is None:
             _check_still_holds(connection, of, frozen, keys)
-            plans.approve(connection, frozen, by)
+            plans.approve(connection, of.tenant.id, frozen, by)
     with tenant_session(of.engine, of.tenant.id, exclusive=True) as connection:
         frozen = _asked_for(connection, of, plan_hash)
         if frozen.done_at is not None:

@@ -49,7 +49,7 @@ def erase(run: Run, plan_hash: str, by: str) -> dict[str, Any]:
         frozen = _approved(connection, run, plan_hash)
         if frozen.done_at is None:
             _check_still_holds(connection, run, frozen)
-            plans.approve(connection, frozen, by)
+            plans.approve(connection, run.tenant.id, frozen, by)
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         frozen = _approved(connection, run, plan_hash)
         if frozen.done_at is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, select, update
 
+from rollover import evidence
 from rollover.database.tables.ledger import archive_plans
 
 EXPIRE, DESTROY_KEY = "expire", "destroy_key"
@@ -60,10 +61,12 @@ def freeze(
     return last
 
 
-def approve(connection: Connection, plan: Plan, by: str) -> None:
-    """Record who approved a plan; the first one stands."""
+def approve(connection: Connection, tenant_id: str, plan: Plan, by: str) -> None:
+    """Record who approved a plan, in the ledger and as evidence; the first one stands."""
     if plan.approved_by is None:
         _set(connection, plan, approved_by=by, approved_at=func.clock_timestamp())
+        facts = {"plan": plan.plan_id, "plan_hash": plan.plan_hash, "kind": plan.kind, "by": by}
+        evidence.record(connection, tenant_id, evidence.ARCHIVE_PLAN_APPROVED, facts, None)
 
 
 def finish(connection: Connection, plan: Plan) -> None:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from rollover.cli import archive, commands, exports, hold, proof, residue, roster
+from rollover.cli import archive, commands, exports, hold, person, proof, residue, roster
 from rollover.cli.arguments import BadArgument
 from rollover.errors import RolloverError
 from rollover.settings import Settings
@@ -29,6 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="rollover", description="Starts the new school year clean.")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for subject in (commands, exports, hold, roster, proof, residue, archive):
+    for subject in (commands, exports, hold, roster, proof, residue, archive, person):
         subject.add_to(subparsers)
     return parser

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import sys
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from rollover.cli.arguments import (
     year_of,
 )
 from rollover.config import Catalog, load_catalog
+from rollover.identity import caller, person
 from rollover.settings import Settings
 
 if TYPE_CHECKING:
@@ -131,11 +131,11 @@ def restore(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.archive.restore import into_live, into_schema
 
     tenant, year = tenant_of(options, load_catalog(settings.districts, settings.products)), year_of(options)
-    engine, keys, who = engine_of(settings), Keys(settings.archive_keys), {"by": getpass.getuser()}
+    engine, keys = engine_of(settings), Keys(settings.archive_keys)
     if options.live:
-        result = into_live(engine, tenant, year, keys, **who, reason=options.reason)
-    else:
-        result = into_schema(engine, tenant, year, options.into, keys, **who, reason=options.reason)
+        result = into_live(engine, tenant, year, keys, by=person(engine), reason=options.reason)
+    else:  # only the owner may make a schema
+        result = into_schema(engine, tenant, year, options.into, keys, by=str(caller(engine)), reason=options.reason)
     for name, rows in result["rows"].items():
         print(f"{name}: {rows:,} rows")
     print(f"{year} of {tenant} is in {result['into']}")
@@ -160,7 +160,7 @@ def destroy_key(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.archive.keys import Keys
 
     catalog = load_catalog(settings.districts, settings.products)
-    tenant, keys, by = tenant_of(options, catalog), Keys(settings.archive_keys), getpass.getuser()
+    tenant, keys, by = tenant_of(options, catalog), Keys(settings.archive_keys), person(engine_of(settings))
     of = destroy.Tenancy(
         engine_of(settings),
         tenant,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 from datetime import UTC, datetime
 
 from rollover.cli.arguments import (
@@ -20,6 +19,7 @@ from rollover.cli.arguments import (
     year_of,
 )
 from rollover.config import load_catalog
+from rollover.identity import person
 from rollover.settings import Settings
 
 
@@ -70,14 +70,13 @@ def status(options: argparse.Namespace, settings: Settings) -> int:
 
 def resume(options: argparse.Namespace, settings: Settings) -> int:
     """End the pause of a tenant's roster sync by hand."""
-    from rollover import evidence, pause
+    from rollover import pause
     from rollover.database.session import tenant_session
 
     tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
+    by = person(engine_of(settings))
     with tenant_session(engine_of(settings), tenant.id, exclusive=True) as connection:
-        result = pause.end(connection, by=getpass.getuser())
-        if result["was_paused"]:
-            evidence.record(connection, tenant.id, "resumed_by_hand", {**result, "why": options.reason}, None)
+        result = pause.end_by_hand(connection, tenant.id, by=by, reason=options.reason)
     print(f"{tenant.id}: {'the pause has ended' if result['was_paused'] else 'was not paused'}")
     return 0
 
@@ -122,11 +121,12 @@ def switch_on(options: argparse.Namespace, settings: Settings) -> int:
     columns = [name for name, value in ((rule.set if rule else None) or {}).items() if value is False]
     if not columns:
         raise BadArgument(f"'{options.data_class}' of {tenant.product} is not switched off by a reset")
+    by = person(engine_of(settings))
     with tenant_session(engine_of(settings), tenant.id, exclusive=True) as connection:
         rows = 0
         for table in tables_of(tenant.product, options.data_class):
             rows += connection.execute(update(table).values(dict.fromkeys(columns, True))).rowcount
-        facts = {"data_class": options.data_class, "rows": rows, "by": getpass.getuser(), "why": options.reason}
+        facts = {"data_class": options.data_class, "rows": rows, "by": by, "why": options.reason}
         evidence.record(connection, tenant.id, "switched_on", facts, None)
     print(f"{tenant.id}: {options.data_class} is on for {rows} schools")
     return 0

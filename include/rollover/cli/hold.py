@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 
 from rollover.cli.arguments import (
     TENANT,
@@ -17,6 +16,7 @@ from rollover.cli.arguments import (
     tenants_of,
 )
 from rollover.config import load_catalog
+from rollover.identity import person
 from rollover.settings import Settings
 
 
@@ -28,6 +28,7 @@ def place(options: argparse.Namespace, settings: Settings) -> int:
     tenants = tenants_of(options, load_catalog(settings.districts, settings.products))
     if not tenants:
         raise BadArgument(f"no district file lists '{options.tenant}'")
+    by = person(engine_of(settings))
     for tenant in tenants:
         with tenant_session(engine_of(settings), tenant.id, exclusive=True) as connection:
             hold = holds.place(
@@ -35,7 +36,7 @@ def place(options: argparse.Namespace, settings: Settings) -> int:
                 tenant.id,
                 options.kind,
                 reason=options.reason,
-                by=getpass.getuser(),
+                by=by,
                 school_id=options.school,
                 student_id=options.student,
             )
@@ -52,8 +53,9 @@ def lift(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.database.session import tenant_session
 
     tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
+    by = person(engine_of(settings))
     with tenant_session(engine_of(settings), tenant.id, exclusive=True) as connection:
-        hold = holds.lift(connection, tenant.id, options.hold, reason=options.reason, by=getpass.getuser())
+        hold = holds.lift(connection, tenant.id, options.hold, reason=options.reason, by=by)
     print(f"{tenant.id}: lifted {hold}")
     return 0
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def verify_evidence(options: argparse.Namespace, settings: Settings) -> int:
     """Check the chain of evidence of every tenant, or of one; with a certificate, that its tenant's chain holds it."""
-    from rollover import evidence
+    from rollover import evidence, holds
     from rollover.database.session import tenant_session
 
     catalog = load_catalog(settings.districts, settings.products)
@@ -30,7 +30,7 @@ def verify_evidence(options: argparse.Namespace, settings: Settings) -> int:
     for tenant in tenants:
         with tenant_session(engine, tenant.id) as connection:
             chain = evidence.check(connection)
-            wrong = list(chain.wrong)
+            wrong = [*chain.wrong, *holds.altered(connection)]
             if signed is not None:
                 wrong += evidence.not_held(connection, signed.certificate, signed.sha256)
         broken += bool(wrong)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 
 from rollover.cli.arguments import (
     REASON,
@@ -17,6 +16,7 @@ from rollover.cli.arguments import (
     tenants_of,
 )
 from rollover.config import load_catalog
+from rollover.identity import person
 from rollover.settings import Settings
 
 TOLD = "The nightly roster_sync tells the district, in its outbox."
@@ -52,7 +52,7 @@ def decide(options: argparse.Namespace, settings: Settings) -> int:
         tenant.id,
         options.import_id,
         answers[options.answer],
-        getpass.getuser(),
+        person(engine_of(settings)),
         digest=options.seen,
         reason=options.reason,
     )
@@ -65,7 +65,8 @@ def undo(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.roster.applying.undo import undo
 
     tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
-    result = undo(engine_of(settings), tenant.id, options.import_id, by=getpass.getuser(), reason=options.reason)
+    engine = engine_of(settings)
+    result = undo(engine, tenant.id, options.import_id, by=person(engine), reason=options.reason)
     rows = result["counts"].get("undone", {})
     for schema, counts in rows.items():
         print(f"{schema}: {', '.join(f'{name} {number}' for name, number in counts.items()) or 'nothing to change'}")

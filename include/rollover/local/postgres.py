@@ -15,6 +15,7 @@ from typing import Literal
 
 from sqlalchemy import URL, text
 
+from rollover import identity
 from rollover.database.session import APP_ROLE, connect
 
 with warnings.catch_warnings():
@@ -61,6 +62,11 @@ class PostgresServer:
         with connect(self._maintenance).begin() as connection:
             if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": LOGIN}):
                 connection.execute(text(f"CREATE ROLE {LOGIN} LOGIN NOINHERIT IN ROLE {APP_ROLE}"))
+
+    def create_person(self, name: str) -> None:
+        """Create the login of one person, where it is missing. Needs a migrated database on the server."""
+        with connect(self._maintenance).begin() as connection:
+            identity.add_person(connection, name, None)
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
         """Stop the server; the data stays. ``immediate`` leaves it as a machine does that loses its power."""

@@ -83,6 +83,7 @@ plans = _ledger_table(
     text("approved_by", null=True),
     _at("approved_at", null=True),
     PrimaryKeyConstraint("rollover_id", "plan_no"),
+    CheckConstraint("num_nulls(approved_by, approved_at) IN (0, 2)", name="approved_wholly"),
 )
 
 plan_lines = _ledger_table(
@@ -115,7 +116,8 @@ holds = _ledger_table(
     _at("lifted_at", null=True),
     CheckConstraint("kind IN ('legal', 'inspection')", name="kind"),
     CheckConstraint("school_id IS NULL OR student_id IS NULL", name="one_scope"),
-    CheckConstraint("lifted_by <> set_by", name="second_person"),
+    CheckConstraint("num_nulls(lifted_by, lift_reason, lifted_at) IN (0, 3)", name="lifted_wholly"),
+    CheckConstraint("lifted_by IS NULL OR lower(lifted_by) <> lower(set_by)", name="second_person"),
 )
 
 # What each school's subscription was when the plan was frozen.
@@ -142,6 +144,7 @@ pauses = _ledger_table(
     _at("paused_at", default_now=True),
     text("ended_by", null=True),
     _at("ended_at", null=True),
+    CheckConstraint("num_nulls(ended_by, ended_at) IN (0, 2)", name="ended_wholly"),
 )
 Index(
     "uq_pauses_open",
@@ -180,6 +183,7 @@ imports = _ledger_table(
         "'superseded', 'undone')",
         name="state",
     ),
+    CheckConstraint("num_nulls(decision, decided_by, decided_at) IN (0, 3)", name="decided_wholly"),
     CheckConstraint("decision IN ('approve', 'approve_with_id_map', 'additions_only', 'discard')", name="decision"),
 )
 Index(None, imports.c.tenant_id, imports.c.state)
@@ -280,7 +284,10 @@ archive_plans = _ledger_table(
     CheckConstraint("kind IN ('expire', 'destroy_key')", name="kind"),
     CheckConstraint("(kind = 'expire') = (school_year IS NOT NULL)", name="one_year"),
     CheckConstraint("(kind = 'destroy_key') = (asked_by IS NOT NULL)", name="asked_for"),
-    CheckConstraint("approved_by <> asked_by", name="second_person"),
+    CheckConstraint("num_nulls(approved_by, approved_at) IN (0, 2)", name="approved_wholly"),
+    CheckConstraint(
+        "approved_by IS NULL OR asked_by IS NULL OR lower(approved_by) <> lower(asked_by)", name="second_person"
+    ),
     CheckConstraint("done_at IS NULL OR approved_by IS NOT NULL", name="approved"),
 )
 Index(None, archive_plans.c.tenant_id)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rollover.local.demo.season import Season, SeasonFailed
-from rollover.local.demo.services import prepared, running
+from rollover.local.demo.services import ENV, Services, prepared, running
 from rollover.local.demo.summary import summary, table
 from rollover.local.seed.season import demo_year, season
 from rollover.local.snapshot import snapshot
@@ -37,6 +37,7 @@ def main() -> int:
             _say("Airflow starts: scheduler, DAG processor, triggerer, API server")
             with running(FOLDER, specs, server, owner) as services:
                 _say(f"Airflow is at {services.airflow.url}, user dana, password {services.airflow.password}")
+                print(_how_to_use(services), flush=True)
                 what = Season(services, _say, answer_approvals=not options.ask)
                 wrong = None
                 try:
@@ -51,7 +52,7 @@ def main() -> int:
                 print(f"\n{'NOT as it should: ' + wrong if wrong else 'Every tenant ended as it should.'}")
                 if options.exit:
                     return 1 if wrong else 0
-                print(f"Airflow is at {services.airflow.url}, user dana, password {services.airflow.password}")
+                print(_how_to_use(services))
                 print("Ctrl-C stops everything.", flush=True)
                 with suppress(KeyboardInterrupt):
                     signal.pause()
@@ -60,6 +61,19 @@ def main() -> int:
         print("\nstopped before the end; `make demo` starts anew", flush=True)
         return 130
     return 0
+
+
+def _how_to_use(services: Services) -> str:
+    """How a second shell works with the demo, and how a district's IT uploads files."""
+    district = services.specs[0].id
+    return "\n".join(
+        [
+            f"Airflow: {services.airflow.url}, user dana, password {services.airflow.password}",
+            f"Commands: in a second shell, `. {_shown(FOLDER / ENV)}`; then `rollover status`, `airflow dags list`, …",
+            f"Upload as a district's IT: sftp -P {services.sftp.port} {district}@{services.sftp.host}, password "
+            f"{services.sftp_accounts[district].password}",
+        ]
+    )
 
 
 def _report(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

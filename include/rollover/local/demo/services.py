@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -26,11 +27,16 @@ from rollover.local.seed.load import load
 from rollover.local.seed.season import write_district_files
 from rollover.local.seed.specs import DistrictSpec
 from rollover.local.sftp_server import ROLLOVER, Account, SftpServer, start
+from rollover.settings import HOME
 
 DATABASE, METADATA = "rollover", "airflow"
 SIGNING_KEY = "signing-key.pem"
 USERS = {"dana": "admin"}
 """Who logs in to the demo's Airflow: Dana, the data engineer."""
+PERSONS = ("dana", "lee")
+"""Who has a personal login to the product database: the same Dana, and a second person."""
+ENV = "env"
+"""The file that a shell reads to work with the demo: ``. var/demo/env``."""
 # What takes minutes in production takes seconds here. By configuration: the code is the same.
 SHORT_WAITS = {
     "ROLLOVER_SETTLE_SECONDS": "4",
@@ -72,6 +78,8 @@ def prepared(folder: Path, specs: Iterable[DistrictSpec]) -> Iterator[tuple[Post
         owner = connect(server.url(DATABASE))
         migrate.upgrade(owner)
         server.create_login()
+        for name in PERSONS:
+            server.create_person(name)
         load(owner, specs, datetime.now(UTC))
         write_district_files(specs, folder / "districts")
         new_key(folder / SIGNING_KEY)
@@ -95,7 +103,7 @@ def running(folder: Path, specs: Iterable[DistrictSpec], server: PostgresServer,
         "ROLLOVER_DISTRICTS": str(folder / "districts"),
         "ROLLOVER_STORAGE": f"file://{folder / 'storage'}",
         "ROLLOVER_SIGNING_KEY": str(folder / SIGNING_KEY),
-        "ROLLOVER_DATABASE_URL": server.url(DATABASE, user=LOGIN).render_as_string(hide_password=False),
+        "ROLLOVER_DATABASE_URL": database_url(server, PERSONS[0]),
         "AIRFLOW_CONN_PRODUCT_DB": json.dumps(
             {"conn_type": "postgres", "host": server.socket_folder, "login": LOGIN, "schema": DATABASE}
         ),
@@ -114,10 +122,30 @@ def running(folder: Path, specs: Iterable[DistrictSpec], server: PostgresServer,
     airflow = LocalAirflow(folder / "airflow", metadata, environment=environment, users=USERS)
     try:
         api = airflow.start()
+        write_env(folder / ENV, server, airflow)
         yield Services(folder, specs, owner, airflow, api, sftp, accounts)
     finally:
         airflow.stop()
         sftp.stop()
+
+
+def database_url(server: PostgresServer, person: str) -> str:
+    """The product database, as one person reaches it."""
+    return server.url(DATABASE, user=person).render_as_string(hide_password=False)
+
+
+def write_env(path: Path, server: PostgresServer, airflow: LocalAirflow) -> None:
+    """Write what a second shell needs for every command of the README, readable by its owner only."""
+    bin_folder = HOME / ".venv" / "bin"
+    ours = ("AIRFLOW", "ROLLOVER")
+    exports = sorted((name, value) for name, value in airflow.environment.items() if name.startswith(ours))
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in exports]
+    lines.append(f'export PATH={shlex.quote(str(bin_folder))}:"$PATH"')
+    second = shlex.quote(database_url(server, PERSONS[1]))
+    lines += [f"# A second person, who may lift what {PERSONS[0]} holds: as_{PERSONS[1]} rollover hold lift ..."]
+    lines += [f'as_{PERSONS[1]}() {{ ROLLOVER_DATABASE_URL={second} "$@"; }}']
+    path.touch(mode=0o600)
+    path.write_text("\n".join(lines) + "\n")
 
 
 def remove(folder: Path) -> None:
