@@ -17,7 +17,8 @@ skipped and says what for, until each older import is at its end; then `wake` st
 hours; without an answer nothing is decided, and the next nightly sweep asks again. An answer counts for the numbers
 that were shown; a newer good drop makes it needless. By hand: `rollover roster held` and `rollover roster decide`.
 
-**By hand.** Trigger with a tenant as partition key: the run applies whatever is ready, nightly or not, and asks.
+**By hand.** Trigger with a tenant as partition key: the run applies whatever is ready, nightly or not, and asks. A run
+without a tenant is refused.
 
 **Skipped tasks.** A rejected set skips what follows, with the reason in the log and every finding (file, row, rule) in
 `ledger.findings`. The remedy is a corrected drop by the district. `ask` and `decide` are skipped where nothing is held.
@@ -27,18 +28,19 @@ that were shown; a newer good drop makes it needless. By hand: `rollover roster 
 
 from __future__ import annotations
 
-from airflow.sdk import PartitionedAssetTimetable, dag, task
+from airflow.sdk import dag, task
 from import_group import roster_import_group
 from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag
 
 from rollover.adapter import connections, failing, importing
+from tenant_timetable import TenantTimetable
 
 
 @dag(
     dag_id="roster_import",
     description="Takes a tenant's drops from SFTP to the live roster",
     doc_md=__doc__,
-    schedule=PartitionedAssetTimetable(assets=ROSTER_DROPS),
+    schedule=TenantTimetable(assets=ROSTER_DROPS),
     catchup=False,
     max_active_runs=1000,  # a run may wait for a person; how many imports are worked on at once is in import_group
     default_args=DEFAULT_ARGS,

@@ -181,6 +181,14 @@ class SchoolYearTimetable(Timetable):
         wall_clock = pendulum.instance(dt).in_timezone("UTC").naive()
         return wall_clock.replace(tzinfo=pendulum.timezone(self.time_zone)).in_timezone("UTC")
 
+    def resolve_partition_date(self, partition_key: str | None) -> datetime | None:
+        """The first instant of the key's year.
+
+        Airflow lets a run that a person starts have no key at all, and asks here before it creates one: without a
+        year, such a run could only fail. Raises InvalidPartitionKeyError, which the API answers with 400.
+        """
+        return self._decode_partition_date(partition_key or "")
+
     def _decode_partition_date(self, partition_key: str) -> datetime:
         return self._first_instant(_school_year(partition_key))
 
@@ -205,11 +213,13 @@ class SchoolYearTimetable(Timetable):
 
 
 def _school_year(partition_key: str) -> SchoolYear:
-    """The year of a key; the API answers a key that is none with 400."""
+    """The year of a key; the API answers an invalid one with 400."""
     try:
         return SchoolYear.parse(partition_key)
     except ValueError as error:
-        raise InvalidPartitionKeyError(str(error)) from None
+        raise InvalidPartitionKeyError(
+            f"{error}. Give the school year as Partition Key (Trigger, Advanced Options)."
+        ) from None
 
 
 class SchoolYearTimetablePlugin(AirflowPlugin):

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, insert, update
 from upath import UPath
@@ -15,7 +17,7 @@ from upath import UPath
 from rollover import cli, steps
 from rollover.archive import manifest as manifests
 from rollover.archive.keys import Keys
-from rollover.archive.query import archived, ask
+from rollover.archive.query import archived, as_csv, ask, without_values
 from rollover.database.tables import hero
 from rollover.errors import Refused
 from rollover.run import Run
@@ -132,6 +134,80 @@ def test_nothing_but_one_select_is_run(run: Run, tmp_path: Path, sql: str) -> No
     with pytest.raises(Refused, match="not one SELECT"):
         answers(run.storage, sql.format(out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+ELSEWHERE = (
+    "read_csv('{secret}')",
+    "read_text('{secret}')",
+    "read_blob('{secret}')",
+    "read_json('{secret}')",
+    "'{secret}'",
+    "sniff_csv('{secret}')",
+    "read_text('{storage}/archive/../../secret.csv')",
+    "glob('{storage}/*')",
+    "glob('/proc/self/*')",
+    "read_text('/proc/self/environ')",
+    "read_parquet('{other}')",
+    "parquet_metadata('{other}')",
+    "read_parquet('{own_folder}/../../lakeside-ca/2025-26/*/*.parquet')",
+    "read_parquet('{storage}/archive/hero/*/*/*/*.parquet')",
+    "read_text('https://127.0.0.1/x')",
+    "read_parquet('s3://bucket/x.parquet')",
+    "read_text('{here}')",
+    "duckdb_secrets()",
+    "sqlite_scan('{secret}', 'x')",
+    "enable_logging(storage = 'file', storage_path = '{out}')",
+    "enable_profiling(save_location = '{out}')",
+    "(SELECT getenv('HOME'))",
+    "query('SELECT * FROM read_text(''{secret}'')')",
+    "json_execute_serialized_sql(json_serialize_sql('SELECT * FROM read_text(''{secret}'')'))",
+    "words",
+    "query($$COPY (SELECT 1) TO '{out}'$$)",
+)
+
+
+def test_a_query_reads_the_chosen_files_and_nothing_else(two_districts: Run, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("word\nopensesame\n")
+    storage = Path(two_districts.storage.path)
+    others = sorted(storage.glob("archive/hero/lakeside-ca/2025-26/**/*.parquet"))
+    own = sorted(storage.glob("archive/hero/riverside-ca/2025-26/**/*.parquet"))
+    assert own and others
+    places = {
+        "secret": secret,
+        "storage": storage,
+        "other": others[0],
+        "own_folder": storage / "archive/hero/riverside-ca/2025-26",
+        "out": tmp_path / "out",
+        "here": Path(__file__),
+    }
+    words = pa.table({"word": ["opensesame"]})  # a variable that DuckDB would take for a table
+    with archived(manifests.newest(two_districts.storage, district="riverside-ca"), PLAIN) as connection:
+        assert ask(connection, f"SELECT count(*) FROM read_parquet('{own[0]}')").fetchall()  # a file that was chosen
+        for place in ELSEWHERE:
+            with pytest.raises(Refused), without_values():
+                ask(connection, f"SELECT * FROM {place.format(**places)}").fetchall()
+                pytest.fail(f"{place} was read")
+        with pytest.raises(duckdb.CatalogException):
+            connection.sql("SELECT * FROM words")
+        listed = ask(connection, "SELECT sql FROM duckdb_views()").fetchall()
+        assert listed and "lakeside" not in str(listed)
+        for change in ("SET threads = 1", "SET enable_external_access = true", "SET allowed_paths = ['/etc/passwd']"):
+            with pytest.raises(duckdb.Error, match="locked"):
+                connection.execute(change)
+        for leak in ("COPY (SELECT 1) TO '{out}'", "ATTACH '{out}'", "INSTALL httpfs", "LOAD httpfs"):
+            with pytest.raises(duckdb.Error):
+                connection.execute(leak.format(out=tmp_path / "out"))
+    assert words.num_rows == 1 and not (tmp_path / "out").exists()
+
+
+def test_the_csv_of_a_query_holds_no_formula(run: Run) -> None:
+    until_archived(run)
+    sql = "SELECT '=1+1' AS a, '-x' AS \"@b\", -5 AS n, -1.5::DECIMAL(4,1) AS d, NULL::VARCHAR AS e, ['=1'] AS l"
+    with archived(manifests.newest(run.storage), PLAIN) as connection:
+        schema, batches = as_csv(ask(connection, sql))
+        rows = pa.Table.from_batches(batches, schema).to_pylist()
+    assert rows == [{"a": "'=1+1", "'@b": "'-x", "n": "-5", "d": "-1.5", "e": None, "l": "['=1']"}]
 
 
 def test_a_query_that_is_wrong_is_said_so(run: Run) -> None:

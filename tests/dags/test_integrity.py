@@ -193,6 +193,7 @@ def test_a_dag_file_is_wiring_only(name: str) -> None:
         "wiring",
         "import_group",
         "school_year_timetable",
+        "tenant_timetable",
     )
     assert imported and {module.split(".")[0] for module in imported} <= set(allowed)
     assert {module for module in imported if module.startswith("airflow")} <= {"airflow.sdk", "airflow.sdk.exceptions"}
@@ -201,7 +202,10 @@ def test_a_dag_file_is_wiring_only(name: str) -> None:
 def test_the_list_of_files_is_complete() -> None:
     files = {path.name for path in (HOME / "dags").glob("*.py")}
     assert files == {*DAG_FILES, "wiring.py", "import_group.py"}
-    assert {path.name for path in (HOME / "plugins").glob("*.py")} >= {"school_year_timetable.py"}
+    assert {path.name for path in (HOME / "plugins").glob("*.py")} >= {
+        "school_year_timetable.py",
+        "tenant_timetable.py",
+    }
 
 
 def test_parsing_imports_nothing_heavy() -> None:

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from airflow.api_fastapi.core_api.datamodels.dag_run import TriggerDAGRunPostBody
+from airflow.exceptions import InvalidPartitionKeyError
 from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import DagSerialization
 from sqlalchemy import Engine, select, text, update
 
 from rollover.adapter import waiting
@@ -176,15 +179,20 @@ def test_a_further_plan_is_put_in_a_further_run(airflow: Load, riverside: Path, 
     assert done.state == "success"
 
 
-@pytest.mark.parametrize("key", [None, "2026-27"])
-def test_a_run_without_a_year_that_is_over_is_refused(
-    airflow: Load, riverside: Path, owner: Engine, key: str | None
-) -> None:
-    done = run_dag(airflow(ROLLOVER), partition_key=key)
+def test_a_run_of_a_year_that_is_not_over_is_refused(airflow: Load, riverside: Path, owner: Engine) -> None:
+    done = run_dag(airflow(ROLLOVER), partition_key="2026-27")
     assert done.state == "failed"
     assert done.state_of("guard") == "failed"
     with owner.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM ledger.rollovers")) == 0
+
+
+@pytest.mark.parametrize("dag_id", [ROLLOVER, "roster_import"])
+def test_no_run_is_created_without_a_key(airflow: Load, dag_id: str) -> None:
+    scheduled = DagSerialization.from_dict(DagSerialization.to_dict(airflow(dag_id)))
+    for given in ({}, {"partition_key": None}):
+        with pytest.raises(InvalidPartitionKeyError):  # a ValueError: the API answers 400
+            TriggerDAGRunPostBody(logical_date=None, dag_run_id="by_hand", **given).validate_context(scheduled)
 
 
 def test_a_broken_drop_is_rejected_and_skips_what_follows(airflow: Load, riverside: Path, owner: Engine) -> None:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pendulum
 import pytest
 from airflow.exceptions import AirflowTimetableInvalid, InvalidPartitionKeyError
+from airflow.sdk import Asset
 from airflow.serialization.decoders import decode_timetable
 from airflow.serialization.encoders import encode_timetable
 from airflow.timetables.base import TimeRestriction
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from rollover.calendar import MonthDay, ResetRule, SchoolYear, YearFacts, reset_day
 from school_year_timetable import SchoolYearTimetable
+from tenant_timetable import TenantTimetable
 
 HERO = ResetRule(MonthDay(7, 1), MonthDay(7, 15), None, False, time(18))
 IMAGINE = ResetRule(MonthDay(7, 28), MonthDay(7, 28), MonthDay(6, 19), True, time(3, 30))
@@ -168,8 +170,8 @@ def test_an_end_date_of_the_dag_is_respected() -> None:
     assert timetable().next_dagrun_info_v2(last_dagrun_info=None, restriction=end) is None
 
 
-@pytest.mark.parametrize("key", ["2025", "2025-27", "2025-2026", "spring", "2025-26 ", ""])
-def test_a_key_that_is_no_school_year_is_refused(key: str) -> None:
+@pytest.mark.parametrize("key", ["2025", "2025-27", "2025-2026", "spring", "2025-26 ", "", None])
+def test_a_key_that_is_no_school_year_is_refused(key: str | None) -> None:
     with pytest.raises(InvalidPartitionKeyError, match="is not a school year like '2025-26'"):
         timetable().resolve_partition_date(key)
 
@@ -200,3 +202,13 @@ def test_the_list_of_dags_shows_the_rule() -> None:
 def test_a_contract_that_ends_before_it_begins_is_refused() -> None:
     with pytest.raises(AirflowTimetableInvalid, match="2022-23 is before the first, 2023-24"):
         timetable(last_school_year=SchoolYear(2022)).validate()
+
+
+@pytest.mark.parametrize("key", [None, "", "hero", "hero__", "2025-26"])
+def test_an_import_without_a_tenant_is_refused(key: str | None) -> None:
+    """As Airflow's scheduler and API have it: read back from the serialized DAG."""
+    schedule = decode_timetable(encode_timetable(TenantTimetable(assets=Asset("drops"))))
+    assert type(schedule).__name__ == TenantTimetable.__name__  # loaded once more, as a plugin
+    assert schedule.resolve_partition_date("hero__springfield-il") is None
+    with pytest.raises(InvalidPartitionKeyError, match="is not a tenant id like 'hero__springfield-il'"):
+        schedule.resolve_partition_date(key)

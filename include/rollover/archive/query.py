@@ -1,15 +1,21 @@
 """SQL over archived years: DuckDB reads the Parquet files where they lie. Nothing is written, no server is asked.
 
-Of encrypted files pyarrow reads what DuckDB asks for: DuckDB's own reader fails on pages after a column's first.
+The SQL is somebody else's text, so DuckDB is confined before it sees it: it can read the files of the chosen years and
+no other file, no network, no extension, no Python variable, and its settings are locked. Files that are encrypted or
+not on a local disk are read by pyarrow, as DuckDB asks for their rows: keys and storage credentials never reach DuckDB,
+whose own reader also fails on encrypted pages after a column's first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 from upath import UPath
@@ -18,11 +24,14 @@ from rollover.archive.keys import Key, Keys
 from rollover.archive.manifest import ArchivedFile, Manifest, check
 from rollover.archive.tables import table_of
 from rollover.errors import ProofFailed, Refused
+from rollover.exports.csv_file import FORMULA_SIGNS
 from rollover.storage import LOCAL
 
 FILE = "_file"
 """The column that says which file a row is from."""
 Years = Iterable[tuple[UPath, Manifest]]
+NEVER_A_FORMULA = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|DATE|TIME.*|UUID")
+"""Types of DuckDB whose text a spreadsheet reads as a value. Any other may be text that somebody typed."""
 
 
 def readable(years: Years, keys: Keys) -> tuple[list[tuple[UPath, Manifest]], list[str]]:
@@ -47,13 +56,13 @@ def archived(years: Years, keys: Keys) -> Iterator[duckdb.DuckDBPyConnection]:
     that was written: what DuckDB would read of it may be wrong.
     """
     parts: dict[str, list[str]] = {}
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with _private() as connection:
+        own_files: list[str] = []
         for folder, manifest in years:
-            if folder.protocol not in LOCAL:
-                connection.register_filesystem(folder.fs)
             for file in manifest.files:
                 check(folder, file)
+            if folder.protocol in LOCAL:
+                own_files += [_location(folder / file.path) for file in manifest.files if file.key_id is None]
             for table, select in _selects(connection, folder, manifest, keys):
                 parts.setdefault(table, []).append(select)
         if not parts:
@@ -62,7 +71,32 @@ def archived(years: Years, keys: Keys) -> Iterator[duckdb.DuckDBPyConnection]:
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.split('.')[0]}")
             connection.execute(f"CREATE VIEW {table} AS {' UNION ALL BY NAME '.join(selects)}")
         connection.execute(f"SET search_path = '{','.join(dict.fromkeys(table.split('.')[0] for table in parts))}'")
+        _confine(connection, own_files)
         yield connection
+
+
+@contextmanager
+def _private() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB in memory, which knows no extension but those it was built with, and spills to a folder of its own:
+    DuckDB may read its temporary folder, so it must not be one that holds anything else."""
+    with tempfile.TemporaryDirectory(prefix="rollover-") as folder:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "temp_directory": folder,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+        }
+        with duckdb.connect(":memory:", config=config) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            yield connection
+
+
+def _confine(connection: duckdb.DuckDBPyConnection, files: Collection[str]) -> None:
+    """Let the connection read `files` and nothing else, for good."""
+    connection.execute("SET python_enable_replacements = false")  # else a table's name may be a variable of ours
+    connection.execute(f"SET allowed_paths = [{', '.join(map(_quoted, files))}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def ask(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
@@ -71,16 +105,52 @@ def ask(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelat
         statements = connection.extract_statements(sql)
         if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
             raise Refused("This is not one SELECT.", "an archive can only be read: ask one thing at a time.")
-        return connection.sql(sql)
+        with without_values():
+            return connection.sql(sql)
     except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
         raise Refused(f"DuckDB says: {error}.", "correct the query.") from None  # of its text only, not of the data
 
 
+def as_csv(result: duckdb.DuckDBPyRelation) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The rows of a result as text, in batches; text that a spreadsheet would run as a formula gets an apostrophe in
+    front, as in the exports. Column names too: they are text of the query."""
+    texts = [index for index, kind in enumerate(result.types) if not NEVER_A_FORMULA.fullmatch(str(kind))]
+    rows = result.project("COLUMNS(*)::VARCHAR").to_arrow_reader()  # CSV has no other type, and no list
+    names = _defused(pa.array(rows.schema.names, pa.string())).to_pylist()
+    schema = pa.schema([(name, pa.string()) for name in names])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in rows:
+            columns = [
+                _defused(column) if index in texts else column.cast(pa.string())
+                for index, column in enumerate(batch.columns)
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    return schema, batches()
+
+
+def _defused(column: pa.Array) -> pa.Array:
+    column = column.cast(pa.string())
+    starts = pc.is_in(pc.utf8_slice_codeunits(column, 0, 1), value_set=pa.array(list(FORMULA_SIGNS)))
+    return pc.if_else(starts, pc.binary_join_element_wise("'", column, ""), column)
+
+
 @contextmanager
 def without_values() -> Iterator[None]:
-    """Raise what fails while rows are read by its kind only: DuckDB's texts quote values."""
+    """Raise what fails while rows are read by its kind only: DuckDB's texts quote values.
+
+    What DuckDB says of the query's own text (a word that it does not know) is left to the caller.
+    """
     try:
         yield
+    except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException):
+        raise
+    except duckdb.PermissionException:
+        raise Refused(
+            "The query reads something that is not one of the archived tables that were chosen.",
+            "name tables only, as `SHOW ALL TABLES` lists them; no files, addresses, settings or extensions.",
+        ) from None
     except duckdb.Error as error:
         raise Refused(
             f"The query failed: {type(error).__name__}.", "cast and divide only what can be, or restore a missing file."
@@ -105,11 +175,11 @@ def _selects(
         for key_id in sorted({file.key_id or "" for file in files}):
             part = [file for file in files if (file.key_id or "") == key_id]
             key = keys.to_read(manifest.tenant, key_id or None)
-            if key is None:
+            if key is None and folder.protocol in LOCAL:
                 sources.append(_plain(folder, part))
                 continue
             name = f"{manifest.tenant} {manifest.school_year} {table} {key_id}"
-            connection.register(name, _encrypted(folder, part, key))
+            connection.register(name, _by_arrow(folder, part, key))
             sources.append(f'"{name}"')
         rows = " UNION ALL BY NAME ".join(f"SELECT * FROM {source}" for source in sources)  # noqa: S608
         select = f"SELECT {columns}, * EXCLUDE ({', '.join([*own, FILE])}) FROM ({rows})"  # noqa: S608
@@ -120,15 +190,15 @@ def _selects(
 
 
 def _plain(folder: UPath, files: list[ArchivedFile]) -> str:
-    """The rows of files, as DuckDB reads them."""
+    """The rows of local files, as DuckDB reads them."""
     paths = ", ".join(_quoted(_location(folder / file.path)) for file in files)
     return f"(SELECT *, filename AS {FILE} FROM read_parquet([{paths}], union_by_name = true))"  # noqa: S608
 
 
-def _encrypted(folder: UPath, files: list[ArchivedFile], key: Key) -> ds.Dataset:
-    """The rows of encrypted files, as pyarrow reads them: only the columns and the parts of a file that a query asks
-    for. Raises ProofFailed where one is damaged or missing."""
-    reading = key.decrypting_many()
+def _by_arrow(folder: UPath, files: list[ArchivedFile], key: Key | None) -> ds.Dataset:
+    """The rows of files that are encrypted or far away, as pyarrow reads them: only the columns and the parts of a file
+    that a query asks for. Raises ProofFailed if one is damaged or missing."""
+    reading = key.decrypting_many() if key else ds.ParquetFileFormat()
     local = folder.protocol in LOCAL
     system = pafs.LocalFileSystem() if local else pafs.PyFileSystem(pafs.FSSpecHandler(folder.fs))
     parts = [

@@ -77,7 +77,7 @@ def query(options: argparse.Namespace, settings: Settings) -> int:
 
     from rollover.archive import manifest as manifests
     from rollover.archive.keys import Keys
-    from rollover.archive.query import archived, ask, readable, without_values
+    from rollover.archive.query import archived, as_csv, ask, readable, without_values
     from rollover.certificate.destruction import expired_years
 
     keys = Keys(settings.archive_keys)
@@ -93,10 +93,9 @@ def query(options: argparse.Namespace, settings: Settings) -> int:
         result = ask(connection, options.sql)
         with without_values():
             if options.csv:
-                # As text: CSV has no other type, and no list.
-                rows = result.project("COLUMNS(*)::VARCHAR").to_arrow_reader()
-                with pacsv.CSVWriter(sys.stdout.buffer, rows.schema) as writer:
-                    for batch in rows:
+                schema, batches = as_csv(result)
+                with pacsv.CSVWriter(sys.stdout.buffer, schema) as writer:
+                    for batch in batches:
                         writer.write_batch(batch)
             else:
                 result.show(max_width=WIDTH, max_rows=SHOWN)
