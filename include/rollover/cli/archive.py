@@ -13,6 +13,7 @@ from rollover.cli.arguments import (
     BadArgument,
     Subparsers,
     added,
+    check_name,
     engine_of,
     group,
     tenant_of,
@@ -21,6 +22,7 @@ from rollover.cli.arguments import (
 from rollover.config import Catalog, load_catalog
 from rollover.identity import caller, person
 from rollover.settings import Settings
+from rollover.tenant import PRODUCTS
 
 if TYPE_CHECKING:
     from rollover.archive.manifest import Manifest
@@ -35,6 +37,7 @@ def list_years(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.certificate.destruction import expired_years
 
     catalog, count = load_catalog(settings.districts, settings.products), 0
+    _check_names(options.district, None, catalog, settings)
     for _, manifest in manifests.newest(settings.storage_root, district=options.district or "*"):
         count += 1
         own = [file for file in manifest.files if not file.bound]
@@ -80,6 +83,7 @@ def query(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.archive.query import archived, as_csv, ask, readable, without_values
     from rollover.certificate.destruction import expired_years
 
+    _check_names(options.district, options.product, load_catalog(settings.districts, settings.products), settings)
     keys = Keys(settings.archive_keys)
     which = {
         "product": options.product or "*",
@@ -100,6 +104,17 @@ def query(options: argparse.Namespace, settings: Settings) -> int:
             else:
                 result.show(max_width=WIDTH, max_rows=SHOWN)
     return 0
+
+
+def _check_names(district: str | None, product: str | None, catalog: Catalog, settings: Settings) -> None:
+    """Raise BadArgument for a district or product that neither a file nor the archive has. The archive may have a
+    district that is no longer a customer."""
+    from rollover.archive.manifest import FOLDER
+
+    check_name("product", product, PRODUCTS)
+    if district is not None and district not in catalog.districts:
+        archived = (path.name for path in settings.storage_root.glob(f"{FOLDER}/*/*"))
+        check_name("district", district, {*catalog.districts, *archived})
 
 
 def report(options: argparse.Namespace, settings: Settings) -> int:

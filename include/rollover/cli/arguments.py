@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Engine
@@ -21,6 +21,8 @@ Command = Callable[[argparse.Namespace, Settings], int]
 TENANT = "e.g. hero__springfield-il"
 TENANT_OR_DISTRICT = "a tenant, or a district for all its products"
 YEAR = "a school year like 2025-26"
+FEW = 10
+"""How many names an error lists where none is near the one that was given."""
 REASON = "why; goes to the evidence"
 
 
@@ -50,12 +52,36 @@ def year_of(options: argparse.Namespace) -> SchoolYear:
 
 
 def tenant_of(options: argparse.Namespace, catalog: Catalog) -> Tenant:
+    """The tenant that was named. Raises BadArgument if no district file lists it."""
     found = next((tenant for tenant in catalog.tenants if tenant.id == options.tenant), None)
     if found is None:
-        meant = nearest(options.tenant, [tenant.id for tenant in catalog.tenants])
-        hint = f"; did you mean '{meant}'?" if meant else ""
-        raise BadArgument(f"no district file lists the tenant '{options.tenant}'{hint}")
+        raise _unknown("tenant", options.tenant, [tenant.id for tenant in catalog.tenants])
     return found
+
+
+def tenants_of(options: argparse.Namespace, catalog: Catalog) -> list[Tenant]:
+    """The tenants that were named: one, those of a district, or all. Raises BadArgument if no district file lists
+    the name, so that no command answers a wrong name with an empty list."""
+    found = [tenant for tenant in catalog.tenants if options.tenant in (None, tenant.id, tenant.district)]
+    if not found and options.tenant is not None:
+        names = [*(tenant.id for tenant in catalog.tenants), *(tenant.district for tenant in catalog.tenants)]
+        raise _unknown("tenant or district", options.tenant, names)
+    return found
+
+
+def check_name(what: str, name: str | None, known: Iterable[str]) -> None:
+    """Raise BadArgument if `name` was given and is not one of `known`."""
+    names = set(known)
+    if name is not None and name not in names:
+        raise _unknown(what, name, sorted(names))
+
+
+def _unknown(what: str, name: str, known: Sequence[str]) -> BadArgument:
+    meant = nearest(name, known)
+    listed = f": {', '.join(known)}" if 0 < len(known) <= FEW else ""
+    return BadArgument(
+        f"no district file or archive names the {what} '{name}'" + (f"; did you mean '{meant}'?" if meant else listed)
+    )
 
 
 def engine_of(settings: Settings) -> Engine:
@@ -65,7 +91,3 @@ def engine_of(settings: Settings) -> Engine:
     if settings.database_url is None:
         raise RolloverError("Set ROLLOVER_DATABASE_URL to the product database, e.g. postgresql+psycopg://…")
     return connect(settings.database_url)
-
-
-def tenants_of(options: argparse.Namespace, catalog: Catalog) -> list[Tenant]:
-    return [tenant for tenant in catalog.tenants if options.tenant in (None, tenant.id, tenant.district)]

@@ -88,7 +88,7 @@ def plan(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.run import Run
 
     catalog = load_catalog(settings.districts, settings.products)
-    tenants = tenants_of(options, catalog) or [tenant_of(options, catalog)]
+    tenants = tenants_of(options, catalog)
     for tenant in tenants:
         run = Run(
             engine=engine_of(settings),

@@ -7,7 +7,6 @@ import argparse
 from rollover.cli.arguments import (
     TENANT,
     TENANT_OR_DISTRICT,
-    BadArgument,
     Subparsers,
     added,
     engine_of,
@@ -26,8 +25,6 @@ def place(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.database.session import tenant_session
 
     tenants = tenants_of(options, load_catalog(settings.districts, settings.products))
-    if not tenants:
-        raise BadArgument(f"no district file lists '{options.tenant}'")
     by = person(engine_of(settings))
     for tenant in tenants:
         with tenant_session(engine_of(settings), tenant.id, exclusive=True) as connection:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollover.cli.arguments import BadArgument, Subparsers, added, engine_of, group, tenant_of, tenants_of
+from rollover.cli.arguments import BadArgument, Subparsers, added, engine_of, group, tenants_of
 from rollover.config import load_catalog
 from rollover.errors import Refused
 from rollover.settings import Settings
@@ -24,8 +24,7 @@ def verify_evidence(options: argparse.Namespace, settings: Settings) -> int:
     signed = _signed_in(options.certificate) if options.certificate else None
     if signed is not None:
         options.tenant = signed.certificate["tenant"]
-    # A name that no file lists is an error here, and not a chain that nobody looked at.
-    tenants = tenants_of(options, catalog) or [tenant_of(options, catalog)]
+    tenants = tenants_of(options, catalog)
     engine, broken = engine_of(settings), 0
     for tenant in tenants:
         with tenant_session(engine, tenant.id) as connection:
