@@ -129,7 +129,7 @@ def test_the_district_finds_its_exports_in_its_outbox(after: After) -> None:
     printed = {part for path in files if path.suffix == ".pdf" for part in path.with_suffix("").parts}
     ours = [report for report in REPORTS if report.product in PRODUCTS]
     reports = {f"{report.name}.{report.format}" for report in ours if report.format != "pdf"}
-    checks = {"roster_check.csv", "roster_sample.csv", "educators_to_remove.csv"}
+    checks = {"roster_check.csv", "roster_sample.csv", "educators_to_remove.csv", "educators_to_add.csv"}
     assert found == {*reports, *checks, "summary.txt", "findings.csv", "index.csv"}
     assert {report.name for report in ours if report.format == "pdf"} <= printed
 

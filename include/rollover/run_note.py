@@ -67,6 +67,8 @@ def _rollover(results: Results) -> list[str]:
     if roster := found.get("verify_roster"):
         people = f"{roster['students']:,} students in {len(roster['schools']):,} schools"
         accounts = f"{roster['educators_to_remove']:,} educator accounts to remove"
+        if "educators_to_add" in roster:  # not in what was verified before these were listed
+            accounts += f", {roster['educators_to_add']:,} to add"
         lines.append(f"roster of {roster['school_year']} verified: {people}; {accounts}")
     return lines
 

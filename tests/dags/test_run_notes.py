@@ -318,6 +318,7 @@ def test_a_rollovers_note_and_its_files_for_people(
         "roster_check.csv",
         "roster_sample.csv",
         "educators_to_remove.csv",
+        "educators_to_add.csv",
     }
     assert "O'Hara" in (outbox / "roster_sample.csv").read_text()
     assert "O'Hara" not in note + str(done.results)

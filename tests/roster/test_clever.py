@@ -177,6 +177,16 @@ def test_birth_dates(written: str, meant: date | None, code: str | None) -> None
     assert set(result.codes) == ({code} if code else set())
 
 
+def test_a_year_of_two_digits_is_said_to_be_one() -> None:
+    rows = whole()
+    student(rows, "000")["DOB"], student(rows, "001")["DOB"] = "3/9/12", "2012-03-09"
+    messages = [finding.message for finding in taken(rows).findings.kept if finding.code == "date_format"]
+    assert messages == [
+        "The year of DOB has two digits; it was understood. Write it as MM/DD/YYYY.",
+        "DOB is not written month/day/year; it was understood.",
+    ]
+
+
 @pytest.mark.parametrize("name", ["DOB", "DOB(MM/DD/YYYY)", "DOB (MM/DD/YYYY)", "dob"])
 def test_headers_of_the_birth_date(name: str) -> None:
     files = as_files("clever", whole())

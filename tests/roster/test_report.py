@@ -429,7 +429,7 @@ def test_files_that_were_not_read_are_named(book: Ledger) -> None:
     book.has("applied", [], counts={"rows": ROWS, "files_ignored": ["student.csv", *(f"x{n}.csv" for n in range(11))]})
     book.report()
     said = " ".join(book.outbox.summary.split())
-    assert "Not read, because no roster format has files of these names: student.csv, x0.csv," in said
+    assert "Not read, because rostering needs nothing from files of these names: student.csv, x0.csv," in said
     assert "x8.csv, … (12 files)" in said
 
 

@@ -130,6 +130,7 @@ def test_a_roster_as_it_should_be(season: Season_) -> None:
         "enrollments": STUDENTS + 19,
         "educators": STUDENTS // 20 - 1,
         "educators_to_remove": 0,
+        "educators_to_add": counted["educators"],
     } | {"educators": counted["educators"]}
     assert (result["graduating_grade"], result["graduates"]) == ("12", 50)
     assert result["shares"] == {"birth_date": 1.0, "guardian_email": 1.0}
@@ -602,6 +603,13 @@ def test_educators_who_left_are_listed_and_only_there_named(
     ]
     assert lines[0]["last name"] and all("remove the account" in line["recommendation"] for line in lines)
     assert "3 educator accounts belong to people who are no longer educators" in caplog.text
+    new = season.sheet("educators_to_add.csv")
+    listed = [line["person id"] for line in new]
+    assert len(listed) == len(set(listed)) == result["educators_to_add"] == result["educators"] - 1
+    assert set(teachers) & set(listed) == set(teachers) - {gone, parent, stays}
+    assert result["schools"]["elm"]["educators_to_add"] == sum(line["school id"] == "elm" for line in new) > 0
+    assert new[0]["last name"] and {line["role"] for line in new} >= {"teacher"}
+    assert all("add an account" in line["recommendation"] for line in new)
     for personal in (gone, "never-there", "Stays", "Gone", lines[0]["last name"]):
         assert f'"{personal}"' not in json.dumps(result) and f" {personal} " not in caplog.text
 
@@ -613,7 +621,9 @@ def test_a_file_is_told_by_name_number_and_hash(season: Season_) -> None:
         ("roster_check.csv", 5),
         ("roster_sample.csv", SAMPLE),
         ("educators_to_remove.csv", 0),
+        ("educators_to_add.csv", files[3]["rows"]),
     ]
+    assert files[3]["rows"] == season.verify()["educators"] > 0
     assert files[0]["delivered_to"] == "/springfield-il/hero/outbox/2026-27/roster_check.csv"
     assert (season.storage / "exports" / "roster_check.csv").read_bytes() == season.files["roster_check.csv"]
 

@@ -224,7 +224,7 @@ def _what_arrived(told: Told) -> Iterator[str]:
         more = f", … ({len(ignored)} files)" if len(ignored) > SHOWN_IGNORED else ""
         names = ", ".join(ignored[:SHOWN_IGNORED])
         yield ""
-        yield from _wrapped(f"Not read, because no roster format has files of these names: {names}{more}")
+        yield from _wrapped(f"Not read, because rostering needs nothing from files of these names: {names}{more}")
 
 
 def _file_cells(told: Told, file: dict[str, Any]) -> tuple[str, str, str]:

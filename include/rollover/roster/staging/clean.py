@@ -30,6 +30,7 @@ US_DATE = (r"^[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}$", "%m/%d/%Y")
 _MIDNIGHT = r"(?:[T ](?:0?0:00(?::00(?:\.0+)?)?|12:00(?::00)? ?AM)(?:Z|[+-]00:?00)?)?$"
 LOOSE_YMD = r"^([0-9]{4})[-/.]?([0-9]{2})[-/.]?([0-9]{2})" + _MIDNIGHT
 LOOSE_YMD_SHORT = r"^([0-9]{4})[-/.]([0-9]{1,2})[-/.]([0-9]{1,2})" + _MIDNIGHT
+SHORT_YEAR = r"^[0-9]{1,2}/[0-9]{1,2}/[0-9]{2}([^0-9]|$)"
 LOOSE_MDY = r"^([0-9]{1,2})/([0-9]{1,2})/([0-9]{4}|[0-9]{2})" + _MIDNIGHT
 YEAR = r"^((?:19|20|21)[0-9]{2})(?:[-/ ]((?:19|20|21)?[0-9]{2}))?$"
 CENTURY_FROM, BIRTH_CENTURY_FROM = 69, 31
@@ -205,9 +206,13 @@ def _date(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -
         odd = value.filter(read.is_null()).drop_nulls().unique()
         meant = _understood(odd, BIRTH_CENTURY_FROM if column.fills == BIRTH else CENTURY_FROM)
         other = value.replace_strict(odd, meant, default=None, return_dtype=pl.Date)
+        understood = read.is_null() & other.is_not_null()
+        short = value.str.contains(SHORT_YEAR).fill_null(False) & batch.spec.us_dates
+        message = f"The year of {column.name} has two digits; it was understood. Write it as MM/DD/YYYY."
+        batch.report(understood & short, "date_format", "warning", column.name, message)
         message = f"{column.name} is not written {'month/day/year' if batch.spec.us_dates else 'YYYY-MM-DD'}; "
         message += "it was understood."
-        batch.report(read.is_null() & other.is_not_null(), "date_format", "warning", column.name, message)
+        batch.report(understood & ~short, "date_format", "warning", column.name, message)
         read = read.fill_null(other)
     message = f"{column.name} is not a date. Write it as {'MM/DD/YYYY' if batch.spec.us_dates else 'YYYY-MM-DD'}."
     batch.report(value.is_not_null() & read.is_null(), "bad_date", severity, column.name, message)

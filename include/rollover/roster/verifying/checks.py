@@ -25,7 +25,7 @@ MEASURES = (
     *("students", "returning", "without_grade", "in_the_same_grade", "graduates_still_there"),
     *("without_birth_date", "without_guardian_email", "without_classes"),
     *("classes", "classes_without_students", "classes_without_teacher", "classes_of_other_terms"),
-    *("enrollments", "educators", "educators_to_remove"),
+    *("enrollments", "educators", "educators_to_remove", "educators_to_add"),
 )
 """Numbers that every school has, in the order in which they are shown."""
 
@@ -121,6 +121,22 @@ FROM (SELECT a.school_id, a.username, a.person_id {LEFT}) gone
 LEFT JOIN roster.orgs o ON o.sourced_id = gone.school_id
 LEFT JOIN roster.people p ON p.sourced_id = gone.person_id
 ORDER BY gone.school_id, gone.username, gone.person_id
+"""
+WITHOUT_LOGIN = f"""
+FROM roster.people p
+{FIRST_SCHOOL}
+WHERE p.status = 'active' AND p.role <> ALL(:not_educators)
+  AND NOT EXISTS (SELECT FROM {{accounts}} a WHERE a.person_id = p.sourced_id)
+"""
+NEW_EDUCATORS = f"""
+SELECT coalesce(first.school_id, '{NO_SCHOOL}') AS school_id, count(*) AS educators_to_add {WITHOUT_LOGIN} GROUP BY 1
+"""
+EDUCATORS_TO_ADD = f"""
+SELECT new.school_id, o.name, new.username, new.sourced_id, new.given_name, new.family_name, new.role
+FROM (SELECT coalesce(first.school_id, '{NO_SCHOOL}') AS school_id, p.username, p.sourced_id, p.given_name,
+             p.family_name, p.role {WITHOUT_LOGIN}) new
+LEFT JOIN roster.orgs o ON o.sourced_id = new.school_id
+ORDER BY new.school_id, new.family_name, new.given_name, new.sourced_id
 """
 # Where sessions of several types share a year, grading periods are the finest and the whole year the coarsest.
 SESSIONS = """
@@ -234,7 +250,8 @@ def look(connection: Connection, school_year: str, product: str) -> Checks:
     }
     for query in (STUDENTS_BY_SCHOOL, CLASSES_BY_SCHOOL, ENROLLMENTS_BY_SCHOOL, EDUCATORS_BY_SCHOOL):
         _add_numbers(connection, schools, query, given)
-    _add_numbers(connection, schools, EDUCATORS_WHO_LEFT.format(accounts=EDUCATOR_ACCOUNTS[product]), given)
+    for query in (EDUCATORS_WHO_LEFT, NEW_EDUCATORS):
+        _add_numbers(connection, schools, query.format(accounts=EDUCATOR_ACCOUNTS[product]), given)
     for school_id, grade, students in connection.execute(text(GRADES_BY_SCHOOL)):
         schools[school_id].grades[grade] = students
     if product == "hero":
@@ -275,6 +292,15 @@ def sample(connection: Connection, import_id: str) -> Iterator[tuple[Any, ...]]:
 
 def educators_to_remove(connection: Connection, product: str) -> Iterator[tuple[Any, ...]]:
     """Accounts of educators who are no longer in the roster. They hold names: for a file, nothing else."""
-    query = text(EDUCATORS_TO_REMOVE.format(accounts=EDUCATOR_ACCOUNTS[product])).execution_options(yield_per=500)
-    for row in connection.execute(query, {"not_educators": list(NOT_EDUCATORS)}):
+    return _educators(connection, EDUCATORS_TO_REMOVE, product)
+
+
+def educators_to_add(connection: Connection, product: str) -> Iterator[tuple[Any, ...]]:
+    """Educators of the roster who have no account. They hold names: for a file, nothing else."""
+    return _educators(connection, EDUCATORS_TO_ADD, product)
+
+
+def _educators(connection: Connection, query: str, product: str) -> Iterator[tuple[Any, ...]]:
+    statement = text(query.format(accounts=EDUCATOR_ACCOUNTS[product])).execution_options(yield_per=500)
+    for row in connection.execute(statement, {"not_educators": list(NOT_EDUCATORS)}):
         yield tuple(row)

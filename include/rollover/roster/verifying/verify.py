@@ -1,8 +1,12 @@
 """The new year's roster, looked at once more before the sync resumes: what is wrong is refused, the rest is shown.
 
-Three CSV files are for people. ``roster_check.csv`` has the numbers of every school. ``roster_sample.csv`` has a few
-records to hold against the student information system, and ``educators_to_remove.csv`` the accounts of educators who
-are no longer in the roster: these two name people, so they go to storage and to the district's outbox and nowhere else.
+Four CSV files are for people. ``roster_check.csv`` has the numbers of every school. ``roster_sample.csv`` has a few
+records to compare with the student information system, ``educators_to_remove.csv`` the accounts of educators who are no
+longer in the roster, and ``educators_to_add.csv`` the educators of the roster who have no account. The last three name
+people, so they go to storage and to the district's outbox and nowhere else.
+
+Source: Hero asks districts, at the start of a year, to "add new employees and deactivate employee users who are no
+longer at your campus".
 """
 
 from __future__ import annotations
@@ -38,12 +42,15 @@ A_FEW = 2
 """So many students prove nothing, however small the class: one repeats a grade, one is mistyped."""
 NO_GRADE_SHARE = 0.5
 CHECK_FILE, SAMPLE_FILE, EDUCATORS_FILE = "roster_check.csv", "roster_sample.csv", "educators_to_remove.csv"
-FILES = (CHECK_FILE, SAMPLE_FILE, EDUCATORS_FILE)
+NEW_EDUCATORS_FILE = "educators_to_add.csv"
+FILES = (CHECK_FILE, SAMPLE_FILE, EDUCATORS_FILE, NEW_EDUCATORS_FILE)
 SAMPLE_COLUMNS = (
     *("school id", "school", "student id", "local id", "first name", "last name", "grade", "last year's grade"),
     *("birth date", "guardians' e-mail addresses", "classes"),
 )
 EDUCATOR_COLUMNS = ("school id", "school", "username", "person id", "first name", "last name", "recommendation")
+NEW_EDUCATOR_COLUMNS = (*EDUCATOR_COLUMNS[:-1], "role", EDUCATOR_COLUMNS[-1])
+ADD = "add an account, if this person is to use the product: the roster has this educator, and there is no login"
 REMOVE = "remove the account: this person is no longer an educator in the roster"
 
 
@@ -94,7 +101,8 @@ def verify_roster(
     still there are only told where a person approved a comparison that named them: a district may have a further grade
     now.
 
-    The rest is for the district to judge. Accounts of educators who left are kept, and listed to be removed.
+    The rest is for the district to judge. Accounts of educators who left are kept, and listed to be removed; educators
+    without an account are listed to be added.
     """
     applied = imports.load(connection, import_id)
     # Files that were there already were not staged again: what they are, and who approved it, stands with the first.
@@ -103,10 +111,12 @@ def verify_roster(
     with planner(connection, "nestloop"):
         seen = look(connection, school_year, product)
         gone = _with(REMOVE, checks.educators_to_remove(connection, product))
+        new = _with(ADD, checks.educators_to_add(connection, product))
         written = [
             files.put(CHECK_FILE, *_check_sheet(seen, filed, product)),
             files.put(SAMPLE_FILE, SAMPLE_COLUMNS, checks.sample(connection, import_id)),
             files.put(EDUCATORS_FILE, EDUCATOR_COLUMNS, gone),
+            files.put(NEW_EDUCATORS_FILE, NEW_EDUCATOR_COLUMNS, new),
         ]
     if wrong := [*filed.wrong, *_terms(school_year, seen, limits), *_grades(seen, limits, staged)]:
         raise ProofFailed(
