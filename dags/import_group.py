@@ -56,8 +56,8 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
         from rollover.roster.validating import validate
 
         work = importing.open_import(import_id)
-        zone = work.district.time_zone
-        return unless_waiting(validate.validate(work.engine, work.tenant.id, import_id, work.storage, time_zone=zone))
+        when = {"time_zone": work.district.time_zone, "begins": work.district.school_year_begins}
+        return unless_waiting(validate.validate(work.engine, work.tenant.id, import_id, work.storage, **when))
 
     @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def compare(import_id: str) -> dict[str, Any]:

@@ -10,13 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollover.calendar import (
+    JULY,
     MonthDay,
     ResetRule,
     SchoolYear,
     YearFacts,
+    begins_on,
     date_problems,
     reset_day,
     reset_instant,
+    year_of_day,
     years_after,
 )
 
@@ -144,6 +147,20 @@ def test_daylight_saving_on_the_day() -> None:
     assert reset_instant(date(2026, 11, 1), time(1, 30), "America/Chicago").isoformat() == "2026-11-01T06:30:00+00:00"
     assert reset_instant(date(2026, 7, 28), time(1), "America/Chicago").isoformat() == "2026-07-28T06:00:00+00:00"
     assert reset_instant(date(2026, 7, 28), time(1), "America/Phoenix").isoformat() == "2026-07-28T08:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("begins", "first", "last"),
+    [
+        (JULY, date(2025, 7, 1), date(2026, 6, 30)),
+        (MonthDay(4, 1), date(2025, 4, 1), date(2026, 3, 31)),
+        (MonthDay(1, 1), date(2026, 1, 1), date(2026, 12, 31)),
+    ],
+)
+def test_a_school_year_is_named_by_the_year_in_which_it_ends(begins: MonthDay, first: date, last: date) -> None:
+    assert begins_on(YEAR, begins) == first and begins_on(YEAR.next, begins) == last + timedelta(days=1)
+    assert year_of_day(first, begins) == year_of_day(last, begins) == YEAR
+    assert year_of_day(first - timedelta(days=1), begins) == YEAR.previous
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,25 @@ class MonthDay:
         return date(year, self.month, self.day)
 
 
+JULY = MonthDay(7, 1)
+"""When a school year begins where the district's file does not say."""
+LAST_WITHIN_ONE = 2
+"""A school year that begins in January or February ends in the same calendar year (Australia, South Africa)."""
+
+
+def begins_on(year: SchoolYear, begins: MonthDay) -> date:
+    """The first day of a school year. ``2025-26`` is the one that ends in 2026, wherever it begins."""
+    return begins.in_year(year.last_year if begins.month <= LAST_WITHIN_ONE else year.first_year)
+
+
+def year_of_day(day: date, begins: MonthDay) -> SchoolYear:
+    """The school year that a day belongs to."""
+    year = SchoolYear(day.year)
+    while begins_on(year, begins) > day:
+        year = year.previous
+    return year
+
+
 def years_after(day: date, years: int) -> date:
     """The same day, years later; of a February 29 the day after the 28th."""
     return date(day.year + years, day.month, 1) + timedelta(days=day.day - 1)

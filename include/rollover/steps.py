@@ -239,6 +239,7 @@ def verify_roster(run: Run, outbox: Outbox) -> Result:
             product=tenant.product,
             limits=run.product.limits_of(run.config),
             files=files,
+            begins=run.district.school_year_begins,
         )
         for file in checked["files"]:
             _record_export(connection, run, report=file["file"].removesuffix(".csv"), **file)

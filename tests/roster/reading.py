@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 from upath import UPath
 
-from rollover.calendar import SchoolYear
+from rollover.calendar import JULY, MonthDay, SchoolYear
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.roster.columnar import columnar
 from rollover.roster.files import fetched_folder, typed_file
@@ -58,7 +58,10 @@ class Taken:
 
 
 def take(
-    files: Mapping[str, bytes], column_map: Mapping[str, Mapping[str, str]] | None = None, files_year: str = "2025-26"
+    files: Mapping[str, bytes],
+    column_map: Mapping[str, Mapping[str, str]] | None = None,
+    files_year: str = "2025-26",
+    begins: MonthDay = JULY,
 ) -> Taken:
     """Read, check and shape a set as fetch would have left it."""
     findings = Findings()
@@ -83,7 +86,8 @@ def take(
             return Taken(findings, None, silent)
         usable = {file.name: file for file in found.files if read[file.name].usable}
         paths = {name: Path(typed_file(storage, IMPORT, file.stem).path) for name, file in usable.items()}
-        shape(duck, CheckedSet(duck, found.format, paths, (), findings), SchoolYear.parse(files_year))
+        checked = CheckedSet(duck, found.format, paths, (), findings)
+        shape(duck, checked, SchoolYear.parse(files_year), begins=begins)
         tables = {}
         for table in ROSTER_TABLES:
             target = Path(folder) / "staged.parquet"

@@ -6,6 +6,7 @@ from datetime import date
 
 import pytest
 
+from rollover.calendar import JULY, MonthDay
 from tests.roster.conftest import District
 from tests.roster.made import Row, Rows, as_csv, as_files, header, made
 from tests.roster.reading import Taken, take
@@ -384,6 +385,29 @@ def test_a_year_that_is_neither_this_nor_the_next_is_refused(district: District)
     result = district.take(as_files("clever", rows))
     assert (result["state"], result["reason"]) == ("rejected", "refused for wrong_year")
     assert ("wrong_year", "error", "sections.csv", None, "Term_start") in district.findings(result["import_id"])
+
+
+@pytest.mark.parametrize(
+    ("begins", "starts", "ends", "year", "without"),
+    [
+        (JULY, "8/15/2025", "6/5/2026", "2025-26", ("2025-07-01", "2026-07-01")),
+        (MonthDay(4, 1), "4/7/2025", "3/20/2026", "2025-26", ("2025-04-01", "2026-04-01")),
+        (MonthDay(1, 1), "1/27/2026", "12/18/2026", "2025-26", ("2026-01-01", "2027-01-01")),
+    ],
+)
+def test_years_begin_where_the_district_says(
+    begins: MonthDay, starts: str, ends: str, year: str, without: tuple[str, str]
+) -> None:
+    rows = whole()
+    dates = ((starts, ends), (starts, ""), ("", ends), ("", ""))
+    for n, row in enumerate(rows["sections.csv"]):
+        row |= dict(zip(("Term_start", "Term_end"), dates[n % 4], strict=True)) | {"Term_name": f"T{n % 4}"}
+    result = take(as_files("clever", rows), files_year="2025-26", begins=begins)
+    assert result.tables and len(rows["sections.csv"]) >= 4
+    sessions = result.tables["academic_sessions"].sort("title")
+    assert sessions["school_year"].to_list() == [year] * 4
+    assert str(sessions["end_date"][1]) == str(sessions["end_date"][3]) == without[1]
+    assert str(sessions["start_date"][2]) == str(sessions["start_date"][3]) == without[0]
 
 
 def test_the_year_is_that_of_most_sections(district: District) -> None:

@@ -51,6 +51,19 @@ TABLE_OF = {
 REFERENCES = {"parent_id", "school_year_session_id", "school_ids", "term_ids", "row_hash"}
 
 
+@pytest.mark.parametrize("ends", [2026, 2027])
+def test_a_school_year_named_by_its_beginning_points_to_the_column(district: District, ends: int) -> None:
+    """Whether the year that the column then names is over, or the present one."""
+    rows = whole_set(ends)
+    for session in rows["academicSessions"]:
+        session["schoolYear"] = str(ends - 1)
+    result = district.take(as_files(rows))
+    assert (result["state"], result["reason"]) == ("rejected", "refused for wrong_year")
+    found = district.rows("SELECT message, \"column\" FROM ledger.findings WHERE code = 'wrong_year'")
+    ((message, column),) = found
+    assert column == "schoolYear" and f"schoolYear is {ends - 1}" in message and f"write {ends}" in message
+
+
 @cache
 def taken_whole() -> Taken:
     return take(as_files(whole_set()))

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Engine, insert, text, update
 from upath import UPath
 
+from rollover.calendar import JULY, MonthDay
 from rollover.config import RosterLimits
 from rollover.config.limits import NewYear
 from rollover.database.session import tenant_session
@@ -86,12 +87,19 @@ class Season_:
         with self.owner.begin() as connection:
             connection.execute(text(statement) if isinstance(statement, str) else statement, parameters)
 
-    def verify(self, limits: RosterLimits = LIMITS) -> dict[str, Any]:
+    def verify(self, limits: RosterLimits = LIMITS, begins: MonthDay = JULY) -> dict[str, Any]:
         files = Files(self.storage / "exports", "/springfield-il/hero/outbox/2026-27", self.deliver)
         product = self.tenant_id.split("__")[0]
         with tenant_session(self.engine, self.tenant_id, isolation="REPEATABLE READ") as connection:
             return verify_roster(
-                connection, self.import_id, NEW_YEAR, self.storage, product=product, limits=limits, files=files
+                connection,
+                self.import_id,
+                NEW_YEAR,
+                self.storage,
+                product=product,
+                limits=limits,
+                files=files,
+                begins=begins,
             )
 
     def deliver(self, file: UPath, remote_path: str) -> None:
@@ -612,6 +620,20 @@ def test_educators_who_left_are_listed_and_only_there_named(
     assert all("add an account" in line["recommendation"] for line in new)
     for personal in (gone, "never-there", "Stays", "Gone", lines[0]["last name"]):
         assert f'"{personal}"' not in json.dumps(result) and f" {personal} " not in caplog.text
+
+
+@pytest.mark.parametrize(("begins", "moved"), [(MonthDay(4, 1), "-4 months -12 days"), (MonthDay(1, 1), "12 months")])
+def test_a_year_may_begin_in_april_or_january_where_the_district_says_so(
+    season: Season_, begins: MonthDay, moved: str
+) -> None:
+    season.begins(Town.in_full())
+    season.run(
+        f"UPDATE roster.academic_sessions SET start_date = (start_date + interval '{moved}')::date, "
+        f"end_date = (end_date + interval '{moved}')::date WHERE school_year = '{NEW_YEAR}'"
+    )
+    with pytest.raises(ProofFailed, match=r"which is not in 2026-27 \(from 2026-07-01"):
+        season.verify()
+    assert season.verify(begins=begins)["students"] == STUDENTS
 
 
 def test_a_file_is_told_by_name_number_and_hash(season: Season_) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Table, select, text
 
 from rollover import erase, ledger
 from rollover.archive import plans as archive_plans
+from rollover.calendar import begins_on
 from rollover.certificate.signing import SCHEMA
 from rollover.config import Action
 from rollover.database.session import APP_ROLE
@@ -188,8 +189,10 @@ def facts(
         },
         "scope": {
             "date_range": {
-                "from": run.school_year.starts_on.isoformat(),
-                "to": (run.school_year.next.starts_on - timedelta(days=1)).isoformat(),
+                "from": begins_on(run.school_year, run.district.school_year_begins).isoformat(),
+                "to": (
+                    begins_on(run.school_year.next, run.district.school_year_begins) - timedelta(days=1)
+                ).isoformat(),
             },
             "rows": "of this school year, and the tenant's state at its end" if reset else "of this school year only",
             "schools": _schools(connection, done, times),

@@ -18,7 +18,7 @@ from pydantic import (
     field_validator,
 )
 
-from rollover.calendar import MonthDay, ResetRule, SchoolYear, YearFacts, years_after
+from rollover.calendar import JULY, MonthDay, ResetRule, SchoolYear, YearFacts, years_after
 from rollover.config.limits import RosterLimits
 
 __all__ = ["Action", "DataClassRule", "District", "Product", "RosterLimits", "TenantConfig"]
@@ -118,6 +118,8 @@ class District(_Model):
     agreement: Name | None = None
     """Under which its data is disposed of, e.g. a data privacy agreement and its date. Stands in the certificates."""
     contacts: tuple[Contact, ...] = ()
+    school_year_begins: YearlyDay = JULY
+    """The first day that a term of a school year can have: April 1 in Japan, January 1 in the southern hemisphere."""
     school_years: dict[Year, YearDates] = Field(default_factory=dict)
     products: dict[ProductName, TenantConfig] = Field(min_length=1)
 
@@ -126,6 +128,13 @@ class District(_Model):
     def _known_time_zone(cls, value: str) -> str:
         if value not in available_timezones():
             raise ValueError(f"'{value}' is not an IANA time zone like America/Chicago")
+        return value
+
+    @field_validator("school_year_begins")
+    @classmethod
+    def _in_every_year(cls, value: MonthDay) -> MonthDay:
+        if (value.month, value.day) == (2, 29):
+            raise ValueError("02-29 is not a day of every year")
         return value
 
     def facts(self, product: str, year: SchoolYear) -> YearFacts:

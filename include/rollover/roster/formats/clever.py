@@ -326,19 +326,28 @@ def _key(text: str) -> str:
     return f"(CASE WHEN length({text}) > {KEY_LENGTH} THEN md5({text}) ELSE {text} END)"
 
 
+def _year_begins(day: str) -> str:
+    """The first day of the school year that a day belongs to."""
+    own = f"make_date(year({day}), month({_BEGINS}), day({_BEGINS}))"
+    return f"({own} - to_years(({day} < {own})::INT))::DATE"
+
+
+_BEGINS = "getvariable('files_year_begins')"
 # A term without dates lasts the whole year that the set is of; one with one date only, the rest of that date's year.
 TERMS = f"""
     SELECT "row", Section_id,
-           coalesce(Term_start, make_date(year(ends) - (month(ends) < 7)::INT, 7, 1)) AS starts, ends,
+           coalesce(Term_start, {_year_begins("ends")}) AS starts, ends,
            'term.' || coalesce(strftime(Term_start, '%Y-%m-%d') || '.' || strftime(Term_end, '%Y-%m-%d'),
                                {_key("Term_name")}, 'year') AS id,
            coalesce(Term_name, '') AS title
     FROM (
-        SELECT *, coalesce(Term_end, make_date(year(Term_start) + (month(Term_start) >= 7)::INT, 6, 30),
-                           make_date(left(getvariable('files_year'), 4)::INT + 1, 6, 30)) AS ends
+        SELECT *, coalesce(Term_end, ({_year_begins("Term_start")} + to_years(1))::DATE - 1,
+                           ({_BEGINS} + to_years(1))::DATE - 1) AS ends
         FROM sections
     )
 """
+_FIRST_YEAR = f"(year({_year_begins('min(starts)')}) - getvariable('begins_in_last_year'))"
+_SCHOOL_YEAR = f"{_FIRST_YEAR} || '-' || lpad((({_FIRST_YEAR} + 1) % 100)::VARCHAR, 2, '0')"
 COURSE_ID = f"'course.' || coalesce({_key('Course_number')}, {_key('Course_name')}, {_key('Subject')}, 'none')"
 FURTHER = ", ".join(FURTHER_TEACHERS)
 CONTACTS = f"""
@@ -368,10 +377,7 @@ FORMAT = Format(
         "academic_sessions": f"""
             SELECT 'sections.csv' AS file, min("row") AS "row", id AS sourced_id, min(title) AS title, 'term' AS type,
                    min(starts) AS start_date, max(ends) + 1 AS end_date, NULL::VARCHAR AS parent_id,
-                   CASE WHEN month(min(starts)) >= 7
-                        THEN year(min(starts)) || '-' || lpad(((year(min(starts)) + 1) % 100)::VARCHAR, 2, '0')
-                        ELSE (year(min(starts)) - 1) || '-' || lpad((year(min(starts)) % 100)::VARCHAR, 2, '0')
-                   END AS school_year
+                   {_SCHOOL_YEAR} AS school_year
             FROM ({TERMS}) GROUP BY id
         """,
         "courses": f"""

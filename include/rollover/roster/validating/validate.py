@@ -7,7 +7,8 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,7 +18,7 @@ import polars as pl
 from sqlalchemy import Connection, Engine, Table, select
 from upath import UPath
 
-from rollover.calendar import SchoolYear
+from rollover.calendar import JULY, MonthDay, SchoolYear, begins_on, year_of_day
 from rollover.database.session import lock_tenant, tenant_session
 from rollover.database.tables import directory, ledger
 from rollover.database.tables.roster import ROSTER_TABLES, enrollments, guardians
@@ -64,6 +65,8 @@ READ_WITH = "read_with"
 """In the counts: the errors and warnings of the steps before, to which those of the last validation are added."""
 FILES_YEAR = "files_year"
 """In the counts: the school year in which the newest file of the drop was last changed."""
+BEGINS = "school_year_begins"
+"""In the counts: month and day on which the district's school years begin."""
 PERSON_IDS = (
     *(("people", "sourced_id"), ("guardians", "student_id"), ("guardians", "guardian_id")),
     ("enrollments", "person_id"),
@@ -71,7 +74,17 @@ PERSON_IDS = (
 """Where the live roster names a person."""
 
 
-def validate(engine: Engine, tenant_id: str, import_id: str, storage: UPath, *, time_zone: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Years:
+    """What a set's school year is decided by, beside its own dates."""
+
+    of_files: SchoolYear
+    begins: MonthDay
+
+
+def validate(
+    engine: Engine, tenant_id: str, import_id: str, storage: UPath, *, time_zone: str, begins: MonthDay = JULY
+) -> dict[str, Any]:
     """Check a staged set, and write the rows that are accepted by roster table: staged → validated, or ``rejected``.
 
     A row in error is kept out, and so is what depends on it. Rejected whole are: another district's files, a school
@@ -94,8 +107,8 @@ def validate(engine: Engine, tenant_id: str, import_id: str, storage: UPath, *, 
                 imports.advance(connection, import_id, before="staged", after="staged", reason=why)
                 log.info("%s waits: %s", import_id, why)
             return imports.load(connection, import_id).summary()
-        files_year = _files_year(connection, import_id, time_zone)
-        return _validate(connection, found, storage, files_year, after="validated").summary()
+        years = Years(_files_year(connection, import_id, time_zone, begins), begins)
+        return _validate(connection, found, storage, years, after="validated").summary()
 
 
 def is_outdated(connection: Connection, found: Import) -> bool:
@@ -111,22 +124,24 @@ def validate_again(connection: Connection, found: Import, storage: UPath, *, ren
     """
     if imports.LAID_OVER not in found.counts:
         return found
-    files_year = SchoolYear.parse(found.counts[FILES_YEAR])
+    begins = MonthDay(*found.counts.get(BEGINS, (JULY.month, JULY.day)))
+    years = Years(SchoolYear.parse(found.counts[FILES_YEAR]), begins)
     log.info("%s is validated again: the live roster is another one now", found.import_id)
-    return _validate(connection, found, storage, files_year, after=found.state, renamed=renamed)
+    return _validate(connection, found, storage, years, after=found.state, renamed=renamed)
 
 
 def _validate(
-    connection: Connection, found: Import, storage: UPath, files_year: SchoolYear, *, after: str, renamed: bool = False
+    connection: Connection, found: Import, storage: UPath, years: Years, *, after: str, renamed: bool = False
 ) -> Import:
     spec, findings = FORMATS[str(found.format)], Findings()
     with columnar() as duck, _typed_files(found, spec, storage) as paths:
         _load_live(connection, duck, found, renamed=renamed)
         checked = CheckedSet(duck, spec, paths, found.counts[imports.DELTAS], findings)
-        shape(duck, checked, files_year, kept=_kept(spec, found))
+        shape(duck, checked, years.of_files, kept=_kept(spec, found), begins=years.begins)
         school_year = _school_year(duck)
-        _check_set(connection, duck, spec, school_year, findings)
-        counts: dict[str, Any] = {"taken": checked.taken(), FILES_YEAR: files_year.key, "accepted": {}}
+        _check_set(connection, duck, spec, school_year, findings, years.begins)
+        counts: dict[str, Any] = {"taken": checked.taken(), FILES_YEAR: years.of_files.key, "accepted": {}}
+        counts[BEGINS] = [years.begins.month, years.begins.day]
         if not findings.refusing:
             counts |= _keep_live(connection, duck, checked, found, counts["taken"], renamed=renamed)
             counts["accepted"] = _write(duck, found, storage)
@@ -164,11 +179,11 @@ def _finish(
     return imports.load(connection, found.import_id)
 
 
-def _files_year(connection: Connection, import_id: str, time_zone: str) -> SchoolYear:
+def _files_year(connection: Connection, import_id: str, time_zone: str, begins: MonthDay) -> SchoolYear:
     """The school year in which the newest file of the drop was last changed."""
     files = connection.scalar(select(ledger.drops.c.files).where(ledger.drops.c.drop_id == import_id)) or []
     newest = datetime.fromtimestamp(max(file["modified"] for file in files), UTC).astimezone(ZoneInfo(time_zone))
-    return SchoolYear(newest.year if newest.month >= 7 else newest.year - 1)
+    return year_of_day(newest.date(), begins)
 
 
 @contextmanager
@@ -239,14 +254,22 @@ def _kept(spec: Format, found: Import) -> list[Keeps]:
 
 
 def shape(
-    duck: duckdb.DuckDBPyConnection, files: CheckedSet, files_year: SchoolYear, *, kept: Collection[Keeps] = ()
+    duck: duckdb.DuckDBPyConnection,
+    files: CheckedSet,
+    files_year: SchoolYear,
+    *,
+    kept: Collection[Keeps] = (),
+    begins: MonthDay = JULY,
 ) -> None:
     """Check files and make ``roster_<table>`` of their accepted rows, and of the live rows that are `kept`.
 
     Enrollments, the most by far, are not kept a second time. `files_year` is what a set is of that does not say it.
     """
     files.check_files()
-    duck.execute(f"SET VARIABLE files_year = '{files_year}'")
+    duck.execute(f"SET VARIABLE files_year_begins = DATE '{begins_on(files_year, begins)}'")
+    duck.execute(
+        f"SET VARIABLE begins_in_last_year = {int(begins_on(files_year, begins).year == files_year.last_year)}"
+    )
     for table in ROSTER_TABLES:
         _shape_table(duck, files, table, kept)
     files.check_roster()
@@ -325,6 +348,7 @@ def _check_set(
     spec: Format,
     school_year: str | None,
     findings: Findings,
+    begins: MonthDay,
 ) -> None:
     """Refuse another district's files, another year's, and a set without a student."""
 
@@ -343,16 +367,35 @@ def _check_set(
         )
         findings.refuse("other_district", "orgs.csv", message, column="sourcedId")
     allowed = (current, SchoolYear.parse(current).next.key)
-    if school_year is not None and school_year not in allowed:
-        message = (
-            f"The set is of school year {school_year}; expected is {' or '.join(allowed)}. "
-            "Export it from the right year."
-        )
-        file, column = spec.tells_year
-        findings.refuse("wrong_year", file, message, column=column)
+    file, column = spec.tells_year
+    wrong = _other_year(duck, school_year, allowed, column, begins) if school_year else None
+    if wrong:
+        findings.refuse("wrong_year", file, wrong, column=column)
     if not has("FROM roster_people WHERE role = 'student'"):
         file, column = spec.tells_students
         findings.refuse("no_students", file, "There is not a single student. Export all of them.", column=column)
+
+
+def _other_year(
+    duck: duckdb.DuckDBPyConnection, said: str, allowed: tuple[str, str], column: str, begins: MonthDay
+) -> str | None:
+    """What is wrong with the school year of a set; None if it can be taken.
+
+    Some systems write the year in which the school year begins. A set whose sessions all lie in the year after the one
+    that its column says is then named by that column, and is not taken for one of the year before.
+    """
+    days = duck.execute("SELECT start_date FROM roster_academic_sessions WHERE school_year = $1", [said]).fetchall()
+    by_dates = {year_of_day(day, begins) for (day,) in days if day is not None}
+    following = SchoolYear.parse(said).next
+    if column == "schoolYear" and by_dates == {following} and following.key in allowed:
+        return (
+            f"schoolYear is {following.first_year} in sessions whose dates are of {following}. It is the year in which "
+            f"the school year ends: write {following.last_year}. If your school years do not begin on "
+            f"{date(2000, begins.month, begins.day):%B %-d}, ask the data team to set school_year_begins."
+        )
+    if said in allowed:
+        return None
+    return f"The set is of school year {said}; expected is {' or '.join(allowed)}. Export it from the right year."
 
 
 def _write(duck: duckdb.DuckDBPyConnection, found: Import, storage: UPath) -> dict[str, int]:

@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import Connection
 from upath import UPath
 
-from rollover.calendar import SchoolYear
+from rollover.calendar import JULY, MonthDay, SchoolYear, begins_on
 from rollover.config import RosterLimits
 from rollover.errors import ProofFailed
 from rollover.roster import imports
@@ -92,6 +92,7 @@ def verify_roster(
     product: str,
     limits: RosterLimits,
     files: Files,
+    begins: MonthDay = JULY,
 ) -> dict[str, Any]:
     """Check the live roster against the import that brought it, and tell people; returns counts in all and per school.
 
@@ -99,7 +100,7 @@ def verify_roster(
     year, a first grading period outside of it, more than a few classes of other terms, students without a grade, last
     year's graduates still there, students in last year's grades, or rows that differ from the files. Graduates who are
     still there are only told where a person approved a comparison that named them: a district may have a further grade
-    now.
+    now. `begins` is the first day that a school year of the district can have.
 
     The rest is for the district to judge. Accounts of educators who left are kept, and listed to be removed; educators
     without an account are listed to be added.
@@ -118,7 +119,7 @@ def verify_roster(
             files.put(EDUCATORS_FILE, EDUCATOR_COLUMNS, gone),
             files.put(NEW_EDUCATORS_FILE, NEW_EDUCATOR_COLUMNS, new),
         ]
-    if wrong := [*filed.wrong, *_terms(school_year, seen, limits), *_grades(seen, limits, staged)]:
+    if wrong := [*filed.wrong, *_terms(school_year, seen, limits, begins), *_grades(seen, limits, staged)]:
         raise ProofFailed(
             f"The roster of {school_year} from {import_id} is not right: {'; '.join(wrong)}.",
             f"see {files.remote}/{CHECK_FILE}, and ask district IT for a corrected set, or correct it with them; the "
@@ -133,14 +134,17 @@ def verify_roster(
 # What is wrong
 
 
-def _terms(school_year: str, seen: Checks, limits: RosterLimits) -> Iterator[str]:
+def _terms(school_year: str, seen: Checks, limits: RosterLimits, begins: MonthDay) -> Iterator[str]:
     first = seen.first_period
     if first is None:
         yield f"no academic session is of {school_year}"
         return
     year = SchoolYear.parse(school_year)
-    if not year.starts_on <= first < year.next.starts_on:
-        yield f"the first grading period begins on {first}, which is not in {school_year}"
+    if not begins_on(year, begins) <= first < begins_on(year.next, begins):
+        yield (
+            f"the first grading period begins on {first}, which is not in {school_year} (from "
+            f"{begins_on(year, begins)}; another first day is school_year_begins in the district file)"
+        )
     others, classes = seen.totals["classes_of_other_terms"], seen.totals["classes"]
     if others > limits.new_year.classes_of_other_terms * classes:
         where = _in(seen, "classes_of_other_terms")
