@@ -12,12 +12,14 @@ from sqlalchemy import Engine, text
 
 from rollover.database.session import tenant_session
 from rollover.drops import (
+    NOT_READ,
     Candidate,
     RemoteFile,
     Settling,
     candidates,
     known_fingerprints,
     list_folder,
+    passed_over,
     put_file,
     record,
 )
@@ -55,6 +57,17 @@ def test_each_zip_is_a_candidate_and_all_loose_files_are_one() -> None:
     found = candidates([USERS, ORGS, ZIP, RemoteFile("B.ZIP", 1, 300), other])
     assert [candidate.files for candidate in found] == [(ZIP,), (ORGS, USERS), (RemoteFile("B.ZIP", 1, 300),)]
     assert candidates([other]) == ()
+
+
+def test_what_is_not_read_is_one_candidate_without_what_is_on_its_way() -> None:
+    passed = [RemoteFile(name, 1, 100) for name in ("a.xml", "b.XLSX", "c.csv.gz", "notes.txt", "old/users.csv", "x")]
+    quiet = ("done", "roster.zip.done", "users.csv.filepart", "up.tmp", "~$b.xlsx", "Thumbs.db", "old/.x", "sftp.log")
+    found = passed_over([USERS, ORGS, ZIP, *passed, *(RemoteFile(name, 1, 100) for name in quiet)])
+    assert found is not None and found.files == tuple(sorted(passed)) and not found.done
+    assert found.place == NOT_READ
+    assert passed_over([USERS, ZIP, RemoteFile("done", 0, 1)]) is None
+    below = [RemoteFile("old/users.csv", 1, 1), RemoteFile("old/x.zip", 1, 1), RemoteFile("old/done", 1, 999)]
+    assert [(each.files, each.done) for each in candidates([USERS, *below])] == [((USERS,), False)]
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,32 @@ def test_a_drop_that_another_one_overtakes_settles_in_its_own_time(
     assert {found.candidate.files[0].name for found in look(SETTLE, place)} == {"quick.zip", "slow.zip"}
 
 
+def test_files_that_are_not_read_are_recorded_once(
+    look: Callable[..., list[Found]], place: Place, folder: Path, engine: Engine
+) -> None:
+    for name in ("old", "outbox", "outbox/2026-27", "math"):
+        (folder / name).mkdir()
+    for name in ("people.xlsx", "old/users.csv", "outbox/2026-27/tardies.csv", "outbox/x.txt", "math/users.csv.gz"):
+        (folder / name).write_bytes(b"x")
+    others = Place(place.connection, f"{place.folder}/math", MATH)
+    assert look(0.0, place, others) == []
+    found = look(SETTLE, place, others)
+    assert {(each.tenant_id, tuple(file.name for file in each.candidate.files)) for each in found} == {
+        (HERO, ("old/users.csv", "people.xlsx")),
+        (MATH, ("users.csv.gz",)),
+    }
+    assert record_all(engine, found) == [HERO, MATH]
+    assert look(SETTLE + 1, place, others) == []
+    assert record_all(engine, found) == []
+    (folder / "users.csv").write_bytes(b"x")
+    (folder / "users.csv.done").touch()
+    (roster,) = look(SETTLE + 2, place, others)
+    assert record_all(engine, [roster]) == [HERO]
+    assert look(SETTLE + 3 + KNOWN_SECONDS, place, others) == [], "the roster is a drop of another place"
+    (folder / "more.xml").write_bytes(b"x")
+    assert look(SETTLE * 3, place, others) == [] and len(look(SETTLE * 4, place, others)) == 1
+
+
 def test_a_server_that_does_not_answer_is_left_alone_for_a_while(
     place: Place, folder: Path, engine: Engine, open_sftp: OpenSftp, caplog: pytest.LogCaptureFixture
 ) -> None:

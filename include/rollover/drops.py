@@ -23,16 +23,28 @@ from rollover.database.tables import ledger
 from rollover.errors import StorageFailed
 from rollover.tenant import SEPARATOR
 
+OUTBOX = "outbox"
+ZIP, CSV = ".zip", ".csv"
+UPLOADING = (".filepart", ".part", ".partial", ".tmp", ".temp", ".crdownload", ".swp", "~")
+"""Endings that programs give to a file while they write it: it is not there yet."""
+NOBODYS = ("thumbs.db", "desktop.ini")
+"""Files that a desktop leaves in any folder."""
+MOST_PASSED_OVER = 100
+NOT_READ = "/"
+"""The place of files that are not read: no file can have it as its name."""
 MARKER = "done"
 MARKER_SUFFIX = ".done"
 
-# A zip has its name as its place, and all loose files together have one. A place holds one drop at a time: the last
-# one that was recorded there, unless it had changed before it could be fetched.
+# A zip has its name as its place, all loose files together have one, and so have those that are not read. A place holds
+# one drop at a time: the last one that was recorded there, unless it had changed before it could be fetched.
 LAST_DROPS = """
     SELECT DISTINCT ON (place) place, drop_id, files, fetched
     FROM (
         SELECT d.drop_id, d.files, d.found_at,
-               CASE WHEN lower(d.files -> 0 ->> 'name') LIKE '%.zip' THEN d.files -> 0 ->> 'name' ELSE '' END AS place,
+               CASE WHEN d.files -> 0 ->> 'name' LIKE '%/%' THEN '/'
+                    WHEN lower(d.files -> 0 ->> 'name') LIKE '%.zip' THEN d.files -> 0 ->> 'name'
+                    WHEN lower(d.files -> 0 ->> 'name') LIKE '%.csv' THEN ''
+                    ELSE '/' END AS place,
                NOT (i.state = 'superseded' AND i.sha256 IS NULL) AS fetched
         FROM ledger.drops d JOIN ledger.imports i ON i.import_id = d.drop_id
     ) recorded
@@ -69,27 +81,62 @@ class Candidate:
 
     @property
     def place(self) -> str:
-        """Where in its folder it lies: a zip under its name, all loose files together."""
+        """Where in its folder it lies: a zip under its name, all loose files together, and so those not read."""
         name = self.files[0].name
-        return name if name.lower().endswith(".zip") else ""
+        if not is_read(name):
+            return NOT_READ
+        return name if name.lower().endswith(ZIP) else ""
 
     @property
     def modified(self) -> int:
         return max(file.modified for file in self.files)
 
 
-def list_folder(sftp: paramiko.SFTPClient, folder: str) -> tuple[RemoteFile, ...]:
-    """The regular files directly in a folder, by name; hidden files and sub folders (the outbox) are left out.
+def is_read(name: str) -> bool:
+    """Whether a file of this name can be a drop, or a part of one."""
+    return "/" not in name and name.lower().endswith((ZIP, CSV))
+
+
+def list_folder(sftp: paramiko.SFTPClient, folder: str, *, sub_folders: bool = False) -> tuple[RemoteFile, ...]:
+    """The regular files directly in a folder, by name; hidden files are left out. With `sub_folders` also the files in
+    folders below it, one level deep, by their path; but for the outbox, which is ours.
 
     Raises FileNotFoundError where there is no such folder: that is a mistake in the district file, not an
     empty folder.
     """
-    return tuple(
-        sorted(
-            RemoteFile(entry.filename, entry.st_size or 0, int(entry.st_mtime or 0))
-            for entry in sftp.listdir_attr(folder)
-            if stat.S_ISREG(entry.st_mode or 0) and not entry.filename.startswith(".")
-        )
+    entries = [entry for entry in sftp.listdir_attr(folder) if not entry.filename.startswith(".")]
+    found = [_file(entry) for entry in entries if stat.S_ISREG(entry.st_mode or 0)]
+    if sub_folders:
+        for entry in entries:
+            if stat.S_ISDIR(entry.st_mode or 0) and entry.filename.lower() != OUTBOX:
+                found += _files_below(sftp, folder, entry.filename)
+    return tuple(sorted(found))
+
+
+def _files_below(sftp: paramiko.SFTPClient, folder: str, name: str) -> list[RemoteFile]:
+    """The files of a sub folder; none if it has gone meanwhile or cannot be listed."""
+    try:
+        entries = sftp.listdir_attr(posixpath.join(folder, name))
+    except (FileNotFoundError, PermissionError):
+        return []
+    regular = (entry for entry in entries if stat.S_ISREG(entry.st_mode or 0))
+    return [_file(entry, f"{name}/") for entry in regular if not entry.filename.startswith(".")]
+
+
+def _file(entry: paramiko.SFTPAttributes, below: str = "") -> RemoteFile:
+    return RemoteFile(below + entry.filename, entry.st_size or 0, int(entry.st_mtime or 0))
+
+
+def passed_over(files: Iterable[RemoteFile]) -> Candidate | None:
+    """The files that are neither a roster file, a marker, nor on their way: they are reported once."""
+    found = sorted(file for file in files if not is_read(file.name) and not _is_no_drop(file.name))
+    return Candidate(tuple(found[:MOST_PASSED_OVER]), done=False) if found else None
+
+
+def _is_no_drop(path: str) -> bool:
+    name = posixpath.basename(path).lower()
+    return (
+        name in (MARKER, *NOBODYS) or name.startswith(("~", ".")) or name.endswith((MARKER_SUFFIX, ".log", *UPLOADING))
     )
 
 
@@ -101,9 +148,11 @@ def candidates(files: Iterable[RemoteFile]) -> tuple[Candidate, ...]:
     """
     files = tuple(files)
     markers = [file for file in files if file.name == MARKER or file.name.endswith(MARKER_SUFFIX)]
-    names = {file.name for file in files}
-    zips = [(file,) for file in files if file.name.lower().endswith(".zip")]
-    loose = tuple(file for file in files if file.name.lower().endswith(".csv"))
+    markers = [marker for marker in markers if "/" not in marker.name]
+    names = {file.name for file in files if "/" not in file.name}
+    own = [file for file in files if is_read(file.name)]
+    zips = [(file,) for file in own if file.name.lower().endswith(ZIP)]
+    loose = tuple(file for file in own if file.name.lower().endswith(CSV))
 
     def is_done(group: tuple[RemoteFile, ...]) -> bool:
         newest = max(file.modified for file in group)

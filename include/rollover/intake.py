@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import posixpath
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -14,7 +15,16 @@ from sqlalchemy import Engine
 
 from rollover.config import Catalog
 from rollover.database.session import tenant_session
-from rollover.drops import Candidate, RemoteFile, Settling, candidates, known_fingerprints, list_folder, record
+from rollover.drops import (
+    Candidate,
+    RemoteFile,
+    Settling,
+    candidates,
+    known_fingerprints,
+    list_folder,
+    passed_over,
+    record,
+)
 from rollover.errors import Refused
 from rollover.tenant import Tenant
 
@@ -95,6 +105,7 @@ class Watch:
     _settling: Settling = field(init=False)
     _known: dict[str, _Known] = field(default_factory=dict, init=False)
     _silent: dict[str, _Silence] = field(default_factory=dict, init=False)
+    _folders: set[tuple[str, str]] = field(default_factory=set, init=False)
     _unreadable: set[Place] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
@@ -110,6 +121,8 @@ class Watch:
         minutes before. `clock` is in seconds and monotonic. Raises what the database raises.
         """
         by_connection = defaultdict(list)
+        where = tuple(where)
+        self._folders = {(place.connection, posixpath.normpath(place.folder)) for place in where}
         for place in where:
             by_connection[place.connection].append(place)
         settled = [
@@ -140,15 +153,22 @@ class Watch:
 
     def _settled_in(self, place: Place, sftp: paramiko.SFTPClient, clock: float) -> list[Found]:
         try:
-            listed = list_folder(sftp, place.folder)
+            listed = list_folder(sftp, place.folder, sub_folders=True)
         except (FileNotFoundError, PermissionError) as error:
             if place not in self._unreadable:
                 log.warning("folder of %s is not readable (%s): check its file", place.tenant_id, _kind(error))
             self._unreadable.add(place)
             return []
         self._unreadable.discard(place)
-        settled = self._settling.observe(f"{place.connection}:{place.folder}", candidates(listed), clock)
+        others = passed_over(file for file in listed if not self._is_anothers(place, file.name))
+        found = [*candidates(listed), *([others] if others else [])]
+        settled = self._settling.observe(f"{place.connection}:{place.folder}", found, clock)
         return [Found(place.tenant_id, place.folder, candidate) for candidate in settled]
+
+    def _is_anothers(self, place: Place, name: str) -> bool:
+        """Whether a file below a tenant's folder lies in the folder of another: folders may lie in one another."""
+        path = posixpath.dirname(posixpath.join(place.folder, name))
+        return (place.connection, path) in self._folders - {(place.connection, place.folder)}
 
     def _knows(self, found: Found) -> bool:
         known = self._known.get(found.tenant_id)

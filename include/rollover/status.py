@@ -12,6 +12,11 @@ from rollover.database.tables.directory import tenants
 from rollover.database.tables.ledger import imports, rollovers
 
 # Of each tenant the newest drop and the one that is live, with the dates of their files: often one and the same.
+NOT_READ = """
+    SELECT i.found_at, jsonb_array_length(d.files) AS files
+    FROM ledger.imports i JOIN ledger.drops d ON d.drop_id = i.import_id
+    WHERE i.reason = 'refused for not_read' ORDER BY i.found_at DESC LIMIT 1
+"""
 LAST_IMPORTS = "SELECT * FROM ledger.last_imports"
 
 
@@ -37,6 +42,7 @@ def status_of(connection: Connection) -> str:
     if newest is not None and newest is not live:
         parts.append(f"newest drop: {newest.state}, {_told(newest)}")
     parts += _held(connection)
+    parts += _not_read(connection)
     waiting = connection.scalar(select(func.count()).where(imports.c.state == "ready")) or 0
     parts.append(f"{waiting} drops kept" if waiting else "no drop kept")
     return "; ".join(parts)
@@ -51,6 +57,14 @@ def _held(connection: Connection) -> list[str]:
         "Actions) or by `rollover roster decide`"
         for row in connection.execute(query.order_by(rows.found_at, rows.import_id))
     ]
+
+
+def _not_read(connection: Connection) -> list[str]:
+    """The last set of files that were passed over, since no roster is read from them; without their names."""
+    row = connection.execute(text(NOT_READ)).one_or_none()
+    if row is None:
+        return []
+    return [f"{row.files} files on SFTP are not read (found {_time(row.found_at)}): see findings.csv in the outbox"]
 
 
 def _told(row: Row[*tuple[Any, ...]]) -> str:

@@ -13,13 +13,18 @@ import paramiko
 import pytest
 from upath import UPath
 
+from rollover.database.session import tenant_session
+from rollover.drops import list_folder, passed_over, record
 from rollover.errors import Refused
 from rollover.roster.fetching import fetch as fetch_module
 from rollover.roster.fetching import transfer, unpack
 from rollover.roster.fetching.fetch import CHANGED
 from rollover.roster.fetching.transfer import Server, Wanted
+from rollover.roster.reporting.report import deliver_findings
+from rollover.status import status_of
 from tests.roster.conftest import District
 from tests.roster.sets import PASSWORD, as_csv, as_files, as_zip, whole_set
+from tests.roster.test_report import HERO, SPRINGFIELD
 
 
 def stored(district: District, import_id: str) -> dict[str, bytes]:
@@ -316,3 +321,33 @@ def test_a_zip_that_cannot_be_trusted_is_rejected(district: District, code: str,
     assert (result["state"], result["reason"]) == ("rejected", f"refused for {code}")
     assert district.findings(import_id) == {(code, "error", "roster.zip", None, None)}
     assert stored(district, import_id) == {}
+
+
+def test_files_that_are_not_read_are_reported_and_change_nothing(district: District) -> None:
+    district.take(as_files(whole_set()))
+    local = district.sftp.root / district.folder
+    (local / "old").mkdir()
+    for name in ("old/users.csv", "people.xlsx", "users.csv.gz"):
+        (local / name).write_bytes(b"x")
+    others = passed_over(list_folder(district.sftp.client, f"/{district.folder}", sub_folders=True))
+    assert others is not None
+    with tenant_session(district.engine, district.tenant_id) as connection:
+        import_id = record(connection, district.tenant_id, f"/{district.folder}", others)
+    assert import_id is not None
+    result = district.go_on(import_id)
+    assert (result["state"], result["reason"]) == ("rejected", "refused for not_read")
+    query = "SELECT file, message FROM ledger.findings WHERE import_id = :id ORDER BY file"
+    found = dict(district.rows(query, id=import_id))
+    assert list(found) == ["old/users.csv", "people.xlsx", "users.csv.gz"]
+    assert "sub folders" in found["old/users.csv"] and "Export" in found["people.xlsx"]
+    assert "packed" in found["users.csv.gz"]
+    with tenant_session(district.engine, district.tenant_id) as connection:
+        assert "3 files on SFTP are not read" in status_of(connection)
+        assert record(connection, district.tenant_id, f"/{district.folder}", others) is None
+    sent: dict[str, str] = {}
+
+    def deliver(file: UPath, remote_path: str) -> None:
+        sent[remote_path.rpartition("/")[2]] = file.read_text(encoding="utf-8-sig")
+
+    deliver_findings(district.engine, district.tenant_id, import_id, district.storage, SPRINGFIELD, HERO, deliver)
+    assert "people.xlsx" in sent["summary.txt"] and "old/users.csv" in sent["findings.csv"]

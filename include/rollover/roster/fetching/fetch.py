@@ -17,7 +17,7 @@ from upath import UPath
 
 from rollover.database.session import tenant_session
 from rollover.database.tables import ledger
-from rollover.drops import RemoteFile, candidates, list_folder
+from rollover.drops import RemoteFile, candidates, is_read, list_folder
 from rollover.roster import imports
 from rollover.roster.fetching.passwords import WithoutPasswords
 from rollover.roster.fetching.transfer import Changed, Server, Wanted, download
@@ -25,10 +25,12 @@ from rollover.roster.fetching.unpack import MAX_BYTES, MAX_MEMBERS, Unusable, op
 from rollover.roster.files import fetched_file
 from rollover.roster.findings import Findings, why_refused
 from rollover.roster.formats import SPELLING
+from rollover.roster.imports import Import
 from rollover.storage import whole_file
 
 CHANGED = "changed while fetching; the files as they are now make a new drop"
 NAME_LENGTH = 100
+PACKED = (".gz", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".gpg", ".pgp")
 
 
 def fetch(
@@ -51,6 +53,8 @@ def fetch(
         return found.summary()
     folder, files = _drop(engine, tenant_id, import_id)
     findings = Findings()
+    if not is_read(files[0].name):
+        return _reject_unread(engine, found, files)
     try:
         kept = _copy_drop(sftp, server, folder, files, _Kept(storage, import_id, findings))
         moved: dict[str, Any] = {
@@ -71,6 +75,28 @@ def fetch(
         if imports.advance(connection, import_id, before="found", **moved):
             findings.store(connection, import_id, tenant_id)
         return imports.load(connection, import_id).summary()
+
+
+def _reject_unread(engine: Engine, found: Import, files: tuple[RemoteFile, ...]) -> dict[str, Any]:
+    """Reject files that no roster is read from, so that the district reads in its outbox what to send instead."""
+    findings = Findings()
+    for file in files:
+        findings.refuse("not_read", _storable(file.name), _what_to_send(file.name))
+    with tenant_session(engine, found.tenant_id) as connection:
+        reason, counts = why_refused(findings.refusing), {"errors": findings.errors}
+        if imports.advance(connection, found.import_id, before="found", after="rejected", reason=reason, counts=counts):
+            findings.store(connection, found.import_id, found.tenant_id)
+        return imports.load(connection, found.import_id).summary()
+
+
+def _what_to_send(name: str) -> str:
+    if "/" in name:
+        return (
+            "Files in sub folders are not read. Put the roster's CSV files, or one zip of them, into the folder itself."
+        )
+    if name.lower().endswith(PACKED):
+        return "A file packed like this is not read. Send the CSV files as they are, or in a zip."
+    return "Only CSV files, and zips of them, are read. Export the roster as CSV; remove what is not a roster."
 
 
 def _drop(engine: Engine, tenant_id: str, import_id: str) -> tuple[str, tuple[RemoteFile, ...]]:
@@ -123,10 +149,11 @@ class _Kept:
     @property
     def names_ignored(self) -> list[str]:
         """Names that fit into the ledger, of so many files as a zip may have."""
-        return [
-            name[:NAME_LENGTH].encode("utf-8", "replace").decode().replace("\0", "?")
-            for name in sorted(self.ignored)[:MAX_MEMBERS]
-        ]
+        return [_storable(name) for name in sorted(self.ignored)[:MAX_MEMBERS]]
+
+
+def _storable(name: str) -> str:
+    return name[:NAME_LENGTH].encode("utf-8", "replace").decode().replace("\0", "?")
 
 
 def _copy_drop(
