@@ -25,7 +25,7 @@ from rollover.archive.manifest import ArchivedFile, Manifest, check
 from rollover.archive.tables import table_of
 from rollover.errors import ProofFailed, Refused
 from rollover.exports.csv_file import FORMULA_SIGNS
-from rollover.storage import LOCAL
+from rollover.storage import LOCAL, TEMPORARY
 
 FILE = "_file"
 """The column that says which file a row is from."""
@@ -79,7 +79,7 @@ def archived(years: Years, keys: Keys) -> Iterator[duckdb.DuckDBPyConnection]:
 def _private() -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB in memory, which knows no extension but those it was built with, and spills to a folder of its own:
     DuckDB may read its temporary folder, so it must not be one that holds anything else."""
-    with tempfile.TemporaryDirectory(prefix="rollover-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}query-") as folder:
         config: dict[str, str | bool | int | float | list[str]] = {
             "temp_directory": folder,
             "autoinstall_known_extensions": False,
