@@ -14,6 +14,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 from wiring import ROSTER_DROPS, tell_district
 
 from rollover.adapter import asking, connections, importing, runs
+from rollover.errors import Refused
+from rollover.roster.deciding.answers import Answer
 
 IMPORTS_AT_ONCE = 8
 """Of each step, over all runs of a DAG: runs that only wait for a person are not limited, but work is."""
@@ -72,6 +74,8 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
 
         work = importing.open_import(import_id)
         done = decision.decide(work.engine, work.tenant.id, import_id, **answer)
+        if not done["decided"] and answer["answer"] != Answer.LATER:
+            raise Refused(f"Too late: import {import_id}: {done['said']}.", "look at `rollover status`.")
         if not done["decided"]:
             raise AirflowSkipException(f"Import {import_id}: {done['said']}.")
         return done

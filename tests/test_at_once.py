@@ -14,7 +14,7 @@ from sqlalchemy import Engine, delete, event, func, insert, text, update
 from upath import UPath
 
 from rollover import erase as erasing
-from rollover import holds, steps
+from rollover import evidence, holds, steps
 from rollover.database.session import connect, tenant_session
 from rollover.database.tables import hero
 from rollover.database.tables.ledger import holds as holds_table
@@ -109,9 +109,10 @@ def hold_as_the_command_does(run: Run) -> None:
 
 
 def hold_past_everything(run: Run) -> None:
-    """As another program would, that knows the table only."""
+    """As another program would, that knows the tables only, and not the tenant's lock."""
     with tenant_session(run.engine, HERO) as connection:
-        connection.execute(insert_of_a_hold())
+        hold_id = connection.scalar(insert_of_a_hold().returning(holds_table.c.hold_id))
+        evidence.record(connection, HERO, "hold_set", {"hold": hold_id, "by": "dana"}, None)
 
 
 def insert_of_a_hold() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,10 +14,11 @@ from typing import Any
 import openpyxl
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import Engine, delete, func, insert, text, update
+from sqlalchemy import Engine, delete, func, insert, select, text, update
 from upath import UPath
 
-from rollover import pause, steps
+from rollover import cli, holds, pause, steps
+from rollover import plan as planning
 from rollover.database.session import tenant_session
 from rollover.database.tables import directory, hero, ledger
 from rollover.errors import DatabaseFailed, ProofFailed, Refused
@@ -205,7 +207,7 @@ def test_nothing_is_erased_without_the_approval_of_this_plan(run: Run, owner: En
     plan = steps.plan(run)
     steps.export_reports(run, no_outbox)
     for answer in (None, {**answer_to(plan), "chosen_options": ["Reject"]}, {**answer_to(plan), "plan_hash": "0" * 64}):
-        with pytest.raises(Refused, match="approv"):
+        with pytest.raises(Refused, match="approv|rejected"):
             steps.approve(run, answer)
     with pytest.raises(Refused, match="needs approve"):
         steps.archive(run)
@@ -553,6 +555,100 @@ def test_a_plan_by_which_nothing_goes_is_asked_about(owner: Engine, engine: Engi
     steps.export_reports(run, no_outbox)
     with pytest.raises(Refused, match="not approved"):
         steps.approve(run, None)
+
+
+def test_a_past_year_without_data_asks_nobody(run: Run) -> None:
+    past = run_of(run.engine, run.storage, year=YEAR.previous)
+    steps.guard(past, RUN_ID, nobody)
+    plan = steps.plan(past)
+    assert run.product.approval_required is True
+    assert plan["rows"] == {} and plan["approval_required"] is False
+    steps.export_reports(past, no_outbox)
+    assert steps.approve(past, None)["why"] == "the plan has nothing to do"
+    for step in (steps.archive, steps.erase, steps.verify_reset, certify):
+        step(past)
+
+
+def test_a_rejected_plan_says_who_when_and_how_to_go_on(run: Run, owner: Engine) -> None:
+    steps.guard(run, RUN_ID, nobody)
+    steps.pause_sync(run)
+    plan = steps.plan(run)
+    steps.export_reports(run, no_outbox)
+    before = everything(owner, HERO, ["hero", "roster"])
+    rejected = {**answer_to(plan), "chosen_options": ["Reject"]}
+    for _ in range(2):  # the task is cleared, and run again
+        with pytest.raises(
+            Refused,
+            match=r"^dana rejected the plan [0-9a-f]{12} of .*, recorded 20.* UTC\. Nothing was changed, and the "
+            r"roster sync is still paused\. To go on: correct what is wrong .* trigger the DAG again",
+        ):
+            steps.approve(run, rejected)
+    assert everything(owner, HERO, ["hero", "roster"]) == before
+    with tenant_session(run.engine, HERO) as connection:
+        query = select(ledger.evidence.c.facts).where(ledger.evidence.c.kind == "plan_rejected")
+        (facts,) = connection.scalars(query)
+    assert (facts["by"], facts["plan_hash"]) == ("dana", plan["plan_hash"])
+    with pytest.raises(Refused, match=r"nobody was asked in this run.* trigger the DAG again"):
+        steps.approve(run, None)
+    with pytest.raises(Refused, match="needs approve"):
+        steps.erase(run)
+    steps.plan(run)
+    steps.approve(run, answer_to(plan))  # asked again in a further run, the same plan may be approved
+
+
+def test_a_past_year_that_is_wholly_held_is_planned(run: Run, owner: Engine) -> None:
+    with owner.begin() as connection:
+        add_hero(connection, HERO, YEAR.previous)
+    with tenant_session(run.engine, HERO, exclusive=True) as connection:
+        holds.place(connection, HERO, holds.LEGAL, reason="a dispute", by="dana")
+    past = run_of(run.engine, run.storage, year=YEAR.previous)
+    steps.guard(past, RUN_ID, nobody)
+    plan = steps.plan(past)
+    assert set(plan["rows"]) == {"hold"} and plan["approval_required"] is False
+
+
+@pytest.mark.parametrize("data_class", ["notification_switch", "portal_schedules"])
+def test_what_a_person_switched_on_after_the_reset_does_not_stop_it(
+    run: Run,
+    owner: Engine,
+    data_class: str,
+    login_of: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    until_reset(run)
+    file = district().model_dump(mode="json", exclude_defaults=True)
+    file["products"] = {"hero": file["products"]["hero"]}
+    (tmp_path / "riverside-ca.yaml").write_text(json.dumps(file))
+    monkeypatch.setenv("ROLLOVER_DISTRICTS", str(tmp_path))
+    monkeypatch.setenv("ROLLOVER_DATABASE_URL", login_of("dana"))
+    assert cli.main(["switch-on", HERO, data_class, "--reason", "school starts early"]) == 0
+    table = {"notification_switch": "hero.notification_settings", "portal_schedules": "hero.portal_settings"}[
+        data_class
+    ]
+    assert steps.verify_reset(run)["changed_by_users_since_reset"] == [table]
+
+
+def test_a_school_switched_on_behind_the_steps_still_stops_it(run: Run, owner: Engine) -> None:
+    until_reset(run)
+    with owner.begin() as connection:
+        portals = update(hero.portal_settings).where(hero.portal_settings.c.tenant_id == HERO)
+        connection.execute(portals.values(students_see_schedules=True))
+    with pytest.raises(ProofFailed, match=r"hero\.portal_settings has 2 rows that are not reset"):
+        steps.verify_reset(run)
+
+
+def test_a_name_cannot_add_rows_to_the_question(run: Run, owner: Engine) -> None:
+    name = "North | x | **archive** | 0 |\n| Fake [School](https://example.org) <b>"
+    with owner.begin() as connection:
+        connection.execute(update(directory.schools).where(directory.schools.c.school_id == NORTH).values(name=name))
+    before = len(until_approved(run)["markdown"].splitlines())
+    with owner.begin() as connection:
+        connection.execute(update(directory.schools).where(directory.schools.c.school_id == NORTH).values(name="North"))
+    with tenant_session(run.engine, HERO) as connection:
+        plain = planning.markdown(connection, planning.current_lines(connection, run), [])
+    said = steps.plan(run)["markdown"]
+    assert before == len(said.splitlines()) and plain.splitlines()[-1] in said
 
 
 def test_a_step_loads_only_what_it_needs() -> None:

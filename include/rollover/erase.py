@@ -312,9 +312,9 @@ def _check_approved(connection: Connection, run: Run) -> None:
             plans.c.rollover_id == run.id, plans.c.plan_no == ledger.plan_number(connection, run)
         )
     )
-    required = plan.needs_approval(run, plan.current_lines(connection, run))
+    required = plan.needs_approval(connection, run, plan.current_lines(connection, run))
     if required and approved_by is None:
-        raise Refused(f"The plan of {run.id} is not approved.", "answer the approval in Airflow.")
+        raise Refused(f"The plan of {run.id} is not approved.", ledger.PLAN_ANEW)
 
 
 def _check_archived(line: plan.Line, receipt: dict[str, Any] | None) -> None:

@@ -27,6 +27,7 @@ from rollover.database.tables.base import is_activity
 from rollover.database.tables.directory import schools, tenants
 from rollover.database.tables.ledger import plan_lines, plan_subscriptions, plans
 from rollover.errors import Refused
+from rollover.markdown import escaped
 from rollover.run import Run
 from rollover.subscription import Standing, standings
 
@@ -71,12 +72,19 @@ def freeze(connection: Connection, run: Run) -> dict[str, Any]:
     connection.execute(insert(plans).values(**key, plan_hash=digest, warnings=notes))
     if lines:
         connection.execute(insert(plan_lines), [{**key, **asdict(line)} for line in lines])
+    if known:  # where all rows are held, no school's subscription decides
         connection.execute(insert(plan_subscriptions), [{**key, **standing.as_record()} for standing in known])
     return summary(connection, run, lines, digest, number)
 
 
-def needs_approval(run: Run, lines: list[Line]) -> bool:
-    """Whether a person must approve. A plan by which nothing goes is asked about too: is it the right database?"""
+def needs_approval(connection: Connection, run: Run, lines: list[Line]) -> bool:
+    """Whether a person must approve.
+
+    A past year's plan with nothing to do asks nobody. In the current year a plan by which nothing goes is asked about,
+    whatever the product file says: it may be the wrong database.
+    """
+    if not rows_to_go(lines) and not ledger.is_current(connection, run):
+        return False
     return run.product.approval_required or not rows_to_go(lines)
 
 
@@ -205,7 +213,7 @@ def summary(connection: Connection, run: Run, lines: list[Line], digest: str, nu
         "plan_hash": digest,
         "rows": rows,
         "warnings": notes,
-        "approval_required": needs_approval(run, lines),
+        "approval_required": needs_approval(connection, run, lines),
         "markdown": markdown(connection, lines, notes or []),
     }
 
@@ -219,7 +227,7 @@ def markdown(connection: Connection, lines: list[Line], notes: list[str]) -> str
         rows, size = cells.get(key, (0, 0))
         cells[key] = (rows + line.rows, size + line.bytes)
     table = [
-        f"| {names[school]} | {data_class} | **{action}** | {rows:,} | {_size(size)} | {reason} |"
+        f"| {escaped(names[school])} | {data_class} | **{action}** | {rows:,} | {_size(size)} | {escaped(reason)} |"
         for (school, data_class, action, reason), (rows, size) in cells.items()
     ]
     head = ["| School | Data class | Action | Rows | Size | Why |", "|---|---|---|---:|---:|---|"]
@@ -229,7 +237,7 @@ def markdown(connection: Connection, lines: list[Line], notes: list[str]) -> str
     intro = f"**{erased:,} rows are erased for good.** {archived:,} are archived, then removed from the live database."
     if held:
         intro += f" {held:,} are held, and stay as they are."
-    return "\n".join([intro, "", *(f"- Warning: {note}" for note in notes), "", *head, *table])
+    return "\n".join([intro, "", *(f"- Warning: {escaped(note)}" for note in notes), "", *head, *table])
 
 
 def _size(size: int) -> str:

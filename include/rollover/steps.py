@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, update
+from sqlalchemy import Connection, func, insert, select, update
 from upath import UPath
 
 from rollover import artifacts, evidence, ledger, pause, receipts, verify
@@ -27,6 +27,7 @@ from rollover import reset as resetting
 from rollover.archive import write as archiving
 from rollover.certificate import issue
 from rollover.database.session import tenant_session
+from rollover.database.tables.ledger import evidence as evidence_table
 from rollover.database.tables.ledger import exports, plans
 from rollover.errors import Refused
 from rollover.exports import Scope, reports_of
@@ -145,10 +146,13 @@ def approve(run: Run, answer: dict[str, Any] | None) -> Result:
     def work(connection: Connection) -> Result:
         number = ledger.plan_number(connection, run)
         digest = planning.hash_of(connection, run, number)
-        if not planning.needs_approval(run, planning.current_lines(connection, run)):
-            return {"approved_by": None, "plan_hash": digest, "why": "the product file asks for no approval"}
+        lines = planning.current_lines(connection, run)
+        if not planning.needs_approval(connection, run, lines):
+            nothing = not planning.rows_to_go(lines)
+            why = "the plan has nothing to do" if nothing else "the product file asks for no approval"
+            return {"approved_by": None, "plan_hash": digest, "why": why}
         if answer is None or answer.get("chosen_options") != ["Approve"]:
-            raise Refused(f"The plan of {run.id} is not approved.", "answer the approval in Airflow.")
+            raise Refused(f"The plan of {run.id} is not approved: nobody was asked in this run.", ledger.PLAN_ANEW)
         if answer.get("plan_hash") != digest:
             raise Refused(
                 f"The approval of {run.id} is for another plan than {digest[:12]}.",
@@ -156,7 +160,7 @@ def approve(run: Run, answer: dict[str, Any] | None) -> Result:
             )
         by = (answer.get("responded_by_user") or {}).get("id")
         if not by:
-            raise Refused(f"Nobody is named as the one who approved {run.id}.", "answer the approval in Airflow.")
+            raise Refused(f"The approval of {run.id} names nobody: it was given without a login.", ledger.PLAN_ANEW)
         connection.execute(
             update(plans)
             .where(plans.c.rollover_id == run.id, plans.c.plan_no == number)
@@ -164,7 +168,30 @@ def approve(run: Run, answer: dict[str, Any] | None) -> Result:
         )
         return {"approved_by": by, "plan_hash": digest}
 
+    if answer is not None and answer.get("chosen_options") == ["Reject"]:
+        _reject(run, answer)
     return once(run, "approve", work)
+
+
+def _reject(run: Run, answer: dict[str, Any]) -> None:
+    """Record who rejected the plan that was asked about, once, and raise Refused with how to go on."""
+    by = (answer.get("responded_by_user") or {}).get("id") or "nobody who is named"
+    facts = {"plan_hash": answer.get("plan_hash"), "by": by, "answered_at": answer.get("responded_at")}
+    recorded = evidence_table.c
+    with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
+        known = select(recorded.recorded_at).where(
+            recorded.rollover_id == run.id, recorded.kind == "plan_rejected", recorded.facts == facts
+        )
+        if connection.scalar(known) is None:
+            evidence.record(connection, run.tenant.id, "plan_rejected", facts, run.id)
+        at = connection.scalars(known).first()
+        is_paused = pause.current(connection) is not None
+    sync = "the roster sync is still paused" if is_paused else "the roster sync is not paused"
+    raise Refused(
+        f"{by} rejected the plan {str(answer.get('plan_hash'))[:12]} of {run.id}, recorded {at:%Y-%m-%d %H:%M} UTC. "
+        f"Nothing was changed, and {sync}.",
+        "correct what is wrong (a subscription, a date, a hold), then " + ledger.PLAN_ANEW,
+    )
 
 
 def archive(run: Run) -> Result:

@@ -13,8 +13,10 @@ from rollover.database.fingerprint import fingerprints_by_school
 from rollover.database.held import not_held
 from rollover.database.tables import metadata, tables_of
 from rollover.database.tables.base import is_activity
+from rollover.database.tables.ledger import evidence
 from rollover.database.undeclared import refuse_undeclared
 from rollover.errors import ProofFailed
+from rollover.evidence import SWITCHED_ON
 from rollover.exports import Scope, reports_of
 from rollover.exports.rows import count_rows
 from rollover.reset import STAMPS
@@ -96,6 +98,13 @@ def _as_reset(connection: Connection, run: Run) -> tuple[list[str], list[str]]:
     rollover."""
     wrong, changed = [], []
     since = ledger.finished_at(connection, run, "reset")
+    switched_on = set(
+        connection.scalars(
+            select(evidence.c.facts["data_class"].astext).where(
+                evidence.c.kind == SWITCHED_ON, evidence.c.recorded_at > since
+            )
+        )
+    )
     for name in run.product.classes(Action.RESET):
         values = run.product.data_classes[name].set or {}
         for table in tables_of(run.product.product, name):
@@ -103,7 +112,9 @@ def _as_reset(connection: Connection, run: Run) -> tuple[list[str], list[str]]:
             later = or_(false(), *(table.c[stamp] > since for stamp in STAMPS if stamp in table.c))
             query = select(func.count().filter(not_(later)), func.count().filter(later))
             before, after = connection.execute(query.where(differs, not_held(table, since=since))).one()
-            if before:
+            if before and name in switched_on:  # a person did it, and it is in the evidence
+                changed.append(table.fullname)
+            elif before:
                 wrong.append(f"{table.fullname} has {before} rows that are not reset")
             if after:
                 changed.append(table.fullname)

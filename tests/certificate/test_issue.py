@@ -21,7 +21,7 @@ from rollover.certificate import issue
 from rollover.certificate.check import checked
 from rollover.database.session import tenant_session
 from rollover.database.tables import directory, ledger, metadata, roster
-from rollover.errors import ProofFailed, Refused
+from rollover.errors import DatabaseFailed, ProofFailed, Refused
 from rollover.run import Run
 from tests.certificate.certified import certificate_of, files_of, resumed, until_resumed
 from tests.children import killed_at
@@ -38,7 +38,7 @@ from tests.test_rollover_steps import (
     until_erased,
     until_reset,
 )
-from tests.world import NORTH, SOUTH, YEAR, add_hero, district, hero_world, imagine_world, rows, run_of
+from tests.world import NORTH, SOUTH, YEAR, add_hero, district, hero_world, imagine_world, rows, run_of, unguarded
 
 PERSONAL = re.compile(
     r"student_id|person_id|account_id|employee_id|login_id|username|sourced_id|_name$|email|password|"
@@ -215,18 +215,23 @@ def test_it_is_refused_with_all_steps_that_are_missing(run: Run) -> None:
         certify(run)
 
 
-def test_what_the_working_role_could_still_write_does_not_get_into_it(run: Run) -> None:
-    """An approval can be filled in and a line be added; the chain has who approved which lines."""
+def test_what_the_working_role_could_still_write_does_not_get_into_it(run: Run, owner: Engine) -> None:
+    """A line can be added, and an approval be rewritten by an owner; the chain has who approved which lines."""
     until_resumed(run)
-    with tenant_session(run.engine, HERO) as connection:
+    with pytest.raises(DatabaseFailed, match="InsufficientPrivilege"), tenant_session(run.engine, HERO) as connection:
         connection.execute(ledger.plans.update().values(approved_by="mallory"))
+    with tenant_session(run.engine, HERO) as connection:
         line = dict(connection.execute(ledger.plan_lines.select().limit(1)).mappings().one())
     with tenant_session(run.engine, HERO) as connection:
         connection.execute(ledger.plan_lines.insert().values({**line, "school_id": "x", "action": "erase", "rows": 0}))
         with pytest.raises(ProofFailed, match="lines of plan 1 are not those that it was frozen and approved with"):
             issue.certify(connection, run, no_outbox)
         connection.rollback()
-    assert certificate_of(run)["disposals"][0]["plan"]["approved_by"] == "dana"
+    with owner.begin() as connection:
+        unguarded(connection, "plans")
+        connection.execute(ledger.plans.update().where(ledger.plans.c.tenant_id == HERO).values(approved_by="mallory"))
+    with pytest.raises(ProofFailed, match="was approved by mallory, which is not in the chain"):
+        certify(run)
 
 
 def test_counts_that_do_not_meet_refuse_it(run: Run, owner: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from rollover.roster.comparing.rekeyed import IdMap
 from rollover.roster.comparing.safety import Breach, Code, Season
 from rollover.roster.comparing.tally import TYPES
 from rollover.roster.deciding.answers import Answer
-from rollover.roster.deciding.decision import Question, decide, held, question, why_not_asked
+from rollover.roster.deciding.decision import Question, decide, held, open_question, question, why_not_asked
 from rollover.roster.deciding.in_words import SENTENCES, SHOWN_BREACHES, SHOWN_SCHOOLS, in_words, markdown
 from rollover.roster.imports import Import
 from tests.roster.years import TENANT, YEAR, School, Town, add_tenant, go_live, stage
@@ -174,6 +174,23 @@ def test_only_a_held_import_is_asked_about(desk: Desk) -> None:
     assert desk.why_not_asked(ready) == f"import {ready} is ready"
     with pytest.raises(Refused, match="it is ready, not held"):
         desk.ask(ready)
+
+
+def test_one_question_is_open_at_a_time(desk: Desk) -> None:
+    import_id = desk.drop(desk.half(), 1)
+    now = datetime(2026, 8, 1, 3, tzinfo=UTC)
+
+    def ask(run: str, at: datetime = now, digest: str = "numbers") -> str | None:
+        with tenant_session(desk.engine, TENANT, exclusive=True) as connection:
+            return open_question(connection, import_id, by_run=run, digest=digest, now=at)
+
+    assert ask("one") is None
+    assert ask("another") == f"import {import_id} is asked about by the run one until 2026-08-01T23:00:00+00:00"
+    assert ask("one") is None, "its task was run again"
+    assert ask("another", now + timedelta(hours=21)) is None, "nobody answered"
+    assert ask("a third", now + timedelta(hours=21), "other numbers") is None
+    desk.decide(import_id, "Later")
+    assert ask("a fourth", now + timedelta(hours=21), "other numbers") is None, "it was answered: Later"
 
 
 def test_of_several_the_newest_is_asked_about(desk: Desk) -> None:

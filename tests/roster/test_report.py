@@ -29,7 +29,7 @@ from rollover.roster.reporting.report import deliver_findings
 from rollover.roster.reporting.sheet import write_sheet
 from tests.roster.conftest import District as Source
 from tests.roster.sets import as_files, row_of, whole_set
-from tests.world import PRODUCTS
+from tests.world import PRODUCTS, unguarded
 
 IMPORT = "hero__springfield-il__0123456789ab"
 OUTBOX = "/springfield-il/hero/outbox/imports/2026-08-03T0910Z-6789ab"
@@ -106,6 +106,8 @@ class Ledger:
     def has(self, state: str, findings: list[tuple[Any, ...]] = FINDINGS, **values: Any) -> None:
         counts = {"rows": ROWS, "taken": TAKEN, "errors": ERRORS, "warnings": {"encoding": 1}}
         row = {"school_year": "2026-27", "format": "oneroster_1_1", "sha256": "5e7", "counts": counts, **values}
+        if "decision" in values:
+            row |= {"decided_by": "dana", "decided_at": FOUND_AT}
         files = [{"name": "roster.zip", "size": 12_345_678, "modified": int(FILE_AT.timestamp())}]
         given = {"tenant_id": "hero__springfield-il"}
         with self.owner.begin() as connection:
@@ -122,7 +124,10 @@ class Ledger:
                 )
 
     def becomes(self, **values: Any) -> None:
+        if "decision" in values:
+            values |= {"decided_by": "dana", "decided_at": FOUND_AT}
         with self.owner.begin() as connection:
+            unguarded(connection, "imports")
             connection.execute(update(ledger.imports).where(ledger.imports.c.import_id == IMPORT).values(**values))
 
     def report(self, district: District = SPRINGFIELD) -> dict[str, Any]:
@@ -418,6 +423,7 @@ def test_a_district_without_contacts_is_told_whom_to_ask(book: Ledger) -> None:
 def test_an_import_without_its_drop_is_reported_too(book: Ledger) -> None:
     book.has("applied", [])
     with book.owner.begin() as connection:
+        unguarded(connection, "drops")
         connection.execute(text("DELETE FROM ledger.drops"))
     result = book.report()
     assert (result["files"], result["files_to"]) == (0, None)
@@ -437,6 +443,7 @@ def test_names_that_somebody_else_chose_break_no_line(book: Ledger) -> None:
     finding = ("bad\x1bcode", "error", "users.csv", 2, "metadata.\r\n=x\x1b[31m", "Mend it.")
     book.has("rejected", [finding], counts={})
     with book.owner.begin() as connection:
+        unguarded(connection, "drops")
         files = json.dumps([{"name": "a\r\nb\x1b[2J.zip", "size": 5, "modified": 1}])
         connection.execute(text("UPDATE ledger.drops SET files = CAST(:files AS jsonb)"), {"files": files})
     book.report()

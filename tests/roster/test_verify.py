@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, insert, text, update
+from sqlalchemy import Engine, func, insert, text, update
 from upath import UPath
 
 from rollover.calendar import JULY, MonthDay
@@ -43,6 +43,7 @@ from tests.roster.years import (
     stage,
 )
 from tests.thorough import others_slow
+from tests.world import unguarded
 
 NEW_YEAR = YEAR.next.key
 LIMITS = RosterLimits()
@@ -81,6 +82,10 @@ class Season_:
         )
 
     def ledger_says(self, **values: Any) -> None:
+        if "decision" in values:
+            values |= {"decided_by": "dana", "decided_at": func.now()}
+        with self.owner.begin() as connection:
+            unguarded(connection, "imports")
         self.run(update(ledger.imports).where(ledger.imports.c.import_id == self.import_id).values(**values))
 
     def run(self, statement: Any, **parameters: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
@@ -13,18 +12,15 @@ from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from rollover import ledger
 from rollover.adapter.importing import open_import
-from rollover.adapter.runs import open_rollover
+from rollover.adapter.runs import clock, open_rollover
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
-from rollover.roster.deciding.answers import Answer
+from rollover.roster.deciding.answers import QUESTION_LASTS, Answer
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 log = logging.getLogger(__name__)
-
-QUESTION_HOURS = 20
-"""Less than a day: the question of one night is closed before the next night's sweep asks again."""
 
 
 class ApprovePlan(HITLOperator):
@@ -44,7 +40,7 @@ class ApprovePlan(HITLOperator):
     def execute(self, context: Context) -> Any:
         plan = context["ti"].xcom_pull(task_ids=self.plan_task)
         if not plan["approval_required"]:
-            raise AirflowSkipException("the product file asks for no approval")
+            raise AirflowSkipException("nobody is asked: the product file asks for no approval, or nothing is to do")
         plan_hash, asked_before = plan["plan_hash"], context["task_state_store"].get("plan_hash")
         if asked_before not in (None, plan_hash):
             raise Refused(
@@ -60,6 +56,7 @@ class ApprovePlan(HITLOperator):
         return {
             "chosen_options": answer["chosen_options"],
             "responded_by_user": {"id": by["id"]} if by else None,  # not the name: this goes to XCom
+            "responded_at": str(answer.get("responded_at") or ""),
             "plan_hash": context["task_state_store"].get("plan_hash"),
         }
 
@@ -67,7 +64,7 @@ class ApprovePlan(HITLOperator):
 class _Ask(HITLOperator):
     """Puts a question whose text is read when it is put; returns ``{"answer", "by", "digest"}``.
 
-    Nobody is waited for longer than `QUESTION_HOURS`: then the answer is Later, which decides nothing, and the next
+    Nobody is waited for longer than `QUESTION_LASTS`: then the answer is Later, which decides nothing, and the next
     nightly run asks again. The text goes to the question itself and not through XCom.
     """
 
@@ -75,18 +72,18 @@ class _Ask(HITLOperator):
         super().__init__(
             options=options,
             defaults=Answer.LATER.value,
-            response_timeout=timedelta(hours=QUESTION_HOURS),
+            response_timeout=QUESTION_LASTS,
             notifiers=[ApprovalAsked()],
             **kwargs,
         )
 
-    def asked(self) -> tuple[str, str, list[str], str]:
+    def asked(self, run_id: str) -> tuple[str, str, list[str], str]:
         """Subject, text, options and the digest of what is asked about. Raises AirflowSkipException for nothing."""
         raise NotImplementedError
 
     def execute(self, context: Context) -> Any:
         asked_before = context["task_state_store"].get("digest")
-        self.subject, self.body, self.options, digest = self.asked()
+        self.subject, self.body, self.options, digest = self.asked(context["run_id"])
         if asked_before not in (None, digest):
             # Airflow keeps the text of a question when its task is run again, so the old numbers would be shown.
             raise AirflowSkipException("the numbers are others than those that were shown: the next run asks anew")
@@ -113,14 +110,16 @@ class AskAboutImport(_Ask):
         super().__init__(subject="A roster is held", options=[answer.value for answer in Answer], **kwargs)
         self.import_id = import_id
 
-    def asked(self) -> tuple[str, str, list[str], str]:
-        from rollover.roster.deciding.decision import question, why_not_asked
+    def asked(self, run_id: str) -> tuple[str, str, list[str], str]:
+        from rollover.roster.deciding.decision import open_question, question, why_not_asked
 
         work = open_import(self.import_id)
-        with tenant_session(work.engine, work.tenant.id) as connection:
+        with tenant_session(work.engine, work.tenant.id, exclusive=True) as connection:
             if why := why_not_asked(connection, self.import_id):
                 raise AirflowSkipException(f"nobody is asked: {why}")
             found = question(connection, self.import_id)
+            if why := open_question(connection, self.import_id, by_run=run_id, digest=found.digest, now=clock()):
+                raise AirflowSkipException(f"nobody is asked again: {why}")
         return found.subject, found.markdown, [*map(str, found.answers)], found.digest
 
 
@@ -134,7 +133,7 @@ class AskAboutExpiry(_Ask):
         super().__init__(subject="The time of an archived year is over", options=options, **kwargs)
         self.year = year
 
-    def asked(self) -> tuple[str, str, list[str], str]:
+    def asked(self, run_id: str) -> tuple[str, str, list[str], str]:
         from rollover.archive import expiry, retention
 
         run = open_rollover(self.year)

@@ -29,6 +29,7 @@ from rollover.database.tables.base import is_activity
 from rollover.database.tables.directory import schools
 from rollover.database.tables.ledger import archive_plans, archives, rollovers
 from rollover.errors import Refused
+from rollover.markdown import escaped
 from rollover.run import Run
 from rollover.tenant import SEPARATOR
 
@@ -81,18 +82,19 @@ def markdown(connection: Connection, run: Run, content: Content) -> str:
     names = {row.school_id: row.name for row in connection.execute(select(schools.c.school_id, schools.c.name))}
     size = sum(file["bytes"] for file in content["files"])
     table = [
-        f"| {names.get(each['school'], each['school'])} | {each['files']:,} | {each['rows']:,} | {each['bytes']:,} |"
+        f"| {escaped(names.get(each['school'], each['school']))} | "
+        f"{each['files']:,} | {each['rows']:,} | {each['bytes']:,} |"
         for each in content["schools"]
     ]
     said = [
-        f"**The archive of {run.school_year} of {run.district.name} in {run.product.name} is erased for good:** "
-        f"{content['rows']:,} rows in {len(content['files']):,} files, {size:,} bytes.",
+        f"**The archive of {run.school_year} of {escaped(run.district.name)} in {run.product.name} is erased for "
+        f"good:** {content['rows']:,} rows in {len(content['files']):,} files, {size:,} bytes.",
         "",
         f"Its time is over: {content['kept_years']} years from its reset date, {content['reset_date']}, ended on "
         f"{content['expires_on']}. No hold is on it, and no row of that year is live. Nothing can bring it back but "
         "older versions or backups of the storage, which this does not reach.",
         "",
-        *(f"- Warning: {note}" for note in _notes(content)),
+        *(f"- Warning: {escaped(note)}" for note in _notes(content)),
         "",
         "| School | Files | Rows | Bytes |",
         "|---|---:|---:|---:|",

@@ -16,11 +16,11 @@ from rollover.cli.arguments import (
     check_name,
     engine_of,
     group,
+    person_of,
     tenant_of,
     year_of,
 )
 from rollover.config import Catalog, load_catalog
-from rollover.identity import caller, person
 from rollover.settings import Settings
 from rollover.tenant import PRODUCTS
 
@@ -143,11 +143,12 @@ def restore(options: argparse.Namespace, settings: Settings) -> int:
     """Put an archived year back, row for row: into a new schema, or into the live tables where the year is empty."""
     from rollover.archive.keys import Keys
     from rollover.archive.restore import into_live, into_schema
+    from rollover.identity import caller
 
     tenant, year = tenant_of(options, load_catalog(settings.districts, settings.products)), year_of(options)
     engine, keys = engine_of(settings), Keys(settings.archive_keys)
     if options.live:
-        result = into_live(engine, tenant, year, keys, by=person(engine), reason=options.reason)
+        result = into_live(engine, tenant, year, keys, by=person_of(settings), reason=options.reason)
     else:  # only the owner may make a schema
         result = into_schema(engine, tenant, year, options.into, keys, by=str(caller(engine)), reason=options.reason)
     for name, rows in result["rows"].items():
@@ -174,7 +175,7 @@ def destroy_key(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.archive.keys import Keys
 
     catalog = load_catalog(settings.districts, settings.products)
-    tenant, keys, by = tenant_of(options, catalog), Keys(settings.archive_keys), person(engine_of(settings))
+    tenant, keys, by = tenant_of(options, catalog), Keys(settings.archive_keys), person_of(settings)
     of = destroy.Tenancy(
         engine_of(settings),
         tenant,

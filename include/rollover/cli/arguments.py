@@ -84,6 +84,13 @@ def _unknown(what: str, name: str, known: Sequence[str]) -> BadArgument:
     )
 
 
+def person_of(settings: Settings) -> str:
+    """The name of the person who runs the command: the database login. Raises Refused for a shared one."""
+    from rollover import identity
+
+    return identity.person(engine_of(settings))
+
+
 def engine_of(settings: Settings) -> Engine:
     """The product database that ROLLOVER_DATABASE_URL names."""
     from rollover.database.session import connect

@@ -14,12 +14,12 @@ from rollover.cli.arguments import (
     Subparsers,
     added,
     engine_of,
+    person_of,
     tenant_of,
     tenants_of,
     year_of,
 )
 from rollover.config import load_catalog
-from rollover.identity import person
 from rollover.settings import Settings
 
 
@@ -74,7 +74,7 @@ def resume(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.database.session import tenant_session
 
     tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
-    by = person(engine_of(settings))
+    by = person_of(settings)
     with tenant_session(engine_of(settings), tenant.id, exclusive=True) as connection:
         result = pause.end_by_hand(connection, tenant.id, by=by, reason=options.reason)
     print(f"{tenant.id}: {'the pause has ended' if result['was_paused'] else 'was not paused'}")
@@ -121,13 +121,13 @@ def switch_on(options: argparse.Namespace, settings: Settings) -> int:
     columns = [name for name, value in ((rule.set if rule else None) or {}).items() if value is False]
     if not columns:
         raise BadArgument(f"'{options.data_class}' of {tenant.product} is not switched off by a reset")
-    by = person(engine_of(settings))
+    by = person_of(settings)
     with tenant_session(engine_of(settings), tenant.id, exclusive=True) as connection:
         rows = 0
         for table in tables_of(tenant.product, options.data_class):
             rows += connection.execute(update(table).values(dict.fromkeys(columns, True))).rowcount
         facts = {"data_class": options.data_class, "rows": rows, "by": by, "why": options.reason}
-        evidence.record(connection, tenant.id, "switched_on", facts, None)
+        evidence.record(connection, tenant.id, evidence.SWITCHED_ON, facts, None)
     print(f"{tenant.id}: {options.data_class} is on for {rows} schools")
     return 0
 

@@ -11,11 +11,11 @@ from rollover.cli.arguments import (
     added,
     engine_of,
     group,
+    person_of,
     tenant_of,
     tenants_of,
 )
 from rollover.config import load_catalog
-from rollover.identity import person
 from rollover.settings import Settings
 
 
@@ -25,7 +25,7 @@ def place(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.database.session import tenant_session
 
     tenants = tenants_of(options, load_catalog(settings.districts, settings.products))
-    by = person(engine_of(settings))
+    by = person_of(settings)
     for tenant in tenants:
         with tenant_session(engine_of(settings), tenant.id, exclusive=True) as connection:
             hold = holds.place(
@@ -50,7 +50,7 @@ def lift(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.database.session import tenant_session
 
     tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
-    by = person(engine_of(settings))
+    by = person_of(settings)
     with tenant_session(engine_of(settings), tenant.id, exclusive=True) as connection:
         hold = holds.lift(connection, tenant.id, options.hold, reason=options.reason, by=by)
     print(f"{tenant.id}: lifted {hold}")

@@ -7,15 +7,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-
-from sqlalchemy import Engine
+from typing import TYPE_CHECKING
 
 from rollover.cli.arguments import TENANT, YEAR, Subparsers, added, engine_of, tenant_of, year_of
 from rollover.config import District, load_catalog
 from rollover.errors import RolloverError
-from rollover.outbox import Outbox
-from rollover.run import Run
 from rollover.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from rollover.outbox import Outbox
 
 METADATA_URL = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 
@@ -30,6 +32,7 @@ def residue(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.certificate.facts import disposals
     from rollover.certificate.still_kept import still_kept
     from rollover.database.session import tenant_session
+    from rollover.run import Run
 
     catalog = load_catalog(settings.districts, settings.products)
     tenant = tenant_of(options, catalog)

@@ -12,11 +12,11 @@ from rollover.cli.arguments import (
     added,
     engine_of,
     group,
+    person_of,
     tenant_of,
     tenants_of,
 )
 from rollover.config import load_catalog
-from rollover.identity import person
 from rollover.settings import Settings
 
 TOLD = "The nightly roster_sync tells the district, in its outbox."
@@ -52,7 +52,7 @@ def decide(options: argparse.Namespace, settings: Settings) -> int:
         tenant.id,
         options.import_id,
         answers[options.answer],
-        person(engine_of(settings)),
+        person_of(settings),
         digest=options.seen,
         reason=options.reason,
     )
@@ -66,7 +66,7 @@ def undo(options: argparse.Namespace, settings: Settings) -> int:
 
     tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
     engine = engine_of(settings)
-    result = undo(engine, tenant.id, options.import_id, by=person(engine), reason=options.reason)
+    result = undo(engine, tenant.id, options.import_id, by=person_of(settings), reason=options.reason)
     rows = result["counts"].get("undone", {})
     for schema, counts in rows.items():
         print(f"{schema}: {', '.join(f'{name} {number}' for name, number in counts.items()) or 'nothing to change'}")

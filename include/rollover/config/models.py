@@ -53,7 +53,11 @@ def _kept_years(value: object) -> object:
 
 Year = Annotated[SchoolYear, BeforeValidator(_school_year), PlainSerializer(lambda year: year.key, return_type=str)]
 Day = Annotated[date, BeforeValidator(_date)]
-YearlyDay = Annotated[MonthDay, BeforeValidator(_month_day)]
+YearlyDay = Annotated[
+    MonthDay,
+    BeforeValidator(_month_day),
+    PlainSerializer(lambda day: f"{day.month:02}-{day.day:02}", return_type=str),
+]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Days = Annotated[int, Field(gt=0)]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
+
+QUESTION_LASTS = timedelta(hours=20)
+"""Less than a day: the question of one night is closed before the next night's sweep asks again."""
 
 
 class Answer(StrEnum):

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, tuple_, update
+from sqlalchemy import Connection, Engine, bindparam, cast, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import JSONB
 
 from rollover import evidence
 from rollover.database.session import tenant_session
@@ -18,7 +20,7 @@ from rollover.errors import Refused
 from rollover.roster import imports
 from rollover.roster.comparing.compare import supersede_held
 from rollover.roster.comparing.comparison import Comparison
-from rollover.roster.deciding.answers import Answer
+from rollover.roster.deciding.answers import QUESTION_LASTS, Answer
 from rollover.roster.deciding.in_words import markdown
 from rollover.roster.imports import Import
 
@@ -26,6 +28,8 @@ LEAST_OF_A_DIGEST = 12
 """So many characters of a comparison's digest name it, on the command line."""
 
 
+ASKED = "asked"
+"""In an import's counts: which run asks about it, about which numbers, and until when."""
 DECISIONS = {
     Answer.APPROVE: "approve",
     Answer.APPROVE_WITH_ID_MAP: "approve_with_id_map",
@@ -96,6 +100,26 @@ def question(connection: Connection, import_id: str) -> Question:
     )
 
 
+def open_question(connection: Connection, import_id: str, *, by_run: str, digest: str, now: datetime) -> str | None:
+    """Record that a run asks about an import from now on, or return why it must not: another run's question is open.
+
+    `digest` is of the numbers that are asked about: other numbers are another question, and so is one that nobody
+    answered within `QUESTION_LASTS`. The caller holds the tenant's lock.
+    """
+    counts = imports.load(connection, import_id).counts
+    asked = counts.get(ASKED, {})
+    is_open = asked.get("digest") == digest and now < datetime.fromisoformat(asked["until"])
+    if is_open and asked["run"] != by_run:
+        return f"import {import_id} is asked about by the run {asked['run']} until {asked['until']}"
+    said = {ASKED: {"run": by_run, "digest": digest, "until": (now + QUESTION_LASTS).isoformat(timespec="seconds")}}
+    row = ledger.imports.c
+    added = cast(bindparam("asked", said, type_=JSONB), JSONB)
+    connection.execute(
+        update(ledger.imports).where(row.import_id == import_id).values(counts=row.counts.op("||")(added))
+    )
+    return None
+
+
 def decide(
     engine: Engine, tenant_id: str, import_id: str, answer: str, by: str, *, digest: str, reason: str | None = None
 ) -> dict[str, Any]:
@@ -109,6 +133,10 @@ def decide(
     with tenant_session(engine, tenant_id, exclusive=True) as connection:
         found = imports.load(connection, import_id, for_update=True)
         if given is Answer.LATER:
+            row = ledger.imports.c
+            connection.execute(
+                update(ledger.imports).where(row.import_id == import_id).values(counts=row.counts.op("-")(ASKED))
+            )
             return _told(found, decided=False, said="nothing is decided; it is asked again")
         if found.state != "held" or found.comparison is None:
             return _told(found, decided=False, said=_why_not_open(found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from rollover.markdown import escaped
 from rollover.roster.comparing.comparison import Comparison, SchoolCount
 from rollover.roster.comparing.safety import Breach, Code, Season
 from rollover.roster.comparing.tally import TYPES
@@ -158,13 +159,7 @@ def _distance(count: SchoolCount, expected: dict[str | None, int]) -> int:
 def _name(seen: Comparison, school: str | None) -> str:
     if school is None:
         return "no school"
-    return f"{_escaped(seen.names.get(school) or 'a school')} ({_escaped(school)})"
-
-
-def _escaped(text: str) -> str:
-    """As a cell of a table: a name may hold what Markdown, or a table's row, is made of."""
-    plain = " ".join(text.split())
-    return "".join(f"\\{sign}" if sign in "|*_`[]<>\\" else sign for sign in plain)
+    return f"{escaped(seen.names.get(school) or 'a school')} ({escaped(school)})"
 
 
 def _row(name: str, *numbers: int) -> str:

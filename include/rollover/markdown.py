@@ -1,0 +1,18 @@
+"""Names and texts from outside, as they may stand in Markdown."""
+
+from __future__ import annotations
+
+import re
+
+SIGNS = re.compile(r"([|*_`\[\]<>\\~&#])")
+LINKS = re.compile(r"(://|\bwww\.|@)", re.IGNORECASE)
+
+
+def escaped(text: str) -> str:
+    """A text as one cell of a table: on one line, and without anything that Markdown or HTML would read as its own.
+
+    A name could otherwise add rows to a table that a person approves, or a link to it.
+    """
+    one_line = " ".join(text.split())
+    printable = "".join(sign for sign in one_line if sign.isprintable())
+    return LINKS.sub(lambda found: found[1][:-1] + "\\" + found[1][-1], SIGNS.sub(r"\\\1", printable))
