@@ -207,7 +207,7 @@ def test_nothing_is_erased_without_the_approval_of_this_plan(run: Run, owner: En
     plan = steps.plan(run)
     steps.export_reports(run, no_outbox)
     for answer in (None, {**answer_to(plan), "chosen_options": ["Reject"]}, {**answer_to(plan), "plan_hash": "0" * 64}):
-        with pytest.raises(Refused, match="approv|rejected"):
+        with pytest.raises(Refused, match=r"approv|rejected"):
             steps.approve(run, answer)
     with pytest.raises(Refused, match="needs approve"):
         steps.archive(run)
