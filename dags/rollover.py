@@ -31,7 +31,7 @@ from wiring import DEFAULT_ARGS, Tag
 
 from rollover.adapter import asking, connections, failing, runs, waiting
 from rollover.config import District, Product
-from rollover.tenant import Tenant
+from rollover.tenant import SEPARATOR, Tenant
 from school_year_timetable import SchoolYearTimetable
 
 AFTER_A_SKIP = TriggerRule.NONE_FAILED  # what is skipped for a past year does not skip what follows
@@ -108,8 +108,8 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
     return rollover()
 
 
-known = runs.catalog()
-wanted = get_parsing_context().dag_id  # in a worker: the one DAG whose task is to run
+wanted = get_parsing_context().dag_id  # in a worker: the one DAG whose task is to run, of which one file is read
+known = runs.catalog(only=wanted.rpartition(SEPARATOR)[2] if wanted else None)
 for tenant in known.tenants:
     if wanted in (None, tenant.dag_id):
         rollover_dag(tenant, known.districts[tenant.district], known.products[tenant.product])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from rollover.config import Catalog, RosterLimits, load_catalog
 from rollover.settings import HOME
 
 PRODUCTS = HOME / "include" / "products"
+EXAMPLE = HOME / "include" / "districts" / "example.yaml.txt"
 GOOD = """\
 district: {name}
 name: A District
@@ -244,3 +246,52 @@ def test_lint_says_it_and_fails(
     load_with(folder, "folder:", "fodler:")
     assert main(["lint"]) == 1
     assert "Did you mean 'folder'?" in capsys.readouterr().out
+
+
+def many(folder: Path, count: int) -> Path:
+    """A folder with so many district files, each with its own folders on one server."""
+    districts = folder / "many"
+    districts.mkdir()
+    example = EXAMPLE.read_text()
+    for number in range(count):
+        name = f"district-{number}-il"
+        (districts / f"{name}.yaml").write_text(example.replace("springfield-il", name))
+    return districts
+
+
+def test_the_cost_of_a_file_does_not_grow_with_the_number_of_files(tmp_path: Path) -> None:
+    """2,000 files were 33 s: each was compared with every other, and each read the time zones anew."""
+    districts = many(tmp_path, 400)
+    load_catalog(districts, PRODUCTS, only="district-1-il")  # imports, and what is read once
+    seconds = []
+    for count in (100, 400):
+        for path in sorted(districts.iterdir())[count:]:
+            path.rename(path.with_suffix(".off"))
+        begun = time.process_time()
+        catalog = load_catalog(districts, PRODUCTS)
+        seconds.append((time.process_time() - begun) / count)
+        assert (len(catalog.districts), catalog.problems) == (count, ())
+        for path in districts.glob("*.off"):
+            path.rename(path.with_suffix(".yaml"))
+    assert seconds[1] < 2 * seconds[0] and seconds[1] < 0.01
+
+
+def test_a_task_reads_the_file_of_its_district_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    districts = many(tmp_path, 3)
+    (districts / "broken.yaml").write_text("{")
+    read: list[str] = []
+    real = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda path, **given: read.append(path.name) or real(path, **given))
+    catalog = load_catalog(districts, PRODUCTS, only="district-1-il")
+    assert list(catalog.districts) == ["district-1-il"] and catalog.problems == ()
+    assert [name for name in read if name.startswith(("district", "broken"))] == ["district-1-il.yaml"]
+
+
+def test_folders_within_folders_are_refused_in_any_order(tmp_path: Path) -> None:
+    districts = many(tmp_path, 2)
+    outer = districts / "district-0-il.yaml"
+    outer.write_text(outer.read_text().replace("/district-0-il/hero", "/shared"))
+    inner = districts / "district-1-il.yaml"
+    inner.write_text(inner.read_text().replace("/district-1-il/hero", "/shared/a/b"))
+    said = [str(problem) for problem in load_catalog(districts, PRODUCTS).problems]
+    assert len(said) == 2 and all("is claimed by" in problem for problem in said)

@@ -51,7 +51,8 @@ class OpenImport:
 
 def open_import(import_id: str) -> OpenImport:
     """An import by its id, ``<tenant>__<12 digits>``, which says whose it is."""
-    tenant, known = Tenant.parse(import_id.rpartition(SEPARATOR)[0]), catalog()
+    tenant = Tenant.parse(import_id.rpartition(SEPARATOR)[0])
+    known = catalog(only=tenant.district)
     district, product = district_of(known, tenant), known.products[tenant.product]
     return OpenImport(engine(), tenant, district, product, Settings().storage_root)
 

@@ -25,10 +25,10 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
-def catalog() -> Catalog:
-    """The district and product files that are right."""
+def catalog(*, only: str | None = None) -> Catalog:
+    """The district and product files that are right; with `only`, a district's id, its file and no other's."""
     settings = Settings()
-    return load_catalog(settings.districts, settings.products)
+    return load_catalog(settings.districts, settings.products, only=only)
 
 
 def open_run(partition_key: str | None, tenant_id: str) -> Run:
@@ -40,7 +40,8 @@ def open_run(partition_key: str | None, tenant_id: str) -> Run:
             f"The run of {tenant_id} has no school year as its partition key.",
             "start it with one: Trigger, Advanced Options, Partition Key, like 2025-26.",
         ) from None
-    tenant, known, settings = Tenant.parse(tenant_id), catalog(), Settings()
+    tenant, settings = Tenant.parse(tenant_id), Settings()
+    known = catalog(only=tenant.district)
     return Run(
         engine=engine(),
         tenant=tenant,

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from rollover.config.problems import Problem, nearest
 
+PLAIN = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "null", "bool"))
+"""Tags of scalars that always have a value."""
 FieldPath = tuple[str, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -90,8 +92,10 @@ class Document:
 
     def _check_scalar(self, node: yaml.ScalarNode, where: FieldPath) -> None:
         """A date that does not exist (2026-06-31) would otherwise be an error without a place."""
+        if node.tag in PLAIN:
+            return
         try:
-            yaml.safe_load(yaml.serialize(node))
+            yaml.constructor.SafeConstructor().construct_object(node)
         except (ValueError, yaml.YAMLError) as error:
             message = f"'{node.value}' is not a value: {error}"
             self.problems.append(Problem(self.path, node.start_mark.line + 1, ".".join(where), message))

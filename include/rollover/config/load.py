@@ -5,6 +5,7 @@ The others load: one district's mistake never takes another district's rollover 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -33,10 +34,15 @@ class Catalog:
         )
 
 
-def load_catalog(districts: Path, products: Path) -> Catalog:
-    """Read both folders. Raises nothing for a bad file: it is in `problems`, and not in the catalog."""
+def load_catalog(districts: Path, products: Path, *, only: str | None = None) -> Catalog:
+    """Read both folders. Raises nothing for a bad file: it is in `problems`, and not in the catalog.
+
+    With `only`, the id of a district, no other district's file is read: what a task costs does not depend on how many
+    districts there are. Whether two files claim one folder is then not looked at; whoever reads all of them does.
+    """
     product_files, problems = _load_products(products)
-    read = [(document := Document(path), document.validate(District)) for path in _files(districts)]
+    paths = [path for path in _files(districts) if only in (None, path.stem)]
+    read = [(document := Document(path), document.validate(District)) for path in paths]
     if not districts.is_dir():
         problems.append(Problem(districts, 1, "", "is not a folder; set ROLLOVER_DISTRICTS"))
     candidates = [(document, district) for document, district in read if district is not None]
@@ -56,9 +62,12 @@ def _files(folder: Path) -> list[Path]:
 
 def _refuse_twins(documents: list[Document]) -> None:
     """A district or product has one file: not a .yaml and a .yml, of which one would win."""
+    by_stem: dict[str, list[Document]] = defaultdict(list)
     for document in documents:
-        twins = [d.path.name for d in documents if d is not document and d.path.stem == document.path.stem]
-        if twins:
+        by_stem[document.path.stem].append(document)
+    for same in by_stem.values():
+        for document in same if len(same) > 1 else ():
+            twins = [other.path.name for other in same if other is not document]
             document.problems.append(document.problem((), f"has a twin, {twins[0]}: keep one of them"))
 
 
@@ -140,8 +149,16 @@ def _refuse_shared_folders(candidates: list[tuple[Document, District]]) -> None:
         for document, district in candidates
         for name, tenant in district.products.items()
     ]
+    at: dict[tuple[str, PurePosixPath], list[_Claim]] = defaultdict(list)
+    below: dict[tuple[str, PurePosixPath], list[_Claim]] = defaultdict(list)
     for claim in claims:
-        rivals = [other for other in claims if other is not claim and other.overlaps(claim)]
+        at[claim.server, claim.folder].append(claim)
+        for above in claim.folder.parents:
+            below[claim.server, above].append(claim)
+    for claim in claims:
+        around = [other for folder in claim.folder.parents for other in at.get((claim.server, folder), ())]
+        same = [other for other in at[claim.server, claim.folder] if other is not claim]
+        rivals = [*around, *same, *below.get((claim.server, claim.folder), ())]
         rightful = [c for c in (claim, *rivals) if c.district.district in c.folder.parts]
         if not rivals or (
             rightful and all(c.district is claim.district for c in rightful) and _distinct(claim, rivals)
@@ -162,10 +179,9 @@ class _Claim:
     product: str
     folder: PurePosixPath
 
-    def overlaps(self, other: _Claim) -> bool:
-        """Whether one folder is the other, or lies within it."""
-        same_server = self.district.sftp_connection == other.district.sftp_connection
-        return same_server and (self.folder.is_relative_to(other.folder) or other.folder.is_relative_to(self.folder))
+    @property
+    def server(self) -> str:
+        return self.district.sftp_connection
 
 
 def _distinct(claim: _Claim, rivals: list[_Claim]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date, time
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
@@ -24,6 +25,12 @@ from rollover.config.limits import RosterLimits
 __all__ = ["Action", "DataClassRule", "District", "Product", "RosterLimits", "TenantConfig"]
 
 ProductName = Literal["hero", "imagine_math", "imagine_math_facts"]
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    """Every IANA name. Reading them takes as long as a district file, so it is done once."""
+    return frozenset(available_timezones())
 
 
 def _school_year(value: object) -> object:
@@ -130,7 +137,7 @@ class District(_Model):
     @field_validator("time_zone")
     @classmethod
     def _known_time_zone(cls, value: str) -> str:
-        if value not in available_timezones():
+        if value not in _time_zones():
             raise ValueError(f"'{value}' is not an IANA time zone like America/Chicago")
         return value
 
