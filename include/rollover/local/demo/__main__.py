@@ -17,6 +17,7 @@ from rollover.local.demo.services import ENV, Services, prepared, running
 from rollover.local.demo.summary import summary, table
 from rollover.local.seed.season import demo_year, season
 from rollover.local.snapshot import snapshot
+from rollover.local.with_make import end_with_make
 from rollover.settings import HOME
 
 FOLDER = HOME / "var" / "demo"
@@ -28,6 +29,7 @@ def main() -> int:
     options = _options()
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a background shell starts us with it ignored
         signal.signal(number, signal.default_int_handler)
+    end_with_make()
     specs = season(demo_year(datetime.now(UTC).date()))
     _say(f"a finished school year {specs[0].year} for {sum(len(spec.tenants) for spec in specs)} tenants is made")
     try:

@@ -65,6 +65,7 @@ class Season:
         self._asked: dict[str, float] = {}
         self._backfilled: set[str] = set()
         self._cleared: set[str] = set()
+        self._stopped: dict[str, str] = {}
 
     def begin(self) -> None:
         """Switch the DAGs on: the scheduler finds every reset date passed, and starts."""
@@ -78,20 +79,27 @@ class Season:
         self._say(f"{len(expected)} tenants' DAGs are on; their reset dates have passed, so the scheduler starts them")
 
     def run(self, *, timeout: float | None) -> None:
-        """Go on until all is done. Raises SeasonFailed when a run fails, or not all is done within `timeout` s."""
+        """Go on until all is done that can be. A run that fails, or is rejected, stops its own tenant only.
+
+        Raises SeasonFailed at the end, naming every tenant that stopped, or if not all is done within `timeout` s.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             seen = self._look()
             self._tell(seen)
             if self._all_done(seen):
-                return
+                break
             self._answer()
-            self._mend_or_fail(seen)
+            self._look_after_failed_runs(seen)
             for spec, tenant in self._tenants:
                 self._upload(spec, tenant, seen)
             if deadline is not None and time.monotonic() > deadline:
                 raise SeasonFailed(f"not done in {timeout:.0f} s: {self._unfinished(seen)}")
             time.sleep(POLL_SECONDS)
+        year = self._services.specs[0].year.key
+        stopped = {t: why for t, why in self._stopped.items() if seen.states.get(rollover_id(t, year)) != "certified"}
+        if stopped:
+            raise SeasonFailed("; ".join(f"{tenant_id} stopped: {why}" for tenant_id, why in stopped.items()))
 
     def _look(self) -> Seen:
         with self._services.owner.connect() as connection:
@@ -132,14 +140,17 @@ class Season:
                 self._told.add(key)
                 self._say(f"approval wanted: {question['subject']}: {self._services.airflow.url}/required_actions")
 
-    def _mend_or_fail(self, seen: Seen) -> None:
-        """A current year is refused while past years are not rolled over: backfill them, then clear its run."""
+    def _look_after_failed_runs(self, seen: Seen) -> None:
+        """A current year is refused while past years are not rolled over: backfill them, then clear its run.
+
+        Any other failed run stops its tenant, until somebody has its run go on.
+        """
         failed = [run for run in self._services.api.runs("~") if run["state"] == "failed"]
         for run in failed:
             tenant = next((t for s, t in self._tenants if f"rollover__{t.id}" == run["dag_id"]), None)
             if tenant is None or not tenant.past_years:
-                where = self._services.folder / "airflow" / "logs" / "tasks" / f"dag_id={run['dag_id']}"
-                raise SeasonFailed(f"{run['dag_id']} failed in {run['dag_run_id']}: read {where}")
+                self._stop(tenant.id if tenant else str(run["partition_key"]), run)
+                continue
             self._backfill(tenant, run["partition_key"])
             if (
                 self._past_years_certified(tenant, run["partition_key"], seen)
@@ -150,7 +161,14 @@ class Season:
                 self._services.api.call("POST", path, body={"dry_run": False})
                 self._say(f"Dana clears the refused run of {tenant.id}: it goes on")
             elif run["dag_run_id"] in self._cleared and self._still_failed(run):
-                raise SeasonFailed(f"{run['dag_id']} failed again after its backfill")
+                self._stop(tenant.id, run)
+
+    def _stop(self, tenant_id: str, run: dict[str, str]) -> None:
+        """Go on without a tenant whose run failed: the others' season does not end by it."""
+        where = self._services.folder / "airflow" / "logs" / "tasks" / f"dag_id={run['dag_id']}"
+        if tenant_id not in self._stopped:
+            self._stopped[tenant_id] = f"{run['dag_id']} failed in {run['dag_run_id']}: read {where}"
+            self._say(f"{tenant_id} stopped: {self._stopped[tenant_id]}; the others go on")
 
     def _still_failed(self, run: dict[str, str]) -> bool:
         path = f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}"
@@ -224,6 +242,8 @@ class Season:
     def _unfinished(self, seen: Seen) -> list[str]:
         left = []
         for spec, tenant in self._tenants:
+            if tenant.id in self._stopped:
+                continue
             for back in range(tenant.past_years + 1):
                 run = rollover_id(tenant.id, SchoolYear(spec.year.first_year - back).key)
                 if seen.states.get(run) != "certified":

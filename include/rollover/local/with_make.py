@@ -1,0 +1,40 @@
+"""Ends a program that `make` runs when make alone is interrupted.
+
+Ctrl-C reaches both. But a SIGINT that is sent to make alone, as an editor or a script does, stays there: GNU make stops
+catching the signal and waits for its program to end by itself. So the program looks at make.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+EVERY_SECONDS = 0.5
+
+
+def end_with_make() -> None:
+    """Send this program SIGINT when the make that runs it was interrupted or is gone; without a make, do nothing."""
+    make = next((process for process in psutil.Process().parents() if process.name() in ("make", "gmake")), None)
+    if make is not None and _catches_sigint(make.pid):
+        threading.Thread(target=_watch, args=(make,), daemon=True).start()
+
+
+def _watch(make: psutil.Process) -> None:
+    while make.is_running() and _catches_sigint(make.pid):
+        time.sleep(EVERY_SECONDS)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _catches_sigint(pid: int) -> bool:
+    """Whether a process has a handler for SIGINT, by Linux's own word; False where there is none to ask."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (signal.SIGINT - 1) & 1)
