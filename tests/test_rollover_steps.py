@@ -638,6 +638,42 @@ def test_a_school_switched_on_behind_the_steps_still_stops_it(run: Run, owner: E
         steps.verify_reset(run)
 
 
+def test_a_school_with_a_gap_on_the_reset_date_is_confirmed_by_its_name(run: Run, owner: Engine) -> None:
+    again = run.reset_date + timedelta(days=3)
+    with owner.begin() as connection:
+        south = {"district_id": "riverside-ca", "school_id": SOUTH, "product": "hero", "state": "active"}
+        term = {"starts_on": again, "ends_on": date(2027, 6, 30), "source": "crm", "read_at": run.now}
+        connection.execute(insert(directory.subscriptions).values(**south, **term))
+    steps.guard(run, RUN_ID, nobody)
+    steps.pause_sync(run)
+    plan = steps.plan(run)
+    assert plan["markdown"].startswith(f"**South School has a subscription again since {again}, but had none on the")
+    assert "18 rows of its year would be erased for good" in plan["markdown"].splitlines()[0]
+    assert plan["confirmations"] == [f"Erase South School ({SOUTH})"]
+    steps.export_reports(run, no_outbox)
+    with pytest.raises(Refused, match=r"does not confirm: Erase South School .*Nothing was changed"):
+        steps.approve(run, answer_to(plan))
+    product = run.product.model_copy(update={"approval_required": False})
+    unasked = Run(**{**vars(run), "product": product})
+    with pytest.raises(Refused, match="nobody was asked"):
+        steps.approve(unasked, None)
+    by_name = {**answer_to(plan), "chosen_options": ["Approve", *plan["confirmations"]]}
+    assert steps.approve(run, by_name)["approved_by"] == "dana"
+    steps.archive(run)
+    assert sum(steps.erase(run)["erased"].values()) == 18
+
+
+def test_a_subscription_that_begins_again_after_the_plan_stops_it(run: Run, owner: Engine) -> None:
+    until_approved(run)
+    steps.archive(run)
+    with owner.begin() as connection:
+        south = {"district_id": "riverside-ca", "school_id": SOUTH, "product": "hero", "state": "active"}
+        term = {"starts_on": run.reset_date + timedelta(days=1), "ends_on": date(2027, 6, 30), "source": "crm"}
+        connection.execute(insert(directory.subscriptions).values(**south, **term, read_at=run.now))
+    with pytest.raises(ProofFailed, match=r"a subscription .* changed since its plan 1"):
+        steps.erase(run)
+
+
 def test_a_name_cannot_add_rows_to_the_question(run: Run, owner: Engine) -> None:
     name = "North | x | **archive** | 0 |\n| Fake [School](https://example.org) <b>"
     with owner.begin() as connection:

@@ -29,7 +29,7 @@ from rollover.database.tables.ledger import plan_lines, plan_subscriptions, plan
 from rollover.errors import Refused
 from rollover.markdown import escaped
 from rollover.run import Run
-from rollover.subscription import Standing, standings
+from rollover.subscription import AGAIN, Standing, standings
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,30 @@ def needs_approval(connection: Connection, run: Run, lines: list[Line]) -> bool:
     """
     if not rows_to_go(lines) and not ledger.is_current(connection, run):
         return False
+    if schools_with_a_gap(lines):
+        return True
     return run.product.approval_required or not rows_to_go(lines)
+
+
+def schools_with_a_gap(lines: Iterable[Line]) -> dict[str, int]:
+    """The schools whose rows are erased for a subscription that was not active on the reset date and is again now, with
+    the number of rows. A person has to confirm each by its name."""
+    rows: dict[str, int] = {}
+    for line in lines:
+        if line.action == ERASE and AGAIN in line.reason:
+            rows[line.school_id] = rows.get(line.school_id, 0) + line.rows
+    return rows
+
+
+def confirmations(connection: Connection, lines: Iterable[Line]) -> list[str]:
+    """What an approval has to choose besides Approve, a sentence for each school with a gap."""
+    names = school_names(connection)
+    return [f"Erase {' '.join(names[school].split())} ({school})" for school in sorted(schools_with_a_gap(lines))]
+
+
+def school_names(connection: Connection) -> dict[str, str]:
+    """The names of the district's schools, by id."""
+    return {row.school_id: row.name for row in connection.execute(select(schools.c.school_id, schools.c.name))}
 
 
 def rows_to_go(lines: list[Line]) -> int:
@@ -214,13 +237,14 @@ def summary(connection: Connection, run: Run, lines: list[Line], digest: str, nu
         "rows": rows,
         "warnings": notes,
         "approval_required": needs_approval(connection, run, lines),
+        "confirmations": confirmations(connection, lines),
         "markdown": markdown(connection, lines, notes or []),
     }
 
 
 def markdown(connection: Connection, lines: list[Line], notes: list[str]) -> str:
     """The plan as a person reads it before approving: one row per school and data class, what goes first."""
-    names = {row.school_id: row.name for row in connection.execute(select(schools.c.school_id, schools.c.name))}
+    names = school_names(connection)
     cells: dict[tuple[str, str, str, str], tuple[int, int]] = {}
     for line in sorted(lines, key=lambda line: (SHOWN_IN_ORDER.index(line.action), line)):
         key = (line.school_id, line.data_class, line.action, line.reason)
@@ -237,7 +261,20 @@ def markdown(connection: Connection, lines: list[Line], notes: list[str]) -> str
     intro = f"**{erased:,} rows are erased for good.** {archived:,} are archived, then removed from the live database."
     if held:
         intro += f" {held:,} are held, and stay as they are."
-    return "\n".join([intro, "", *(f"- Warning: {escaped(note)}" for note in notes), "", *head, *table])
+    first = [_gap(names[school_id], rows, lines, school_id) for school_id, rows in schools_with_a_gap(lines).items()]
+    return "\n".join([*first, intro, "", *(f"- Warning: {escaped(note)}" for note in notes), "", *head, *table])
+
+
+def _gap(name: str, rows: int, lines: list[Line], school_id: str) -> str:
+    """What stands before everything else: a whole year may go by a mistake in the source of subscriptions."""
+    why = next(line.reason for line in lines if line.school_id == school_id and AGAIN in line.reason)
+    since = why.split(AGAIN)[1].split(":")[0].strip()
+    return (
+        f"**{escaped(name)} has a subscription again since {since}, but had none on the reset date: {rows:,} rows of "
+        "its year would be erased for good.** If that gap is a mistake, choose *Reject*, correct the subscription at its "
+        "source so that its from-to covers the reset date, and trigger the DAG again: the year is archived then. If it "
+        "is right, choose the school by its name beside *Approve*.\n"
+    )
 
 
 def _size(size: int) -> str:

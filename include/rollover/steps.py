@@ -151,8 +151,14 @@ def approve(run: Run, answer: dict[str, Any] | None) -> Result:
             nothing = not planning.rows_to_go(lines)
             why = "the plan has nothing to do" if nothing else "the product file asks for no approval"
             return {"approved_by": None, "plan_hash": digest, "why": why}
-        if answer is None or answer.get("chosen_options") != ["Approve"]:
+        chosen = (answer or {}).get("chosen_options") or []
+        if answer is None or "Approve" not in chosen:
             raise Refused(f"The plan of {run.id} is not approved: nobody was asked in this run.", ledger.PLAN_ANEW)
+        if missing := [said for said in planning.confirmations(connection, lines) if said not in chosen]:
+            raise Refused(
+                f"The approval of {run.id} does not confirm: {'; '.join(missing)}. Nothing was changed.",
+                f"choose each of them beside Approve, or reject. {ledger.PLAN_ANEW}",
+            )
         if answer.get("plan_hash") != digest:
             raise Refused(
                 f"The approval of {run.id} is for another plan than {digest[:12]}.",
@@ -168,7 +174,7 @@ def approve(run: Run, answer: dict[str, Any] | None) -> Result:
         )
         return {"approved_by": by, "plan_hash": digest}
 
-    if answer is not None and answer.get("chosen_options") == ["Reject"]:
+    if answer is not None and "Reject" in (answer.get("chosen_options") or []):
         _reject(run, answer)
     return once(run, "approve", work)
 

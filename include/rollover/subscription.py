@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 
@@ -20,6 +21,10 @@ STATES = (ACTIVE, ENDED, CANCELLED)
 """What a source may say, as of when it was read. One that has ended was in force from its first day to its last."""
 CLOCKS_DIFFER = timedelta(minutes=5)
 REMEDY = "correct it at its source, wait for the directory to be read again, then clear this task."
+
+
+AGAIN = "active again since"
+"""In the reason of a plan's line: its school has a gap on the reset date, and a subscription again."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +124,15 @@ def _standing(run: Run, school_id: str, known: list[Subscription]) -> Standing:
         raise Refused(
             f"A subscription of {where} is active, but over since before it was read: {_told(lapsed)}.", REMEDY
         )
-    verdict = "active" if covering else "not active"
-    return Standing(school_id, bool(covering), f"{verdict} on {day}: {_told(covering or known)}", tuple(known))
+    verdict = f"active on {day}" if covering else f"not active on {day}{_again(run, known)}"
+    return Standing(school_id, bool(covering), f"{verdict}: {_told(covering or known)}", tuple(known))
+
+
+def _again(run: Run, known: list[Subscription]) -> str:
+    """That a school has a subscription when the plan is made, and had none on the reset date: perhaps by a mistake."""
+    today = run.now.astimezone(ZoneInfo(run.district.time_zone)).date()
+    since = [s.starts_on for s in known if s.state == ACTIVE and s.covers(today) and s.starts_on > run.reset_date]
+    return f", {AGAIN} {min(since)}" if since else ""
 
 
 def _refuse_contradiction(subscription: Subscription, where: str) -> None:

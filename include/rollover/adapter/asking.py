@@ -48,6 +48,8 @@ class ApprovePlan(HITLOperator):
                 ledger.PLAN_ANEW,
             )
         context["task_state_store"].set("plan_hash", plan_hash, retention=NEVER_EXPIRE)
+        if confirmations := plan.get("confirmations"):  # a school is confirmed by its name, beside Approve
+            self.options, self.multiple = [*self.OPTIONS, *confirmations], True
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
