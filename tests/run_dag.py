@@ -40,9 +40,9 @@ class Cleared:
     task_ids: tuple[str, ...]
 
 
-Given = str | Cleared | None
+Given = str | list[str] | Cleared | None
 Answer = Given | Callable[[], Given]
-"""An option; None: nobody answers in time; or what happens before, and returns one of these."""
+"""An option or several; None: nobody answers in time; or what happens before, and returns one of these."""
 
 
 @dataclass
@@ -157,6 +157,10 @@ def _schedule(run: DagRun, session: Session) -> None:
     session.commit()
 
 
+def _list_of(chosen: str | list[str] | None) -> list[str]:
+    return [chosen] if isinstance(chosen, str) else list(chosen or [])
+
+
 def _answer(run: DagRun, answers: Mapping[str, Answer], session: Session) -> None:
     for ti in run.get_task_instances(state=[TaskInstanceState.AWAITING_INPUT], session=session):
         assert ti.task_id in answers, f"{ti.task_id} asks, and the test has no answer"
@@ -167,9 +171,9 @@ def _answer(run: DagRun, answers: Mapping[str, Answer], session: Session) -> Non
             clear_task_instances([other for other in found if other.task_id in chosen.task_ids], session)
             session.commit()
             return
-        assert chosen is None or chosen in detail.options, f"'{chosen}' is not offered"
+        assert set(_list_of(chosen)) <= set(detail.options), f"'{chosen}' is not offered"
         # As the scheduler does when the time is over.
-        detail.chosen_options, detail.params_input = [chosen] if chosen else list(detail.defaults), {}
+        detail.chosen_options, detail.params_input = _list_of(chosen) or list(detail.defaults), {}
         detail.responded_at = timezone.utcnow()
         detail.responded_by = {"id": "tester", "name": "tester"} if chosen else None
         event = TriggerEvent(detail.as_resume_event_payload(timedout=chosen is None))

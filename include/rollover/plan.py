@@ -271,9 +271,9 @@ def _gap(name: str, rows: int, lines: list[Line], school_id: str) -> str:
     since = why.split(AGAIN)[1].split(":")[0].strip()
     return (
         f"**{escaped(name)} has a subscription again since {since}, but had none on the reset date: {rows:,} rows of "
-        "its year would be erased for good.** If that gap is a mistake, choose *Reject*, correct the subscription at its "
-        "source so that its from-to covers the reset date, and trigger the DAG again: the year is archived then. If it "
-        "is right, choose the school by its name beside *Approve*.\n"
+        "its year would be erased for good.** If that gap is a mistake, choose *Reject*, correct the subscription at "
+        "its source so that its from-to covers the reset date, and trigger the DAG again: the year is archived then. "
+        "If it is right, choose the school by its name beside *Approve*.\n"
     )
 
 

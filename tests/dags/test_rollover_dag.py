@@ -11,14 +11,14 @@ from airflow.api_fastapi.core_api.datamodels.dag_run import TriggerDAGRunPostBod
 from airflow.exceptions import InvalidPartitionKeyError
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, insert, select, text, update
 
 from rollover.adapter import waiting
 from rollover.calendar import SchoolYear
 from rollover.database.tables import directory, hero
 from tests.roster.sets import as_files, as_zip, whole_set
 from tests.run_dag import Cleared, Finished, asset_events_of, run_dag
-from tests.world import STUDENTS, YEAR, add_hero, rows
+from tests.world import NOW, SOUTH, STUDENTS, YEAR, add_hero, rows
 
 HERO = "hero__riverside-ca"
 ROLLOVER = f"rollover__{HERO}"
@@ -141,6 +141,23 @@ def test_a_later_year_waits_for_the_one_before(airflow: Load, riverside: Path, o
     assert done.state == "failed"
     assert done.state_of("guard") == "failed"
     assert set(done.tasks.values()) == {"failed", "upstream_failed"}
+
+
+def test_a_school_with_a_gap_is_chosen_by_its_name_beside_approve(
+    airflow: Load, riverside: Path, owner: Engine
+) -> None:
+    with owner.begin() as connection:
+        south = {"district_id": "riverside-ca", "school_id": SOUTH, "product": "hero", "state": "active"}
+        term = {"starts_on": NOW.date(), "ends_on": NOW.date().replace(year=2027), "source": "crm", "read_at": NOW}
+        connection.execute(insert(directory.subscriptions).values(**south, **term))
+    drop(riverside, new_year_zip())
+    take_in(airflow)
+    chosen = ["Approve", f"Erase South School ({SOUTH})"]
+    done = run_dag(airflow(ROLLOVER), partition_key="2025-26", answers={"ask_approval": chosen})
+    assert (done.state_of("approve"), done.state_of("erase")) == ("success", "success")
+    question = done.question_of("ask_approval")
+    assert question.multiple and question.options == ["Approve", "Reject", chosen[1]]
+    assert question.body.startswith("**South School has a subscription again since")
 
 
 def test_a_rejected_plan_ends_the_run_before_anything_is_archived(

@@ -82,7 +82,7 @@ class Season_:
         )
 
     def ledger_says(self, **values: Any) -> None:
-        if "decision" in values:
+        if values.get("decision"):
             values |= {"decided_by": "dana", "decided_at": func.now()}
         with self.owner.begin() as connection:
             unguarded(connection, "imports")

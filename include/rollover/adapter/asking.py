@@ -48,11 +48,16 @@ class ApprovePlan(HITLOperator):
                 ledger.PLAN_ANEW,
             )
         context["task_state_store"].set("plan_hash", plan_hash, retention=NEVER_EXPIRE)
-        if confirmations := plan.get("confirmations"):  # a school is confirmed by its name, beside Approve
-            self.options, self.multiple = [*self.OPTIONS, *confirmations], True
+        self._offer(plan)
         return super().execute(context)
 
+    def _offer(self, plan: dict[str, Any]) -> None:
+        """Offer to confirm schools by their names, beside Approve. Also where the answer comes: another process."""
+        if confirmations := plan.get("confirmations"):
+            self.options, self.multiple = [*self.OPTIONS, *confirmations], True
+
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        self._offer(context["ti"].xcom_pull(task_ids=self.plan_task))
         answer = super().execute_complete(context, event)
         by = answer["responded_by_user"]
         return {
