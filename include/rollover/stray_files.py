@@ -73,7 +73,7 @@ def refuse_strays(found: dict[str, list[str]]) -> None:
 
 
 def _unknown_in_storage(connection: Connection, tenant: Tenant, storage: UPath) -> list[str]:
-    known = set(connection.scalars(select(artifacts.c.path).where(artifacts.c.place == STORAGE)))
+    # Listed first: a file that is written meanwhile is recorded before it is there.
     files = [
         str(path)
         for name in ROOTS
@@ -81,6 +81,7 @@ def _unknown_in_storage(connection: Connection, tenant: Tenant, storage: UPath) 
         for path in folder.rglob("*")
         if path.is_file()
     ]
+    known = set(connection.scalars(select(artifacts.c.path).where(artifacts.c.place == STORAGE)))
     is_running = connection.scalar(select(rollovers.c.rollover_id).where(rollovers.c.state == "running").limit(1))
     found = _unknown(files, known, parts=is_running is None)
     sets = storage / "imports"
@@ -97,7 +98,7 @@ def _unknown_in_outbox(connection: Connection, folder: str, outbox: Outbox) -> l
     rows = connection.execute(query).all()
     years = {row.path.removeprefix(f"{folder}/").partition("/")[0] for row in rows if row.removed_at is None}
     found = [path for year in sorted(years) for path in outbox.listing(f"{folder}/{year}")]
-    return _unknown(found, {row.path for row in rows}, parts=False)
+    return _unknown(found, recorded_in_outbox(connection), parts=False)
 
 
 def _unknown(files: Iterable[str], known: set[str], *, parts: bool) -> list[str]:
