@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from rollover.markdown import escaped
+from rollover.markdown import escaped, unescaped
 
 RENDERED = MarkdownIt("commonmark", {"html": True, "linkify": False}).enable("table").enable("strikethrough")
 
@@ -36,6 +36,17 @@ def test_what_markdown_is_made_of_is_shown_as_it_is(name: str) -> None:
     from html import unescape
 
     assert unescape(cells(name)[0]) == f"x{' '.join(name.split())}x"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+def test_unescaped_it_is_the_name_again(name: str) -> None:
+    printable = "".join(sign for sign in " ".join(name.split()) if sign.isprintable())
+    assert unescaped(escaped(name)) == printable
+
+
+@pytest.mark.parametrize("name", ["St. Mary & Joseph", "#1 School ~ North", "a@b", "https://www.example.org/x"])
+def test_a_plain_report_shows_the_name_as_it_is(name: str) -> None:
+    assert unescaped(escaped(name)) == name
 
 
 @pytest.mark.parametrize("name", ["https://example.org", "www.example.org", "a@example.org"])

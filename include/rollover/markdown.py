@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 SIGNS = re.compile(r"([|*_`\[\]<>\\~&#])")
+ESCAPED = re.compile(r"\\([|*_`\[\]<>\\~&#/@.])")
 LINKS = re.compile(r"(://|\bwww\.|@)", re.IGNORECASE)
 
 
@@ -16,3 +17,8 @@ def escaped(text: str) -> str:
     one_line = " ".join(text.split())
     printable = "".join(sign for sign in one_line if sign.isprintable())
     return LINKS.sub(lambda found: found[1][:-1] + "\\" + found[1][-1], SIGNS.sub(r"\\\1", printable))
+
+
+def unescaped(text: str) -> str:
+    """A text of :func:`escaped` as it is read where no Markdown is: in a plain file, or in a terminal."""
+    return ESCAPED.sub(r"\1", text)

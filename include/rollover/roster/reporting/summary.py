@@ -5,7 +5,6 @@ The same state of the ledger gives the same text, so a text that differs says th
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from rollover.config import District, Product
 from rollover.config.models import Contact
+from rollover.markdown import unescaped
 from rollover.roster import imports
 from rollover.roster.comparing.comparison import Comparison
 from rollover.roster.comparing.safety import Code
@@ -290,7 +290,7 @@ def _reasons(told: Told) -> Iterator[str]:
     if seen is None or not (told.found.state == "held" or told.found.decision):
         return
     for breach in seen.breaches[:SHOWN_REASONS]:
-        yield from _wrapped(_plain(in_words(breach, seen)), first="- ", rest="  ")
+        yield from _wrapped(unescaped(in_words(breach, seen)), first="- ", rest="  ")
     if len(seen.breaches) > SHOWN_REASONS:
         yield f"- … and {len(seen.breaches) - SHOWN_REASONS} more"
 
@@ -402,8 +402,3 @@ def _one_line(text: str) -> str:
     """A name that somebody else chose, without what would break a line or a terminal."""
     shown = "".join(sign if sign.isprintable() else " " for sign in text)
     return textwrap.shorten(" ".join(shown.split()), WIDTH, placeholder="…") or "?"
-
-
-def _plain(text: str) -> str:
-    """Markdown's escapes taken off again."""
-    return re.sub(r"\\([|*_`\[\]<>\\])", r"\1", text)
