@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Engine, delete, func, insert, select, text, update
 from upath import UPath
 
-from rollover import cli, holds, pause, steps
+from rollover import cli, evidence, holds, pause, steps
 from rollover import plan as planning
 from rollover.database.session import tenant_session
 from rollover.database.tables import directory, hero, ledger
@@ -65,7 +65,8 @@ def until_approved(run: Run) -> dict[str, Any]:
 
 
 def answer_to(plan: dict[str, Any]) -> dict[str, Any]:
-    return {"chosen_options": ["Approve"], "responded_by_user": {"id": "dana"}, "plan_hash": plan["plan_hash"]}
+    which = {name: plan[name] for name in ("plan_no", "plan_hash")}
+    return {"chosen_options": ["Approve"], "responded_by_user": {"id": "dana"}, **which}
 
 
 def until_reset(run: Run) -> None:
@@ -206,8 +207,9 @@ def test_nothing_is_erased_without_the_approval_of_this_plan(run: Run, owner: En
     steps.pause_sync(run)
     plan = steps.plan(run)
     steps.export_reports(run, no_outbox)
-    for answer in (None, {**answer_to(plan), "chosen_options": ["Reject"]}, {**answer_to(plan), "plan_hash": "0" * 64}):
-        with pytest.raises(Refused, match=r"approv|rejected"):
+    right = answer_to(plan)
+    for answer in (None, {**right, "plan_hash": "0" * 64}, {**right, "plan_no": 2}):
+        with pytest.raises(Refused, match="approv"):
             steps.approve(run, answer)
     with pytest.raises(Refused, match="needs approve"):
         steps.archive(run)
@@ -579,7 +581,7 @@ def test_a_rejected_plan_says_who_when_and_how_to_go_on(run: Run, owner: Engine)
     for _ in range(2):  # the task is cleared, and run again
         with pytest.raises(
             Refused,
-            match=r"^dana rejected the plan [0-9a-f]{12} of .*, recorded 20.* UTC\. Nothing was changed, and the "
+            match=r"^dana rejected plan 1 of .*, recorded 20.* UTC\. Nothing was changed, and the "
             r"roster sync is still paused\. To go on: correct what is wrong .* trigger the DAG again",
         ):
             steps.approve(run, rejected)
@@ -588,12 +590,51 @@ def test_a_rejected_plan_says_who_when_and_how_to_go_on(run: Run, owner: Engine)
         query = select(ledger.evidence.c.facts).where(ledger.evidence.c.kind == "plan_rejected")
         (facts,) = connection.scalars(query)
     assert (facts["by"], facts["plan_hash"]) == ("dana", plan["plan_hash"])
-    with pytest.raises(Refused, match=r"nobody was asked in this run.* trigger the DAG again"):
-        steps.approve(run, None)
-    with pytest.raises(Refused, match="needs approve"):
-        steps.erase(run)
-    steps.plan(run)
-    steps.approve(run, answer_to(plan))  # asked again in a further run, the same plan may be approved
+    for answer in (None, answer_to(plan)):
+        with pytest.raises(Refused, match=r"^dana rejected plan 1 .* cannot be approved .* trigger the DAG again"):
+            steps.approve(run, answer)
+    again = steps.plan(run)
+    assert (again["plan_no"], again["plan_hash"]) == (2, plan["plan_hash"]), "the same rows are asked about again"
+    steps.export_reports(run, no_outbox)
+    with pytest.raises(Refused, match="for another plan than 2"):
+        steps.approve(run, answer_to(plan))  # an answer that an older run still has
+    steps.approve(run, answer_to(again))
+    steps.archive(run)
+    assert sum(steps.erase(run)["erased"].values()) == 18
+    with pytest.raises(Refused, match=r"^Too late: plan 2 of .* was carried out before dana rejected it"):
+        steps.approve(run, {**answer_to(again), "chosen_options": ["Reject"]})
+
+
+@pytest.mark.parametrize("done", [(), (steps.archive,)])
+def test_a_plan_that_was_approved_and_then_rejected_erases_nothing(
+    run: Run, owner: Engine, done: tuple[Callable[[Run], steps.Result], ...]
+) -> None:
+    """A run that failed after its approval is followed by another, which asks about the same plan."""
+    plan = until_approved(run)
+    for step in done:
+        step(run)
+    before = everything(owner, HERO, ["hero", "roster"])
+    with pytest.raises(Refused, match="dana rejected plan 1"):
+        steps.approve(run, {**answer_to(plan), "chosen_options": ["Reject"]})
+    with pytest.raises(Refused, match=r"cannot be approved or carried out any more"):
+        steps.erase(run) if done else steps.archive(run)
+    assert everything(owner, HERO, ["hero", "roster"]) == before
+
+
+def test_the_database_refuses_to_approve_a_rejected_plan(run: Run) -> None:
+    steps.guard(run, RUN_ID, nobody)
+    steps.pause_sync(run)
+    plan = steps.plan(run)
+    steps.export_reports(run, no_outbox)
+    with pytest.raises(Refused):
+        steps.approve(run, {**answer_to(plan), "chosen_options": ["Reject"]})
+    approved = {"approved_by": "dana", "plan_hash": plan["plan_hash"]}
+    with (
+        pytest.raises(DatabaseFailed, match="IntegrityConstraintViolation"),
+        tenant_session(run.engine, HERO, exclusive=True) as connection,
+    ):
+        connection.execute(update(ledger.plans).values(approved_by="dana", approved_at=func.clock_timestamp()))
+        evidence.record(connection, HERO, "approve", approved, run.id)
 
 
 def test_a_past_year_that_is_wholly_held_is_planned(run: Run, owner: Engine) -> None:

@@ -94,13 +94,19 @@ def stayed(connection: Connection, run: Run, plan_no: int) -> set[tuple[str, str
     return {(school_id, table) for school_id, table in connection.scalar(query) or []}
 
 
-def _parts_of(connection: Connection, run: Run) -> list[dict[str, Any]]:
-    """What is recorded of the parts of the plan in force that are gone, in order."""
+def has_begun(connection: Connection, run: Run, plan_no: int) -> bool:
+    """Whether parts of a plan are gone."""
+    return bool(_parts_of(connection, run, plan_no))
+
+
+def _parts_of(connection: Connection, run: Run, plan_no: int | None = None) -> list[dict[str, Any]]:
+    """What is recorded of the parts of a plan that are gone, in order; without a number, of the plan in force."""
+    number = ledger.plan_number(connection, run) if plan_no is None else plan_no
     facts = evidence_table.c.facts
     query = select(facts).where(
         evidence_table.c.rollover_id == run.id,
         evidence_table.c.kind == evidence.ERASE_PART,
-        facts["plan_no"].as_integer() == ledger.plan_number(connection, run),
+        facts["plan_no"].as_integer() == number,
     )
     return list(connection.scalars(query.order_by(facts["part"].as_integer())))
 

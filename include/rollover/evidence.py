@@ -24,6 +24,8 @@ ERASE_PART = "erase_part"
 """The kind of evidence of a part of a plan that is gone before the step is done."""
 ARCHIVE_PLAN_APPROVED = "archive_plan_approved"
 """The kind of evidence of an approval that archived data is destroyed."""
+PLAN_REJECTED = "plan_rejected"
+"""The kind of evidence of a rejection: the plan that it names is never approved, and no longer erases anything."""
 SWITCHED_ON = "switched_on"
 """The kind of evidence of a switch that a person turned on again after a reset."""
 HASHED = ("tenant_id", "rollover_id", "kind", "facts", "recorded_at", "previous_hash")

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from rollover import evidence, pause
 from rollover.database.session import Isolation, tenant_session
+from rollover.database.tables.ledger import evidence as evidence_table
 from rollover.database.tables.ledger import plans, rollovers, steps
 from rollover.errors import Refused
 from rollover.run import Run
@@ -48,6 +49,7 @@ REQUIRES_OF_CURRENT: dict[str, tuple[str, ...]] = {
 ONCE_A_ROLLOVER = ("guard", "pause_sync", "reset", "import_roster", "verify_roster", "resume_sync")
 """Done once, whatever the plan; the others once for each plan, should a further one hold rows that came late."""
 WHILE_PAUSED = ("plan", "archive", "erase", "reset", "import_roster")
+UNLESS_REJECTED = ("approve", "archive", "erase")
 BY_THE_RESET_DATE = ("plan", "export_reports", "approve", "archive", "erase")
 PLAN_ANEW = "trigger the DAG again with the same partition key: it freezes a new plan, asks, and goes on from there."
 """A run cannot ask twice: Airflow keeps the text of a question when its task is cleared."""
@@ -103,6 +105,28 @@ def plan_number(connection: Connection, run: Run) -> int:
     return connection.scalar(query) or 0
 
 
+def rejection(connection: Connection, run: Run, plan_no: int) -> str | None:
+    """Who rejected a plan of the rollover and when, as a sentence; None if nobody did."""
+    known = evidence_table.c
+    query = select(known.facts["by"].astext.label("by"), known.recorded_at).where(
+        known.rollover_id == run.id,
+        known.kind == evidence.PLAN_REJECTED,
+        known.facts["plan_no"].as_integer() == plan_no,
+    )
+    found = connection.execute(query.order_by(known.evidence_id).limit(1)).one_or_none()
+    if found is None:
+        return None
+    return f"{found.by} rejected plan {plan_no} of {run.id}, recorded {found.recorded_at:%Y-%m-%d %H:%M} UTC."
+
+
+def is_carried_out(connection: Connection, run: Run, plan_no: int) -> bool:
+    """Whether the rows of a plan are erased, of whichever number."""
+    query = select(steps.c.step).where(
+        steps.c.rollover_id == run.id, steps.c.step == "erase", steps.c.plan_no == plan_no
+    )
+    return connection.scalar(query) is not None
+
+
 def rollover(connection: Connection, run: Run) -> Mapping[str, Any]:
     """The ledger's row of the rollover. Raises Refused while its guard has not let it in."""
     row = connection.execute(select(rollovers).where(rollovers.c.rollover_id == run.id)).mappings().one_or_none()
@@ -147,6 +171,8 @@ def require(connection: Connection, run: Run, step: str) -> None:
             f"The reset date of {run.id} moved from {frozen} to {run.reset_date} since its guard.",
             "clear 'guard' and everything after it.",
         )
+    if step in UNLESS_REJECTED and (rejected := rejection(connection, run, plan_number(connection, run))):
+        raise Refused(f"{rejected} It cannot be approved or carried out any more.", PLAN_ANEW)
     missing = [name for name in needed if result_of(connection, run, name) is None]
     if missing:
         raise Refused(

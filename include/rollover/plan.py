@@ -59,12 +59,13 @@ def freeze(connection: Connection, run: Run) -> dict[str, Any]:
     """Freeze the plan, or the next one where the data changed since the last; returns what the approval shows.
 
     The same data gives the same hash, so planning again without a change keeps the plan in force. A plan after an
-    erase holds the rows that came late; a plan that was carried out is never carried out again.
+    erase holds the rows that came late; a plan that was carried out is never carried out again. Nor is one that a
+    person rejected: the next plan may say the same, but it is asked about as a plan of its own.
     """
     lines, known = _draft(connection, run, current=holds_current_state(connection, run))
     digest = plan_hash(lines)
     number = ledger.plan_number(connection, run)
-    if number and ledger.result_of(connection, run, "erase") is None and hash_of(connection, run, number) == digest:
+    if number and _stays_in_force(connection, run, number, digest):
         return summary(connection, run, lines, digest, number)
     number += 1
     key = {"tenant_id": run.tenant.id, "rollover_id": run.id, "plan_no": number}
@@ -75,6 +76,14 @@ def freeze(connection: Connection, run: Run) -> dict[str, Any]:
     if known:  # where all rows are held, no school's subscription decides
         connection.execute(insert(plan_subscriptions), [{**key, **standing.as_record()} for standing in known])
     return summary(connection, run, lines, digest, number)
+
+
+def _stays_in_force(connection: Connection, run: Run, number: int, digest: str) -> bool:
+    return (
+        ledger.result_of(connection, run, "erase") is None
+        and ledger.rejection(connection, run, number) is None
+        and hash_of(connection, run, number) == digest
+    )
 
 
 def needs_approval(connection: Connection, run: Run, lines: list[Line]) -> bool:

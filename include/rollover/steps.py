@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, update
 from upath import UPath
 
 from rollover import artifacts, evidence, ledger, pause, receipts, verify
@@ -27,7 +27,6 @@ from rollover import reset as resetting
 from rollover.archive import write as archiving
 from rollover.certificate import issue
 from rollover.database.session import tenant_session
-from rollover.database.tables.ledger import evidence as evidence_table
 from rollover.database.tables.ledger import exports, plans
 from rollover.errors import Refused
 from rollover.exports import Scope, reports_of
@@ -140,7 +139,7 @@ def _summed(name: str, written: list[Receipt]) -> Result:
 def approve(run: Run, answer: dict[str, Any] | None) -> Result:
     """Record who approved the plan in force, or that the product asks for no approval.
 
-    `answer`: ``{"chosen_options": ["Approve"], "responded_by_user": {"id"}, "plan_hash": …}``.
+    `answer`: ``{"chosen_options": ["Approve"], "responded_by_user": {"id"}, "plan_no": …, "plan_hash": …}``.
     """
 
     def work(connection: Connection) -> Result:
@@ -159,9 +158,9 @@ def approve(run: Run, answer: dict[str, Any] | None) -> Result:
                 f"The approval of {run.id} does not confirm: {'; '.join(missing)}. Nothing was changed.",
                 f"choose each of them beside Approve, or reject. {ledger.PLAN_ANEW}",
             )
-        if answer.get("plan_hash") != digest:
+        if (answer.get("plan_no"), answer.get("plan_hash")) != (number, digest):
             raise Refused(
-                f"The approval of {run.id} is for another plan than {digest[:12]}.",
+                f"The approval of {run.id} is for another plan than {number}, {digest[:12]}.",
                 ledger.PLAN_ANEW,
             )
         by = (answer.get("responded_by_user") or {}).get("id")
@@ -181,21 +180,24 @@ def approve(run: Run, answer: dict[str, Any] | None) -> Result:
 
 def _reject(run: Run, answer: dict[str, Any]) -> None:
     """Record who rejected the plan that was asked about, once, and raise Refused with how to go on."""
+    number = answer["plan_no"]
     by = (answer.get("responded_by_user") or {}).get("id") or "nobody who is named"
-    facts = {"plan_hash": answer.get("plan_hash"), "by": by, "answered_at": answer.get("responded_at")}
-    recorded = evidence_table.c
+    facts = {"plan_no": number, "plan_hash": answer["plan_hash"], "by": by, "answered_at": answer.get("responded_at")}
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
-        known = select(recorded.recorded_at).where(
-            recorded.rollover_id == run.id, recorded.kind == "plan_rejected", recorded.facts == facts
-        )
-        if connection.scalar(known) is None:
-            evidence.record(connection, run.tenant.id, "plan_rejected", facts, run.id)
-        at = connection.scalars(known).first()
+        if ledger.is_carried_out(connection, run, number):
+            raise Refused(
+                f"Too late: plan {number} of {run.id} was carried out before {by} rejected it. This changes nothing.",
+                "see `rollover status`; what was archived can be restored with `rollover archive restore`.",
+            )
+        if ledger.rejection(connection, run, number) is None:
+            evidence.record(connection, run.tenant.id, evidence.PLAN_REJECTED, facts, run.id)
+        rejected = ledger.rejection(connection, run, number)
+        began = erasing.has_begun(connection, run, number)
         is_paused = pause.current(connection) is not None
+    changed = "Parts of it were erased before; nothing more is" if began else "Nothing was changed"
     sync = "the roster sync is still paused" if is_paused else "the roster sync is not paused"
     raise Refused(
-        f"{by} rejected the plan {str(answer.get('plan_hash'))[:12]} of {run.id}, recorded {at:%Y-%m-%d %H:%M} UTC. "
-        f"Nothing was changed, and {sync}.",
+        f"{rejected} {changed}, and {sync}.",
         "correct what is wrong (a subscription, a date, a hold), then " + ledger.PLAN_ANEW,
     )
 

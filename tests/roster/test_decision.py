@@ -188,9 +188,24 @@ def test_one_question_is_open_at_a_time(desk: Desk) -> None:
     assert ask("another") == f"import {import_id} is asked about by the run one until 2026-08-01T23:00:00+00:00"
     assert ask("one") is None, "its task was run again"
     assert ask("another", now + timedelta(hours=21)) is None, "nobody answered"
-    assert ask("a third", now + timedelta(hours=21), "other numbers") is None
+    later = now + timedelta(hours=21)
+    shown = desk.ask(import_id).digest
+    assert ask("a third", later, shown) is None
+    decide(desk.engine, TENANT, import_id, "Later", "", digest="an older question's numbers")
+    assert (
+        ask("a fourth", later, shown)
+        == f"import {import_id} is asked about by the run a third until " + (later + timedelta(hours=20)).isoformat()
+    ), "the end of an older question does not end the newer one"
     desk.decide(import_id, "Later")
-    assert ask("a fourth", now + timedelta(hours=21), "other numbers") is None, "it was answered: Later"
+    assert ask("a fourth", later, shown) is None, "it was answered: Later"
+
+
+def test_later_does_not_promise_another_question_about_what_is_decided(desk: Desk) -> None:
+    import_id = desk.drop(desk.half(), 1)
+    shown = desk.ask(import_id).digest
+    desk.decide(import_id, "Discard")
+    said = decide(desk.engine, TENANT, import_id, "Later", "dana", digest=shown)["said"]
+    assert said == "it is decided already (discard) and rejected; nothing was done"
 
 
 def test_of_several_the_newest_is_asked_about(desk: Desk) -> None:

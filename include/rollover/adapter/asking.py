@@ -41,13 +41,15 @@ class ApprovePlan(HITLOperator):
         plan = context["ti"].xcom_pull(task_ids=self.plan_task)
         if not plan["approval_required"]:
             raise AirflowSkipException("nobody is asked: the product file asks for no approval, or nothing is to do")
-        plan_hash, asked_before = plan["plan_hash"], context["task_state_store"].get("plan_hash")
-        if asked_before not in (None, plan_hash):
+        store, plan_hash = context["task_state_store"], plan["plan_hash"]
+        asked_before = (store.get("plan_no"), store.get("plan_hash"))
+        if asked_before not in ((None, None), (plan["plan_no"], plan_hash)):
             raise Refused(
                 "This run has asked about another plan before, and Airflow would show that one again.",
                 ledger.PLAN_ANEW,
             )
-        context["task_state_store"].set("plan_hash", plan_hash, retention=NEVER_EXPIRE)
+        store.set("plan_no", plan["plan_no"], retention=NEVER_EXPIRE)
+        store.set("plan_hash", plan_hash, retention=NEVER_EXPIRE)
         self._offer(plan)
         return super().execute(context)
 
@@ -64,6 +66,7 @@ class ApprovePlan(HITLOperator):
             "chosen_options": answer["chosen_options"],
             "responded_by_user": {"id": by["id"]} if by else None,  # not the name: this goes to XCom
             "responded_at": str(answer.get("responded_at") or ""),
+            "plan_no": context["task_state_store"].get("plan_no"),
             "plan_hash": context["task_state_store"].get("plan_hash"),
         }
 

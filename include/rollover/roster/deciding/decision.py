@@ -120,6 +120,17 @@ def open_question(connection: Connection, import_id: str, *, by_run: str, digest
     return None
 
 
+def _close_question(connection: Connection, found: Import, digest: str) -> None:
+    """Record that the question about some numbers is over. One about other numbers may be open: it stays."""
+    asked = found.counts.get(ASKED)
+    if asked is None or len(digest) < LEAST_OF_A_DIGEST or not asked["digest"].startswith(digest):
+        return
+    row = ledger.imports.c
+    connection.execute(
+        update(ledger.imports).where(row.import_id == found.import_id).values(counts=row.counts.op("-")(ASKED))
+    )
+
+
 def decide(
     engine: Engine, tenant_id: str, import_id: str, answer: str, by: str, *, digest: str, reason: str | None = None
 ) -> dict[str, Any]:
@@ -133,11 +144,9 @@ def decide(
     with tenant_session(engine, tenant_id, exclusive=True) as connection:
         found = imports.load(connection, import_id, for_update=True)
         if given is Answer.LATER:
-            row = ledger.imports.c
-            connection.execute(
-                update(ledger.imports).where(row.import_id == import_id).values(counts=row.counts.op("-")(ASKED))
-            )
-            return _told(found, decided=False, said="nothing is decided; it is asked again")
+            _close_question(connection, found, digest)
+            said = "nothing is decided; it is asked again" if found.state == "held" else _why_not_open(found)
+            return _told(found, decided=False, said=said)
         if found.state != "held" or found.comparison is None:
             return _told(found, decided=False, said=_why_not_open(found))
         seen = Comparison.from_json(found.comparison)
