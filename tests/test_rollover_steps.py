@@ -621,6 +621,24 @@ def test_a_plan_that_was_approved_and_then_rejected_erases_nothing(
     assert everything(owner, HERO, ["hero", "roster"]) == before
 
 
+def test_an_answer_of_an_older_version_names_its_plan_by_the_hash_alone(run: Run) -> None:
+    steps.guard(run, RUN_ID, nobody)
+    steps.pause_sync(run)
+    answer = answer_to(steps.plan(run))
+    del answer["plan_no"]
+    steps.export_reports(run, no_outbox)
+    with pytest.raises(Refused, match="dana rejected plan 1"):
+        steps.approve(run, {**answer, "chosen_options": ["Reject"]})
+    with pytest.raises(Refused, match=r"rejected a plan that .* does not have"):
+        steps.approve(run, {**answer, "chosen_options": ["Reject"], "plan_hash": "0" * 64})
+    with pytest.raises(Refused, match="cannot be approved"):
+        steps.approve(run, answer)
+    again = answer_to(steps.plan(run))
+    del again["plan_no"]
+    steps.export_reports(run, no_outbox)
+    assert steps.approve(run, again)["approved_by"] == "dana"
+
+
 def test_the_database_refuses_to_approve_a_rejected_plan(run: Run) -> None:
     steps.guard(run, RUN_ID, nobody)
     steps.pause_sync(run)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, update
+from sqlalchemy import Connection, func, insert, select, update
 from upath import UPath
 
 from rollover import artifacts, evidence, ledger, pause, receipts, verify
@@ -158,7 +158,7 @@ def approve(run: Run, answer: dict[str, Any] | None) -> Result:
                 f"The approval of {run.id} does not confirm: {'; '.join(missing)}. Nothing was changed.",
                 f"choose each of them beside Approve, or reject. {ledger.PLAN_ANEW}",
             )
-        if (answer.get("plan_no"), answer.get("plan_hash")) != (number, digest):
+        if (_plan_of(connection, run, answer), answer.get("plan_hash")) != (number, digest):
             raise Refused(
                 f"The approval of {run.id} is for another plan than {number}, {digest[:12]}.",
                 ledger.PLAN_ANEW,
@@ -178,19 +178,32 @@ def approve(run: Run, answer: dict[str, Any] | None) -> Result:
     return once(run, "approve", work)
 
 
+def _plan_of(connection: Connection, run: Run, answer: dict[str, Any]) -> int | None:
+    """The number of the plan that an answer is about; a question of an older version kept the plan's hash only."""
+    number: int | None = answer.get("plan_no") or connection.scalar(
+        select(func.max(plans.c.plan_no)).where(
+            plans.c.rollover_id == run.id, plans.c.plan_hash == answer.get("plan_hash")
+        )
+    )
+    return number
+
+
 def _reject(run: Run, answer: dict[str, Any]) -> None:
     """Record who rejected the plan that was asked about, once, and raise Refused with how to go on."""
-    number = answer["plan_no"]
     by = (answer.get("responded_by_user") or {}).get("id") or "nobody who is named"
-    facts = {"plan_no": number, "plan_hash": answer["plan_hash"], "by": by, "answered_at": answer.get("responded_at")}
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
+        number = _plan_of(connection, run, answer)
+        if number is None:
+            raise Refused(f"{by} rejected a plan that {run.id} does not have. Nothing was changed.", ledger.PLAN_ANEW)
         if ledger.is_carried_out(connection, run, number):
             raise Refused(
                 f"Too late: plan {number} of {run.id} was carried out before {by} rejected it. This changes nothing.",
                 "see `rollover status`; what was archived can be restored with `rollover archive restore`.",
             )
         if ledger.rejection(connection, run, number) is None:
-            evidence.record(connection, run.tenant.id, evidence.PLAN_REJECTED, facts, run.id)
+            facts = {"plan_no": number, "plan_hash": answer.get("plan_hash"), "by": by}
+            when = {"answered_at": answer.get("responded_at")}
+            evidence.record(connection, run.tenant.id, evidence.PLAN_REJECTED, facts | when, run.id)
         rejected = ledger.rejection(connection, run, number)
         began = erasing.has_begun(connection, run, number)
         is_paused = pause.current(connection) is not None
