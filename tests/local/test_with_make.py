@@ -31,7 +31,11 @@ except KeyboardInterrupt:
 def test_it_ends_with_make(tmp_path: Path, alone: bool) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "Makefile").write_text(f"demo:\n\t@{sys.executable} program.py\n")
-    make = subprocess.Popen(["make", "demo"], cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    # Under `make test`, MAKEFLAGS and its like would make this make a nested one, which prints what it enters.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    make = subprocess.Popen(
+        ["make", "demo"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     assert make.stdout is not None and make.stdout.readline() == "up\n"
     (program,) = [
         child for child in psutil.Process(make.pid).children(recursive=True) if "program.py" in child.cmdline()
