@@ -131,11 +131,10 @@ class Season:
             key = f"{dag_id} {question['task_instance']['dag_run_id']}"
             asked = self._asked.setdefault(key, time.monotonic())
             if self._answer_approvals and time.monotonic() - asked > READING_SECONDS:
-                # The only drop of the season that is held is one that lost a school.
-                answer = "Discard" if "Discard" in question["options"] else "Approve"
-                api.answer(question, answer)
+                answers = _answers(question["options"])
+                api.answer(question, *answers)
                 del self._asked[key]
-                self._say(f"Dana answers {answer}: {question['subject']}")
+                self._say(f"Dana answers {', '.join(answers)}: {question['subject']}")
             elif not self._answer_approvals and key not in self._told:
                 self._told.add(key)
                 self._say(f"approval wanted: {question['subject']}: {self._services.airflow.url}/required_actions")
@@ -147,9 +146,14 @@ class Season:
         """
         failed = [run for run in self._services.api.runs("~") if run["state"] == "failed"]
         for run in failed:
-            tenant = next((t for s, t in self._tenants if f"rollover__{t.id}" == run["dag_id"]), None)
-            if tenant is None or not tenant.past_years:
-                self._stop(tenant.id if tenant else str(run["partition_key"]), run)
+            spec, tenant = next(
+                ((s, t) for s, t in self._tenants if f"rollover__{t.id}" == run["dag_id"]), (None, None)
+            )
+            if spec is None or tenant is None:
+                self._stop(str(run["partition_key"]), run)
+                continue
+            if not tenant.past_years or run["partition_key"] != spec.year.key:
+                self._stop(tenant.id, run)
                 continue
             self._backfill(tenant, run["partition_key"])
             if (
@@ -252,6 +256,12 @@ class Season:
             if applied < 1 + _gets_update(tenant):
                 left.append(f"{tenant.id}: {applied} drops applied")
         return left
+
+
+def _answers(options: list[str]) -> list[str]:
+    """What Dana chooses: the only drop of the season that is held lost a school; a plan is approved, and each school
+    confirmed whose subscription is active again."""
+    return ["Discard"] if "Discard" in options else [option for option in options if option != "Reject"]
 
 
 def _gets_update(tenant: TenantSpec) -> bool:
