@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from rollover.roster.fetching import fetch, passwords, unpack
+from rollover.roster.findings import KEPT_PER_CODE
 from rollover.roster.formats import FORMATS, clever, enrollments, oneroster, oneroster_1_1, oneroster_1_2
 from rollover.roster.staging import clean, manifest, read, stage
 from rollover.roster.validating import rules, validate
@@ -150,6 +151,60 @@ def test_a_warning_lets_the_row_in(name: str) -> None:
         assert (found.isoformat() if hasattr(found, "isoformat") else found) == value
 
 
+def test_no_warning_takes_the_place_of_an_error() -> None:
+    """Of one code, in one file: blank ids of enrollments beside more blank values than are kept."""
+    rows = whole_set()
+    row = row_of(rows, "users", "student-3")
+    rows["users"] += [{**row, "sourcedId": f"more-{n}", "enabledUser": ""} for n in range(KEPT_PER_CODE + 5)]
+    rows["enrollments"][-1]["userSourcedId"] = ""
+    rows["users"][-1]["givenName"] = ""
+    taken = take(as_files(rows))
+    last = (len(rows["users"]) + 1, len(rows["enrollments"]) + 1)
+    assert ("value_missing", "error", "users.csv", last[0], "givenName") in taken.found
+    assert ("value_missing", "error", "enrollments.csv", last[1], "userSourcedId") in taken.found
+    assert taken.findings.errors == {"value_missing": 2}
+    assert taken.findings.warnings == {"value_missing": KEPT_PER_CODE + 5}
+    warnings = [f for f in taken.findings.kept if f.severity == "warning"]
+    assert len(warnings) == KEPT_PER_CODE
+
+
+def test_a_status_that_is_filled_in_everywhere_is_one_warning_a_column() -> None:
+    rows = whole_set()
+    for row in rows["users"]:
+        row.update(status="active", dateLastModified="2025-08-01T00:00:00Z")
+    taken = take(as_files(rows))
+    assert taken.found == {
+        ("bulk_filled", "warning", "users.csv", 2, "status"),
+        ("bulk_filled", "warning", "users.csv", 2, "dateLastModified"),
+    }
+    assert taken.findings.warnings == {"bulk_filled": 2}
+    assert all(f"filled in {len(rows['users'])} rows" in finding.message for finding in taken.findings.kept)
+
+
+def test_a_column_that_nobody_knows_is_named_and_a_near_one_suggested() -> None:
+    rows = whole_set()
+    for row in rows["users"]:
+        row["middelName"] = row.pop("middleName")
+        row["shoeSize"] = "5"
+    (finding,) = [f for f in take(as_files(rows)).findings.kept if f.code == "column_unknown"]
+    assert "middelName (do you mean middleName?)" in finding.message and "shoeSize" in finding.message
+
+
+def test_a_first_row_that_is_no_header_is_not_named() -> None:
+    files = as_files(whole_set())
+    files["users.csv"] = files["users.csv"].split(b"\n", 1)[1]
+    taken = take(files)
+    assert "column_missing" in taken.refused
+    said = " ".join(finding.message for finding in taken.findings.kept)
+    assert "student-1" not in said and "example.org" not in said
+
+
+def test_nobody_is_asked_for_a_column_of_passwords() -> None:
+    rows = whole_set()
+    without_column("users", "password")(rows)
+    assert take(as_files(rows)).found == set()
+
+
 @pytest.mark.parametrize("name", others_slow(FILE_WARNINGS, 3))
 def test_a_file_that_is_written_otherwise_gives_the_same_roster(name: str) -> None:
     change, (code, file, row, column) = FILE_WARNINGS[name]
@@ -245,7 +300,7 @@ ELSEWHERE = {
 def codes_of(module: Any) -> Iterator[str]:
     """The codes that a module can give, read from its source."""
     places = {"add": 0, "refuse": 0, "_warn": 0, "_disagree": 0, "_find": 0, "_mark": 0, "_report": 0, "Rule": 0}
-    places |= {"Unusable": 0, "report": 1, "_add": 1, "_unusable": 2}
+    places |= {"Unusable": 0, "add_for_column": 0, "report": 1, "_add": 1, "_unusable": 2}
     for node in ast.walk(ast.parse(inspect.getsource(module))):
         if not isinstance(node, ast.Call):
             continue

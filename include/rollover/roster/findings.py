@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, insert, select
@@ -12,6 +12,7 @@ from rollover.database.tables import ledger
 from rollover.roster.formats.spec import Severity
 
 KEPT_PER_CODE = 1000
+"""Findings that are kept of one code and severity in one column of a file: none of them takes another's place."""
 
 
 class Finding(NamedTuple):
@@ -26,14 +27,17 @@ class Finding(NamedTuple):
 
 
 class Findings:
-    """Collects findings: every one is counted, the first thousand of each code are kept."""
+    """Collects findings: every one is counted; of each code and severity, the first thousand in a column of a file are
+    kept."""
 
     def __init__(self) -> None:
         self.kept: list[Finding] = []
         self.refusing: list[str] = []
         """The codes of errors for which the whole set is refused."""
         self._counts: dict[Severity, Counter[str]] = {"error": Counter(), "warning": Counter()}
-        self._kept_of: Counter[str] = Counter()
+        self._kept_of: Counter[tuple[str | None, ...]] = Counter()
+        self._columns: dict[tuple[str, str, str], tuple[int, int]] = {}
+        """By code, file and column of :meth:`add_for_column`: the first row, and how many rows."""
 
     def add(
         self,
@@ -51,10 +55,25 @@ class Findings:
         Where only the first rows are given, `count` says how many there are.
         """
         self._counts[severity][code] += len(rows) if count is None else count
-        room = KEPT_PER_CODE - self._kept_of[code]
-        kept = [Finding(code, severity, file, row, column, message) for row in rows[:room]]
-        self.kept += kept
-        self._kept_of[code] += len(kept)
+        self._keep(Finding(code, severity, file, row, column, message) for row in rows[:KEPT_PER_CODE])
+
+    def add_for_column(self, code: str, file: str, column: str, row: int, count: int) -> None:
+        """Count `count` rows, of which `row` is the first, for a warning that a column gets once."""
+        first, before = self._columns.get((code, file, column), (row, 0))
+        self._columns[code, file, column] = min(first, row), before + count
+
+    def finish_columns(self, code: str, message: str) -> None:
+        """Add the one warning of each column that was counted for `code`; `message` has ``{column}``, ``{count}``."""
+        for key in [key for key in self._columns if key[0] == code]:
+            (_, file, column), (row, count) = key, self._columns.pop(key)
+            self.add(code, "warning", file, message.format(column=column, count=count), column=column, rows=[row])
+
+    def _keep(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            place = (finding.code, finding.severity, finding.file, finding.column)
+            if self._kept_of[place] < KEPT_PER_CODE:
+                self._kept_of[place] += 1
+                self.kept.append(finding)
 
     def refuse(self, code: str, file: str, message: str, *, column: str | None = None, row: int | None = None) -> None:
         """Add an error for which the whole set is refused."""
@@ -65,10 +84,7 @@ class Findings:
         """Add everything that `other` has."""
         for severity, counts in other._counts.items():
             self._counts[severity] += counts
-        for finding in other.kept:
-            if self._kept_of[finding.code] < KEPT_PER_CODE:
-                self._kept_of[finding.code] += 1
-                self.kept.append(finding)
+        self._keep(other.kept)
         self.refusing += other.refusing
 
     @property

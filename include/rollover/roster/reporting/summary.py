@@ -81,6 +81,14 @@ class Told:
         return self.found.state == "rejected" and self.found.decision != "discard"
 
     @property
+    def is_in_part(self) -> bool:
+        """Whether rows were kept out, by the rows themselves, or anything of the set has an error."""
+        counts = self.found.counts
+        read, good = counts.get("rows", {}), counts.get(TAKEN)
+        kept_out = good is not None and sum(read.values()) > sum(good.get(name, 0) for name in read)
+        return kept_out or any(problem.severity == "error" for problem in self.problems)
+
+    @property
     def is_only_seen_before(self) -> bool:
         """Whether nothing else is over a limit than that the same files were dropped before."""
         return self.comparison is not None and {b.code for b in self.comparison.breaches} == {Code.SEEN_BEFORE}
@@ -158,8 +166,7 @@ def _taken(told: Told) -> tuple[str, str]:
             "Only what is new in these files was added. Nothing was removed, and nothing that was there before was "
             "changed: a person decided so, because they would have changed more than is usual."
         )
-    errors = sum(problem.total for problem in told.problems if problem.severity == "error")
-    if errors:
+    if told.is_in_part:
         return "TAKEN, BUT NOT ALL OF IT", (
             "The files are live. Rows with errors, and rows that depend on them, were kept out; they are counted below."
         )
@@ -181,7 +188,7 @@ def _next(told: Told) -> str:
     if found.state in ("superseded", "undone") or found.counts.get(imports.UNCHANGED):
         return "Nothing with these files. The next files that you drop are looked at as usual."
     if found.state == "applied":
-        if any(problem.severity == "error" for problem in told.problems):
+        if told.is_in_part:
             return f"Mend the errors in your system. The rows get in with the next files that you drop. {again}"
         return "Nothing. The next files that you drop are looked at as usual."
     return _when_live(told)

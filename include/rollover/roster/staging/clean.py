@@ -64,6 +64,9 @@ BOOLEAN_WORDS = {
     **dict.fromkeys(("FALSE", "F", "NO", "N", "0"), "false"),
 }
 DELETED = "tobedeleted"
+FILLED = "bulk_filled"
+FILLED_MESSAGE = "{column} must be blank in a full set; it is filled in {count:,} rows. They are read all the same."
+"""One for each column: it is the commonest deviation there is, and harmless."""
 IS_DELETED = "is_deleted"
 """True for a row of a delta that says its record is gone."""
 
@@ -133,8 +136,10 @@ def _without_deleted(frame: pl.DataFrame, file: File, spec: Format, findings: Fi
             message = "A full set holds only what is there: the row says tobedeleted and is left out. Leave it blank."
             batch.report(deleted, "status_deleted", "warning", name, message)
             filled = filled & ~deleted
-        message = f"{name} must be blank in a full set."
-        batch.report(filled, "bulk_filled", "warning", name, message)
+        filled = filled.fill_null(False) & ~batch.passed_over
+        if filled.any():
+            rows = frame[ROW].filter(filled)
+            findings.add_for_column(FILLED, file.name, name, int(rows.min()), len(rows))  # type: ignore[arg-type]
     if STATUS not in file.bulk_is_blank or STATUS not in frame.columns:
         return frame
     return frame.filter((frame[STATUS].str.to_lowercase() != DELETED).fill_null(True))

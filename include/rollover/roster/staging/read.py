@@ -9,6 +9,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import IO, Any
 
 import numpy as np
@@ -30,6 +31,15 @@ LAST_LINE_BYTES = 2**16
 LOOK_AT_ROWS = 100
 """How many rows are looked at to tell how many fields a row of the file has."""
 ENCODINGS = {"utf-16": "UTF-16", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16", "cp1252": "Windows-1252"}
+NEVER_ASKED_FOR = ("password",)
+"""Columns of a format that nobody should send."""
+SHOWN_HEADERS = 10
+HEADER_LENGTH = 40
+"""How many unknown headers a message names, and how much of each."""
+CERTAIN_HEADERS = 3
+"""So many names of the format in one line: it is a header, not a person's row."""
+NEAR = 0.8
+"""How alike two headers are, of 1, for one to be suggested."""
 NOT_CSV = "not_csv"
 FIELD_COUNT = "The row does not have as many fields as the header has names. Quote values that hold a comma."
 UNREAD = "unread "
@@ -217,15 +227,32 @@ class _Columns:
 
     def _judge_unknown(self) -> None:
         known = set(self._known.values())
-        unknown = sum(
-            given != "" and place not in known and not self._is_own(given) for place, given in enumerate(self._names)
-        )
+        unknown = [
+            given
+            for place, given in enumerate(self._names)
+            if given != "" and place not in known and not self._is_own(given)
+        ]
         if unknown:
             message = (
-                f"{unknown} columns are not of {self._spec.label} and are left out. "
+                f"{len(unknown)} columns are not of {self._spec.label} and are left out{self._named(unknown)}. "
                 f"Name your own ones {self._spec.own_columns}*."
             )
             self._warn("column_unknown", message)
+
+    def _named(self, unknown: list[str]) -> str:
+        """Headers that nobody knows, each with the missing column that it may be meant for.
+
+        Nothing where the line may be no header at all, but a person's row.
+        """
+        if len(self._known) < CERTAIN_HEADERS:
+            return ""
+        missing = {same_header(name): self._expected(name) for name in self._file.header if name not in self._known}
+        shown = []
+        for given in unknown[:SHOWN_HEADERS]:
+            near = get_close_matches(same_header(given), missing, n=1, cutoff=NEAR)
+            name = "".join(sign if sign.isprintable() else " " for sign in given)[:HEADER_LENGTH]
+            shown.append(f"{name} (do you mean {missing[near[0]]}?)" if near else name)
+        return f": {', '.join(shown)}{' …' if len(unknown) > SHOWN_HEADERS else ''}"
 
     def _is_own(self, given: str) -> bool:
         return given.lower().startswith(self._spec.own_columns)
@@ -239,7 +266,7 @@ class _Columns:
     def _has_all_it_needs(self, *, delta: bool) -> bool:
         usable = True
         for name in self._file.header:
-            if name in self._known:
+            if name in self._known or name in NEVER_ASKED_FOR:
                 continue
             column = self._file.column(name) if name not in self._file.ignored else None
             header = self._expected(name)

@@ -22,7 +22,7 @@ from rollover.roster.findings import Findings, added, why_refused
 from rollover.roster.formats import FORMATS, MANIFEST
 from rollover.roster.formats.spec import File, Format, Kind
 from rollover.roster.imports import Import
-from rollover.roster.staging.clean import IS_DELETED, clean
+from rollover.roster.staging.clean import FILLED, FILLED_MESSAGE, IS_DELETED, clean
 from rollover.roster.staging.manifest import Contents, contents
 from rollover.roster.staging.read import KEPT_OUT, NOT_CSV, ROW, batches, read_header
 from rollover.roster.staging.text import as_text
@@ -133,6 +133,7 @@ def _read_file(file: File, found: Contents, storage: UPath, import_id: str, colu
                 typed = clean(batch, file, spec, read.findings, delta=delta)
                 read.rows += typed.height
                 writer.write_table(_as_arrow(typed, file))
+        read.findings.finish_columns(FILLED, FILLED_MESSAGE)
         read.unnamed = len(text.unnamed) + len(text.too_long)
     read.usable = NOT_CSV not in read.findings.errors
     if read.usable and not read.rows:
