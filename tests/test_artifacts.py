@@ -185,7 +185,14 @@ def test_folders_are_held_against_the_ledger_both_ways(run: Run, outbox: FolderO
 
     begin(run)
     plan_and_approve(run, outbox)
+    uploading = f"{run.config.outbox}/2025-26/.{Path(outbox.listing(run.config.outbox)[0]).name}.part"
+    outbox.deliver(run.storage / YEAR_FOLDERS[1] / "tardies.csv", uploading)
+    assert not any(".part" in said for said in look()), "a file on its way to the outbox is no stray"
+    outbox.remove(uploading)
     finish(run, outbox)
+    outbox.deliver(run.storage / YEAR_FOLDERS[1] / "tardies.csv", uploading)
+    assert any(".part on SFTP" in said for said in look()), "but what is left of one is"
+    outbox.remove(uploading)
     missing = [said for said in look() if "roster_check.csv" not in said]  # only the test's ledger speaks of that file
     assert missing == []
     part = run.storage / YEAR_FOLDERS[1] / ".tardies.csv.0123abcd.part"

@@ -241,7 +241,7 @@ def put_file(sftp: paramiko.SFTPClient, local_stream: IO[bytes], remote_path: st
     Replaces a file of that name. Raises PermissionError outside an outbox, as the server says; StorageFailed where it
     says no more than that it failed: SFTP has no word for a full disk.
     """
-    part = _part_of(remote_path)
+    part = part_of(remote_path)
     try:
         _make_folders(sftp, posixpath.dirname(remote_path))
         sftp.putfo(local_stream, part)
@@ -260,7 +260,7 @@ def put_file(sftp: paramiko.SFTPClient, local_stream: IO[bytes], remote_path: st
 
 def remove_file(sftp: paramiko.SFTPClient, remote_path: str) -> None:
     """Remove a delivered file and its part file, and its folder if that is empty then. A missing file is ignored."""
-    for path in (remote_path, _part_of(remote_path)):
+    for path in (remote_path, part_of(remote_path)):
         with suppress(FileNotFoundError):
             sftp.remove(path)
     with suppress(OSError):
@@ -280,7 +280,7 @@ def files_below(sftp: paramiko.SFTPClient, folder: str) -> list[str]:
     return sorted(found)
 
 
-def _part_of(remote_path: str) -> str:
+def part_of(remote_path: str) -> str:
     """Where a file is until it is whole."""
     folder, name = posixpath.split(remote_path)
     return posixpath.join(folder, f".{name}.part")

@@ -9,6 +9,7 @@ from upath import UPath
 
 from rollover.artifacts import OUTBOX, STORAGE
 from rollover.database.tables.ledger import artifacts, imports, rollovers
+from rollover.drops import part_of
 from rollover.errors import ProofFailed
 from rollover.outbox import Outbox
 from rollover.storage import is_part
@@ -82,8 +83,7 @@ def _unknown_in_storage(connection: Connection, tenant: Tenant, storage: UPath) 
         if path.is_file()
     ]
     known = set(connection.scalars(select(artifacts.c.path).where(artifacts.c.place == STORAGE)))
-    is_running = connection.scalar(select(rollovers.c.rollover_id).where(rollovers.c.state == "running").limit(1))
-    found = _unknown(files, known, parts=is_running is None)
+    found = _unknown(files, known, parts=not _is_running(connection))
     sets = storage / "imports"
     if sets.exists():
         of_tenant = {str(path): path.name for path in sets.glob(f"{tenant.id}{SEPARATOR}*")}
@@ -98,7 +98,15 @@ def _unknown_in_outbox(connection: Connection, folder: str, outbox: Outbox) -> l
     rows = connection.execute(query).all()
     years = {row.path.removeprefix(f"{folder}/").partition("/")[0] for row in rows if row.removed_at is None}
     found = [path for year in sorted(years) for path in outbox.listing(f"{folder}/{year}")]
-    return _unknown(found, recorded_in_outbox(connection), parts=False)
+    known = recorded_in_outbox(connection)
+    if _is_running(connection):
+        known |= {part_of(path) for path in known}
+    return _unknown(found, known, parts=True)
+
+
+def _is_running(connection: Connection) -> bool:
+    """Whether a rollover of the tenant may be writing files now."""
+    return bool(connection.scalar(select(rollovers.c.rollover_id).where(rollovers.c.state == "running").limit(1)))
 
 
 def _unknown(files: Iterable[str], known: set[str], *, parts: bool) -> list[str]:

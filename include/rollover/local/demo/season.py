@@ -150,7 +150,7 @@ class Season:
                 ((s, t) for s, t in self._tenants if f"rollover__{t.id}" == run["dag_id"]), (None, None)
             )
             if spec is None or tenant is None:
-                self._stop(str(run["partition_key"]), run)
+                self._stop(str(run["partition_key"] or run["dag_id"]), run)
                 continue
             if not tenant.past_years or run["partition_key"] != spec.year.key:
                 self._stop(tenant.id, run)
