@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from rollover.database.tables import ledger
 from rollover.errors import StorageFailed
+from rollover.outbox import part_of
 from rollover.tenant import SEPARATOR
 
 OUTBOX = "outbox"
@@ -278,12 +279,6 @@ def files_below(sftp: paramiko.SFTPClient, folder: str) -> list[str]:
         path = posixpath.join(folder, entry.filename)
         found += files_below(sftp, path) if stat.S_ISDIR(entry.st_mode or 0) else [path]
     return sorted(found)
-
-
-def part_of(remote_path: str) -> str:
-    """Where a file is until it is whole."""
-    folder, name = posixpath.split(remote_path)
-    return posixpath.join(folder, f".{name}.part")
 
 
 def _make_folders(sftp: paramiko.SFTPClient, folder: str) -> None:

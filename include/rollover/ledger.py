@@ -119,7 +119,7 @@ def rejection(connection: Connection, run: Run, plan_no: int) -> str | None:
     return f"{found.by} rejected plan {plan_no} of {run.id}, recorded {found.recorded_at:%Y-%m-%d %H:%M} UTC."
 
 
-def is_carried_out(connection: Connection, run: Run, plan_no: int) -> bool:
+def is_erased(connection: Connection, run: Run, plan_no: int) -> bool:
     """Whether the rows of a plan are erased, of whichever number."""
     query = select(steps.c.step).where(
         steps.c.rollover_id == run.id, steps.c.step == "erase", steps.c.plan_no == plan_no

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Protocol
 
 from upath import UPath
@@ -18,3 +19,9 @@ class Outbox(Protocol):
 
     def listing(self, remote_folder: str) -> list[str]:
         """List the files below a folder, as absolute paths; none if there is no such folder."""
+
+
+def part_of(remote_path: str) -> str:
+    """Where a file of the outbox is while it is uploaded."""
+    folder, name = posixpath.split(remote_path)
+    return posixpath.join(folder, f".{name}.part")

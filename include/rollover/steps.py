@@ -195,7 +195,7 @@ def _reject(run: Run, answer: dict[str, Any]) -> None:
         number = _plan_of(connection, run, answer)
         if number is None:
             raise Refused(f"{by} rejected a plan that {run.id} does not have. Nothing was changed.", ledger.PLAN_ANEW)
-        if ledger.is_carried_out(connection, run, number):
+        if ledger.is_erased(connection, run, number):
             raise Refused(
                 f"Too late: plan {number} of {run.id} was carried out before {by} rejected it. This changes nothing.",
                 "see `rollover status`; what was archived can be restored with `rollover archive restore`.",

@@ -9,9 +9,8 @@ from upath import UPath
 
 from rollover.artifacts import OUTBOX, STORAGE
 from rollover.database.tables.ledger import artifacts, imports, rollovers
-from rollover.drops import part_of
 from rollover.errors import ProofFailed
-from rollover.outbox import Outbox
+from rollover.outbox import Outbox, part_of
 from rollover.storage import is_part
 from rollover.tenant import SEPARATOR, Tenant
 
@@ -74,6 +73,7 @@ def refuse_strays(found: dict[str, list[str]]) -> None:
 
 
 def _unknown_in_storage(connection: Connection, tenant: Tenant, storage: UPath) -> list[str]:
+    was_running = _is_running(connection)
     # Listed first: a file that is written meanwhile is recorded before it is there.
     files = [
         str(path)
@@ -83,7 +83,7 @@ def _unknown_in_storage(connection: Connection, tenant: Tenant, storage: UPath) 
         if path.is_file()
     ]
     known = set(connection.scalars(select(artifacts.c.path).where(artifacts.c.place == STORAGE)))
-    found = _unknown(files, known, parts=not _is_running(connection))
+    found = _unknown(files, known, parts=not (was_running or _is_running(connection)))
     sets = storage / "imports"
     if sets.exists():
         of_tenant = {str(path): path.name for path in sets.glob(f"{tenant.id}{SEPARATOR}*")}
@@ -94,18 +94,20 @@ def _unknown_in_storage(connection: Connection, tenant: Tenant, storage: UPath) 
 
 
 def _unknown_in_outbox(connection: Connection, folder: str, outbox: Outbox) -> list[str]:
+    was_running = _is_running(connection)
     query = select(artifacts.c.path, artifacts.c.removed_at).where(artifacts.c.place == OUTBOX)
     rows = connection.execute(query).all()
     years = {row.path.removeprefix(f"{folder}/").partition("/")[0] for row in rows if row.removed_at is None}
     found = [path for year in sorted(years) for path in outbox.listing(f"{folder}/{year}")]
     known = recorded_in_outbox(connection)
-    if _is_running(connection):
+    if was_running or _is_running(connection):
         known |= {part_of(path) for path in known}
     return _unknown(found, known, parts=True)
 
 
 def _is_running(connection: Connection) -> bool:
-    """Whether a rollover of the tenant may be writing files now."""
+    """Whether a rollover of the tenant may be writing files now. Asked before and after files are listed: a rollover
+    may begin or end in between."""
     return bool(connection.scalar(select(rollovers.c.rollover_id).where(rollovers.c.state == "running").limit(1)))
 
 

@@ -85,7 +85,8 @@ class Told:
         """Whether rows were kept out, by the rows themselves, or anything of the set has an error."""
         counts = self.found.counts
         read, good = counts.get("rows", {}), counts.get(TAKEN)
-        kept_out = good is not None and sum(read.values()) > sum(good.get(name, 0) for name in read)
+        repeated = counts.get("warnings", {}).get("repeated", 0)  # the same row again: nothing of it is missing
+        kept_out = good is not None and sum(read.values()) - repeated > sum(good.get(name, 0) for name in read)
         return kept_out or any(problem.severity == "error" for problem in self.problems)
 
     @property

@@ -65,7 +65,9 @@ BOOLEAN_WORDS = {
 }
 DELETED = "tobedeleted"
 FILLED = "bulk_filled"
-FILLED_MESSAGE = "{column} must be blank in a full set; it is filled in {count:,} rows. They are read all the same."
+FILLED_MESSAGE = (
+    "{column} must be blank in a full set; it is filled in {count:,} rows. These rows are imported all the same."
+)
 """One for each column: it is the commonest deviation there is, and harmless."""
 IS_DELETED = "is_deleted"
 """True for a row of a delta that says its record is gone."""
