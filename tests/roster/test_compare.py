@@ -449,6 +449,19 @@ def test_a_set_compared_with_itself_finds_nothing(desk: Desk, live: Drawn) -> No
     assert judge(Numbers(Season.DURING_THE_YEAR, 0, found), LIMITS) == ([], [])
 
 
+@pytest.mark.parametrize("season", list(Season))
+def test_a_set_of_which_much_is_missing_is_looked_at_in_every_season(season: Season) -> None:
+    """A wrong role, a broken school row, enrollments that are cut off: also where nothing is live."""
+    students = [Flow("students", "unchanged", "a", "05", "a", "05", 200)]
+    right = replace(numbers(students, season, 1), kept_out={"users.csv": (220, 11)}, without_enrollment=20)
+    assert {b.code for b in judge(right, LIMITS)[0]} & {Code.ROWS_KEPT_OUT, Code.WITHOUT_ENROLLMENT} == set()
+    wrong = replace(right, kept_out={"users.csv": (220, 12), "orgs.csv": (9, 9)}, without_enrollment=21)
+    found = {(b.code, b.what, b.expected, b.found) for b in judge(wrong, LIMITS)[0]}
+    assert (Code.ROWS_KEPT_OUT, "users.csv", 220, 12) in found, "and not the few rows of orgs.csv"
+    assert not any(what == "orgs.csv" for _, what, *_ in found)
+    assert (Code.WITHOUT_ENROLLMENT, "students", 200, 21) in found
+
+
 FLOWS = st.lists(
     st.builds(
         Flow,

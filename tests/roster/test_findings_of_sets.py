@@ -205,6 +205,26 @@ def test_nobody_is_asked_for_a_column_of_passwords() -> None:
     assert take(as_files(rows)).found == set()
 
 
+@pytest.mark.parametrize("what", ["a wrong role", "enrollments that are cut off"])
+def test_a_first_set_of_which_much_is_missing_waits_for_a_person(district: District, what: str) -> None:
+    rows = whole_set()
+    student, enrolled = row_of(rows, "users", "student-3"), rows["enrollments"][-1]
+    for n in range(40):
+        rows["users"].append({**student, "sourcedId": f"more-{n}", "username": f"more.{n}"})
+        rows["enrollments"].append(
+            {**enrolled, "sourcedId": f"in-{n}", "userSourcedId": f"more-{n}", "role": "student", "primary": ""}
+        )
+    if what == "a wrong role":
+        for user in rows["users"][-12:]:
+            user["role"] = "pupil"
+    else:
+        del rows["enrollments"][-12:]
+    result = district.take(as_files(rows))
+    assert result["state"] == "held"
+    code = "rows_kept_out" if what == "a wrong role" else "without_enrollment"
+    assert code in result["reason"]
+
+
 @pytest.mark.parametrize("name", others_slow(FILE_WARNINGS, 3))
 def test_a_file_that_is_written_otherwise_gives_the_same_roster(name: str) -> None:
     change, (code, file, row, column) = FILE_WARNINGS[name]

@@ -123,5 +123,7 @@ class RosterLimits(_Limits):
     rekeyed: Share = 0.01
     ids_reassigned: Share = 0.01
     known_schools: Share = 0.50
+    rows_kept_out: Share = 0.05
+    without_enrollment: Share = 0.10
     during_the_year: DuringTheYear = DuringTheYear()
     new_year: NewYear = NewYear()

@@ -25,7 +25,7 @@ from rollover.roster.comparing import rekeyed
 from rollover.roster.comparing.comparison import Cohort, Comparison, school_counts, type_counts
 from rollover.roster.comparing.diff import write_differences
 from rollover.roster.comparing.safety import Numbers, Season, judge, school_cells
-from rollover.roster.comparing.tally import open_set, tally
+from rollover.roster.comparing.tally import open_set, tally, without_enrollment
 from rollover.roster.imports import Import
 from rollover.roster.validating import validate
 from rollover.roster.version import roster_version
@@ -131,7 +131,15 @@ def _look(
     live_year, set_year = _live_year(connection), _set_year(found)
     years = 0 if live_year is None else set_year.first_year - SchoolYear.parse(live_year).first_year
     known = frozenset(connection.scalars(select(directory.schools.c.school_id)))
-    numbers = Numbers(_season(live_year, years), years, counted, known, imports.seen_before(connection, found))
+    numbers = Numbers(
+        _season(live_year, years),
+        years,
+        counted,
+        known,
+        imports.seen_before(connection, found),
+        _kept_out(found),
+        without_enrollment(duck),
+    )
     breaches, warnings = judge(numbers, limits)
     cells = school_cells(numbers) if numbers.season is Season.NEW_YEAR else []
     return counts, Comparison(
@@ -147,6 +155,13 @@ def _look(
         warnings=tuple(warnings),
         id_map=rekeyed.summary(duck),
     )
+
+
+def _kept_out(found: Import) -> dict[str, tuple[int, int]]:
+    """By file: how many rows it has, and how many of them are kept out."""
+    taken: dict[str, int] = found.counts.get("taken", {})
+    rows: dict[str, int] = found.counts.get("rows", {})
+    return {name: (rows[name], rows[name] - taken[name]) for name in taken if name in rows}
 
 
 def _live_year(connection: Connection) -> str | None:

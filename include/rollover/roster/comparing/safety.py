@@ -1,6 +1,7 @@
 """Judge what a set would change: over which limits it is, and what seems to be wrong with it.
 
-Three seasons. The first import has nothing to be held against. A set of the live school year may remove and change
+Three seasons. The first import has no live roster to be compared with: what counts is how much of it is in error, and
+whether its students are in classes. A set of the live school year may remove and change
 fixed shares. The first set of a new year is expected to be last year's students moved up a grade:
 
 - who was in a grade of a school is expected in the next one, where the school has it;
@@ -14,8 +15,8 @@ missing, so that a school that closes, merges or gives up a grade is told from o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
@@ -71,6 +72,8 @@ class Code(StrEnum):
     REKEYED = "rekeyed"
     IDS_REASSIGNED = "ids_reassigned"
     OTHER_DISTRICT = "other_district"
+    ROWS_KEPT_OUT = "rows_kept_out"
+    WITHOUT_ENROLLMENT = "without_enrollment"
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,10 @@ class Numbers:
     tally: Tally
     directory_schools: frozenset[str] = frozenset()
     seen_before: str | None = None
+    kept_out: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """By file: how many rows it has, and how many of them are kept out for errors."""
+    without_enrollment: int = 0
+    """Students of the set who are in no class of it."""
 
     def staged(self, kind: str) -> int:
         return self._rows(kind, lambda flow: flow.is_staged)
@@ -157,7 +164,7 @@ class Numbers:
 
 def judge(numbers: Numbers, limits: RosterLimits) -> tuple[list[Breach], list[Breach]]:
     """What is over its limit, and what is worth knowing, in a fixed order."""
-    found: list[Breach] = [*_whose(numbers, limits), *_seen_before(numbers)]
+    found: list[Breach] = [*_whose(numbers, limits), *_seen_before(numbers), *_incomplete(numbers, limits)]
     notes: list[Breach] = []
     if numbers.season is not Season.FIRST:
         found += [*_emptied(numbers), *_people(numbers, limits)]
@@ -201,6 +208,16 @@ def _seen_before(numbers: Numbers) -> Iterator[Breach]:
     """Files that were dropped before, and are not what is live: an old export, or what a person did not want."""
     if numbers.seen_before:
         yield Breach(Code.SEEN_BEFORE, numbers.seen_before, 0, numbers.staged("students"), 0)
+
+
+def _incomplete(numbers: Numbers, limits: RosterLimits) -> Iterator[Breach]:
+    """Much of a set is in error, or a part of it is missing: also a first import can be looked at by that."""
+    for file, (rows, kept_out) in numbers.kept_out.items():
+        if _over(kept_out, rows, limits.rows_kept_out, limits.least_rows):
+            yield Breach(Code.ROWS_KEPT_OUT, file, rows, kept_out, limits.rows_kept_out)
+    students, alone = numbers.staged("students"), numbers.without_enrollment
+    if _over(alone, students, limits.without_enrollment, limits.least_rows):
+        yield Breach(Code.WITHOUT_ENROLLMENT, "students", students, alone, limits.without_enrollment)
 
 
 def _emptied(numbers: Numbers) -> Iterator[Breach]:

@@ -125,6 +125,11 @@ IDS_REASSIGNED = f"""
       AND coalesce(staged.birth_date <> live.birth_date, true)
     GROUP BY 1
 """
+WITHOUT_ENROLLMENT = """
+    SELECT count(*) FROM staged_people p
+    ANTI JOIN (FROM staged_enrollments WHERE role = 'student') e ON e.person_id = p.sourced_id
+    WHERE p.role = 'student'
+"""
 LIVE_COLUMNS = {
     "orgs": ["sourced_id", "name", "type", "identifier", "status"],
     "academic_sessions": ["sourced_id", "school_year"],
@@ -235,6 +240,11 @@ def tally(duck: duckdb.DuckDBPyConnection, counts: Counts) -> Tally:
         section_ids_reused=_number(duck, SECTION_IDS_REUSED),
         ids_reassigned=dict(duck.execute(IDS_REASSIGNED).fetchall()),
     )
+
+
+def without_enrollment(duck: duckdb.DuckDBPyConnection) -> int:
+    """How many students of the set, which is open, are enrolled in no class of it."""
+    return _number(duck, WITHOUT_ENROLLMENT)
 
 
 def _only_change(counts: dict[str, int]) -> str | None:

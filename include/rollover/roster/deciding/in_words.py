@@ -55,6 +55,9 @@ SENTENCES = {
     "({share}; the limit is {limit}).",
     Code.OTHER_DISTRICT: "{found} of {expected} schools are known ({share}; at least {limit} have to be): these may be "
     "another district's files.",
+    Code.ROWS_KEPT_OUT: "{found} of {expected} rows of {what} are kept out for errors ({share}; the limit is {limit}).",
+    Code.WITHOUT_ENROLLMENT: "{found} of {expected} students are in no class ({share}; the limit is {limit}): the "
+    "enrollments may be cut off.",
 }
 STALE_IN_YEAR = (
     "{found} of {expected} students{at} are a grade lower than they are now ({share}; the limit is {limit}): the set "
