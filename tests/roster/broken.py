@@ -134,6 +134,11 @@ FILE_ERRORS: dict[str, tuple[Callable[[Files], object], Where, set[str]]] = {
         ("open_quote", "users.csv", 6, None),
         {"parent-1"},
     ),
+    "file that ends inside a row": (
+        lambda files: files.update({"enrollments.csv": files["enrollments.csv"].removesuffix(b"\r\n")[:-30]}),
+        ("cut_off", "enrollments.csv", 5, None),
+        {"e4-2026"},
+    ),
     "line that does not end": (
         written("users.csv", b"parent-1@example.org", b"x" * (2**20 + 1)),
         ("row_too_long", "users.csv", 6, None),

@@ -460,6 +460,17 @@ def test_a_set_of_which_much_is_missing_is_looked_at_in_every_season(season: Sea
     assert (Code.ROWS_KEPT_OUT, "users.csv", 220, 12) in found, "and not the few rows of orgs.csv"
     assert not any(what == "orgs.csv" for _, what, *_ in found)
     assert (Code.WITHOUT_ENROLLMENT, "students", 200, 21) in found
+    cut_off = [b.what for b in judge(replace(right, cut_off=("users.csv",)), LIMITS)[0] if b.code is Code.CUT_OFF]
+    assert cut_off == ["users.csv"]
+
+
+def test_a_roster_that_was_emptied_is_held_against_the_set_before() -> None:
+    students = [Flow("students", "added", None, None, "a", "05", 200)]
+    first = numbers(students, Season.FIRST, 0)
+    assert judge(first, LIMITS)[0] == []
+    assert judge(replace(first, before={"students": 210, "other_orgs": 90}), LIMITS)[0] == []
+    (fewer,) = judge(replace(first, before={"students": 260}), LIMITS)[0]
+    assert (fewer.code, fewer.what, fewer.expected, fewer.found) == (Code.HALF_SET, "students", 260, 200)
 
 
 FLOWS = st.lists(

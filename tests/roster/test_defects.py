@@ -158,6 +158,7 @@ def test_a_file_that_is_cut_at_every_byte_class() -> None:
         taken = take({**files, file: files[file][:end]})
         row = files[file][:end].count(b"\r\n") + 1
         assert (code, "error", file, row, None) in taken.found, (file, end, taken.codes)
+        assert ("cut_off", "error", file, row, None) in taken.found, (file, end, taken.codes)
         assert_no_dangling(taken)
     assert take({**files, "users.csv": users[:-1]}).codes == {}, "half a line end is one"
     assert set(take({**files, "orgs.csv": files["orgs.csv"][:-2]}).codes) == {"last_line_end"}

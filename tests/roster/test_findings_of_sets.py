@@ -32,7 +32,7 @@ from tests.roster.broken import (
 )
 from tests.roster.conftest import District
 from tests.roster.reading import Taken, take
-from tests.roster.sets import as_files, row_of, whole_set
+from tests.roster.sets import Rows, as_files, row_of, whole_set
 from tests.roster.sets import manifest as manifest_1_1
 from tests.thorough import others_slow
 
@@ -205,8 +205,44 @@ def test_nobody_is_asked_for_a_column_of_passwords() -> None:
     assert take(as_files(rows)).found == set()
 
 
-@pytest.mark.parametrize("what", ["a wrong role", "enrollments that are cut off"])
+WAITS_FOR = {
+    "a wrong role": "rows_kept_out",
+    "enrollments that are cut off": "without_enrollment",
+    "a file that ends inside a row": "cut_off",
+}
+
+
+@pytest.mark.parametrize("what", WAITS_FOR)
 def test_a_first_set_of_which_much_is_missing_waits_for_a_person(district: District, what: str) -> None:
+    files = as_files(_with_more_students(what))
+    if what == "a file that ends inside a row":
+        files["users.csv"] = files["users.csv"][:-60]
+    result = district.take(files)
+    assert (result["state"], WAITS_FOR[what] in str(result["reason"])) == ("held", True)
+
+
+def test_an_emptied_roster_is_held_against_the_set_before(district: District) -> None:
+    rows = _with_more_students()
+    district.apply(district.take_rows(rows)["import_id"])
+    district.run("UPDATE roster.people SET status = 'tobedeleted'")
+    district.run("DELETE FROM roster.enrollments")
+    kept = {f"more-{n}" for n in range(20)}
+    for name, column in (("users", "sourcedId"), ("enrollments", "userSourcedId")):
+        rows[name] = [row for row in rows[name] if row[column] in kept or not row[column].startswith("more")]
+    result = district.take_rows(rows)
+    assert (result["state"], "half_set" in str(result["reason"])) == ("held", True)
+
+
+def test_a_row_that_stands_twice_is_not_missing(district: District) -> None:
+    """However many they are: nothing of the set is missing, and nobody has to look."""
+    rows = _with_more_students()
+    rows["users"] += rows["users"][-30:]
+    result = district.take_rows(rows)
+    assert result["state"] == "ready"
+    assert district.found(result["import_id"]).kept_out["users.csv"] == (len(rows["users"]), 0)
+
+
+def _with_more_students(what: str = "") -> Rows:
     rows = whole_set()
     student, enrolled = row_of(rows, "users", "student-3"), rows["enrollments"][-1]
     for n in range(40):
@@ -217,12 +253,9 @@ def test_a_first_set_of_which_much_is_missing_waits_for_a_person(district: Distr
     if what == "a wrong role":
         for user in rows["users"][-12:]:
             user["role"] = "pupil"
-    else:
+    if what == "enrollments that are cut off":
         del rows["enrollments"][-12:]
-    result = district.take(as_files(rows))
-    assert result["state"] == "held"
-    code = "rows_kept_out" if what == "a wrong role" else "without_enrollment"
-    assert code in result["reason"]
+    return rows
 
 
 @pytest.mark.parametrize("name", others_slow(FILE_WARNINGS, 3))

@@ -272,6 +272,15 @@ def seeded(made: Roster) -> Rows:
         }
         for p in people
     ]
+    rows["enrollments"] = [
+        {
+            **dict.fromkeys(("primary", "begin_date", "end_date")),
+            **{"sourced_id": f"in-{made.year}-{p.id}", "class_id": f"class-{made.year}", "role": "student"},
+            **{"school_id": p.school_id, "person_id": p.id},
+        }
+        for p in people
+        if p.role == "student"
+    ]
     rows["guardians"] = [{"student_id": p.id, "guardian_id": g} for p in people for g in p.guardian_ids]
     return rows
 

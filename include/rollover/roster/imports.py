@@ -26,6 +26,12 @@ LAID_OVER = "laid_over"
 version it has to be validated again."""
 NOT_IDENTIFIED = "not_identified"
 """In the counts: rows by file in which staging found no certain identity."""
+TAKEN = "taken"
+"""In the counts: rows by file that break no rule which keeps them out."""
+REPEATED = "repeated"
+"""In the counts: rows by file that were there already, word for word, and were taken once."""
+CUT_OFF = "cut_off"
+"""In the counts: the files that end inside a row."""
 UNNAMED = "unnamed"
 """In the counts: rows by full file that are kept out, and of which nobody can tell whom they are about."""
 IS_WHOLE = func.coalesce(func.jsonb_array_length(imports.c.counts[DELTAS]), 0) == 0
@@ -57,6 +63,13 @@ class Import:
         Only a whole set makes older ones needless.
         """
         return not self.counts.get(DELTAS)
+
+    @property
+    def kept_out(self) -> dict[str, tuple[int, int]]:
+        """By file that was checked: how many rows it has, and how many of them are kept out for errors."""
+        rows, taken = self.counts.get("rows", {}), self.counts.get(TAKEN) or {}
+        repeated = self.counts.get(REPEATED, {})
+        return {name: (rows[name], rows[name] - repeated.get(name, 0) - taken[name]) for name in taken if name in rows}
 
     def summary(self) -> dict[str, Any]:
         """What a step returns: JSON, and nothing personal."""
@@ -137,6 +150,13 @@ def seen_before(connection: Connection, found: Import) -> str | None:
         if _identity(same := Import(**row._mapping)) == _identity(found):
             return {"applied": "replaced", "undone": "undone"}.get(same.state, "discarded")
     return None
+
+
+def rows_before(connection: Connection) -> dict[str, int]:
+    """By type of row, how many the last import that was applied and compared had; empty where there is none."""
+    query = select(imports.c.comparison["types"]).where(imports.c.state == "applied", imports.c.comparison.isnot(None))
+    types: dict[str, dict[str, int]] | None = connection.scalar(query.order_by(*_LATEST_LIVE).limit(1))
+    return {kind: count["staged"] for kind, count in (types or {}).items()}
 
 
 def _identity(found: Import) -> tuple[Any, ...]:

@@ -137,8 +137,10 @@ def _look(
         counted,
         known,
         imports.seen_before(connection, found),
-        _kept_out(found),
+        found.kept_out,
         without_enrollment(duck),
+        tuple(found.counts.get(imports.CUT_OFF, ())),
+        imports.rows_before(connection) if live_year is None else {},
     )
     breaches, warnings = judge(numbers, limits)
     cells = school_cells(numbers) if numbers.season is Season.NEW_YEAR else []
@@ -155,13 +157,6 @@ def _look(
         warnings=tuple(warnings),
         id_map=rekeyed.summary(duck),
     )
-
-
-def _kept_out(found: Import) -> dict[str, tuple[int, int]]:
-    """By file: how many rows it has, and how many of them are kept out."""
-    taken: dict[str, int] = found.counts.get("taken", {})
-    rows: dict[str, int] = found.counts.get("rows", {})
-    return {name: (rows[name], rows[name] - taken[name]) for name in taken if name in rows}
 
 
 def _live_year(connection: Connection) -> str | None:

@@ -1,8 +1,9 @@
 """Judge what a set would change: over which limits it is, and what seems to be wrong with it.
 
-Three seasons. The first import has no live roster to be compared with: what counts is how much of it is in error, and
-whether its students are in classes. A set of the live school year may remove and change
-fixed shares. The first set of a new year is expected to be last year's students moved up a grade:
+Three seasons. The first import has no live roster to be compared with: what counts is how much of it is in error,
+whether its students are in classes, and how large the last set was, if the roster was emptied since. A set of the live
+school year may remove and change fixed shares. The first set of a new year is expected to be last year's students moved
+up a grade:
 
 - who was in a grade of a school is expected in the next one, where the school has it;
 - a school's lowest grade, and kindergarten, is expected as large as last year's: whoever feeds it;
@@ -15,7 +16,7 @@ missing, so that a school that closes, merges or gives up a grade is told from o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -72,6 +73,7 @@ class Code(StrEnum):
     REKEYED = "rekeyed"
     IDS_REASSIGNED = "ids_reassigned"
     OTHER_DISTRICT = "other_district"
+    CUT_OFF = "cut_off"
     ROWS_KEPT_OUT = "rows_kept_out"
     WITHOUT_ENROLLMENT = "without_enrollment"
 
@@ -136,6 +138,10 @@ class Numbers:
     """By file: how many rows it has, and how many of them are kept out for errors."""
     without_enrollment: int = 0
     """Students of the set who are in no class of it."""
+    cut_off: Sequence[str] = ()
+    """Files that end inside a row."""
+    before: Mapping[str, int] = field(default_factory=dict)
+    """By type, the rows of the last set that was applied. For a roster that was emptied since."""
 
     def staged(self, kind: str) -> int:
         return self._rows(kind, lambda flow: flow.is_staged)
@@ -166,6 +172,8 @@ def judge(numbers: Numbers, limits: RosterLimits) -> tuple[list[Breach], list[Br
     """What is over its limit, and what is worth knowing, in a fixed order."""
     found: list[Breach] = [*_whose(numbers, limits), *_seen_before(numbers), *_incomplete(numbers, limits)]
     notes: list[Breach] = []
+    if numbers.season is Season.FIRST:
+        found += _fewer_than_before(numbers, limits)
     if numbers.season is not Season.FIRST:
         found += [*_emptied(numbers), *_people(numbers, limits)]
         notes += _rekeyed_few(numbers, limits)
@@ -181,8 +189,10 @@ def judge(numbers: Numbers, limits: RosterLimits) -> tuple[list[Breach], list[Br
         notes += _sections_reused_few(numbers, limits)
     notes += _schools_that_closed(numbers, limits, found)
     emptied = {breach.what for breach in found if breach.code is Code.EMPTIED}
-    told_by_emptied = (Code.REMOVED, Code.HALF_SET)
-    kept = [breach for breach in found if breach.code not in told_by_emptied or breach.what not in emptied]
+    told_by_emptied = {(code, kind) for code in (Code.REMOVED, Code.HALF_SET) for kind in emptied}
+    if "enrollments" in emptied:
+        told_by_emptied.add((Code.WITHOUT_ENROLLMENT, "students"))
+    kept = [breach for breach in found if (breach.code, breach.what) not in told_by_emptied]
     return sorted(kept, key=_order), sorted(notes, key=_order)
 
 
@@ -212,12 +222,23 @@ def _seen_before(numbers: Numbers) -> Iterator[Breach]:
 
 def _incomplete(numbers: Numbers, limits: RosterLimits) -> Iterator[Breach]:
     """Much of a set is in error, or a part of it is missing: also a first import can be looked at by that."""
+    for file in numbers.cut_off:
+        yield Breach(Code.CUT_OFF, file, 0, 0, 0)
     for file, (rows, kept_out) in numbers.kept_out.items():
         if _over(kept_out, rows, limits.rows_kept_out, limits.least_rows):
             yield Breach(Code.ROWS_KEPT_OUT, file, rows, kept_out, limits.rows_kept_out)
     students, alone = numbers.staged("students"), numbers.without_enrollment
     if _over(alone, students, limits.without_enrollment, limits.least_rows):
         yield Breach(Code.WITHOUT_ENROLLMENT, "students", students, alone, limits.without_enrollment)
+
+
+def _fewer_than_before(numbers: Numbers, limits: RosterLimits) -> Iterator[Breach]:
+    """The roster is empty now, and was not before: the set is held against the one that was."""
+    for kind, before in numbers.before.items():
+        field, staged = _limit_of(kind), numbers.staged(kind)
+        share = getattr(limits.new_year.fewer, field, None) if field else None
+        if share is not None and _over(before - staged, before, share, limits.least_rows):
+            yield Breach(Code.HALF_SET, kind, before, staged, share)
 
 
 def _emptied(numbers: Numbers) -> Iterator[Breach]:

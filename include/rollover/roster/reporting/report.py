@@ -25,7 +25,7 @@ from rollover.roster import imports
 from rollover.roster.files import import_folder
 from rollover.roster.imports import Import
 from rollover.roster.reporting.sheet import write_sheet
-from rollover.roster.reporting.summary import SHOWN_PLACES, TAKEN, Place, Problem, Told, ranked_problems, summary
+from rollover.roster.reporting.summary import SHOWN_PLACES, Place, Problem, Told, ranked_problems, summary
 from rollover.storage import whole_file
 from rollover.tenant import Tenant
 
@@ -170,7 +170,7 @@ def _result(told: Told, remote: str | None, *, delivered: bool) -> dict[str, Any
     found, seen = told.found, told.comparison
     modified = [file["modified"] for file in told.files]
     read = found.counts.get("rows", {})
-    good = found.counts.get(TAKEN)
+    good = found.counts.get(imports.TAKEN)
     return {
         "import_id": found.import_id,
         "state": found.state,

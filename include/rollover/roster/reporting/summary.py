@@ -33,8 +33,6 @@ SHOWN_REASONS = 20
 SHOWN_PLACES = 3
 VENDOR_ROLES = ("customer_success", "data_engineer")
 DISTRICT_ROLES = ("district_it",)
-TAKEN = "taken"
-"""In an import's counts: how many rows of each file broke no rule that keeps them out."""
 
 
 class Place(NamedTuple):
@@ -83,11 +81,8 @@ class Told:
     @property
     def is_in_part(self) -> bool:
         """Whether rows were kept out, by the rows themselves, or anything of the set has an error."""
-        counts = self.found.counts
-        read, good = counts.get("rows", {}), counts.get(TAKEN)
-        repeated = counts.get("warnings", {}).get("repeated", 0)  # the same row again: nothing of it is missing
-        kept_out = good is not None and sum(read.values()) - repeated > sum(good.get(name, 0) for name in read)
-        return kept_out or any(problem.severity == "error" for problem in self.problems)
+        kept_out = sum(rows for _, rows in self.found.kept_out.values())
+        return kept_out > 0 or any(problem.severity == "error" for problem in self.problems)
 
     @property
     def is_only_seen_before(self) -> bool:
@@ -136,8 +131,9 @@ def _outcome(told: Told) -> tuple[str, str]:
         )
     if found.state == "held":
         return "HELD", (
-            "The files can be read, but they would change more than is usual at this time of the year. A person has to "
-            "look first. Nothing is taken yet; the roster that is live is as it was."
+            "The files can be read, but they are not as usual: much is missing or in error, or they would change more "
+            "than is usual at this time of the year. A person has to look first. Nothing is taken yet; the roster that "
+            "is live is as it was."
         )
     if found.state == "superseded":
         return "NOT NEEDED", f"Nothing of these files was taken: {found.reason}."
@@ -243,7 +239,7 @@ def _file_cells(told: Told, file: dict[str, Any]) -> tuple[str, str, str]:
 def _rows(told: Told) -> Iterator[str]:
     """How many rows of each file there are, and how many of them are good."""
     read: dict[str, int] = told.found.counts.get("rows", {})
-    good: dict[str, int] | None = told.found.counts.get(TAKEN)
+    good: dict[str, int] | None = told.found.counts.get(imports.TAKEN)
     known = FORMATS.get(told.found.format or "")
     if not read or known is None:
         return
@@ -251,11 +247,12 @@ def _rows(told: Told) -> Iterator[str]:
     if good is None:
         yield from _table(("File", "Rows"), [(name, f"{read[name]:,}") for name in files])
         return
-    rows = [(name, read[name], good.get(name, 0)) for name in files]
+    kept_out = told.found.kept_out
+    rows = [(name, read[name], kept_out[name][1] if name in kept_out else read[name]) for name in files]
     rows.append(("all files", sum(row[1] for row in rows), sum(row[2] for row in rows)))
     yield from _table(
         ("File", "Rows", "Taken" if told.found.state == "applied" else "Good", "Kept out"),
-        [(name, f"{all_:,}", f"{well:,}", f"{all_ - well:,}") for name, all_, well in rows],
+        [(name, f"{all_:,}", f"{all_ - out:,}", f"{out:,}") for name, all_, out in rows],
     )
     yield from _what_stays(told)
 

@@ -314,8 +314,17 @@ def batches(text: Text, file: File, header: Header, findings: Findings) -> Itera
         for frame, rows, wrong in odd.frames():
             yield tidy(frame, rows, wrong)
         odd.report()
-        if not text.last_line_ends:
+        if not text.last_line_ends and odd.ends_in_error:
+            _judge_cut_off(text, file, findings, row=odd.last_place)
+        elif not text.last_line_ends:
             _judge_last_line(text, file, header, findings, row=odd.last_place)
+
+
+def _judge_cut_off(text: Text, file: File, findings: Findings, *, row: int) -> None:
+    """Nobody knows how many rows are missing: the set waits for a person."""
+    text.is_cut_off = True
+    message = "The file ends inside a row: it was cut off, and nobody can tell how much is missing. Send it whole."
+    findings.add("cut_off", "error", file.name, message, rows=[row])
 
 
 def _judge_last_line(text: Text, file: File, header: Header, findings: Findings, *, row: int) -> None:
@@ -497,6 +506,12 @@ class _OddRows:
     def last_place(self) -> int:
         """The place of the last row, once all are read."""
         return max(self._next - 1 + len(self._skipped), self._header.row)
+
+    @property
+    def ends_in_error(self) -> bool:
+        """Whether the last row has too few fields, or a quote that is never closed."""
+        last = self.last_place
+        return _holds(self._unclosed, last) or _holds(self._wrong, last)
 
     def frames(self) -> Iterator[tuple[pl.DataFrame, np.ndarray, pl.Series]]:
         """The odd rows with their places, and which of them are in error."""

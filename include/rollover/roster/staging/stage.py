@@ -47,6 +47,8 @@ class Read:
     unnamed: int = 0
     """Rows that are kept out, and of which nobody can tell whom they are about."""
     usable: bool = False
+    cut_off: bool = False
+    """The file ends inside a row."""
     columns: frozenset[str] = frozenset()
     findings: Findings = field(default_factory=Findings)
 
@@ -134,6 +136,7 @@ def _read_file(file: File, found: Contents, storage: UPath, import_id: str, colu
                 read.rows += typed.height
                 writer.write_table(_as_arrow(typed, file))
         read.findings.finish_columns(FILLED, FILLED_MESSAGE)
+        read.cut_off = text.is_cut_off
         read.unnamed = len(text.unnamed) + len(text.too_long)
     read.usable = NOT_CSV not in read.findings.errors
     if read.usable and not read.rows:
@@ -187,6 +190,7 @@ def _finish(
         counts["files_read"] = usable
         counts["deltas"] = sorted(found.deltas)
         counts[imports.NOT_IDENTIFIED] = {name: read[name].unnamed for name in usable if read[name].unnamed}
+        counts[imports.CUT_OFF] = [name for name in usable if read[name].cut_off]
         counts["not_said"] = not_said(found.format, read, found.deltas)
     with tenant_session(engine, tenant_id) as connection:
         before = imports.load(connection, import_id)

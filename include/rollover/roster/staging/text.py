@@ -62,6 +62,8 @@ class Text:
     nul: bool = False
     cr_only: bool = False
     last_line_ends: bool = True
+    is_cut_off: bool = False
+    """The file ends inside a row. Its reader finds that."""
     odd_quotes: bool = False
     """Some quote is not that of a whole field in one line: a line break within a value, or a mistake."""
     long_lines: bool = False

@@ -48,6 +48,9 @@ class CheckedSet:
         self._left_over: Counter[str] = Counter()
         """By file: how many live rows go since a delta deletes what they refer to."""
 
+        self.repeated: dict[str, int] = {}
+        """By file: how many rows are there already, word for word, and are taken once."""
+
     def check_files(self) -> None:
         """Find every row that breaks a rule of its file, or depends on one that does."""
         for file in self.format.files:
@@ -229,7 +232,8 @@ class CheckedSet:
         """)
         message = "The row is there already, word for word; it is taken once."
         repeated = 'SELECT "row" FROM again WHERE place > 1 AND same'
-        self._find("repeated", "warning", file, file.identity, message, repeated, put_out=True)
+        if self._find("repeated", "warning", file, file.identity, message, repeated, put_out=True):
+            self.repeated[file.name] = self._number("SELECT count(*) FROM broken")
         message = f"The {file.identity} stands for another row already; the first one counts. Give each its own."
         differing = 'SELECT "row" FROM again WHERE place > 1 AND NOT same'
         self._find("duplicate", "error", file, file.identity, message, differing)

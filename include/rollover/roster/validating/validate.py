@@ -140,10 +140,11 @@ def _validate(
         shape(duck, checked, years.of_files, kept=_kept(spec, found), begins=years.begins)
         school_year = _school_year(duck)
         _check_set(connection, duck, spec, school_year, findings, years.begins)
-        counts: dict[str, Any] = {"taken": checked.taken(), FILES_YEAR: years.of_files.key, "accepted": {}}
+        counts: dict[str, Any] = {imports.TAKEN: checked.taken(), imports.REPEATED: checked.repeated}
+        counts |= {FILES_YEAR: years.of_files.key, "accepted": {}}
         counts[BEGINS] = [years.begins.month, years.begins.day]
         if not findings.refusing:
-            counts |= _keep_live(connection, duck, checked, found, counts["taken"], renamed=renamed)
+            counts |= _keep_live(connection, duck, checked, found, counts[imports.TAKEN], renamed=renamed)
             counts["accepted"] = _write(duck, found, storage)
     if _reads_live(found):
         counts[imports.LAID_OVER] = roster_version(connection)
