@@ -562,6 +562,10 @@ SETS: dict[str, tuple[Callable[[Rows], object], Where]] = {
         ],
         ("other_district", "orgs.csv", None, "sourcedId"),
     ),
+    "row of the district in error": (
+        lambda rows: row_of(rows, "orgs", "springfield-district").update(type="county"),
+        ("district_kept_out", "orgs.csv", 2, "sourcedId"),
+    ),
     "year that is over": (
         lambda rows: rows.update(whole_set(ends=2025)),
         ("wrong_year", "academicSessions.csv", None, "schoolYear"),

@@ -16,7 +16,8 @@ import pytest
 from rollover.roster.findings import Findings
 from rollover.roster.formats import FORMATS
 from rollover.roster.staging.clean import clean
-from rollover.roster.staging.read import KEPT_OUT, batches, read_header
+from rollover.roster.staging.columns import KEPT_OUT
+from rollover.roster.staging.read import batches, read_header
 from rollover.roster.staging.text import as_text
 from tests.roster.made import Rows, as_csv, as_files, header, made
 from tests.roster.reading import Taken, take
@@ -99,7 +100,7 @@ def typed(spec: str, file: str, data: bytes) -> tuple[list[tuple[Any, ...]], Fin
         path.write_bytes(data)
         with as_text(path) as text:
             header = read_header(text, each, FORMATS[spec], {}, findings)
-            for batch in batches(text, each, header, findings) if header else ():
+            for batch in batches(text, each, FORMATS[spec], header, findings) if header else ():
                 frame = clean(batch, each, FORMATS[spec], findings, delta=False).filter(~pl.col(KEPT_OUT))
                 rows += [tuple(row) for row in frame.rows()]
     return rows, findings

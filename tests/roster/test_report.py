@@ -180,9 +180,9 @@ def test_a_refused_set_says_what_arrived_what_is_wrong_and_what_to_do(book: Ledg
         "File Rows Good Kept out",
         "users.csv 12,345 12,340 5",
         "all files 72,348 71,343 1,005",
-        "1. ERROR (no_valid_rows)",
-        "2. ERROR, 1,000 times (depends_on_rejected)",
-        "3. ERROR, 5 times (bad_date)",
+        "1. ERROR, 5 times (bad_date)",
+        "2. ERROR (no_valid_rows)",
+        "3. ERROR, 1,000 times (depends_on_rejected)",
         "4. WARNING (encoding)",
         "Cory Success, cory@vendor.example",
         "Help Desk, it@springfield.example",
@@ -211,7 +211,8 @@ def test_every_kept_finding_is_listed_and_harmless_in_a_spreadsheet(book: Ledger
     book.report()
     lines = book.outbox.findings
     assert len(lines) == len(FINDINGS) + 1
-    assert lines[0] == {
+    assert [line["code"] for line in lines[:5]] == ["bad_date"] * 5, "what depends on them comes after them"
+    assert lines[5] == {
         "severity": "error",
         "code": "depends_on_rejected",
         "file": "enrollments.csv",
@@ -411,6 +412,19 @@ def test_only_the_most_frequent_problems_are_told(book: Ledger) -> None:
     said = book.outbox.summary
     assert "10. ERROR, 104 times (code_04)" in said and "code_03" not in said
     assert "… and 4 other kinds of problems: see findings.csv." in said
+
+
+def test_causes_are_told_before_what_they_cause(book: Ledger) -> None:
+    findings = [
+        ("depends_on_rejected", "error", "classes.csv", 2, "schoolSourcedId", "Mend that row."),
+        ("no_valid_rows", "error", "classes.csv", None, None, "Mend its errors."),
+        ("bad_value", "error", "orgs.csv", 3, "type", "Mend the type."),
+    ]
+    counts = {"rows": ROWS, "errors": {"depends_on_rejected": 900, "no_valid_rows": 1, "bad_value": 1}, "warnings": {}}
+    book.has("rejected", findings, counts=counts)
+    assert book.report()["problems"] == ["bad_value", "no_valid_rows", "depends_on_rejected"]
+    written = dict.fromkeys(found["code"] for found in book.outbox.findings)
+    assert list(written) == ["bad_value", "no_valid_rows", "depends_on_rejected"]
 
 
 def test_a_district_without_contacts_is_told_whom_to_ask(book: Ledger) -> None:

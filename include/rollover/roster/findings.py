@@ -15,6 +15,10 @@ KEPT_PER_CODE = 1000
 """Findings that are kept of one code and severity in one column of a file: none of them takes another's place."""
 
 
+CONSEQUENCES = frozenset({"depends_on_rejected", "no_valid_rows", "no_students", "district_kept_out"})
+"""Codes of errors that others cause: they are gone when these are mended, so these are shown first."""
+
+
 class Finding(NamedTuple):
     """One broken rule. Row 1 is the header; None: the file as a whole."""
 

@@ -77,6 +77,15 @@ class Column:
     keeps: Keeps | None = None
     """Rows that stay as well where the column is not there."""
 
+    @property
+    def is_free_text(self) -> bool:
+        """Whether it holds any text, which is compared with no other value."""
+        return self.kind is Kind.TEXT and self.refers_to is None
+
+    @property
+    def may_hold_a_comma(self) -> bool:
+        return self.kind in (Kind.TEXTS, Kind.GRADES) or self.is_free_text
+
 
 @dataclass(frozen=True)
 class Rule:

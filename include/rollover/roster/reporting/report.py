@@ -23,6 +23,7 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import directory, ledger
 from rollover.roster import imports
 from rollover.roster.files import import_folder
+from rollover.roster.findings import CONSEQUENCES
 from rollover.roster.imports import Import
 from rollover.roster.reporting.sheet import write_sheet
 from rollover.roster.reporting.summary import SHOWN_PLACES, Place, Problem, Told, ranked_problems, summary
@@ -135,12 +136,14 @@ def _write(connection: Connection, told: Told, content: bytes, folder: UPath, re
 
 
 def _lines(connection: Connection, told: Told) -> Iterator[tuple[Any, ...]]:
-    """Errors first, in the order of the rows; then, of codes with more than are kept, how many there are."""
+    """Errors first, causes before what they cause, in the order of the rows. Then how many there are of codes with more
+    than are kept."""
     rows = ledger.findings.c
+    is_caused = rows.code.in_(CONSEQUENCES)
     query = (
         select(rows.severity, rows.code, rows.file, rows.row, rows.column, rows.message)
         .where(rows.import_id == told.found.import_id)
-        .order_by(rows.severity, rows.file, rows.row.nulls_first(), rows.code, rows.finding_id)
+        .order_by(rows.severity, is_caused, rows.file, rows.row.nulls_first(), rows.code, rows.finding_id)
     )
     for row in connection.execute(query.execution_options(yield_per=FINDINGS_AT_ONCE)):
         yield tuple(row)

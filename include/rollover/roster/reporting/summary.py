@@ -20,6 +20,7 @@ from rollover.roster.comparing.comparison import Comparison
 from rollover.roster.comparing.safety import Code
 from rollover.roster.comparing.tally import TYPES
 from rollover.roster.deciding.in_words import TYPE_NAMES, in_words
+from rollover.roster.findings import CONSEQUENCES
 from rollover.roster.formats import FORMATS
 from rollover.roster.formats.spec import Severity
 from rollover.roster.imports import Import
@@ -304,7 +305,7 @@ def _reasons(told: Told) -> Iterator[str]:
 
 
 def _problems(told: Told) -> Iterator[str]:
-    """The most frequent problems: those of a whole file first, then errors, then warnings."""
+    """The most frequent problems: errors first, those of a whole file before others, and what they cause after them."""
     ranked = ranked_problems(told.problems)
     if not ranked:
         return
@@ -328,9 +329,10 @@ def _problems(told: Told) -> Iterator[str]:
 def ranked_problems(problems: Sequence[Problem]) -> list[Problem]:
     """What a person should look at first, first."""
 
-    def rank(problem: Problem) -> tuple[bool, bool, int, str]:
+    def rank(problem: Problem) -> tuple[bool, bool, bool, int, str]:
         is_error = problem.severity == "error"
-        return not (is_error and problem.is_about_the_set), not is_error, -problem.total, problem.code
+        is_of_the_set = is_error and problem.is_about_the_set
+        return not is_error, problem.code in CONSEQUENCES, not is_of_the_set, -problem.total, problem.code
 
     return sorted(problems, key=rank)
 

@@ -15,7 +15,7 @@ import polars as pl
 from rollover.roster.findings import KEPT_PER_CODE, Findings
 from rollover.roster.formats.spec import STATUS, Column, File, Format, Kind, Severity
 from rollover.roster.model import GRADES
-from rollover.roster.staging.read import KEPT_OUT, ROW
+from rollover.roster.staging.columns import IS_DELETED, KEPT_OUT, ROW
 
 ID_LENGTH = 255
 NEVER_IN_ID = r'[\x00-\x1f\x7f"]'
@@ -69,8 +69,6 @@ FILLED_MESSAGE = (
     "{column} must be blank in a full set; it is filled in {count:,} rows. These rows are imported all the same."
 )
 """One for each column: it is the commonest deviation there is, and harmless."""
-IS_DELETED = "is_deleted"
-"""True for a row of a delta that says its record is gone."""
 
 
 class _Batch:

@@ -19,12 +19,11 @@ from pyarrow import csv as arrow_csv
 
 from rollover.roster.findings import KEPT_PER_CODE, Findings
 from rollover.roster.formats.spec import STATUS, Column, File, Format, Kind, same_header
+from rollover.roster.staging import shifted
+from rollover.roster.staging.columns import KEPT_OUT, ROW
 from rollover.roster.staging.text import BROKEN, Text
 from rollover.storage import TEMPORARY
 
-ROW = "row"
-KEPT_OUT = "kept_out"
-"""True for a row that has an error already, and is there so that what depends on it can be told."""
 BLOCK_BYTES = 8 * 2**20
 HEADER_BYTES = 2**20
 LAST_LINE_BYTES = 2**16
@@ -289,18 +288,22 @@ def _are_similar(given: str, header: str) -> bool:
     return same_header(given) == same_header(header) != ""
 
 
-def batches(text: Text, file: File, header: Header, findings: Findings) -> Iterator[pl.DataFrame]:
+def batches(
+    text: Text, file: File, spec: Format, header: Header, findings: Findings, *, delta: bool = False
+) -> Iterator[pl.DataFrame]:
     """The rows of a file in batches: the columns of `file` that it has, as text, ``row``, the place in the file, and
     ``kept_out``.
 
     Values come without surrounding spaces, an empty one as null. A row with too few or too many fields is a finding
-    and kept out, unless what is missing or too much is blank; so is a row with a character that is none. Empty
-    lines are passed over. Memory holds a batch, whatever the file's size and however many of its rows are odd.
+    and kept out, unless what is missing or too much is blank and the rest in its place
+    (:mod:`rollover.roster.staging.shifted`); so is a row with a character that is none. Empty lines are passed over.
+    Memory holds a batch, whatever the file's size and however many of its rows are odd.
     """
     if header.is_alone:
         return
     tidy = _Tidy(text, file, header, findings)
-    with _OddRows(file, header, text, findings) as odd:
+    layout = shifted.Layout(file, spec, header.positions, header.width, delta)
+    with _OddRows(layout, header, text, findings) as odd:
         try:
             with text.open() as stream:
                 for frame in _frames(stream, header, skip_lines=header.lines, text=text, odd=odd):
@@ -343,11 +346,7 @@ def _judge_last_line(text: Text, file: File, header: Header, findings: Findings,
 
 def is_told_apart(column: Column) -> bool:
     """Whether a column's values are compared with others, so that every character of them counts."""
-    return not is_free_text(column)
-
-
-def is_free_text(column: Column) -> bool:
-    return column.kind is Kind.TEXT and column.refers_to is None
+    return not column.is_free_text
 
 
 def _frames(
@@ -388,15 +387,16 @@ def _frames(
 class _OddRows:
     """Rows that do not have as many fields as the others. They wait in a file of their own."""
 
-    def __init__(self, file: File, header: Header, text: Text, findings: Findings) -> None:
-        self._file = file
+    def __init__(self, layout: shifted.Layout, header: Header, text: Text, findings: Findings) -> None:
+        self._layout = layout
+        self._file = file = layout.file
         self._header = header
         self._unclosed = text.unclosed
         self._unnamed = text.unnamed
         self._findings = findings
         self._columns = {place: file.column(name) for name, place in header.positions.items()}
-        # With a comma that is not quoted, values of a row stand in the columns of others: its last one then is blank.
-        self._may_be_shifted = any(self._may_hold_a_comma(place) for place in range(header.named))
+        self._doubtful: list[tuple[int, list[str]]] = []
+        """Rows with blank fields behind, which wait to be looked at together."""
         self._skipped = array("i")
         """The places of all of them, in order."""
         self._seen = 0
@@ -440,11 +440,25 @@ class _OddRows:
             self._put_out(place, fields)
         elif len(fields) == self._header.named:
             self._keep(place, fields + [""] * (self._header.width - len(fields)))
-        elif len(fields) > self._header.named and not self._may_be_shifted:
-            self._too_long.append(place)
-            self._keep(place, (fields + [""] * self._header.width)[: self._header.width])
+        elif len(fields) > self._header.named:
+            self._doubtful.append((place, fields + [""] * (self._header.width - len(fields))))
+            if len(self._doubtful) == shifted.AT_ONCE:
+                self._judge_doubtful()
         else:
             self._put_out(place, fields)
+
+    def _judge_doubtful(self) -> None:
+        """Take rows whose values stand in their own columns; the others are in error."""
+        doubtful, self._doubtful = self._doubtful, []
+        if not doubtful:
+            return
+        are_right = shifted.stand_in_their_columns([fields for _, fields in doubtful], self._layout)
+        for (place, fields), is_right in zip(doubtful, are_right, strict=True):
+            if is_right:
+                self._too_long.append(place)
+                self._keep(place, fields[: self._header.width])
+            else:
+                self._put_out(place, fields)
 
     def _put_out(self, place: int, fields: list[str]) -> None:
         self._wrong.append(place)
@@ -481,10 +495,6 @@ class _OddRows:
         ids_only = all((column := self._columns.get(place)) and _is_one_id(column) for place in range(position))
         return aligned or (ids_only and len(fields) > self._header.width)
 
-    def _may_hold_a_comma(self, place: int) -> bool:
-        column = self._columns.get(place)
-        return column is None or column.kind in (Kind.TEXTS, Kind.GRADES) or is_free_text(column)
-
     def _keep(self, place: int, fields: list[str], *, wrong: bool = False) -> None:
         self._writer.writerow(fields)
         self._kept.append(place)
@@ -511,10 +521,11 @@ class _OddRows:
     def ends_in_error(self) -> bool:
         """Whether the last row has too few fields, or a quote that is never closed."""
         last = self.last_place
-        return _holds(self._unclosed, last) or _holds(self._wrong, last)
+        return _holds(self._unclosed, last) or last in self._wrong
 
     def frames(self) -> Iterator[tuple[pl.DataFrame, np.ndarray, pl.Series]]:
         """The odd rows with their places, and which of them are in error."""
+        self._judge_doubtful()
         if not self._kept:
             return
         self._waiting.seek(0)
@@ -527,12 +538,12 @@ class _OddRows:
             done += frame.height
 
     def report(self) -> None:
-        _add(self._findings, "field_count", self._file, FIELD_COUNT, self._wrong)
+        _add(self._findings, "field_count", self._file, FIELD_COUNT, sorted(self._wrong))
         _fields_behind(self._findings, self._file, self._too_long[:KEPT_PER_CODE], len(self._too_long))
 
 
 def _is_one_id(column: Column) -> bool:
-    return column.kind is Kind.ID or (column.kind is Kind.TEXT and not is_free_text(column))
+    return column.kind is Kind.ID or (column.kind is Kind.TEXT and not column.is_free_text)
 
 
 def _split(row: str) -> list[str]:

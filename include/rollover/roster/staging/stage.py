@@ -22,9 +22,10 @@ from rollover.roster.findings import Findings, added, why_refused
 from rollover.roster.formats import FORMATS, MANIFEST
 from rollover.roster.formats.spec import File, Format, Kind
 from rollover.roster.imports import Import
-from rollover.roster.staging.clean import FILLED, FILLED_MESSAGE, IS_DELETED, clean
+from rollover.roster.staging.clean import FILLED, FILLED_MESSAGE, clean
+from rollover.roster.staging.columns import IS_DELETED, KEPT_OUT, ROW
 from rollover.roster.staging.manifest import Contents, contents
-from rollover.roster.staging.read import KEPT_OUT, NOT_CSV, ROW, batches, read_header
+from rollover.roster.staging.read import NOT_CSV, batches, read_header
 from rollover.roster.staging.text import as_text
 from rollover.storage import whole_file
 
@@ -131,7 +132,7 @@ def _read_file(file: File, found: Contents, storage: UPath, import_id: str, colu
             return read
         read.columns = frozenset(header.positions)
         with whole_file(target) as stream, pq.ParquetWriter(stream, schema_of(file), **PARQUET) as writer:
-            for batch in batches(text, file, header, read.findings):
+            for batch in batches(text, file, spec, header, read.findings, delta=delta):
                 typed = clean(batch, file, spec, read.findings, delta=delta)
                 read.rows += typed.height
                 writer.write_table(_as_arrow(typed, file))

@@ -361,7 +361,11 @@ def _check_set(
             directory.tenants, directory.districts
         )
     ).one()
-    if spec.names_its_district and not has("FROM roster_orgs WHERE sourced_id = $org", org=district):
+    kept_out = _district_row(duck, district) if spec.names_its_district else None
+    if kept_out is not None:
+        message = "The row of the district was kept out for an error, and nothing holds without it. Mend this row."
+        findings.refuse("district_kept_out", "orgs.csv", message, column="sourcedId", row=kept_out)
+    elif spec.names_its_district and not has("FROM roster_orgs WHERE sourced_id = $org", org=district):
         message = (
             f"orgs.csv does not hold {district}, the org of this district: these may be another "
             "district's files. Check the folder; if the district's sourcedId has changed, tell the data team."
@@ -374,7 +378,18 @@ def _check_set(
         findings.refuse("wrong_year", file, wrong, column=column)
     if not has("FROM roster_people WHERE role = 'student'"):
         file, column = spec.tells_students
-        findings.refuse("no_students", file, "There is not a single student. Export all of them.", column=column)
+        message = "There is not a single student. Export all of them, and mend what keeps rows out."
+        findings.refuse("no_students", file, message, column=column)
+
+
+def _district_row(duck: duckdb.DuckDBPyConnection, district: str) -> int | None:
+    """Where the row of the district's own org stands that was kept out; None where it was taken, or is not there."""
+    row = duck.execute(
+        """SELECT min(r."row") FROM read_orgs r ANTI JOIN roster_orgs o ON o.sourced_id = r.sourcedId
+           WHERE r.sourcedId = $org AND r."row" > 0""",
+        {"org": district},
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def _other_year(
