@@ -257,6 +257,11 @@ ROW_WARNINGS: dict[str, tuple[Callable[[Rows], object], Where, Said]] = {
         ("value_spaces", "users.csv", 6, "sourcedId"),
         ("people", "parent-1", "role", "parent"),
     ),
+    "username of somebody else": (
+        set_value("users", "student-3", username="STUDENT-2-login"),
+        ("username_twice", "users.csv", 5, "username"),
+        ("people", "student-3", "username", "STUDENT-2-login"),
+    ),
     "a row twice": (
         repeat("users", "parent-2"),
         ("repeated", "users.csv", 8, "sourcedId"),

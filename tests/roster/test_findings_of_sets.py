@@ -14,7 +14,7 @@ import pytest
 
 from rollover.roster.fetching import fetch, passwords, unpack
 from rollover.roster.findings import KEPT_PER_CODE
-from rollover.roster.formats import FORMATS, clever, enrollments, oneroster, oneroster_1_1, oneroster_1_2
+from rollover.roster.formats import FORMATS, clever, enrollments, oneroster, oneroster_1_1, oneroster_1_2, people
 from rollover.roster.staging import clean, manifest, read, stage
 from rollover.roster.validating import rules, validate
 from tests.roster import made
@@ -36,7 +36,7 @@ from tests.roster.sets import Rows, as_files, row_of, whole_set
 from tests.roster.sets import manifest as manifest_1_1
 from tests.thorough import others_slow
 
-READING = (manifest, read, clean, rules, oneroster, oneroster_1_1, oneroster_1_2, enrollments, clever)
+READING = (manifest, read, clean, rules, oneroster, oneroster_1_1, oneroster_1_2, enrollments, people, clever)
 JUDGING = (stage, validate)
 FETCHING = (fetch, unpack, passwords)
 
@@ -155,7 +155,9 @@ def test_no_warning_takes_the_place_of_an_error() -> None:
     """Of one code, in one file: blank ids of enrollments beside more blank values than are kept."""
     rows = whole_set()
     row = row_of(rows, "users", "student-3")
-    rows["users"] += [{**row, "sourcedId": f"more-{n}", "enabledUser": ""} for n in range(KEPT_PER_CODE + 5)]
+    rows["users"] += [
+        {**row, "sourcedId": f"more-{n}", "username": f"more.{n}", "enabledUser": ""} for n in range(KEPT_PER_CODE + 5)
+    ]
     rows["enrollments"][-1]["userSourcedId"] = ""
     rows["users"][-1]["givenName"] = ""
     taken = take(as_files(rows))

@@ -136,6 +136,41 @@ def test_accounts_follow_changes_within_the_year(district: District) -> None:
 
 
 @imagine
+def test_nobody_gets_an_account_with_the_login_of_another(district: District) -> None:
+    """Of two with one username the first has the account; who has it keeps it, also against a student who teaches."""
+    its = schema(district)
+
+    def logins() -> dict[str, str]:
+        query = (
+            f"SELECT person_id, username FROM {its}.student_accounts "
+            f"UNION ALL SELECT person_id, username FROM {its}.educator_accounts"
+        )
+        return {str(person): str(username) for person, username in district.rows(query)}
+
+    take_in(district, lambda rows: row_of(rows, "users", "student-3").update(username="Student-2-LOGIN"))
+    assert logins() == {name: f"{name}-login" for name in ("student-1", "student-2", "teacher-1")}
+    assert district.rows(f"SELECT count(*) FROM {its}.classroom_students") == [(2,)]
+    assert district.rows("SELECT count(*) FROM roster.people WHERE status = 'active'") == [(6,)]
+
+    def change(rows: Any) -> None:
+        row_of(rows, "users", "student-1").update(username="teacher-1-login")
+        row_of(rows, "users", "student-2").update(username="new-login")
+
+    take_in(district, change)
+    assert logins() == {
+        **{"student-1": "student-1-login", "student-2": "new-login", "student-3": "student-3-login"},
+        "teacher-1": "teacher-1-login",
+    }
+
+    def swapped(rows: Any) -> None:
+        row_of(rows, "users", "student-1").update(username="student-3-login")
+        row_of(rows, "users", "student-3").update(username="student-1-login")
+
+    take_in(district, swapped)
+    assert (logins()["student-1"], logins()["student-3"]) == ("student-3-login", "student-1-login")
+
+
+@imagine
 def test_a_student_without_a_school_takes_that_of_an_enrollment(district: District) -> None:
     take_in(district, lambda rows: row_of(rows, "users", "student-3").update(orgSourcedIds="springfield-district"))
     its = schema(district)

@@ -144,6 +144,7 @@ def test_a_roster_as_it_should_be(season: Season_) -> None:
         "educators": STUDENTS // 20 - 1,
         "educators_to_remove": 0,
         "educators_to_add": counted["educators"],
+        "shared_usernames": 0,
     } | {"educators": counted["educators"]}
     assert (result["graduating_grade"], result["graduates"]) == ("12", 50)
     assert result["shares"] == {"birth_date": 1.0, "guardian_email": 1.0}

@@ -43,6 +43,39 @@ SERVED = """
     CROSS JOIN LATERAL (SELECT coalesce(a.school_id, listed.school_id, enrolled.school_id) AS id) school
     WHERE school.id IS NOT NULL
 """
+# Whose username is another's login. It stays with the account that has it, and then with the first person. Only few
+# people of a roster are looked at closely.
+SHARED_LOGINS = """
+    CREATE TEMPORARY TABLE shared_logins ON COMMIT DROP AS
+    WITH accounts AS MATERIALIZED (
+        SELECT person_id, lower(username) AS login FROM {schema}.student_accounts
+        UNION ALL
+        SELECT person_id, lower(username) FROM {schema}.educator_accounts
+    ), claims AS MATERIALIZED (
+        SELECT person_id, lower(username) AS login, true AS is_served FROM pg_temp.served
+        UNION ALL
+        SELECT a.person_id, a.login, false FROM accounts a
+        WHERE NOT EXISTS (SELECT FROM pg_temp.served s WHERE s.person_id = a.person_id)
+    ), twice AS MATERIALIZED (
+        SELECT login FROM claims GROUP BY login HAVING count(DISTINCT person_id) > 1
+    )
+    SELECT person_id FROM (
+        SELECT c.person_id, c.is_served, row_number() OVER (
+            PARTITION BY login
+            ORDER BY c.is_served, EXISTS (
+                SELECT FROM accounts a WHERE a.person_id = c.person_id AND a.login = c.login
+            ) DESC, c.person_id
+        ) AS place
+        FROM (SELECT DISTINCT person_id, login, is_served FROM claims JOIN twice USING (login)) c
+    ) claimed
+    WHERE is_served AND place > 1
+"""
+# The account of somebody whose new username is another's login keeps the one that it has.
+OWN_LOGINS = """
+    UPDATE pg_temp.served s SET username = a.username FROM {schema}.student_accounts a
+    WHERE a.person_id = s.person_id AND s.person_id IN (SELECT person_id FROM pg_temp.shared_logins)
+"""
+WITHOUT_LOGIN = "s.person_id IN (SELECT person_id FROM pg_temp.shared_logins)"
 STUDENTS_WITHOUT_BALANCE = """
     p.role = 'student' AND NOT EXISTS (SELECT FROM hero.point_balances b WHERE b.student_id = p.sourced_id)
 """
@@ -62,14 +95,16 @@ NEW_STUDENT_ACCOUNTS = """
     SELECT current_setting('rollover.tenant_id'), s.school_id, gen_random_uuid()::text, s.person_id, s.username,
            s.grade, s.band, now()
     FROM pg_temp.served s
-    WHERE s.role = 'student' AND NOT EXISTS (SELECT FROM {schema}.student_accounts a WHERE a.person_id = s.person_id)
+    WHERE s.role = 'student' AND NOT {without_login}
+      AND NOT EXISTS (SELECT FROM {schema}.student_accounts a WHERE a.person_id = s.person_id)
 """
 STUDENTS = "SELECT * FROM pg_temp.served WHERE role = 'student'"
 NEW_EDUCATOR_ACCOUNTS = """
     INSERT INTO {schema}.educator_accounts (tenant_id, school_id, account_id, person_id, username, created_at)
     SELECT current_setting('rollover.tenant_id'), s.school_id, gen_random_uuid()::text, s.person_id, s.username, now()
     FROM pg_temp.served s
-    WHERE s.role = 'teacher' AND NOT EXISTS (SELECT FROM {schema}.educator_accounts a WHERE a.person_id = s.person_id)
+    WHERE s.role = 'teacher' AND NOT {without_login}
+      AND NOT EXISTS (SELECT FROM {schema}.educator_accounts a WHERE a.person_id = s.person_id)
 """
 # A class is led by its primary teacher; without one, by the first who has an account.
 CLASSES = """
@@ -156,16 +191,16 @@ LEFT_SEATS = """
     )
 """
 TEMPORARY = "DROP TABLE IF EXISTS " + ", ".join(
-    f"pg_temp.{name}" for name in ("served", "moved_students", "new_classrooms", "seats")
+    f"pg_temp.{name}" for name in ("served", "shared_logins", "moved_students", "new_classrooms", "seats")
 )
 
 
 def provision(connection: Connection, product: str, import_id: str) -> dict[str, int]:
     """Bring a product's accounts in line with the live roster; return the rows changed by each statement.
 
-    Accounts that exist are kept, also of people who left. Hero's logins are made by people: it only gets a
-    balance of 0 points for each new student. `connection` is the tenant session that applied the import; what was there
-    before goes to its history. Does nothing when all is there.
+    Accounts that exist are kept, also of people who left. Nobody gets an account with a login that is another's.
+    Hero's logins are made by people: it only gets a balance of 0 points for each new student. `connection` is the
+    tenant session that applied the import; what was there before goes to its history. Does nothing when all is there.
     """
     with planner(connection, "nestloop"):
         done = _hero(connection, import_id) if product == "hero" else _imagine(connection, product, import_id)
@@ -181,6 +216,8 @@ def _hero(connection: Connection, import_id: str) -> dict[str, int]:
 
 def _imagine(connection: Connection, schema: str, import_id: str) -> dict[str, int]:
     connection.execute(text(SERVED.format(who=STUDENTS_AND_TEACHERS)))
+    connection.execute(text(SHARED_LOGINS.format(schema=schema)))
+    connection.execute(text(OWN_LOGINS.format(schema=schema)))
     return {
         **_accounts(connection, schema, import_id),
         **_classrooms(connection, schema, import_id),
@@ -191,7 +228,8 @@ def _imagine(connection: Connection, schema: str, import_id: str) -> dict[str, i
 def _accounts(connection: Connection, schema: str, import_id: str) -> dict[str, int]:
     students, educators = f"{schema}.student_accounts", f"{schema}.educator_accounts"
     new_students, new_educators = (
-        statement.format(schema=schema) for statement in (NEW_STUDENT_ACCOUNTS, NEW_EDUCATOR_ACCOUNTS)
+        statement.format(schema=schema, without_login=WITHOUT_LOGIN)
+        for statement in (NEW_STUDENT_ACCOUNTS, NEW_EDUCATOR_ACCOUNTS)
     )
     return {
         "student_accounts_changed": history.change(

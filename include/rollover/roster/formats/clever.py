@@ -7,6 +7,7 @@ their kind, since a district's numbers for students, teachers and staff overlap.
 
 from __future__ import annotations
 
+from rollover.roster.formats.people import username_twice
 from rollover.roster.formats.spec import OTHER_SCHOOLS_TOO, Column, File, Format, Keeps, Kind, Rule
 
 GRADES = (
@@ -448,7 +449,7 @@ FORMAT = Format(
             WHERE teacher IS NOT NULL GROUP BY Section_id, teacher
         """,
     },
-    rules=(),
+    rules=(username_twice("Username"),),
     own_columns="ext.",
     fixed_order=False,
     names_its_district=False,

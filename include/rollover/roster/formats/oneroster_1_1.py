@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rollover.roster.formats import oneroster
 from rollover.roster.formats.enrollments import ENROLLMENT_RULES, enrollment_role
+from rollover.roster.formats.people import username_twice
 from rollover.roster.formats.spec import Column, File, Format, Kind
 from rollover.roster.model import ROLES
 
@@ -64,6 +65,7 @@ FORMAT = Format(
     },
     rules=(
         oneroster.AGENT_ROLE,
+        username_twice("username"),
         enrollment_role("enrollments.csv", "users.csv"),
         *ENROLLMENT_RULES,
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rollover.roster.formats import oneroster
 from rollover.roster.formats.enrollments import ENROLLMENT_RULES
+from rollover.roster.formats.people import username_twice
 from rollover.roster.formats.spec import OTHER_SCHOOLS_TOO, Column, File, Format, Keeps, Kind, Rule
 
 ROLES = (
@@ -204,7 +205,7 @@ FORMAT = Format(
             LEFT JOIN demographics d ON d.sourcedId = u.sourcedId
         """,
     },
-    rules=(oneroster.AGENT_ROLE, ENROLLMENT_ROLE, *ENROLLMENT_RULES),
+    rules=(oneroster.AGENT_ROLE, username_twice("username"), ENROLLMENT_ROLE, *ENROLLMENT_RULES),
     own_columns=oneroster.OWN_COLUMNS,
     fixed_order=True,
     names_its_district=True,

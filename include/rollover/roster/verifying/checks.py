@@ -25,7 +25,7 @@ MEASURES = (
     *("students", "returning", "without_grade", "in_the_same_grade", "graduates_still_there"),
     *("without_birth_date", "without_guardian_email", "without_classes"),
     *("classes", "classes_without_students", "classes_without_teacher", "classes_of_other_terms"),
-    *("enrollments", "educators", "educators_to_remove", "educators_to_add"),
+    *("enrollments", "educators", "educators_to_remove", "educators_to_add", "shared_usernames"),
 )
 """Numbers that every school has, in the order in which they are shown."""
 
@@ -103,6 +103,15 @@ SELECT coalesce(first.school_id, '{NO_SCHOOL}') AS school_id, count(*) AS educat
 FROM roster.people p
 {FIRST_SCHOOL}
 WHERE p.status = 'active' AND p.role <> ALL(:not_educators) GROUP BY 1
+"""
+SHARED_USERNAMES = f"""
+SELECT coalesce(first.school_id, '{NO_SCHOOL}') AS school_id, count(*) AS shared_usernames
+FROM roster.people p
+JOIN (SELECT lower(username) AS login FROM roster.people
+      WHERE status = 'active' AND role <> ALL(:guardians) AND username IS NOT NULL
+      GROUP BY 1 HAVING count(*) > 1) twice ON twice.login = lower(p.username)
+{FIRST_SCHOOL}
+WHERE p.status = 'active' AND p.role <> ALL(:guardians) GROUP BY 1
 """
 EDUCATOR_ACCOUNTS = {
     "hero": "hero.employee_logins",
@@ -247,8 +256,10 @@ def look(connection: Connection, school_year: str, product: str) -> Checks:
         "ladder": list(LADDER),
         "school_year": school_year,
         "not_educators": list(NOT_EDUCATORS),
+        "guardians": list(GUARDIAN_ROLES),
     }
-    for query in (STUDENTS_BY_SCHOOL, CLASSES_BY_SCHOOL, ENROLLMENTS_BY_SCHOOL, EDUCATORS_BY_SCHOOL):
+    counted = (CLASSES_BY_SCHOOL, ENROLLMENTS_BY_SCHOOL, EDUCATORS_BY_SCHOOL, SHARED_USERNAMES)
+    for query in (STUDENTS_BY_SCHOOL, *counted):
         _add_numbers(connection, schools, query, given)
     for query in (EDUCATORS_WHO_LEFT, NEW_EDUCATORS):
         _add_numbers(connection, schools, query.format(accounts=EDUCATOR_ACCOUNTS[product]), given)
