@@ -247,6 +247,11 @@ ROW_WARNINGS: dict[str, tuple[Callable[[Rows], object], Where, Said]] = {
         ("bulk_filled", "users.csv", 6, "status"),
         ("people", "parent-1", "role", "parent"),
     ),
+    "status of no format": (
+        set_value("users", "parent-1", status="inactive"),
+        ("status_other", "users.csv", 6, "status"),
+        ("people", "parent-1", "role", "parent"),
+    ),
     "odd id": (
         lambda rows: rows["users"].append({**row_of(rows, "users", "parent-2"), "sourcedId": "parent 3"}),
         ("id_characters", "users.csv", 8, "sourcedId"),
@@ -475,6 +480,13 @@ REFUSED: dict[str, tuple[Callable[[Files], object], Where]] = {
     "unknown mode": (
         lambda files: files.update({"manifest.csv": manifest_1_1(users="full")}),
         ("manifest_mode", "manifest.csv", 8, "value"),
+    ),
+    "files of another system": (
+        lambda files: [
+            files.clear(),
+            files.update({"enrollments.csv": b"classSourcedId,userSourcedId,role\r\n1,2,student\r\n"}),
+        ],
+        ("format_other", "enrollments.csv", None, None),
     ),
     "files of no format": (
         lambda files: [files.clear(), files.update({"enrollments.csv": b"a,b\r\n"})],

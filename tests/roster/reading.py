@@ -76,18 +76,22 @@ def take(
                 (source / SPELLING[name.lower()]).write_bytes(data)
         others = {name.lower() for name in files if name.lower() not in SPELLING}
         found = contents(source, names, others, findings)
-        if found is None or findings.refusing or not found.files:
+        if found is None or not found.files:
             return Taken(findings, None, [])
         read = read_all(found, storage, IMPORT, column_map or {})
         for each in read.values():
             findings.extend(each.findings)
         silent = not_said(found.format, read, found.deltas)
-        if findings.refusing:
-            return Taken(findings, None, silent)
         usable = {file.name: file for file in found.files if read[file.name].usable}
+        missing = [file.name for file in found.format.files if file.required and file.name not in usable]
         paths = {name: Path(typed_file(storage, IMPORT, file.stem).path) for name, file in usable.items()}
-        checked = CheckedSet(duck, found.format, paths, (), findings)
+        refused = bool(findings.refusing)
+        if refused and found.deltas:
+            return Taken(findings, None, silent)
+        checked = CheckedSet(duck, found.format, paths, (), findings, missing if refused else ())
         shape(duck, checked, SchoolYear.parse(files_year), begins=begins)
+        if refused:
+            return Taken(findings, None, silent)
         tables = {}
         for table in ROSTER_TABLES:
             target = Path(folder) / "staged.parquet"

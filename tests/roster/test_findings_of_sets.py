@@ -30,7 +30,7 @@ from tests.roster.broken import (
     without_column,
     written,
 )
-from tests.roster.conftest import District
+from tests.roster.conftest import CONFIG, District
 from tests.roster.reading import Taken, take
 from tests.roster.sets import Rows, as_files, row_of, whole_set
 from tests.roster.sets import manifest as manifest_1_1
@@ -233,6 +233,108 @@ def test_an_emptied_roster_is_held_against_the_set_before(district: District) ->
         rows[name] = [row for row in rows[name] if row[column] in kept or not row[column].startswith("more")]
     result = district.take_rows(rows)
     assert (result["state"], "half_set" in str(result["reason"])) == ("held", True)
+
+
+def test_a_status_that_nobody_knows_waits_for_a_person(district: District) -> None:
+    """Unless the district file says what it means; then it is that, in whatever case it is written."""
+    rows = whole_set()
+    row_of(rows, "users", "student-3")["status"] = "Inactive"
+    row_of(rows, "users", "student-2")["status"] = "active"
+    result = district.take_rows(rows)
+    assert (result["state"], result["reason"]) == ("held", "over its limits: other_status (1)")
+    assert ("status_other", "warning", "users.csv", 5, "status") in district.findings(result["import_id"])
+    for meaning, there in (("active", 6), ("tobedeleted", 5)):
+        district.config = CONFIG.model_copy(update={"status_means": {"inactive": meaning}})
+        rows["orgs"][0]["name"] += "x"  # else they would be files that were there before
+        result = district.take_rows(rows)
+        assert (result["state"], result["counts"]["accepted"]["people"]) == ("ready", there)
+        assert "status_other" not in {code for code, *_ in district.findings(result["import_id"])}
+
+
+def test_a_refused_set_is_told_of_everything_at_once(district: District) -> None:
+    """A missing file hides no other defect, and makes none up."""
+    rows = whole_set()
+    row_of(rows, "users", "student-3")["role"] = "pupil"
+    row_of(rows, "orgs", "school-1")["type"] = "campus"
+    rows["academicSessions"][1]["schoolYear"] = "soon"
+    files = as_files(rows)
+    del files["courses.csv"]
+    files["users.csv"] = files["users.csv"].replace(b"enabledUser", b"enabled", 1)
+    result = district.take(files)
+    assert (result["state"], result["reason"]) == ("rejected", "refused for file_missing, no_valid_rows")
+    found = {(code, file, row) for code, severity, file, row, _ in district.findings(result["import_id"])}
+    assert found >= {
+        ("file_missing", "courses.csv", None),
+        ("bad_value", "users.csv", 5),
+        ("bad_value", "orgs.csv", 3),
+        ("bad_year", "academicSessions.csv", 3),
+        ("depends_on_rejected", "users.csv", 2),
+        ("column_missing", "users.csv", 1),
+    }
+    assert not {code for code, file, _ in found if file == "classes.csv"} & {"reference"}
+    assert (district.found(result["import_id"]).format, result["counts"]["rows"]["users.csv"]) == ("oneroster_1_1", 6)
+    assert district.rows("SELECT count(*) FROM roster.people") == [(0,)]
+
+
+def test_of_a_set_without_its_manifest_all_is_told_too() -> None:
+    rows = whole_set()
+    row_of(rows, "users", "student-3")["role"] = "pupil"
+    files = as_files(rows)
+    del files["manifest.csv"]
+    taken = take(files)
+    assert taken.refused == {"manifest_missing"}
+    assert {(code, file, row) for code, _, file, row, _ in taken.found} >= {("bad_value", "users.csv", 5)}
+    unknown = take({**as_files(rows), "manifest.csv": manifest_1_1().replace(b"1.1", b"1.0")})
+    assert unknown.refused == {"version"}
+    assert ("bad_value", "error", "users.csv", 5, "role") in unknown.found
+
+
+def test_a_district_may_send_no_manifest(district: District) -> None:
+    files = as_files(whole_set())
+    del files["manifest.csv"]
+    assert district.take(files)["state"] == "rejected"
+    district.config = CONFIG.model_copy(update={"manifest": "none"})
+    files["orgs.csv"] = files["orgs.csv"].replace(b"Elm", b"Oak")
+    result = district.take(files)
+    assert (result["state"], result["counts"]["errors"]) == ("ready", {})
+    del files["courses.csv"]
+    assert "file_missing" in district.take(files)["reason"], "that no file is missing is not told by its absence"
+
+
+OTHER_SYSTEMS = {
+    "Microsoft School Data Sync v1": dict.fromkeys(
+        (f"{name}.csv" for name in ("School", "Section", "Student", "StudentEnrollment", "Teacher")),
+        b"SIS ID,Name\r\n1,a\r\n",
+    ),
+    "Microsoft School Data Sync v2": {
+        "orgs.csv": b"sourcedId,name,type,parentSourcedId\r\n1,a,school,\r\n",
+        "users.csv": b"sourcedId,username,givenName,familyName,password,activeDirectoryMatchId\r\n1,a,b,c,,\r\n",
+        "roles.csv": b"userSourcedId,orgSourcedId,role\r\n1,1,student\r\n",
+        "classes.csv": b"sourcedId,orgSourcedId,title\r\n1,1,a\r\n",
+        "enrollments.csv": b"classSourcedId,userSourcedId,role\r\n1,1,student\r\n",
+    },
+    "a Canvas SIS import": {
+        "users.csv": b"user_id,integration_id,login_id,first_name,last_name,status\r\n1,,a,b,c,active\r\n",
+        "courses.csv": b"course_id,short_name,long_name,status\r\n1,a,b,active\r\n",
+        "sections.csv": b"section_id,course_id,name,status\r\n1,1,a,active\r\n",
+        "enrollments.csv": b"course_id,user_id,role,section_id,status\r\n1,1,student,1,active\r\n",
+    },
+}
+
+
+@pytest.mark.parametrize("system", OTHER_SYSTEMS)
+def test_a_set_of_another_system_is_called_by_its_name(system: str) -> None:
+    taken = take(OTHER_SYSTEMS[system])
+    assert taken.refused == {"format_other"}
+    assert system in taken.findings.kept[0].message and "Export OneRoster 1.1" in taken.findings.kept[0].message
+
+
+@pytest.mark.parametrize("spec", ["oneroster_1_1", "oneroster_1_2", "clever"])
+def test_no_set_is_taken_for_one_of_another_system(spec: str) -> None:
+    files = made.as_files(spec, made.made(spec))
+    assert "format_other" not in take(files).codes
+    files.pop("manifest.csv", None)
+    assert "format_other" not in take(files).codes
 
 
 def test_a_row_that_stands_twice_is_not_missing(district: District) -> None:

@@ -101,6 +101,11 @@ class TenantConfig(_Model):
     folder: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$")]
     roster_format: Name | None = None
     """Told apart by content; where it is named, a set in another format is refused."""
+    manifest: Literal["required", "none"] = "required"
+    """``none``: OneRoster files come without a manifest (version 1.0 has none), and each is a full one."""
+    status_means: dict[Name, Literal["active", "tobedeleted"]] = Field(default_factory=dict)
+    """What values of OneRoster's column ``status`` other than these two mean, e.g. ``inactive``. A set with one that is
+    not named waits for a person."""
     roster_import: Literal["nightly", "at_once"]
     column_map: dict[Name, dict[Name, Name]] = Field(default_factory=dict)
     """For a feed that deviates: file name → column of the format → that column's header in the feed."""

@@ -66,11 +66,17 @@ class Findings:
         first, before = self._columns.get((code, file, column), (row, 0))
         self._columns[code, file, column] = min(first, row), before + count
 
-    def finish_columns(self, code: str, message: str) -> None:
-        """Add the one warning of each column that was counted for `code`; `message` has ``{column}``, ``{count}``."""
+    def finish_columns(self, code: str, message: str) -> int:
+        """Add the one warning of each column that was counted for `code`; `message` has ``{column}``, ``{count}``.
+
+        Returns how many rows were counted, over all of them.
+        """
+        rows = 0
         for key in [key for key in self._columns if key[0] == code]:
             (_, file, column), (row, count) = key, self._columns.pop(key)
             self.add(code, "warning", file, message.format(column=column, count=count), column=column, rows=[row])
+            rows += count
+        return rows
 
     def _keep(self, findings: Iterable[Finding]) -> None:
         for finding in findings:

@@ -140,6 +140,7 @@ def _look(
         found.kept_out,
         without_enrollment(duck),
         tuple(found.counts.get(imports.CUT_OFF, ())),
+        found.counts.get(imports.OTHER_STATUS, {}),
         imports.rows_before(connection) if live_year is None else {},
     )
     breaches, warnings = judge(numbers, limits)

@@ -74,6 +74,7 @@ class Code(StrEnum):
     IDS_REASSIGNED = "ids_reassigned"
     OTHER_DISTRICT = "other_district"
     CUT_OFF = "cut_off"
+    OTHER_STATUS = "other_status"
     ROWS_KEPT_OUT = "rows_kept_out"
     WITHOUT_ENROLLMENT = "without_enrollment"
 
@@ -140,6 +141,8 @@ class Numbers:
     """Students of the set who are in no class of it."""
     cut_off: Sequence[str] = ()
     """Files that end inside a row."""
+    other_status: Mapping[str, int] = field(default_factory=dict)
+    """By file: rows with a status that nobody has said the meaning of."""
     before: Mapping[str, int] = field(default_factory=dict)
     """By type, the rows of the last set that was applied. For a roster that was emptied since."""
 
@@ -224,6 +227,8 @@ def _incomplete(numbers: Numbers, limits: RosterLimits) -> Iterator[Breach]:
     """Much of a set is in error, or a part of it is missing: also a first import can be looked at by that."""
     for file in numbers.cut_off:
         yield Breach(Code.CUT_OFF, file, 0, 0, 0)
+    for file, rows in numbers.other_status.items():
+        yield Breach(Code.OTHER_STATUS, file, numbers.kept_out.get(file, (rows, 0))[0], rows, 0)
     for file, (rows, kept_out) in numbers.kept_out.items():
         if _over(kept_out, rows, limits.rows_kept_out, limits.least_rows):
             yield Breach(Code.ROWS_KEPT_OUT, file, rows, kept_out, limits.rows_kept_out)

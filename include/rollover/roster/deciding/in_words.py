@@ -56,6 +56,8 @@ SENTENCES = {
     Code.OTHER_DISTRICT: "{found} of {expected} schools are known ({share}; at least {limit} have to be): these may be "
     "another district's files.",
     Code.CUT_OFF: "{what} ends inside a row: it was cut off, and nobody can tell how much is missing.",
+    Code.OTHER_STATUS: "{found} of {expected} rows of {what} have a status that is neither active nor tobedeleted. "
+    "Approved, they are live. What it means can stand in the district file (status_means).",
     Code.ROWS_KEPT_OUT: "{found} of {expected} rows of {what} are kept out for errors ({share}; the limit is {limit}).",
     Code.WITHOUT_ENROLLMENT: "{found} of {expected} students are in no class ({share}; the limit is {limit}): the "
     "enrollments may be cut off.",

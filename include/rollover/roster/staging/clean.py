@@ -7,7 +7,7 @@ on columns: a rule is an expression, and rows are looked up only where it fails.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 
 import polars as pl
@@ -64,6 +64,12 @@ BOOLEAN_WORDS = {
     **dict.fromkeys(("FALSE", "F", "NO", "N", "0"), "false"),
 }
 DELETED = "tobedeleted"
+ACTIVE = "active"
+OTHER_STATUS = "status_other"
+OTHER_STATUS_MESSAGE = (
+    "{column} is neither active nor tobedeleted in {count:,} rows, and nobody has said what it means. Leave it blank, "
+    "and leave out who is not there any more; or tell the data team what it means."
+)
 FILLED = "bulk_filled"
 FILLED_MESSAGE = (
     "{column} must be blank in a full set; it is filled in {count:,} rows. These rows are imported all the same."
@@ -136,6 +142,7 @@ def _without_deleted(frame: pl.DataFrame, file: File, spec: Format, findings: Fi
             message = "A full set holds only what is there: the row says tobedeleted and is left out. Leave it blank."
             batch.report(deleted, "status_deleted", "warning", name, message)
             filled = filled & ~deleted
+            filled = filled & ~_find_other_status(batch, filled, findings)
         filled = filled.fill_null(False) & ~batch.passed_over
         if filled.any():
             rows = frame[ROW].filter(filled)
@@ -143,6 +150,25 @@ def _without_deleted(frame: pl.DataFrame, file: File, spec: Format, findings: Fi
     if STATUS not in file.bulk_is_blank or STATUS not in frame.columns:
         return frame
     return frame.filter((frame[STATUS].str.to_lowercase() != DELETED).fill_null(True))
+
+
+def _find_other_status(batch: _Batch, filled: pl.Series, findings: Findings) -> pl.Series:
+    """The rows whose status nobody understands: taken for active they would be live."""
+    is_known = batch.frame[STATUS].str.to_lowercase() == ACTIVE
+    other = (filled & ~is_known).fill_null(False) & ~batch.passed_over
+    if other.any():
+        rows = batch.frame[ROW].filter(other)
+        findings.add_for_column(OTHER_STATUS, batch.file.name, STATUS, int(rows.min()), len(rows))  # type: ignore[arg-type]
+    return other
+
+
+def with_status(frame: pl.DataFrame, means: Mapping[str, str]) -> pl.DataFrame:
+    """The same rows, with what a district's own words for the status mean in their place, in whatever case."""
+    if not means or STATUS not in frame.columns:
+        return frame
+    words = {word.lower(): meaning for word, meaning in means.items()}
+    meant = pl.col(STATUS).str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.String)
+    return frame.with_columns(meant.fill_null(pl.col(STATUS)).alias(STATUS))
 
 
 def _typed(batch: _Batch, column: Column, *, required: Severity | None = None) -> pl.Series:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from upath import UPath
 
 from rollover.roster.columnar import local_copy
 from rollover.roster.findings import Findings
-from rollover.roster.formats import FORMATS, MANIFEST, Format
+from rollover.roster.formats import FORMATS, MANIFEST, SPELLING, Format
+from rollover.roster.formats.others import recognised
 from rollover.roster.formats.spec import File
 from rollover.roster.staging.read import ENCODINGS
 from rollover.roster.staging.text import as_text
@@ -39,26 +41,74 @@ class Contents:
     deltas: frozenset[str]
 
 
-def contents(folder: UPath, names: Collection[str], others: Collection[str], findings: Findings) -> Contents | None:
-    """What a fetched set is, or None with the reason in `findings`. Without files to read, it has no updates.
+def contents(
+    folder: UPath,
+    names: Collection[str],
+    others: Collection[str],
+    findings: Findings,
+    *,
+    without_manifest: bool = False,
+) -> Contents | None:
+    """What a fetched set is; None with the reason in `findings` where its format is not known.
 
-    `names` are its files as formats spell them, `others` the names (in lower case) of those that no format reads.
+    Without files to read, it has no updates.
+
+    Also of a set that is refused, for a reason that is in `findings` too, all that is there is to be read, so that the
+    district learns of everything at once. `names` are the set's files as formats spell them, `others` the names (in
+    lower case) of those that no format reads. `without_manifest` is what a district says whose OneRoster files have no
+    manifest: each is then a full one.
     """
     if MANIFEST in names:
-        manifest = _Manifest(folder / MANIFEST, findings)
-        return manifest.contents(names, others) if manifest.is_readable else None
-    likely = max(FORMATS.values(), key=lambda spec: (_own_files(spec, names), spec not in KNOWN_BY_FILES))
-    if likely in KNOWN_BY_FILES and _own_files(likely, names):
-        return _by_files(likely, names, findings)
-    if any(_own_files(spec, names) for spec in VERSIONS.values()):
-        message = "manifest.csv is missing, so nothing says that the set is whole (or it is OneRoster 1.0, which has "
-        message += "none and is too old). Send it with the set."
-        findings.refuse("manifest_missing", MANIFEST, message)
-    else:
+        return _Manifest(folder / MANIFEST, findings).contents(names, others)
+
+    def header(name: str) -> Collection[str]:
+        return _header(folder / SPELLING[name]) if name in SPELLING else ()
+
+    if other := recognised({*(name.lower() for name in names), *others}, header):
+        kind, file = other
+        message = f"These are files of {kind.label}, which Rollover does not read. {kind.instead}"
+        findings.refuse("format_other", SPELLING.get(file, file), message)
+        return None
+    spec = _likely(names)
+    if spec is None:
         labels = ", ".join(spec.label for spec in FORMATS.values())
         message = f"The files are of no format that is known ({labels}). Send one of these."
         findings.refuse("format_unknown", MANIFEST, message)
-    return None
+        return None
+    if spec.manifest_version and not without_manifest:
+        message = (
+            "manifest.csv is missing, so nothing says that the set is whole. Send it with the set: it names the "
+            "version, and every file as bulk or absent. If your system makes none (OneRoster 1.0), ask the data team "
+            "to set `manifest: none` for your district."
+        )
+        findings.refuse("manifest_missing", MANIFEST, message)
+    return _by_files(spec, names, findings)
+
+
+def _likely(names: Collection[str]) -> Format | None:
+    """The format that the files tell: one without a manifest by files of its own, else the OneRoster that has most."""
+    likely = max(FORMATS.values(), key=lambda spec: (_own_files(spec, names), spec not in KNOWN_BY_FILES))
+    if likely in KNOWN_BY_FILES:
+        return likely if _own_files(likely, names) else None
+    if not any(_own_files(spec, names) for spec in VERSIONS.values()):
+        return None
+    special = {spec.name: len(_only_in(spec) & set(names)) for spec in VERSIONS.values()}
+    return max(VERSIONS.values(), key=lambda spec: special[spec.name])
+
+
+def _only_in(spec: Format) -> set[str]:
+    """The files of a OneRoster version that the other versions do not have."""
+    others = {file.name for each in VERSIONS.values() if each is not spec for file in each.files}
+    return {file.name for file in spec.files} - others
+
+
+def _header(path: UPath) -> set[str]:
+    """The columns of a file, in lower case."""
+    with local_copy(path) as local, as_text(local) as text, text.open() as stream:
+        start = stream.read(MANIFEST_BYTES).decode("utf-8", "replace")
+    with suppress(csv.Error):
+        return {name.strip().lower() for name in next(csv.reader(io.StringIO(start, newline="")), [])}
+    return set()
 
 
 def _own_files(spec: Format, names: Collection[str]) -> int:
@@ -68,12 +118,10 @@ def _own_files(spec: Format, names: Collection[str]) -> int:
     return len({file.name for file in spec.files} & set(names) - shared)
 
 
-def _by_files(spec: Format, names: Collection[str], findings: Findings) -> Contents | None:
+def _by_files(spec: Format, names: Collection[str], findings: Findings) -> Contents:
     for file in spec.files:
         if file.required and file.name not in names:
             _missing(findings, file)
-    if findings.refusing:
-        return None
     return Contents(spec, tuple(file for file in spec.files if file.name in names), frozenset())
 
 
@@ -112,10 +160,6 @@ class _Manifest:
             if len(fields) > 1:
                 self._take(fields[0].strip(), fields[1].strip(), row)
 
-    @property
-    def is_readable(self) -> bool:
-        return not self.findings.refusing
-
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """The rows that hold something, with their places."""
         with local_copy(self.path) as path, as_text(path) as text:
@@ -145,20 +189,22 @@ class _Manifest:
         self._properties.setdefault(name.lower(), _Property(mode, row))
 
     def contents(self, names: Collection[str], others: Collection[str]) -> Contents | None:
-        """What the set is, or None with the reason in the findings."""
-        spec = self._format()
+        """What the set is; None where nothing tells its format. Whether it is refused is in the findings."""
+        if not self._properties:
+            spec = _likely(names)
+            return _by_files(spec, names, self.findings) if spec else None
+        spec = self._format() or _likely(names)
         if spec is None:
             return None
         modes = {file.name: self._mode(file) for file in spec.files}
         if not set(names) & set(modes) and set(modes.values()) == {ABSENT} and not self.findings.refusing:
             return Contents(spec, (), frozenset())
         deltas = frozenset(name for name, mode in modes.items() if mode == DELTA)
-        understood = [file for file in spec.files if modes[file.name]]
         files = tuple(
-            file for file in understood if self._is_to_be_read(file, modes[file.name], names, is_delta=bool(deltas))
+            file for file in spec.files if self._is_to_be_read(file, modes[file.name], names, is_delta=bool(deltas))
         )
         self._judge_unread(spec, others)
-        return None if self.findings.refusing else Contents(spec, files, deltas)
+        return Contents(spec, files, deltas)
 
     def _format(self) -> Format | None:
         version = self._properties.get(ROSTER_VERSION)
@@ -195,6 +241,8 @@ class _Manifest:
     def _is_to_be_read(self, file: File, mode: str, names: Collection[str], *, is_delta: bool) -> bool:
         """Whether a file is read. The manifest and what is there must agree; in a delta, absent means no updates."""
         there = file.name in names
+        if not mode:  # not understood, which is told; a required file refuses the set, and is looked at with the rest
+            return there and file.required
         if mode != ABSENT and not there:
             message = f"The manifest says {mode}, but the file is not in the set. Upload the whole set."
             self._disagree("file_missing", file, message, "What is known stays as it is.")
@@ -202,7 +250,7 @@ class _Manifest:
         if mode == ABSENT and there:
             message = "The file is in the set, but the manifest does not say that it is. Mend the manifest or leave "
             self._disagree("file_not_in_manifest", file, message + "it out.", "It was not read.")
-            return False
+            return file.required
         if mode == ABSENT and file.required and not is_delta:
             _missing(self.findings, file)
         return there

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -22,7 +23,7 @@ from rollover.roster.findings import Findings, added, why_refused
 from rollover.roster.formats import FORMATS, MANIFEST
 from rollover.roster.formats.spec import File, Format, Kind
 from rollover.roster.imports import Import
-from rollover.roster.staging.clean import FILLED, FILLED_MESSAGE, clean
+from rollover.roster.staging.clean import FILLED, FILLED_MESSAGE, OTHER_STATUS, OTHER_STATUS_MESSAGE, clean, with_status
 from rollover.roster.staging.columns import IS_DELETED, KEPT_OUT, ROW
 from rollover.roster.staging.manifest import Contents, contents
 from rollover.roster.staging.read import NOT_CSV, batches, read_header
@@ -31,6 +32,7 @@ from rollover.storage import whole_file
 
 AT_ONCE = 2
 """Files that are read at the same time. Memory holds a batch of each."""
+NO_MEANINGS: Mapping[str, str] = MappingProxyType({})
 NO_UPDATES = "the set says that there are no updates"
 _TYPES = {
     Kind.TEXTS: pa.large_list(pa.large_string()),
@@ -48,6 +50,8 @@ class Read:
     unnamed: int = 0
     """Rows that are kept out, and of which nobody can tell whom they are about."""
     usable: bool = False
+    other_status: int = 0
+    """Rows of a full file whose status is neither active nor tobedeleted, and nothing says what it means."""
     cut_off: bool = False
     """The file ends inside a row."""
     columns: frozenset[str] = frozenset()
@@ -58,8 +62,10 @@ def stage(engine: Engine, tenant_id: str, import_id: str, storage: UPath, config
     """Read a fetched set into one Parquet file of typed rows per file: fetched → staged.
 
     Rows in error are marked, for :func:`rollover.roster.validating.validate.validate` to tell what depends on them. The
-    set is ``rejected`` here where it cannot be read as a whole: its format is not known, or a required file or a column
-    that no row can be without is missing. A set that is, byte for byte, the one that is live is ``ready`` at once.
+    set is refused where it cannot be read as a whole: its format is not known, or a required file or a column that no
+    row can be without is missing. Then what is there is read all the same, and ``counts`` has ``refused_for``, with
+    which validating rejects it; ``rejected`` at once is a set of which nothing can be looked at. A set that is, byte
+    for byte, the one that is live is ``ready`` at once.
     """
     fetched = imports.current(engine, tenant_id, import_id)
     if fetched.state != "fetched":
@@ -67,14 +73,15 @@ def stage(engine: Engine, tenant_id: str, import_id: str, storage: UPath, config
     findings = Findings()
     names = set(fetched.counts.get("files", {}))
     others = {name.lower() for name in fetched.counts.get("files_ignored", ())}
-    found = contents(fetched_folder(storage, import_id), names, others, findings)
+    folder, without_manifest = fetched_folder(storage, import_id), config.manifest == "none"
+    found = contents(folder, names, others, findings, without_manifest=without_manifest)
     read_as = _read_as(config)
     if found is not None and config.roster_format not in (None, found.format.name):
         message = f"The set is {found.format.label}, but the district file says {config.roster_format}."
         findings.refuse("other_format", MANIFEST, message)
     if found is not None and not findings.refusing and _is_live_already(engine, tenant_id, fetched, found, read_as):
         return imports.current(engine, tenant_id, import_id).summary()
-    read = {} if found is None or findings.refusing else read_all(found, storage, import_id, config.column_map)
+    read = {} if found is None else read_all(found, storage, import_id, config.column_map, config.status_means)
     for each in read.values():
         findings.extend(each.findings)
     return _finish(engine, tenant_id, import_id, findings, found, read, read_as)
@@ -99,20 +106,27 @@ def _is_live_already(engine: Engine, tenant_id: str, fetched: Import, found: Con
 def _read_as(config: TenantConfig) -> dict[str, Any]:
     """What else than the bytes of a set decides how it is read."""
     formats = sorted(FORMATS)
-    return {"formats": formats, "column_map": {name: dict(columns) for name, columns in config.column_map.items()}}
+    maps = {name: dict(columns) for name, columns in config.column_map.items()}
+    more = {"status_means": dict(config.status_means)} if config.status_means else {}
+    return {"formats": formats, "column_map": maps, **more}
 
 
 def read_all(
-    found: Contents, storage: UPath, import_id: str, column_map: Mapping[str, Mapping[str, str]]
+    found: Contents,
+    storage: UPath,
+    import_id: str,
+    column_map: Mapping[str, Mapping[str, str]],
+    status_means: Mapping[str, str] = NO_MEANINGS,
 ) -> dict[str, Read]:
     """Write the typed rows of every file of a fetched set, the largest first; a batch of each of a few at a time.
 
-    `column_map` says, by file, under which header the district sends a column.
+    `column_map` says, by file, under which header the district sends a column; `status_means` what other values of
+    the column ``status`` than the format's stand for.
     """
 
     def read(file: File) -> Read:
         with without_values():
-            return _read_file(file, found, storage, import_id, column_map.get(file.name, {}))
+            return _read_file(file, found, storage, import_id, column_map.get(file.name, {}), status_means)
 
     by_size = sorted(
         found.files, key=lambda file: fetched_file(storage, import_id, file.name).stat().st_size, reverse=True
@@ -122,7 +136,14 @@ def read_all(
     return {file.name: done[file.name] for file in found.files}
 
 
-def _read_file(file: File, found: Contents, storage: UPath, import_id: str, column_map: Mapping[str, str]) -> Read:
+def _read_file(
+    file: File,
+    found: Contents,
+    storage: UPath,
+    import_id: str,
+    column_map: Mapping[str, str],
+    status_means: Mapping[str, str],
+) -> Read:
     read = Read()
     spec, delta = found.format, file.name in found.deltas
     target = typed_file(storage, import_id, file.stem)
@@ -133,10 +154,11 @@ def _read_file(file: File, found: Contents, storage: UPath, import_id: str, colu
         read.columns = frozenset(header.positions)
         with whole_file(target) as stream, pq.ParquetWriter(stream, schema_of(file), **PARQUET) as writer:
             for batch in batches(text, file, spec, header, read.findings, delta=delta):
-                typed = clean(batch, file, spec, read.findings, delta=delta)
+                typed = clean(with_status(batch, status_means), file, spec, read.findings, delta=delta)
                 read.rows += typed.height
                 writer.write_table(_as_arrow(typed, file))
         read.findings.finish_columns(FILLED, FILLED_MESSAGE)
+        read.other_status = read.findings.finish_columns(OTHER_STATUS, OTHER_STATUS_MESSAGE)
         read.cut_off = text.is_cut_off
         read.unnamed = len(text.unnamed) + len(text.too_long)
     read.usable = NOT_CSV not in read.findings.errors
@@ -182,15 +204,18 @@ def _finish(
 ) -> dict[str, Any]:
     counts: dict[str, Any] = {"rows": {name: each.rows for name, each in read.items()}, imports.READ_AS: read_as}
     after, reason = "staged", None
+    usable = [name for name, each in read.items() if each.usable]
     if findings.refusing:
         after, reason = "rejected", why_refused(findings.refusing)
+        if found is not None and usable and not found.deltas:
+            after, counts[imports.REFUSED_FOR] = "staged", sorted(set(findings.refusing))
     elif found is not None and not found.files:
         after, reason = "superseded", NO_UPDATES
-    elif found is not None:
-        usable = [name for name, each in read.items() if each.usable]
+    if found is not None and found.files:
         counts["files_read"] = usable
         counts["deltas"] = sorted(found.deltas)
         counts[imports.NOT_IDENTIFIED] = {name: read[name].unnamed for name in usable if read[name].unnamed}
+        counts[imports.OTHER_STATUS] = {name: read[name].other_status for name in usable if read[name].other_status}
         counts[imports.CUT_OFF] = [name for name in usable if read[name].cut_off]
         counts["not_said"] = not_said(found.format, read, found.deltas)
     with tenant_session(engine, tenant_id) as connection:

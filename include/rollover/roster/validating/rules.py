@@ -8,6 +8,7 @@ roster, so that all that follows sees whole files; rows of the live roster have 
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -32,8 +33,10 @@ class CheckedSet:
         paths: Mapping[str, Path],
         deltas: Collection[str],
         findings: Findings,
+        missing: Collection[str] = (),
     ) -> None:
-        """`paths` are the typed rows of the files that were read, by file name; `deltas` the names of deltas.
+        """`paths` are the typed rows of the files that were read, by file name; `deltas` the names of deltas. Of a set
+        that is refused, nothing is said about what depends on its `missing` files.
 
         With a delta, ``live_<table>`` must hold the live roster.
         """
@@ -42,6 +45,7 @@ class CheckedSet:
         self._paths = paths
         self._deltas = deltas
         self._findings = findings
+        self._missing = missing
         self._judged: list[File] = []
         self._dangling: dict[str, list[tuple[Column, str]]] = defaultdict(list)
         """By file: the columns with references to be left out, and the tables that name them."""
@@ -64,7 +68,7 @@ class CheckedSet:
 
     def check_roster(self) -> None:
         """Check the rules of the format, which read the shaped roster."""
-        for rule in self.format.rules:
+        for rule in () if self._missing else self.format.rules:
             if rule.file is None or rule.file in self._paths:
                 self._check_roster_rule(rule)
 
@@ -78,6 +82,10 @@ class CheckedSet:
             for file in self.format.files
             if file.name in self._paths
         }
+
+    def is_whole(self, query: str) -> bool:
+        """Whether a query reads no file that is missing."""
+        return not any(re.search(rf"\b{self.format.file(name).stem}\b", query) for name in self._missing)
 
     def take_back(self, target: File, said: str) -> bool:
         """Let rows refer again to those of `target` whose identities the query `said` yields; returns whether any does.
@@ -130,7 +138,7 @@ class CheckedSet:
         """Check a file's rules of a severity, for its own rows or those of others; returns whose rows broke one."""
         broken = []
         for rule in file.rules:
-            is_there = file.name in self._paths or rule.file in self._paths
+            is_there = (file.name in self._paths or rule.file in self._paths) and self.is_whole(rule.sql)
             if is_there and rule.severity == severity and of_others in (None, rule.file is not None):
                 target = self.format.file(rule.file) if rule.file else file
                 if self._find(rule.code, severity, target, rule.column, rule.message, f"FROM ({rule.sql})"):
@@ -241,6 +249,8 @@ class CheckedSet:
     def _check_reference(self, file: File, column: Column, *, rows: str = "judged_") -> None:
         """A reference that a row cannot be without must resolve, at least one of a list; others are left out."""
         assert column.refers_to is not None
+        if column.refers_to in self._missing:
+            return
         target = self.format.file(column.refers_to)
         name = f'"{column.name}"'
         item = f"unnest({name})" if column.kind in LIST_KINDS else name

@@ -97,17 +97,20 @@ def validate(
     """
     with tenant_session(engine, tenant_id) as connection:
         found = imports.load(connection, import_id)
-        if found.state == "staged" and _reads_live(found):
+        refused_for = found.counts.get(imports.REFUSED_FOR)
+        if found.state == "staged" and not refused_for and _reads_live(found):
             lock_tenant(connection)
             found = imports.load(connection, import_id)
         if found.state != "staged":
             return found.summary()
-        if why := why_it_waits(connection, found):
+        if not refused_for and (why := why_it_waits(connection, found)):
             if why != found.reason:
                 imports.advance(connection, import_id, before="staged", after="staged", reason=why)
                 log.info("%s waits: %s", import_id, why)
             return imports.load(connection, import_id).summary()
         years = Years(_files_year(connection, import_id, time_zone, begins), begins)
+        if refused_for:
+            return _reject(connection, found, storage, years, refused_for).summary()
         return _validate(connection, found, storage, years, after="validated").summary()
 
 
@@ -139,7 +142,7 @@ def _validate(
         checked = CheckedSet(duck, spec, paths, found.counts[imports.DELTAS], findings)
         shape(duck, checked, years.of_files, kept=_kept(spec, found), begins=years.begins)
         school_year = _school_year(duck)
-        _check_set(connection, duck, spec, school_year, findings, years.begins)
+        _check_set(connection, duck, checked, school_year, findings, years.begins)
         counts: dict[str, Any] = {imports.TAKEN: checked.taken(), imports.REPEATED: checked.repeated}
         counts |= {FILES_YEAR: years.of_files.key, "accepted": {}}
         counts[BEGINS] = [years.begins.month, years.begins.day]
@@ -149,6 +152,21 @@ def _validate(
     if _reads_live(found):
         counts[imports.LAID_OVER] = roster_version(connection)
     return _finish(connection, found, findings, school_year, counts, after)
+
+
+def _reject(
+    connection: Connection, found: Import, storage: UPath, years: Years, refused_for: Collection[str]
+) -> Import:
+    """Reject a set that cannot be taken, with all that can be said about the files that are there."""
+    spec, findings = FORMATS[str(found.format)], Findings()
+    missing = [file.name for file in spec.files if file.required and file.name not in found.counts["files_read"]]
+    with columnar() as duck, _typed_files(found, spec, storage) as paths:
+        checked = CheckedSet(duck, spec, paths, (), findings, missing)
+        shape(duck, checked, years.of_files, begins=years.begins)
+        school_year = _school_year(duck)
+        _check_set(connection, duck, checked, school_year, findings, years.begins)
+    findings.refusing += refused_for
+    return _finish(connection, found, findings, school_year, {FILES_YEAR: years.of_files.key}, "rejected")
 
 
 def _finish(
@@ -346,12 +364,13 @@ def _school_year(duck: duckdb.DuckDBPyConnection) -> str | None:
 def _check_set(
     connection: Connection,
     duck: duckdb.DuckDBPyConnection,
-    spec: Format,
+    checked: CheckedSet,
     school_year: str | None,
     findings: Findings,
     begins: MonthDay,
 ) -> None:
-    """Refuse another district's files, another year's, and a set without a student."""
+    """Refuse another district's files, another year's, and a set without a student, as far as its files tell."""
+    spec = checked.format
 
     def has(query: str, **bound: Any) -> bool:
         return duck.execute(f"SELECT count(*) > 0 FROM ({query})", bound or None).fetchone() == (True,)
@@ -361,11 +380,12 @@ def _check_set(
             directory.tenants, directory.districts
         )
     ).one()
-    kept_out = _district_row(duck, district) if spec.names_its_district else None
+    tells_district = spec.names_its_district and checked.is_whole(spec.shapes["orgs"])
+    kept_out = _district_row(duck, district) if tells_district else None
     if kept_out is not None:
         message = "The row of the district was kept out for an error, and nothing holds without it. Mend this row."
         findings.refuse("district_kept_out", "orgs.csv", message, column="sourcedId", row=kept_out)
-    elif spec.names_its_district and not has("FROM roster_orgs WHERE sourced_id = $org", org=district):
+    elif tells_district and not has("FROM roster_orgs WHERE sourced_id = $org", org=district):
         message = (
             f"orgs.csv does not hold {district}, the org of this district: these may be another "
             "district's files. Check the folder; if the district's sourcedId has changed, tell the data team."
@@ -376,7 +396,7 @@ def _check_set(
     wrong = _other_year(duck, school_year, allowed, column, begins) if school_year else None
     if wrong:
         findings.refuse("wrong_year", file, wrong, column=column)
-    if not has("FROM roster_people WHERE role = 'student'"):
+    if checked.is_whole(spec.shapes["people"]) and not has("FROM roster_people WHERE role = 'student'"):
         file, column = spec.tells_students
         message = "There is not a single student. Export all of them, and mend what keeps rows out."
         findings.refuse("no_students", file, message, column=column)
