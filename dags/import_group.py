@@ -51,7 +51,8 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
         from rollover.roster.staging import stage
 
         work = importing.open_import(import_id)
-        return unless_over(stage.stage(work.engine, work.tenant.id, import_id, work.storage, work.config))
+        given = (work.engine, work.tenant.id, import_id, work.storage, work.config)
+        return unless_over(stage.stage(*given, needs_username=work.product.needs_username))
 
     @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def validate(import_id: str) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class District:
     folder: str
     uploads: int = 0
     config: TenantConfig = CONFIG
+    needs_username: bool = True
     limits: RosterLimits = field(default_factory=RosterLimits)
 
     def upload(self, files: dict[str, bytes]) -> str:
@@ -95,7 +96,8 @@ class District:
         """Every step up to comparing, in order."""
 
         def staged(import_id: str) -> dict[str, Any]:
-            return stage(self.engine, self.tenant_id, import_id, self.storage, self.config)
+            given = (self.engine, self.tenant_id, import_id, self.storage, self.config)
+            return stage(*given, needs_username=self.needs_username)
 
         def validated(import_id: str) -> dict[str, Any]:
             return validate(self.engine, self.tenant_id, import_id, self.storage, time_zone="America/Chicago")

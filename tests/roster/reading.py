@@ -19,7 +19,7 @@ from rollover.roster.findings import Findings
 from rollover.roster.formats import SPELLING
 from rollover.roster.staged import value_columns, write_staged
 from rollover.roster.staging.manifest import contents
-from rollover.roster.staging.stage import not_said, read_all
+from rollover.roster.staging.stage import ReadAs, not_said, read_all
 from rollover.roster.validating.rules import CheckedSet
 from rollover.roster.validating.validate import shape
 
@@ -78,7 +78,7 @@ def take(
         found = contents(source, names, others, findings)
         if found is None or not found.files:
             return Taken(findings, None, [])
-        read = read_all(found, storage, IMPORT, column_map or {})
+        read = read_all(found, storage, IMPORT, ReadAs(column_map or {}))
         for each in read.values():
             findings.extend(each.findings)
         silent = not_said(found.format, read, found.deltas)

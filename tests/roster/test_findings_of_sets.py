@@ -251,6 +251,21 @@ def test_a_status_that_nobody_knows_waits_for_a_person(district: District) -> No
         assert "status_other" not in {code for code, *_ in district.findings(result["import_id"])}
 
 
+def test_who_has_no_username_is_taken_in_where_none_is_needed(district: District) -> None:
+    rows = whole_set()
+    for person in ("student-3", "parent-1"):
+        row_of(rows, "users", person)["username"] = ""
+    result = district.take_rows(rows)
+    assert result["counts"]["errors"]["value_missing"] == 2
+    district.needs_username = False
+    rows["orgs"][0]["name"] += "x"  # else they would be files that were there before
+    result = district.take_rows(rows)
+    assert (result["state"], result["counts"]["errors"]) == ("ready", {})
+    assert ("username_blank", "warning", "users.csv", 5, "username") in district.findings(result["import_id"])
+    district.apply(result["import_id"])
+    assert district.rows("SELECT username FROM roster.people WHERE sourced_id = 'student-3'") == [("student-3",)]
+
+
 def test_a_refused_set_is_told_of_everything_at_once(district: District) -> None:
     """A missing file hides no other defect, and makes none up."""
     rows = whole_set()
@@ -450,6 +465,7 @@ ELSEWHERE = {
     "other_district": "SETS",
     "district_kept_out": "SETS",
     "wrong_year": "SETS",
+    "username_blank": "test_who_has_no_username_is_taken_in_where_none_is_needed",
     "no_students": "SETS",
     "other_format": "test_oneroster_1_2.py",
 }

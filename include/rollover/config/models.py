@@ -203,6 +203,8 @@ class Product(_Model):
     product: ProductName
     name: Name
     approval_required: bool
+    needs_username: bool = True
+    """Whether people log in with the username of the roster files. Else one who has none is taken in all the same."""
     subscription_max_age_days: Annotated[int, Field(gt=0)]
     grace_days: Days = 90
     """How long rows of the roster that are to be deleted stay; then they leave for good."""

@@ -48,7 +48,7 @@ def _shaped(roster: Roster) -> dict[str, pl.DataFrame]:
             (source / name).write_bytes(data)
         found = contents(source, content, (), findings)
         assert found is not None
-        read = read_all(found, storage, SEED_IMPORT, {})
+        read = read_all(found, storage, SEED_IMPORT)
         paths = {file.name: Path(typed_file(storage, SEED_IMPORT, file.stem).path) for file in found.files}
         shape(duck, CheckedSet(duck, found.format, paths, (), findings), roster.year)
         assert not findings.errors and not any(each.findings.errors for each in read.values())

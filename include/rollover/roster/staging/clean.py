@@ -63,6 +63,9 @@ BOOLEAN_WORDS = {
     **dict.fromkeys(("TRUE", "T", "YES", "Y", "1"), "true"),
     **dict.fromkeys(("FALSE", "F", "NO", "N", "0"), "false"),
 }
+USERNAME = "username"
+NO_USERNAME = "username_blank"
+NO_USERNAME_MESSAGE = "{column} is blank in {count:,} rows; the sourcedId was taken in its place. Fill it in."
 DELETED = "tobedeleted"
 ACTIVE = "active"
 OTHER_STATUS = "status_other"
@@ -160,6 +163,17 @@ def _find_other_status(batch: _Batch, filled: pl.Series, findings: Findings) -> 
         rows = batch.frame[ROW].filter(other)
         findings.add_for_column(OTHER_STATUS, batch.file.name, STATUS, int(rows.min()), len(rows))  # type: ignore[arg-type]
     return other
+
+
+def with_usernames(frame: pl.DataFrame, file: File, findings: Findings) -> pl.DataFrame:
+    """The same rows; where a person of a product without such logins has no username, the id takes its place."""
+    if USERNAME not in frame.columns or not file.identity or file.identity not in frame.columns:
+        return frame
+    blank = frame[USERNAME].is_null() & frame[file.identity].is_not_null() & ~frame[KEPT_OUT]
+    if blank.any():
+        rows = frame[ROW].filter(blank)
+        findings.add_for_column(NO_USERNAME, file.name, USERNAME, int(rows.min()), len(rows))  # type: ignore[arg-type]
+    return frame.with_columns(pl.when(blank).then(pl.col(file.identity)).otherwise(USERNAME).alias(USERNAME))
 
 
 def with_status(frame: pl.DataFrame, means: Mapping[str, str]) -> pl.DataFrame:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -23,7 +22,17 @@ from rollover.roster.findings import Findings, added, why_refused
 from rollover.roster.formats import FORMATS, MANIFEST
 from rollover.roster.formats.spec import File, Format, Kind
 from rollover.roster.imports import Import
-from rollover.roster.staging.clean import FILLED, FILLED_MESSAGE, OTHER_STATUS, OTHER_STATUS_MESSAGE, clean, with_status
+from rollover.roster.staging.clean import (
+    FILLED,
+    FILLED_MESSAGE,
+    NO_USERNAME,
+    NO_USERNAME_MESSAGE,
+    OTHER_STATUS,
+    OTHER_STATUS_MESSAGE,
+    clean,
+    with_status,
+    with_usernames,
+)
 from rollover.roster.staging.columns import IS_DELETED, KEPT_OUT, ROW
 from rollover.roster.staging.manifest import Contents, contents
 from rollover.roster.staging.read import NOT_CSV, batches, read_header
@@ -32,7 +41,6 @@ from rollover.storage import whole_file
 
 AT_ONCE = 2
 """Files that are read at the same time. Memory holds a batch of each."""
-NO_MEANINGS: Mapping[str, str] = MappingProxyType({})
 NO_UPDATES = "the set says that there are no updates"
 _TYPES = {
     Kind.TEXTS: pa.large_list(pa.large_string()),
@@ -40,6 +48,34 @@ _TYPES = {
     Kind.DATE: pa.date32(),
     Kind.BOOLEAN: pa.bool_(),
 }
+
+
+@dataclass(frozen=True)
+class ReadAs:
+    """What else than the bytes of a set decides how it is read."""
+
+    column_map: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By file: under which header the district sends a column."""
+    status_means: Mapping[str, str] = field(default_factory=dict)
+    """What other values of the column ``status`` than the format's stand for."""
+    needs_username: bool = True
+    """Whether a person without a username is an error."""
+
+    def as_json(self) -> dict[str, Any]:
+        """As the ledger keeps it; what nobody has said is left out."""
+        maps = {name: dict(columns) for name, columns in self.column_map.items()}
+        more: dict[str, Any] = {"status_means": dict(self.status_means)} if self.status_means else {}
+        if not self.needs_username:
+            more["needs_username"] = False
+        return {"formats": sorted(FORMATS), "column_map": maps, **more}
+
+    def applied(self, batch: pl.DataFrame, file: File, findings: Findings) -> pl.DataFrame:
+        """A batch of rows in the format's words."""
+        batch = with_status(batch, self.status_means)
+        return batch if self.needs_username else with_usernames(batch, file, findings)
+
+
+AS_THE_FORMAT_SAYS = ReadAs()
 
 
 @dataclass
@@ -58,14 +94,23 @@ class Read:
     findings: Findings = field(default_factory=Findings)
 
 
-def stage(engine: Engine, tenant_id: str, import_id: str, storage: UPath, config: TenantConfig) -> dict[str, Any]:
+def stage(
+    engine: Engine,
+    tenant_id: str,
+    import_id: str,
+    storage: UPath,
+    config: TenantConfig,
+    *,
+    needs_username: bool = True,
+) -> dict[str, Any]:
     """Read a fetched set into one Parquet file of typed rows per file: fetched → staged.
 
     Rows in error are marked, for :func:`rollover.roster.validating.validate.validate` to tell what depends on them. The
     set is refused where it cannot be read as a whole: its format is not known, or a required file or a column that no
     row can be without is missing. Then what is there is read all the same, and ``counts`` has ``refused_for``, with
     which validating rejects it; ``rejected`` at once is a set of which nothing can be looked at. A set that is, byte
-    for byte, the one that is live is ``ready`` at once.
+    for byte, the one that is live is ``ready`` at once. Where a product `needs_username`, a person without one is an
+    error.
     """
     fetched = imports.current(engine, tenant_id, import_id)
     if fetched.state != "fetched":
@@ -75,16 +120,21 @@ def stage(engine: Engine, tenant_id: str, import_id: str, storage: UPath, config
     others = {name.lower() for name in fetched.counts.get("files_ignored", ())}
     folder, without_manifest = fetched_folder(storage, import_id), config.manifest == "none"
     found = contents(folder, names, others, findings, without_manifest=without_manifest)
-    read_as = _read_as(config)
+    read_as = ReadAs(config.column_map, config.status_means, needs_username)
+    known_as = read_as.as_json()
     if found is not None and config.roster_format not in (None, found.format.name):
         message = f"The set is {found.format.label}, but the district file says {config.roster_format}."
         findings.refuse("other_format", MANIFEST, message)
-    if found is not None and not findings.refusing and _is_live_already(engine, tenant_id, fetched, found, read_as):
+    if (
+        found is not None
+        and not findings.refusing
+        and _is_live_already(engine, tenant_id, fetched, found, read_as.as_json())
+    ):
         return imports.current(engine, tenant_id, import_id).summary()
-    read = {} if found is None else read_all(found, storage, import_id, config.column_map, config.status_means)
+    read = {} if found is None else read_all(found, storage, import_id, read_as)
     for each in read.values():
         findings.extend(each.findings)
-    return _finish(engine, tenant_id, import_id, findings, found, read, read_as)
+    return _finish(engine, tenant_id, import_id, findings, found, read, known_as)
 
 
 def _is_live_already(engine: Engine, tenant_id: str, fetched: Import, found: Contents, read_as: dict[str, Any]) -> bool:
@@ -103,30 +153,12 @@ def _is_live_already(engine: Engine, tenant_id: str, fetched: Import, found: Con
         )
 
 
-def _read_as(config: TenantConfig) -> dict[str, Any]:
-    """What else than the bytes of a set decides how it is read."""
-    formats = sorted(FORMATS)
-    maps = {name: dict(columns) for name, columns in config.column_map.items()}
-    more = {"status_means": dict(config.status_means)} if config.status_means else {}
-    return {"formats": formats, "column_map": maps, **more}
-
-
-def read_all(
-    found: Contents,
-    storage: UPath,
-    import_id: str,
-    column_map: Mapping[str, Mapping[str, str]],
-    status_means: Mapping[str, str] = NO_MEANINGS,
-) -> dict[str, Read]:
-    """Write the typed rows of every file of a fetched set, the largest first; a batch of each of a few at a time.
-
-    `column_map` says, by file, under which header the district sends a column; `status_means` what other values of
-    the column ``status`` than the format's stand for.
-    """
+def read_all(found: Contents, storage: UPath, import_id: str, read_as: ReadAs = AS_THE_FORMAT_SAYS) -> dict[str, Read]:
+    """Write the typed rows of every file of a fetched set, the largest first; a batch of each of a few at a time."""
 
     def read(file: File) -> Read:
         with without_values():
-            return _read_file(file, found, storage, import_id, column_map.get(file.name, {}), status_means)
+            return _read_file(file, found, storage, import_id, read_as)
 
     by_size = sorted(
         found.files, key=lambda file: fetched_file(storage, import_id, file.name).stat().st_size, reverse=True
@@ -136,16 +168,10 @@ def read_all(
     return {file.name: done[file.name] for file in found.files}
 
 
-def _read_file(
-    file: File,
-    found: Contents,
-    storage: UPath,
-    import_id: str,
-    column_map: Mapping[str, str],
-    status_means: Mapping[str, str],
-) -> Read:
+def _read_file(file: File, found: Contents, storage: UPath, import_id: str, read_as: ReadAs) -> Read:
     read = Read()
     spec, delta = found.format, file.name in found.deltas
+    column_map = read_as.column_map.get(file.name, {})
     target = typed_file(storage, import_id, file.stem)
     with local_copy(fetched_file(storage, import_id, file.name)) as path, as_text(path) as text:
         header = read_header(text, file, spec, column_map, read.findings, delta=delta)
@@ -154,10 +180,11 @@ def _read_file(
         read.columns = frozenset(header.positions)
         with whole_file(target) as stream, pq.ParquetWriter(stream, schema_of(file), **PARQUET) as writer:
             for batch in batches(text, file, spec, header, read.findings, delta=delta):
-                typed = clean(with_status(batch, status_means), file, spec, read.findings, delta=delta)
+                typed = clean(read_as.applied(batch, file, read.findings), file, spec, read.findings, delta=delta)
                 read.rows += typed.height
                 writer.write_table(_as_arrow(typed, file))
         read.findings.finish_columns(FILLED, FILLED_MESSAGE)
+        read.findings.finish_columns(NO_USERNAME, NO_USERNAME_MESSAGE)
         read.other_status = read.findings.finish_columns(OTHER_STATUS, OTHER_STATUS_MESSAGE)
         read.cut_off = text.is_cut_off
         read.unnamed = len(text.unnamed) + len(text.too_long)
