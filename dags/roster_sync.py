@@ -1,14 +1,12 @@
 """
 ### The nightly roster sync
 
-Wakes every tenant whose ledger lists an import that is not at its end: what waits for the night because the
-district wants it so, and what a lost event or a failure left behind. `roster_import` then runs for each. And it
-removes the files of sets that are done with, the rows whose time to come back is over (`grace_days`), and the exports
-of certified rollovers whose time is over (`exports_kept_days`), here and in the outbox, with evidence. An import
-that was decided about or undone on the command line has its report in the district's outbox written anew. A pause of
-the sync that is longer than allowed (`pause_max_days`) fails `overdue_pauses`, every night anew. `stray_files` compares
-the folders in storage and in the outbox with the ledger, both ways, and fails with the names of files that nobody knows
-or that are missing.
+Wakes every tenant with an import that is not at its end: what waits for the night, and what a lost event or a failure
+left behind. `roster_import` then runs for each. It removes the files of sets that are done with, rows and import
+reports whose time is over (`grace_days`), and exports whose time is over (`exports_kept_days`). An import that was
+decided about or undone on the command line has its report written anew. A pause of the sync that is longer than
+allowed (`pause_max_days`) fails `overdue_pauses`, every night anew. `stray_files` compares folders and ledger, both
+ways, and fails with the names of files that nobody knows or that are missing.
 
 **Guarantees.** It imports nothing itself, and a paused tenant's drops stay where they are: only the rollover that
 paused them, or a person, lets them in. Without anything to do it skips, and wakes nobody.
@@ -69,14 +67,17 @@ def roster_sync() -> None:
     @task
     def expired_exports() -> dict[str, int]:
         from rollover.exports.keep import remove_expired
+        from rollover.roster.reporting.keep import remove_old_reports
 
         known, engine, now = runs.catalog(), connections.engine(), runs.clock()
         gone = {}
         for tenant in known.tenants:
             district = known.districts[tenant.district]
-            days = known.products[tenant.product].exports_kept_days_of(district.products[tenant.product])
+            product, config = known.products[tenant.product], district.products[tenant.product]
+            days, report_days = product.exports_kept_days_of(config), product.grace_days_of(config)
             with connections.outbox_of(district) as outbox:
                 gone[tenant.id] = remove_expired(engine, tenant.id, kept_days=days, now=now, remove=outbox.remove)
+                remove_old_reports(engine, tenant.id, kept_days=report_days, now=now, remove=outbox.remove)
         return {tenant_id: files for tenant_id, files in gone.items() if files}
 
     @task
@@ -88,8 +89,8 @@ def roster_sync() -> None:
         found = {}
         for tenant in known.tenants:
             district = known.districts[tenant.district]
-            folder = district.products[tenant.product].outbox
             with connections.outbox_of(district) as outbox, tenant_session(engine, tenant.id) as connection:
+                folder = district.products[tenant.product].outbox
                 found[tenant.id] = stray_files.strays(connection, tenant, storage, folder, outbox)
         stray_files.refuse_strays(found)
 
@@ -97,8 +98,7 @@ def roster_sync() -> None:
     def outdated_reports() -> list[str]:
         from rollover.roster.reporting.report import outdated
 
-        engine = connections.engine()
-        return [import_id for tenant in runs.catalog().tenants for import_id in outdated(engine, tenant.id)]
+        return outdated(connections.engine(), [tenant.id for tenant in runs.catalog().tenants])
 
     @task
     def report(import_id: str) -> dict[str, Any]:

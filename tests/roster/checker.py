@@ -401,7 +401,10 @@ class _OneRoster(_Checker):
         for n, row in self.accepted("enrollments.csv").items():
             role = _as_spelled(row["role"], self.standard["enums"]["enrollments.csv"]["role"])
             into = classes[row["classSourcedId"]]
-            if not any(_agree(role, theirs) for theirs in people[row["userSourcedId"]]):
+            # 1.2.1 allows it, and its manifest is that of 1.2.
+            if self.spec == "oneroster_1_1" and not any(
+                _agree(role, theirs) for theirs in people[row["userSourcedId"]]
+            ):
                 self.add("enrollments.csv", n, "role", "enrollment role")
             if row["schoolSourcedId"] != into["schoolSourcedId"]:
                 self.add("enrollments.csv", n, "schoolSourcedId", "enrollment school")

@@ -17,7 +17,7 @@ SEEDS, SEEDS_OF_KINDS = cases(16, 100), 100
 # The checker's words, and the codes that say the same.
 KINDS = {
     "missing value": ("value_missing",),
-    "filled in a full set": ("bulk_filled", "status_deleted"),
+    "filled in a full set": ("bulk_filled", "status_deleted", "status_other"),
     "date": ("date_format", "bad_date"),
     "enumeration": ("value_spelling", "bad_value"),
     "year": ("year_format", "bad_year"),
@@ -54,8 +54,8 @@ KINDS = {
     "too many contacts": ("contacts_many",),
     "contact without id": ("contact_id_missing",),
 }
-# Codes of the set as a whole, which follow from others.
-FOLLOWS = {"no_valid_rows"}
+# Codes of the set as a whole, which follow from others; and what no standard demands.
+FOLLOWS = {"no_valid_rows", "district_kept_out", "username_twice"}
 
 Place = tuple[str, int | None, str | None]
 

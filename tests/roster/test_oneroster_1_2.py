@@ -108,15 +108,17 @@ def test_words_that_1_1_does_not_have(sex: str) -> None:
     assert taken(rows).codes == {}
 
 
-def test_an_enrollment_agrees_with_one_of_the_roles() -> None:
+def test_an_enrollment_may_be_in_another_role_than_the_persons() -> None:
+    """OneRoster 1.2.1 allows it, as it does other terms of a class than its course has, and ids of users by type."""
     rows = whole()
-    role(rows, "r1", userSourcedId="admin-1", roleType="secondary", role="teacher", orgSourcedId="school-0")
     enrolled = {**of(rows, "enrollments", "teacher-0-fall"), "primary": "", "userSourcedId": "admin-1"}
-    rows["enrollments.csv"] += [{**enrolled, "sourcedId": f"e-{said}", "role": said} for said in ("teacher", "proctor")]
-    of(rows, "enrollments", "e-proctor")["role"] = "student"
-    assert taken(rows).found == {
-        ("enrollment_role", "warning", "enrollments.csv", len(rows["enrollments.csv"]) + 1, "role")
-    }
+    rows["enrollments.csv"] += [{**enrolled, "sourcedId": f"e-{said}", "role": said} for said in ("teacher", "student")]
+    for user in rows["users.csv"]:
+        user["userIds"] = "{LDAP:12},{StateId:34}"
+    assert taken(rows).found == set()
+    files = as_files(SPEC, rows)
+    files["manifest.csv"] = files["manifest.csv"].replace(b"oneroster.version,1.2", b"oneroster.version,1.2.1")
+    assert take(files).found == set()
 
 
 def test_the_district_file_maps_the_columns_of_a_feed_that_deviates() -> None:

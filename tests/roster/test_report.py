@@ -7,10 +7,12 @@ import io
 import json
 import threading
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import Engine, insert, text, update
 from upath import UPath
@@ -24,8 +26,10 @@ from rollover.roster import imports
 from rollover.roster.comparing.comparison import Comparison, TypeCount
 from rollover.roster.comparing.safety import Breach, Code, Season
 from rollover.roster.comparing.tally import TYPES
+from rollover.roster.files import typed_file
 from rollover.roster.findings import KEPT_PER_CODE
-from rollover.roster.reporting.report import deliver_findings
+from rollover.roster.reporting.keep import remove_old_reports
+from rollover.roster.reporting.report import deliver_findings, outdated
 from rollover.roster.reporting.sheet import write_sheet
 from tests.roster.conftest import District as Source
 from tests.roster.sets import as_files, row_of, whole_set
@@ -217,6 +221,7 @@ def test_every_kept_finding_is_listed_and_harmless_in_a_spreadsheet(book: Ledger
         "code": "depends_on_rejected",
         "file": "enrollments.csv",
         "row": "2",
+        "id": "",
         "column": "userSourcedId",
         "what is wrong and how to mend it": "'=1+1",
     }
@@ -229,6 +234,41 @@ def test_every_kept_finding_is_listed_and_harmless_in_a_spreadsheet(book: Ledger
     ]
     note = "There are 1,000 of these in all; only the first 10 are listed."
     assert lines[-1]["what is wrong and how to mend it"] == note
+
+
+def test_findings_name_the_record_and_stay_when_its_rows_are_gone(book: Ledger) -> None:
+    """Districts look records up by their ids. Who decides later does not take them out of the list."""
+    typed = typed_file(book.storage, IMPORT, "users")
+    typed.parent.mkdir(parents=True)
+    rows = pa.table({"row": pa.array([3, 4, 5], pa.int32()), "sourcedId": ["=s-3", None, "s-5"]})
+    pq.write_table(rows, typed.path)
+    book.has("held", comparison=compared())
+    book.report()
+    ids = {(line["file"], line["row"]): line["id"] for line in book.outbox.findings}
+    assert (ids["users.csv", "3"], ids["users.csv", "4"], ids["enrollments.csv", "2"]) == ("'=s-3", "", "")
+    typed.unlink()
+    typed.parent.rmdir()
+    before = book.outbox.findings
+    book.becomes(state="rejected", decision="discard")
+    book.report()
+    assert "NOT TAKEN" in book.outbox.summary and book.outbox.findings == before
+
+
+def test_reports_leave_the_outbox_when_their_time_is_over(book: Ledger) -> None:
+    book.has("applied")
+    book.report()
+    with book.engine.connect() as connection:
+        now = connection.scalar(text("SELECT now()"))
+    gone: list[str] = []
+
+    def old(days: int) -> int:
+        later = now + timedelta(days=days)
+        return remove_old_reports(book.engine, "hero__springfield-il", kept_days=90, now=later, remove=gone.append)
+
+    assert (old(89), gone) == (0, [])
+    assert (old(91), gone) == (1, [f"{OUTBOX}/findings.csv", f"{OUTBOX}/summary.txt"])
+    assert (old(92), len(gone)) == (0, 2)
+    assert book.report()["delivered"] is False and outdated(book.engine, ["hero__springfield-il"]) == []
 
 
 @pytest.mark.parametrize("cell", ["=cmd()", "+1", "-1", "@x", "\tx", "\rx"])
@@ -334,7 +374,7 @@ def test_the_same_is_not_delivered_twice_and_news_are(book: Ledger) -> None:
     assert len(book.outbox.deliveries) == 2
     book.becomes(state="applied", decision="approve")
     assert book.report()["delivered"] is True
-    assert len(book.outbox.deliveries) == 4
+    assert book.outbox.deliveries[2:] == [f"{OUTBOX}/summary.txt"], "the list of findings stays as it is"
     assert "WHY A PERSON LOOKED" in book.outbox.summary
     assert book.report()["folder"] == OUTBOX
 
@@ -466,7 +506,7 @@ def test_names_that_somebody_else_chose_break_no_line(book: Ledger) -> None:
 
 
 def test_a_real_set_is_reported_in_a_real_outbox(district: Source) -> None:
-    """From a drop with defects to what the district's IT sees on SFTP: no name, no value of a row."""
+    """From a drop with defects to what the district's IT sees on SFTP: no name, no value of a row but its id."""
     rows = whole_set()
     row_of(rows, "demographics", "student-1")["birthDate"] = "31.02.2017"
     row_of(rows, "enrollments", "e4-2025-26")["classSourcedId"] = "no-such-class"
@@ -484,8 +524,10 @@ def test_a_real_set_is_reported_in_a_real_outbox(district: Source) -> None:
     result = deliver_findings(district.engine, district.tenant_id, import_id, district.storage, of_test, HERO, deliver)
     folder = district.sftp.root / result["folder"].lstrip("/")
     assert {path.name for path in folder.iterdir()} == {"summary.txt", "findings.csv"}
-    said = (folder / "summary.txt").read_text() + (folder / "findings.csv").read_text()
+    listed, said = (folder / "findings.csv").read_text(), (folder / "summary.txt").read_text()
     assert "demographics.csv" in said and "enrollments.csv" in said
     assert result["kept_out"] >= 1, "the enrollment of a class that is not there"
-    for personal in ("O'Hara", "Zoë", "example.org", "student-1", "no-such-class", "31.02.2017", "extra-1", "x y"):
+    assert ",student-1," in listed and ",e4-2025-26," in listed
+    for personal in ("O'Hara", "Zoë", "example.org", "no-such-class", "31.02.2017", "x y", "student-1", "extra-1"):
         assert personal not in said and personal not in json.dumps(result)
+        assert personal not in listed or personal in ("student-1", "extra-1")

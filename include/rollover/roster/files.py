@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from upath import UPath
 
+TYPED = "typed"
+"""The folder of a set's typed rows."""
+
 
 def import_folder(storage: UPath, import_id: str) -> UPath:
     """Everything of one set while it is worked on."""
@@ -26,7 +29,7 @@ def staged_file(storage: UPath, import_id: str, table: str) -> UPath:
 
 def typed_file(storage: UPath, import_id: str, stem: str) -> UPath:
     """The typed rows of one file of a set, errors marked, as Parquet."""
-    return import_folder(storage, import_id) / "typed" / f"{stem}.parquet"
+    return import_folder(storage, import_id) / TYPED / f"{stem}.parquet"
 
 
 def diff_file(storage: UPath, import_id: str, table: str) -> UPath:

@@ -75,6 +75,7 @@ FORMAT = Format(
     tells_students=("users.csv", "role"),
     tells_year=("academicSessions.csv", "schoolYear"),
     manifest_version="1.1",
+    also_named=("1.1.1",),
     id_characters=oneroster.ID_CHARACTERS,
     unread=(
         "categories.csv",

@@ -1,4 +1,8 @@
-"""OneRoster CSV 1.2: the roles of a person, each at an org, are rows of roles.csv."""
+"""OneRoster CSV 1.2 and 1.2.1: the roles of a person, each at an org, are rows of roles.csv.
+
+1.2.1 allows what 1.2 does not: a class in terms outside its course's, and an enrollment in a role unlike the person's.
+Their manifests do not tell them apart, so neither is a finding.
+"""
 
 from __future__ import annotations
 
@@ -145,21 +149,6 @@ ROLES_FILE = File(
     ),
 )
 ADMINISTRATORS = "('districtAdministrator', 'siteAdministrator', 'systemAdministrator', 'principal')"
-ENROLLMENT_ROLE = Rule(
-    "enrollment_role",
-    "warning",
-    "role",
-    "role does not agree with the person's roles in roles.csv.",
-    f"""SELECT e.file, e."row" FROM roster_enrollments e
-        ANTI JOIN roles r ON r.userSourcedId = e.person_id AND CASE
-            WHEN e.role = 'student' THEN r.role = 'student'
-            WHEN r.role IN ('student', 'guardian', 'parent', 'relative') THEN false
-            WHEN e.role NOT IN ('administrator', 'proctor', 'teacher') THEN true
-            WHEN r.role IN ('proctor', 'teacher') THEN r.role = e.role
-            WHEN r.role IN {ADMINISTRATORS} THEN e.role = 'administrator'
-            ELSE true END""",
-    file="enrollments.csv",
-)
 FORMAT = Format(
     name="oneroster_1_2",
     label="OneRoster 1.2",
@@ -205,13 +194,14 @@ FORMAT = Format(
             LEFT JOIN demographics d ON d.sourcedId = u.sourcedId
         """,
     },
-    rules=(oneroster.AGENT_ROLE, username_twice("username"), ENROLLMENT_ROLE, *ENROLLMENT_RULES),
+    rules=(oneroster.AGENT_ROLE, username_twice("username"), *ENROLLMENT_RULES),
     own_columns=oneroster.OWN_COLUMNS,
     fixed_order=True,
     names_its_district=True,
     tells_students=("roles.csv", "role"),
     tells_year=("academicSessions.csv", "schoolYear"),
     manifest_version="1.2",
+    also_named=("1.2.1",),
     id_characters=oneroster.ID_CHARACTERS,
     unread=(
         "categories.csv",

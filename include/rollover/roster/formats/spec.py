@@ -179,6 +179,8 @@ class Format:
     """The file and the column that tell the school year."""
     manifest_version: str | None = None
     """What the manifest calls the format; none for a format without a manifest, which is known by its files."""
+    also_named: tuple[str, ...] = ()
+    """What a manifest also calls it: later editions of the same version."""
     id_characters: str | None = None
     """What an identity is made of, as a pattern; anything, where there is none."""
     grades: tuple[str, ...] | None = None

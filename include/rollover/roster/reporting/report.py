@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, cast, select, text, update
+import pyarrow.parquet as pq
+from sqlalchemy import Connection, Engine, bindparam, cast, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from upath import UPath
 
@@ -22,11 +23,14 @@ from rollover.config import District, Product
 from rollover.database.session import tenant_session
 from rollover.database.tables import directory, ledger
 from rollover.roster import imports
-from rollover.roster.files import import_folder
+from rollover.roster.columnar import local_copy
+from rollover.roster.files import TYPED, import_folder, typed_file
 from rollover.roster.findings import CONSEQUENCES
+from rollover.roster.formats import FORMATS
 from rollover.roster.imports import Import
 from rollover.roster.reporting.sheet import write_sheet
 from rollover.roster.reporting.summary import SHOWN_PLACES, Place, Problem, Told, ranked_problems, summary
+from rollover.roster.staging.columns import ROW
 from rollover.storage import whole_file
 from rollover.tenant import Tenant
 
@@ -40,7 +44,7 @@ REPORTED = "reported"
 """In an import's counts: where its report is, the SHA-256 of the text that lies there, and the state it tells of."""
 UNDER_WAY = ("found", "fetched", "staged", "validated")
 """States of an import about which there is nothing to say yet."""
-COLUMNS = ("severity", "code", "file", "row", "column", "what is wrong and how to mend it")
+COLUMNS = ("severity", "code", "file", "row", "id", "column", "what is wrong and how to mend it")
 FINDINGS_AT_ONCE = 500
 """So many are in memory."""
 
@@ -83,18 +87,22 @@ def deliver_findings(
         digest = hashlib.sha256(content).hexdigest()
         if found.counts.get(REPORTED, {}).get("sha256") == digest:
             return _result(told, remote, delivered=False)
-        _write(connection, told, content, import_folder(storage, import_id) / "report", remote, deliver)
-        _remember(connection, import_id, {"sha256": digest, "folder": remote, "state": found.state})
+        _write(connection, told, content, storage, remote, deliver)
+        remember(connection, import_id, {"sha256": digest, "folder": remote, "state": found.state})
         log.info("%s is %s; its report was delivered to %s", import_id, found.state, remote)
         return _result(told, remote, delivered=True)
 
 
-def outdated(engine: Engine, tenant_id: str) -> list[str]:
-    """The imports whose report tells of another state than the ledger: decided about or undone on the command line."""
+def outdated(engine: Engine, tenant_ids: Iterable[str]) -> list[str]:
+    """The imports of some tenants whose report tells of another state than the ledger: decided about or undone on the
+    command line."""
     row = ledger.imports.c
-    told = row.counts[REPORTED]["state"].astext
-    with tenant_session(engine, tenant_id) as connection:
-        return list(connection.scalars(select(row.import_id).where(told != row.state).order_by(row.found_at)))
+    query = select(row.import_id).where(row.counts[REPORTED]["state"].astext != row.state).order_by(row.found_at)
+    found: list[str] = []
+    for tenant_id in tenant_ids:
+        with tenant_session(engine, tenant_id) as connection:
+            found += connection.scalars(query)
+    return found
 
 
 def _told(connection: Connection, found: Import, district: District, product: Product) -> Told:
@@ -125,19 +133,49 @@ def _problems(connection: Connection, found: Import) -> list[Problem]:
     return problems
 
 
-def _write(connection: Connection, told: Told, content: bytes, folder: UPath, remote: str, deliver: Deliver) -> None:
+def _write(connection: Connection, told: Told, content: bytes, storage: UPath, remote: str, deliver: Deliver) -> None:
     """Write both files, then deliver them: the summary last, since it speaks of the other."""
-    if told.problems:
-        write_sheet(folder / FINDINGS, COLUMNS, _lines(connection, told))
+    files = import_folder(storage, told.found.import_id)
+    folder = files / "report"
+    # Once the typed rows are gone, a list that was delivered knows more than one that is written now.
+    if told.problems and ((files / TYPED).exists() or REPORTED not in told.found.counts):
+        write_sheet(folder / FINDINGS, COLUMNS, _lines(connection, told, _ids(connection, told.found, storage)))
         deliver(folder / FINDINGS, f"{remote}/{FINDINGS}")
     with whole_file(folder / SUMMARY) as stream:
         stream.write(content.replace(b"\n", b"\r\n"))  # it is opened in Windows' Notepad
     deliver(folder / SUMMARY, f"{remote}/{SUMMARY}")
 
 
-def _lines(connection: Connection, told: Told) -> Iterator[tuple[Any, ...]]:
-    """Errors first, causes before what they cause, in the order of the rows. Then how many there are of codes with more
-    than are kept."""
+def _ids(connection: Connection, found: Import, storage: UPath) -> dict[tuple[str, int], str]:
+    """By file and row: the id of the record that a finding is about, as far as the file's typed rows have it.
+
+    The ledger names no ids. They are for the district, which looks records up by them.
+    """
+    spec = FORMATS.get(found.format or "")
+    rows = ledger.findings.c
+    query = (
+        select(rows.file, func.array_agg(rows.row.distinct()))
+        .where(rows.import_id == found.import_id, rows.row.isnot(None))
+        .group_by(rows.file)
+    )
+    ids: dict[tuple[str, int], str] = {}
+    for name, places in connection.execute(query):
+        file = next((file for file in spec.files if file.name == name), None) if spec else None
+        if file is None or file.identity is None:
+            continue
+        typed = typed_file(storage, found.import_id, file.stem)
+        if not typed.exists():
+            continue
+        with local_copy(typed) as path:
+            told = pq.read_table(path, columns=[ROW, file.identity], filters=[(ROW, "in", places)])
+        said = zip(told[ROW].to_pylist(), told[file.identity].to_pylist(), strict=True)
+        ids |= {(name, row): sourced_id for row, sourced_id in said}
+    return ids
+
+
+def _lines(connection: Connection, told: Told, ids: Mapping[tuple[str, int], str]) -> Iterator[tuple[Any, ...]]:
+    """Errors first, causes before what they cause, in the order of the rows; `ids` are those of the records. Then how
+    many there are of codes with more than are kept."""
     rows = ledger.findings.c
     is_caused = rows.code.in_(CONSEQUENCES)
     query = (
@@ -146,12 +184,12 @@ def _lines(connection: Connection, told: Told) -> Iterator[tuple[Any, ...]]:
         .order_by(rows.severity, is_caused, rows.file, rows.row.nulls_first(), rows.code, rows.finding_id)
     )
     for row in connection.execute(query.execution_options(yield_per=FINDINGS_AT_ONCE)):
-        yield tuple(row)
+        yield (*row[:4], ids.get((row.file, row.row)), *row[4:])
     for problem in told.problems:
         kept = sum(place.kept for place in problem.places)
         if problem.total > kept:
             note = f"There are {problem.total:,} of these in all; only the first {kept:,} are listed."
-            yield (problem.severity, problem.code, None, None, None, note)
+            yield (problem.severity, problem.code, None, None, None, None, note)
 
 
 def _folder_name(found: Import) -> str:
@@ -159,8 +197,8 @@ def _folder_name(found: Import) -> str:
     return f"{found.found_at.astimezone(UTC):%Y-%m-%dT%H%MZ}-{found.import_id[-6:]}"
 
 
-def _remember(connection: Connection, import_id: str, reported: dict[str, str]) -> None:
-    """Note what was delivered, beside what others may write into the counts at the same time."""
+def remember(connection: Connection, import_id: str, reported: dict[str, str]) -> None:
+    """Note what became of a report, beside what others may write into the counts at the same time."""
     added = cast(bindparam("reported", {REPORTED: reported}, type_=JSONB), JSONB)
     row = ledger.imports.c
     connection.execute(

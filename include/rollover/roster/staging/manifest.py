@@ -29,6 +29,7 @@ MANIFEST_BYTES = 2**20
 BULK, DELTA, ABSENT = "bulk", "delta", "absent"
 MODES = (BULK, DELTA, ABSENT)
 VERSIONS = {spec.manifest_version: spec for spec in FORMATS.values() if spec.manifest_version}
+NAMED = VERSIONS | {name: spec for spec in VERSIONS.values() for name in spec.also_named}
 KNOWN_BY_FILES = [spec for spec in FORMATS.values() if not spec.manifest_version]
 
 
@@ -208,7 +209,7 @@ class _Manifest:
 
     def _format(self) -> Format | None:
         version = self._properties.get(ROSTER_VERSION)
-        spec = VERSIONS.get(version.value) if version else None
+        spec = NAMED.get(version.value) if version else None
         if spec is None:
             message = f"{ROSTER_VERSION} is not {' or '.join(VERSIONS)}. Export the set as one of them."
             is_there = version is not None and version.value != ""

@@ -1,0 +1,46 @@
+"""How long the reports about imports stay in the outbox: they name the ids of people."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine, select
+
+from rollover.database.session import tenant_session
+from rollover.database.tables.ledger import imports
+from rollover.roster.imports import TERMINAL
+from rollover.roster.reporting.report import FINDINGS, REPORTED, SUMMARY, remember
+
+log = logging.getLogger(__name__)
+
+Remove = Callable[[str], None]
+"""Remove a file of the outbox; one that is gone already is ignored."""
+REMOVED_AT = "removed_at"
+"""In what an import's counts say of its report: when it was removed."""
+
+
+def remove_old_reports(engine: Engine, tenant_id: str, *, kept_days: int, now: datetime, remove: Remove) -> int:
+    """Remove a tenant's reports about imports that have been at their end for `kept_days`; returns how many.
+
+    Killed in between, it is done again. The ledger keeps the findings, which name no id.
+    """
+    row = imports.c
+    told = row.counts[REPORTED]
+    with tenant_session(engine, tenant_id) as connection:
+        old = connection.execute(
+            select(row.import_id, told.label("told")).where(
+                row.state.in_(TERMINAL),
+                row.changed_at < now - timedelta(days=kept_days),
+                told["folder"].isnot(None),
+                told[REMOVED_AT].is_(None),
+            )
+        ).all()
+        for import_id, report in old:
+            for name in (FINDINGS, SUMMARY):
+                remove(f"{report['folder']}/{name}")
+            remember(connection, import_id, {**report, REMOVED_AT: now.isoformat()})
+    if old:
+        log.info("%s: %s reports about imports, kept for %s days, are removed", tenant_id, len(old), kept_days)
+    return len(old)
