@@ -103,17 +103,20 @@ def _resident(process: psutil.Process) -> int:
 
 
 def machine(engine: Engine, packages: tuple[str, ...]) -> dict[str, Any]:
-    """What the numbers depend on."""
+    """What the numbers depend on, where a database is measured."""
     with engine.connect() as connection:
         settings = {name: str(connection.scalar(text(f"SHOW {name}"))) for name in SETTINGS}
+    return {**computer(), "postgresql": settings, "packages": {name: _version(name) for name in packages}}
+
+
+def computer() -> dict[str, Any]:
+    """What the numbers depend on, whatever is measured."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "postgresql": settings,
-        "packages": {name: _version(name) for name in packages},
     }
 
 

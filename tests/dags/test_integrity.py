@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -25,7 +26,7 @@ ROLLOVERS = {
 OTHERS = {"roster_intake", "roster_import", "roster_sync", "archive_expiry"}
 DAG_FILES = (
     "archive_expiry.py",
-    "rollover.py",
+    "rollover_dag.py",
     "roster_intake.py",
     "roster_import.py",
     "roster_sync.py",
@@ -188,6 +189,7 @@ def test_a_dag_file_is_wiring_only(name: str) -> None:
         "__future__",
         "datetime",
         "typing",
+        "zlib",
         "airflow",
         "rollover",
         "wiring",
@@ -224,7 +226,18 @@ def test_parsing_imports_nothing_heavy() -> None:
 def test_in_a_worker_only_the_dag_at_hand_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "rollover__hero__lakeside-wa")
     monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", "guard")
-    assert set(DagBag(dag_folder=HOME / "dags" / "rollover.py").dags) == {"rollover__hero__lakeside-wa"}
+    assert set(DagBag(dag_folder=HOME / "dags").dags) == {"rollover__hero__lakeside-wa"} | OTHERS
+
+
+def test_every_tenant_is_in_one_shard() -> None:
+    """A DAG file of its own for each shard, whose name says which one it makes."""
+    files = sorted((HOME / "dags" / "rollover_shards").glob("*.py"))
+    ids = [dag_id for path in files for dag_id in DagBag(dag_folder=path).dags]
+    assert sorted(ids) == sorted(ROLLOVERS)
+    said = [re.findall(r"make_rollovers\(shard=(\d+)\)", path.read_text()) for path in files]
+    assert said == [[str(n)] for n in range(len(files))]
+    shards = re.search(r"^SHARDS = (\d+)", (HOME / "dags" / "rollover_dag.py").read_text(), re.MULTILINE)
+    assert shards and [path.stem for path in files] == [f"shard_{n:02}" for n in range(int(shards.group(1)))]
 
 
 def test_a_district_file_that_is_wrong_is_shown_and_takes_no_other_with_it(

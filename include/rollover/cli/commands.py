@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from rollover.cli.arguments import (
@@ -19,18 +23,51 @@ from rollover.cli.arguments import (
     tenants_of,
     year_of,
 )
-from rollover.config import load_catalog
+from rollover.config import Catalog, load_catalog
+from rollover.errors import DatabaseFailed
 from rollover.settings import Settings
+from rollover.tenant import Tenant
 
 
 def lint(options: argparse.Namespace, settings: Settings) -> int:
-    """Check every district and product file."""
+    """Check every district and product file; and where the databases are known, whether each tenant can run."""
     catalog = load_catalog(settings.districts, settings.products)
+    not_ready = _not_ready(catalog, settings, catalog.tenants)
     for problem in catalog.problems:
         print(problem)
+    for whose, what in not_ready:
+        print(f"{whose}: {what}")
     tenants, files = len(catalog.tenants), len(catalog.districts)
-    print(f"{files} districts, {tenants} tenants, {len(catalog.products)} products, {len(catalog.problems)} problems")
-    return 1 if catalog.problems else 0
+    problems = len(catalog.problems) + len(not_ready)
+    print(f"{files} districts, {tenants} tenants, {len(catalog.products)} products, {problems} problems")
+    return 1 if problems else 0
+
+
+def _not_ready(catalog: Catalog, settings: Settings, tenants: Sequence[Tenant]) -> list[tuple[str, str]]:
+    """Whose rollover could not run, and why, as far as the databases are known here."""
+    from rollover import readiness
+
+    active = set(readiness.active_tenants(catalog, datetime.now(UTC).date()))
+    wanted = [tenant for tenant in tenants if tenant in active]
+    found: list[tuple[str, str]] = []
+    if settings.database_url is not None:
+        with _asked("the directory"):
+            found += readiness.unknown_to_directory(engine_of(settings), wanted)
+    if readiness.METADATA_URL in os.environ:
+        with _asked("Airflow's database"):
+            found += readiness.dags_switched_off(readiness.metadata_engine(), wanted)
+    return found
+
+
+@contextmanager
+def _asked(place: str) -> Iterator[None]:
+    """Say that a place could not be asked, with the kind of error only: its text may quote values."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, DatabaseFailed) as error:
+        print(f"{place} was not asked: {type(error).__name__}", file=sys.stderr)
 
 
 def migrate(options: argparse.Namespace, settings: Settings) -> int:
@@ -61,10 +98,17 @@ def status(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.database.session import tenant_session
     from rollover.status import status_of
 
-    engine = engine_of(settings)
-    for tenant in tenants_of(options, load_catalog(settings.districts, settings.products)):
+    engine, catalog = engine_of(settings), load_catalog(settings.districts, settings.products)
+    tenants = tenants_of(options, catalog)
+    not_ready = _not_ready(catalog, settings, tenants)
+    for tenant in tenants:
         with tenant_session(engine, tenant.id) as connection:
-            print(f"{tenant.id}: {status_of(connection)}")
+            said = [status_of(connection), *(problem for whose, problem in not_ready if whose == tenant.id)]
+            print(f"{tenant.id}: {'; '.join(said)}")
+    ids = {tenant.id for tenant in tenants}
+    for whose, problem in not_ready:
+        if whose not in ids:
+            print(f"{whose}: {problem}")
     return 0
 
 

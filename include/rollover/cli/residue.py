@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,11 +14,7 @@ from rollover.errors import RolloverError
 from rollover.settings import Settings
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
     from rollover.outbox import Outbox
-
-METADATA_URL = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 
 
 def residue(options: argparse.Namespace, settings: Settings) -> int:
@@ -32,6 +27,7 @@ def residue(options: argparse.Namespace, settings: Settings) -> int:
     from rollover.certificate.facts import disposals
     from rollover.certificate.still_kept import still_kept
     from rollover.database.session import tenant_session
+    from rollover.readiness import metadata_engine
     from rollover.run import Run
 
     catalog = load_catalog(settings.districts, settings.products)
@@ -59,7 +55,7 @@ def residue(options: argparse.Namespace, settings: Settings) -> int:
                 number = f"{kept['number']} {kept['unit']}"
                 print(f"kept     {kept['what']}: {number}, {kept['where']}, {until}, {kept['ends']}")
         with _asked("Airflow's database", found):
-            found += map(str, places.in_airflow(_metadata(), connection, run))
+            found += map(str, places.in_airflow(metadata_engine(), connection, run))
     found += map(str, places.in_temporary_folders())
     for said in found:
         print(f"found    {said}")
@@ -74,15 +70,6 @@ def _outbox(district: District) -> Iterator[Outbox]:
 
     with outbox_of(district) as outbox:
         yield outbox
-
-
-def _metadata() -> Engine:
-    from sqlalchemy import create_engine
-
-    url = os.environ.get(METADATA_URL)
-    if url is None:
-        raise RolloverError(f"set {METADATA_URL} to it")
-    return create_engine(url, hide_parameters=True)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ partition key: Airflow keeps the text of a question, so only a new run can put a
 from __future__ import annotations
 
 from typing import Any
+from zlib import crc32
 
 from airflow.sdk import DAG, TriggerRule, chain, dag, get_current_context, get_parsing_context, task
 from import_group import roster_import_group
@@ -34,6 +35,7 @@ from rollover.config import District, Product
 from rollover.tenant import SEPARATOR, Tenant
 from school_year_timetable import SchoolYearTimetable
 
+SHARDS = 16  # DAG files: none is slow to parse, and Airflow reads several at a time (docs/bench.md)
 AFTER_A_SKIP = TriggerRule.NONE_FAILED  # what is skipped for a past year does not skip what follows
 
 
@@ -108,8 +110,10 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
     return rollover()
 
 
-wanted = get_parsing_context().dag_id  # in a worker: the one DAG whose task is to run, of which one file is read
-known = runs.catalog(only=wanted.rpartition(SEPARATOR)[2] if wanted else None)
-for tenant in known.tenants:
-    if wanted in (None, tenant.dag_id):
-        rollover_dag(tenant, known.districts[tenant.district], known.products[tenant.product])
+def make_rollovers(shard: int) -> None:
+    """Make the DAGs of the tenants whose districts belong to a shard. The files in ``rollover_shards/`` call this."""
+    wanted = get_parsing_context().dag_id  # in a worker: the one DAG whose task is to run, of which one file is read
+    known = runs.catalog(only=wanted.rpartition(SEPARATOR)[2] if wanted else None)
+    for tenant in known.tenants:
+        if wanted in (None, tenant.dag_id) and crc32(tenant.district.encode()) % SHARDS == shard:
+            rollover_dag(tenant, known.districts[tenant.district], known.products[tenant.product])
