@@ -18,8 +18,8 @@ import signal, sys, time
 from rollover.local.with_make import end_with_make
 signal.signal(signal.SIGINT, signal.default_int_handler)
 end_with_make()
-print("up", flush=True)
 try:
+    print("up", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("stopped", flush=True)
