@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -67,6 +68,8 @@ def residue(options: argparse.Namespace, settings: Settings) -> int:
 def _outbox(district: District) -> Iterator[Outbox]:
     """The district's SFTP server, by the Airflow connection that its file names."""
     from rollover.adapter.connections import outbox_of  # Airflow: only this command needs it
+
+    logging.getLogger("paramiko").setLevel(logging.WARNING)  # Airflow would print every connection
 
     with outbox_of(district) as outbox:
         yield outbox
