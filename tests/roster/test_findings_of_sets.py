@@ -32,7 +32,7 @@ from tests.roster.broken import (
 )
 from tests.roster.conftest import CONFIG, District
 from tests.roster.reading import Taken, take
-from tests.roster.sets import Rows, as_files, row_of, whole_set
+from tests.roster.sets import Rows, as_files, as_zip, row_of, whole_set
 from tests.roster.sets import manifest as manifest_1_1
 from tests.thorough import others_slow
 
@@ -640,3 +640,14 @@ def test_every_step_run_twice_gives_the_same(district: District) -> None:
     for step in district.steps():
         assert step(import_id)["state"] == "ready"
     assert district.rows("SELECT count(*) FROM ledger.findings") == [(1,)]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("system", OTHER_SYSTEMS)
+def test_the_district_is_told_which_system_its_files_are_of(district: District, system: str, packed: bool) -> None:
+    files = OTHER_SYSTEMS[system]
+    import_id = district.take({"roster.zip": as_zip(files)} if packed else files)["import_id"]
+    found = district.found(import_id)
+    assert (found.state, found.reason) == ("rejected", "refused for format_other")
+    (message,) = district.rows("SELECT message FROM ledger.findings WHERE import_id = :id", id=import_id)
+    assert system in message[0]
