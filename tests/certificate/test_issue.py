@@ -339,7 +339,8 @@ def test_it_says_until_when_people_marked_for_deletion_are_kept(run: Run, owner:
     until_resumed(run)
     left = datetime(2026, 8, 1, tzinfo=UTC)
     with owner.begin() as connection:
-        imported = {"tenant_id": HERO, "import_id": "gone", "state": "applied", "changed_at": left}
+        counts = {"reported": {"folder": "/riverside-ca/hero/outbox/imports/x"}}
+        imported = {"tenant_id": HERO, "import_id": "gone", "state": "applied", "changed_at": left, "counts": counts}
         connection.execute(insert(ledger.imports).values(**imported))
         person = update(roster.people).where(roster.people.c.tenant_id == HERO, roster.people.c.sourced_id == "s1")
         connection.execute(person.values(status="tobedeleted", import_id="gone"))
@@ -350,6 +351,7 @@ def test_it_says_until_when_people_marked_for_deletion_are_kept(run: Run, owner:
     for what in (
         "people and classes that left the roster, marked for deletion",
         "what the last roster imports replaced",
+        "reports to the district about its roster files",
     ):
         (row,) = [row for name, row in kept.items() if name.startswith(what)]
         assert (row["number"], row["until"]) == (1, until)

@@ -7,17 +7,18 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, or_, select, text
 
 from rollover.archive.restore import COPIED
 from rollover.certificate.facts import Disposal
 from rollover.config import Action
 from rollover.database.tables import tables_of
-from rollover.database.tables.ledger import evidence, exports
+from rollover.database.tables.ledger import evidence, exports, imports
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.ledger import rollover
 from rollover.outbox import Outbox
 from rollover.residue import drops_on_sftp
+from rollover.roster.imports import REMOVED_AT, REPORTED
 from rollover.run import Run
 
 MARKED = """
@@ -51,6 +52,7 @@ def still_kept(
     """
     found = [
         _exports(connection, run, at),
+        _import_reports(connection, run),
         *_marked(connection, run),
         _held(run, done),
         _archives(connection, run, done),
@@ -74,6 +76,30 @@ def _exports(connection: Connection, run: Run, at: datetime) -> Kept | None:
         "files",
         _day(at + timedelta(days=days)),
         f"the nightly cleanup removes them {days} days after this certificate",
+    )
+
+
+def _import_reports(connection: Connection, run: Run) -> Kept | None:
+    """Reports about roster files of the year: their lists of findings name the ids of people."""
+    row = imports.c
+    reported = row.counts[REPORTED]
+    reports, last = connection.execute(
+        select(func.count(), func.max(row.changed_at)).where(
+            or_(row.school_year.is_(None), row.school_year <= run.school_year.key),
+            reported["folder"].isnot(None),
+            reported[REMOVED_AT].is_(None),
+        )
+    ).one()
+    if not reports:
+        return None
+    days = run.product.grace_days_of(run.config)
+    return Kept(
+        "reports to the district about its roster files, with the ids of records in error",
+        f"the district's SFTP: {run.config.outbox}/imports",
+        reports,
+        "reports",
+        _day(last + timedelta(days=days)),
+        f"the nightly cleanup removes them {days} days after their import has ended",
     )
 
 

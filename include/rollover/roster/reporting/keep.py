@@ -10,15 +10,13 @@ from sqlalchemy import Engine, select
 
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import imports
-from rollover.roster.imports import TERMINAL
-from rollover.roster.reporting.report import FINDINGS, REPORTED, SUMMARY, remember
+from rollover.roster.imports import REMOVED_AT, REPORTED, TERMINAL
+from rollover.roster.reporting.report import FINDINGS, SUMMARY, remember
 
 log = logging.getLogger(__name__)
 
 Remove = Callable[[str], None]
 """Remove a file of the outbox; one that is gone already is ignored."""
-REMOVED_AT = "removed_at"
-"""In what an import's counts say of its report: when it was removed."""
 
 
 def remove_old_reports(engine: Engine, tenant_id: str, *, kept_days: int, now: datetime, remove: Remove) -> int:

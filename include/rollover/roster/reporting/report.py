@@ -27,7 +27,7 @@ from rollover.roster.columnar import local_copy
 from rollover.roster.files import TYPED, import_folder, typed_file
 from rollover.roster.findings import CONSEQUENCES
 from rollover.roster.formats import FORMATS
-from rollover.roster.imports import Import
+from rollover.roster.imports import REPORTED, Import
 from rollover.roster.reporting.sheet import write_sheet
 from rollover.roster.reporting.summary import SHOWN_PLACES, Place, Problem, Told, ranked_problems, summary
 from rollover.roster.staging.columns import ROW
@@ -40,8 +40,6 @@ Deliver = Callable[[UPath, str], None]
 """Put a file at a path on the district's SFTP: ``deliver(file, remote path)``."""
 
 SUMMARY, FINDINGS = "summary.txt", "findings.csv"
-REPORTED = "reported"
-"""In an import's counts: where its report is, the SHA-256 of the text that lies there, and the state it tells of."""
 UNDER_WAY = ("found", "fetched", "staged", "validated")
 """States of an import about which there is nothing to say yet."""
 COLUMNS = ("severity", "code", "file", "row", "id", "column", "what is wrong and how to mend it")
