@@ -6,7 +6,7 @@ export AIRFLOW_HOME := $(CURDIR)
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-thorough lint bench clean requirements
+.PHONY: help demo test test-slow test-thorough lint format bench clean requirements
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,10 @@ lint: $(VENV)/installed-dev ## ruff, mypy, and the district and product files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/rollover lint
+
+format: $(VENV)/installed-dev ## write the code as ruff formats it, with the fixes that are safe
+	$(BIN)/ruff check --fix --exit-zero --quiet .
+	$(BIN)/ruff format .
 
 bench: $(VENV)/installed-bench ## rates beside other tools and the limits; ARGS="steps", "roster --students 20000", "fetch"
 	@$(BIN)/python -m bench $(ARGS)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from sqlalchemy import Engine
@@ -39,8 +39,8 @@ def _pandas(engine: Engine, folder: UPath) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tenant_session(engine, f"hero__{DISTRICT}") as connection:
         query = reports_of("hero")["behavior_history"].query
-        frame = pd.read_sql(query, driver_of(connection), params=SCOPE.parameters)
-        frame.to_csv(folder / "pandas.csv", index=False)
+        frame = pd.read_sql(query, cast(Any, driver_of(connection)), params=SCOPE.parameters)
+        frame.to_csv(str(folder / "pandas.csv"), index=False)
 
 
 def _copy(engine: Engine, folder: UPath) -> None:

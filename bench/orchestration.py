@@ -140,7 +140,8 @@ def _walk(services: Services, owner: Engine, year: SchoolYear, schools: int) -> 
         raise RuntimeError(f"{TENANT.dag_id} failed: see {services.folder}")
     ended, tasks = _run(services, run["dag_run_id"]), api.tasks(TENANT.dag_id, run["dag_run_id"])
     with owner.connect() as connection:
-        seconds = dict(connection.execute(text(SECONDS), {"id": f"{TENANT.id}__{year.key}"}).all())  # type: ignore[arg-type]
+        rows = connection.execute(text(SECONDS), {"id": f"{TENANT.id}__{year.key}"})
+        seconds: dict[str, float] = {row.step: row.seconds for row in rows}
     return Measured(
         schools=schools,
         run=_between(ended["start_date"], ended["end_date"]),

@@ -388,7 +388,8 @@ class RosterSet:
     def _is_closed(self, groups: Numbers) -> Numbers:
         """The last section was closed, where there is another."""
         share, reach = self._change_of_sections(groups)
-        return (share < reach) & (self._sections[_levels(groups)] > 1)
+        closed: Numbers = (share < reach) & (self._sections[_levels(groups)] > 1)
+        return closed
 
     def _is_opened(self, groups: Numbers) -> Numbers:
         share, reach = self._change_of_sections(groups)
@@ -466,16 +467,19 @@ def _ranges(first: int, count: int, *, batch: int = BATCH) -> Iterator[Numbers]:
 
 def _counted(counts: Numbers) -> Numbers:
     """0, 1, … of each count, one after the other: what np.repeat needs beside it."""
-    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    counted: Numbers = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return counted
 
 
 def _families(students: Numbers) -> Numbers:
     block, place = np.divmod(students, STUDENTS_PER_BLOCK)
-    return block * FAMILIES_PER_BLOCK + FAMILY_OF_STUDENT[place]
+    families: Numbers = block * FAMILIES_PER_BLOCK + FAMILY_OF_STUDENT[place]
+    return families
 
 
 def _levels(groups: Numbers) -> Numbers:
-    return LEVEL_OF_GRADE[(groups // 2**4) % len(GRADES)]
+    levels: Numbers = LEVEL_OF_GRADE[(groups // 2**4) % len(GRADES)]
+    return levels
 
 
 def _texts(characters: Numbers) -> pl.Series:

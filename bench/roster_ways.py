@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 from psycopg import sql
@@ -228,7 +228,7 @@ def pandas_to_sql(job: Job, clock: Clock) -> dict[str, Any]:
             )
             typed = {column: kinds.get(kind, sa.Text()) for column, kind in columns.items() if kind != "integer"}
             for number, chunk in enumerate(chunks):
-                exists = "append" if number else "replace"
+                exists: Literal["append", "replace"] = "append" if number else "replace"
                 chunk.to_sql(_table(name), engine, if_exists=exists, index=False, dtype=typed)
     with psycopg.connect(_conninfo(job)) as connection:
         with clock.time("key"):
@@ -322,7 +322,9 @@ def _with_host(job: Job) -> str:
 
 
 def _create(connection: psycopg.Connection[Any], kind: str, table: str, columns: dict[str, str], *, key: bool) -> None:
-    listed = [sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(of)) for name, of in columns.items()]
+    listed: list[sql.Composable] = [
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(of)) for name, of in columns.items()
+    ]
     listed += [sql.SQL('PRIMARY KEY ("sourcedId")')] if key else []
     statement = sql.SQL("CREATE {} TABLE {} ({})")
     connection.execute(statement.format(sql.SQL(kind), sql.Identifier(table), sql.SQL(", ").join(listed)))

@@ -5,7 +5,6 @@ No DAG of its own; ``.airflowignore`` keeps Airflow from looking for one here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,7 +20,7 @@ IMPORTS_AT_ONCE = 8
 """Of each step, over all runs of a DAG: runs that only wait for a person are not limited, but work is."""
 
 
-def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
+def roster_import_group(*, for_rollover: bool) -> Any:
     """The task group ``import_roster``: one import, from the files on SFTP to the live roster.
 
     A task whose import is past it does nothing. A set that is rejected or superseded skips what follows: that
@@ -59,8 +58,8 @@ def roster_import_group(*, for_rollover: bool) -> Callable[..., Any]:
         from rollover.roster.validating import validate
 
         work = importing.open_import(import_id)
-        when = {"time_zone": work.district.time_zone, "begins": work.district.school_year_begins}
-        return unless_waiting(validate.validate(work.engine, work.tenant.id, import_id, work.storage, **when))
+        given, begins = (work.engine, work.tenant.id, import_id, work.storage), work.district.school_year_begins
+        return unless_waiting(validate.validate(*given, time_zone=work.district.time_zone, begins=begins))
 
     @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def compare(import_id: str) -> dict[str, Any]:

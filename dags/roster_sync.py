@@ -59,7 +59,7 @@ def roster_sync() -> None:
         known, storage, now = runs.catalog(), Settings().storage_root, runs.clock()
         gone = {}
         for tenant in known.tenants:
-            config = known.districts[tenant.district].products[tenant.product]
+            config = known.districts[tenant.district].uses(tenant.product)
             days = known.products[tenant.product].grace_days_of(config)
             gone[tenant.id] = tidy(connections.engine(), tenant.id, storage, grace_days=days, now=now)
         return {tenant_id: counts for tenant_id, counts in gone.items() if any(counts.values())}
@@ -73,7 +73,7 @@ def roster_sync() -> None:
         gone = {}
         for tenant in known.tenants:
             district = known.districts[tenant.district]
-            product, config = known.products[tenant.product], district.products[tenant.product]
+            product, config = known.products[tenant.product], district.uses(tenant.product)
             days, report_days = product.exports_kept_days_of(config), product.grace_days_of(config)
             with connections.outbox_of(district) as outbox:
                 gone[tenant.id] = remove_expired(engine, tenant.id, kept_days=days, now=now, remove=outbox.remove)
@@ -90,7 +90,7 @@ def roster_sync() -> None:
         for tenant in known.tenants:
             district = known.districts[tenant.district]
             with connections.outbox_of(district) as outbox, tenant_session(engine, tenant.id) as connection:
-                folder = district.products[tenant.product].outbox
+                folder = district.uses(tenant.product).outbox
                 found[tenant.id] = stray_files.strays(connection, tenant, storage, folder, outbox)
         stray_files.refuse_strays(found)
 

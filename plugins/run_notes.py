@@ -84,4 +84,4 @@ def _failed(dag_run: DagRun) -> list[str]:
 
 class RunNotesPlugin(AirflowPlugin):
     name = "run_notes"
-    listeners = (RunNotes(),)
+    listeners: list[object] = [RunNotes()]  # noqa: RUF012 - as Airflow declares it

@@ -249,8 +249,8 @@ def _accounts(after: Tables, tenant_id: str, product: str) -> Iterator[str]:
     students = people[(people["role"] == "student") & (people["status"] == "active")]
     accounts = _of(after[f"{product}.student_accounts"], tenant_id)
     differ = set(students["sourced_id"]) ^ set(accounts["person_id"])
-    if differ := len(differ - _left_later(after, people, tenant_id)):
-        yield f"{tenant_id}: {differ} students without an account, or accounts without a student"
+    if without := len(differ - _left_later(after, people, tenant_id)):
+        yield f"{tenant_id}: {without} students without an account, or accounts without a student"
     if twice := int(accounts["person_id"].duplicated().sum()):
         yield f"{tenant_id}: {twice} students have more than one account"
     band = accounts["grade"].isin(LOWER_BAND).map({True: "PreK-2", False: "3+"})
@@ -258,8 +258,8 @@ def _accounts(after: Tables, tenant_id: str, product: str) -> Iterator[str]:
         yield f"{tenant_id}: {wrong} accounts are in the wrong band for their grade"
     classes = _of(after["roster.classes"], tenant_id)
     active = set(classes[classes["status"] == "active"]["sourced_id"])
-    if differ := len(active ^ set(_of(after[f"{product}.classrooms"], tenant_id)["class_id"])):
-        yield f"{tenant_id}: {differ} classes without a classroom, or classrooms without a class"
+    if without := len(active ^ set(_of(after[f"{product}.classrooms"], tenant_id)["class_id"])):
+        yield f"{tenant_id}: {without} classes without a classroom, or classrooms without a class"
 
 
 def _roster(before: Tables, after: Tables, tenant_id: str, year: str) -> Iterator[str]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
+import pendulum
 from airflow import settings
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.collection import update_dag_parsing_results_in_db
@@ -80,7 +81,7 @@ def run_dag(
     extra of an asset event that set off the run. Deferred tasks run their triggers here, and retries follow at once,
     whatever their delay.
     """
-    session = settings.Session()
+    session = cast(Session, cast(Any, settings.Session)())
     run = _create_run(dag, partition_key, run_type, asset_extra, session)
     run_pk, scheduled, deadline = run.id, run.dag, time.monotonic() + timeout
     while run.state == DagRunState.RUNNING:
@@ -100,7 +101,7 @@ def run_dag(
 
 def asset_events_of(run_id: str) -> list[AssetEvent]:
     """The asset events that the tasks of a run sent, by partition key."""
-    with settings.NonScopedSession() as session:
+    with cast(Any, settings.NonScopedSession)() as session:
         query = select(AssetEvent).where(AssetEvent.source_run_id == run_id).order_by(AssetEvent.partition_key)
         return list(session.scalars(query))
 
@@ -117,11 +118,13 @@ def _create_run(
     lazy = LazyDeserializedDAG.from_dag(dag)
     update_dag_parsing_results_in_db(BUNDLE, None, [lazy], {}, None, set(), session=session)
     session.commit()
-    scheduled = SerializedDagModel.get(dag.dag_id, session=session).dag
+    serialized = SerializedDagModel.get(dag.dag_id, session=session)
+    assert serialized is not None
+    scheduled = serialized.dag
     now, timetable = timezone.utcnow(), scheduled.timetable
     run = scheduled.create_dagrun(
         run_id=timetable.generate_run_id(
-            run_type=run_type, run_after=now, data_interval=None, partition_key=partition_key
+            run_type=run_type, run_after=pendulum.instance(now), data_interval=None, partition_key=partition_key
         ),
         run_after=now,
         run_type=run_type,
@@ -165,6 +168,7 @@ def _answer(run: DagRun, answers: Mapping[str, Answer], session: Session) -> Non
     for ti in run.get_task_instances(state=[TaskInstanceState.AWAITING_INPUT], session=session):
         assert ti.task_id in answers, f"{ti.task_id} asks, and the test has no answer"
         detail, answer = session.get(HITLDetail, ti.id), answers[ti.task_id]
+        assert detail is not None
         chosen = answer() if callable(answer) else answer
         if isinstance(chosen, Cleared):
             found = run.get_task_instances(session=session)
@@ -173,7 +177,7 @@ def _answer(run: DagRun, answers: Mapping[str, Answer], session: Session) -> Non
             return
         assert set(_list_of(chosen)) <= set(detail.options), f"'{chosen}' is not offered"
         # As the scheduler does when the time is over.
-        detail.chosen_options, detail.params_input = _list_of(chosen) or list(detail.defaults), {}
+        detail.chosen_options, detail.params_input = _list_of(chosen) or list(detail.defaults or ()), {}
         detail.responded_at = timezone.utcnow()
         detail.responded_by = {"id": "tester", "name": "tester"} if chosen else None
         event = TriggerEvent(detail.as_resume_event_payload(timedout=chosen is None))

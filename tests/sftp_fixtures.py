@@ -55,4 +55,6 @@ def sftp(sftp_server: tuple[SftpServer, Path]) -> Iterator[Sftp]:
     server, root = sftp_server
     client = log_in(server, "rollover", "vendor-secret")
     yield Sftp(server, root, client)
-    client.get_channel().get_transport().close()
+    channel = client.get_channel()
+    assert channel is not None
+    channel.get_transport().close()

@@ -15,6 +15,7 @@ from rollover import artifacts, steps, stray_files
 from rollover.database.session import tenant_session
 from rollover.database.tables import directory, hero, ledger
 from rollover.errors import ProofFailed
+from rollover.ledger import Result
 from rollover.outbox import Outbox
 from rollover.run import Run
 from tests.certificate.certified import resumed
@@ -62,7 +63,7 @@ def end_subscription(owner: Engine) -> None:
         connection.execute(subscription.values(state="ended", ends_on=date(2025, 12, 31)))
 
 
-def finish(run: Run, outbox: Outbox = no_outbox) -> steps.Result:
+def finish(run: Run, outbox: Outbox = no_outbox) -> Result:
     steps.archive(run)
     steps.erase(run)
     steps.reset(run)

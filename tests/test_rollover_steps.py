@@ -22,6 +22,8 @@ from rollover import plan as planning
 from rollover.database.session import tenant_session
 from rollover.database.tables import directory, hero, ledger
 from rollover.errors import DatabaseFailed, ProofFailed, Refused
+from rollover.ledger import Result
+from rollover.ledger import rollover as rollover_of
 from rollover.run import Run
 from tests.outboxes import NoOutbox
 from tests.thorough import others_slow
@@ -46,7 +48,7 @@ RUN_ID = "scheduled__2025-26"
 no_outbox = NoOutbox()
 
 
-def certify(run: Run) -> steps.Result:
+def certify(run: Run) -> Result:
     return steps.certify(run, no_outbox)
 
 
@@ -194,7 +196,7 @@ def test_a_certified_year_is_not_done_again(run: Run) -> None:
 @pytest.mark.parametrize(
     "step", [steps.plan, steps.archive, steps.erase, steps.reset, steps.verify_reset, certify, steps.resume_sync]
 )
-def test_no_step_runs_before_what_it_needs(run: Run, step: Callable[[Run], steps.Result]) -> None:
+def test_no_step_runs_before_what_it_needs(run: Run, step: Callable[[Run], Result]) -> None:
     with pytest.raises(Refused, match=r"guard|needs"):
         step(run)
     steps.guard(run, RUN_ID, nobody)
@@ -527,7 +529,7 @@ def test_a_moved_reset_date_is_checked_again(run: Run) -> None:
     earlier = run_of(run.engine, run.storage, district=district(own_reset_date=date(2026, 7, 30)))
     assert steps.guard(earlier, RUN_ID, nobody)["go"] is True
     with tenant_session(run.engine, HERO) as connection:
-        assert steps.ledger.rollover(connection, earlier)["reset_date"] == date(2026, 7, 30)
+        assert rollover_of(connection, earlier)["reset_date"] == date(2026, 7, 30)
 
 
 def test_a_year_is_not_reset_after_its_rostering_began(run: Run) -> None:
@@ -607,7 +609,7 @@ def test_a_rejected_plan_says_who_when_and_how_to_go_on(run: Run, owner: Engine)
 
 @pytest.mark.parametrize("done", [(), (steps.archive,)])
 def test_a_plan_that_was_approved_and_then_rejected_erases_nothing(
-    run: Run, owner: Engine, done: tuple[Callable[[Run], steps.Result], ...]
+    run: Run, owner: Engine, done: tuple[Callable[[Run], Result], ...]
 ) -> None:
     """A run that failed after its approval is followed by another, which asks about the same plan."""
     plan = until_approved(run)

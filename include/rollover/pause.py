@@ -69,7 +69,7 @@ def refuse_overdue(engine: Engine, known: Catalog, now: datetime) -> None:
 
 
 def _max_days(known: Catalog, tenant: Tenant) -> int:
-    config = known.districts[tenant.district].products[tenant.product]  # type: ignore[index]
+    config = known.districts[tenant.district].uses(tenant.product)
     return known.products[tenant.product].pause_max_days_of(config)
 
 

@@ -34,7 +34,7 @@ def active_tenants(catalog: Catalog, today: date) -> list[Tenant]:
     found = []
     for tenant in catalog.tenants:
         district = catalog.districts[tenant.district]
-        last = district.products[tenant.product].last_school_year  # type: ignore[index]
+        last = district.uses(tenant.product).last_school_year
         if last is None or last >= year_of_day(today, district.school_year_begins):
             found.append(tenant)
     return found

@@ -32,6 +32,16 @@ def written(file: str, old: bytes, new: bytes, count: int = -1) -> Callable[[Fil
 
 
 # An error keeps its row out; what it takes with it is told too. One of rows, one of files.
+def instead(others: Files) -> Callable[[Files], None]:
+    """Put other files in the place of all."""
+
+    def change(files: Files) -> None:
+        files.clear()
+        files.update(others)
+
+    return change
+
+
 ROW_ERRORS: dict[str, tuple[Callable[[Rows], object], Where, set[str]]] = {
     "bad date of a session": (
         set_value("academicSessions", FALL, endDate="10 Jan 26"),
@@ -482,14 +492,11 @@ REFUSED: dict[str, tuple[Callable[[Files], object], Where]] = {
         ("manifest_mode", "manifest.csv", 8, "value"),
     ),
     "files of another system": (
-        lambda files: [
-            files.clear(),
-            files.update({"enrollments.csv": b"classSourcedId,userSourcedId,role\r\n1,2,student\r\n"}),
-        ],
+        instead({"enrollments.csv": b"classSourcedId,userSourcedId,role\r\n1,2,student\r\n"}),
         ("format_other", "enrollments.csv", None, None),
     ),
     "files of no format": (
-        lambda files: [files.clear(), files.update({"enrollments.csv": b"a,b\r\n"})],
+        instead({"enrollments.csv": b"a,b\r\n"}),
         ("format_unknown", "manifest.csv", None, None),
     ),
     "required file left out": (lambda files: files.pop("courses.csv"), ("file_missing", "courses.csv", None, None)),

@@ -510,7 +510,7 @@ class _Clever(_Checker):
             said = [self.comparable(name, row.get(name, "")) for name in facts]
             if said != first.setdefault(row[key], said):
                 self.add(file, n, key, "rows differ")
-            place = (row[key], row["Section_id"] if file == "enrollments.csv" else row["School_id"])
+            place: tuple[str, ...] = (row[key], row["Section_id"] if file == "enrollments.csv" else row["School_id"])
             place += tuple(row.get(name, "") for name in contact)
             if place in seen:
                 self.add(file, n, key, "row twice")

@@ -33,7 +33,7 @@ YEAR = "2025-26"
 OTHER = "hero__shelbyville-il"
 
 
-CONFIG = TenantConfig(first_school_year=YEAR, folder="/springfield-il/hero", roster_import="nightly")  # type: ignore[arg-type]
+CONFIG = TenantConfig(first_school_year=YEAR, folder="/springfield-il/hero", roster_import="nightly")
 
 
 @pytest.fixture(params=["hero"])

@@ -146,12 +146,12 @@ def clever(*, students: int = 12, schools: int = 2, seed: int = 1) -> Rows:
         rows["teachers.csv"].append({**rows["teachers.csv"][0], "School_id": "001"})
         rows["sections.csv"][-1]["Teacher_2_id"] = "00"
     for n in range(students):
-        school = n % schools
+        at = n % schools
         person = names()
         facts = {"Grade": ("Kindergarten", "1", "2", "12")[n % 4], "DOB": f"3/{n % 28 + 1}/2012"}
         email = f"student{n}@example.org"
         student = {
-            "School_id": f"00{school}",
+            "School_id": f"00{at}",
             "Student_id": f"{n:03d}",
             "Student_number": f"N{n}",
             "Student_email": email,
@@ -163,7 +163,7 @@ def clever(*, students: int = 12, schools: int = 2, seed: int = 1) -> Rows:
         if n % 3 == 0:
             add("students", **student, **person, **facts)
         for term in ("Fall", "Spring"):
-            add("enrollments", School_id=f"00{school}", Section_id=f"{school}.{term}", Student_id=f"{n:03d}")
+            add("enrollments", School_id=f"00{at}", Section_id=f"{at}.{term}", Student_id=f"{n:03d}")
     return rows
 
 

@@ -444,7 +444,8 @@ def typed(duck: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]], table: Ta
     """Rows as a set's staged file has them: every value column, and the row's hash."""
     schema = {name: _type(table.c[name].type) for name in value_columns(table)}
     duck.register("rows", pl.DataFrame(rows, schema=schema, orient="row").to_arrow())
-    return duck.sql(f"SELECT *, {row_hash(table)} AS {ROW_HASH} FROM rows").pl()
+    hashed: pl.DataFrame = duck.sql(f"SELECT *, {row_hash(table)} AS {ROW_HASH} FROM rows").pl()
+    return hashed
 
 
 def _type(kind: Any) -> Any:

@@ -68,7 +68,7 @@ class Key:
         return pe.CryptoFactory(lambda _: _Wrapping(self.secret))
 
 
-class _Wrapping(pe.KmsClient):
+class _Wrapping(pe.KmsClient):  # type: ignore[misc]  # pyarrow has no types
     """Encrypts the data keys of files with a tenant's key, bound to its id."""
 
     def __init__(self, secret: bytes) -> None:

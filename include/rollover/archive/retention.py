@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Engine, Row, exists, func, or_, select
 from upath import UPath
 
-from rollover import evidence, holds
+from rollover import holds
 from rollover.archive import manifest as manifests
 from rollover.archive import plans
 from rollover.archive.plans import EXPIRE, Content
@@ -28,6 +28,7 @@ from rollover.database.session import tenant_session
 from rollover.database.tables.base import is_activity
 from rollover.database.tables.directory import schools
 from rollover.database.tables.ledger import archive_plans, archives, rollovers
+from rollover.database.tables.ledger import evidence as evidence_table
 from rollover.errors import Refused
 from rollover.markdown import escaped
 from rollover.run import Run
@@ -168,8 +169,8 @@ def draft(connection: Connection, run: Run) -> Content:
         school["files"] += 1
         school["rows"] += receipt.rows if receipt.table_name in own else 0
         school["bytes"] += found[path]
-    copies = select(evidence.evidence.c.facts["into"].astext).where(
-        evidence.evidence.c.rollover_id == run.id, evidence.evidence.c.kind == COPIED
+    copies = select(evidence_table.c.facts["into"].astext).where(
+        evidence_table.c.rollover_id == run.id, evidence_table.c.kind == COPIED
     )
     return {
         "reset_date": reset_date.isoformat(),

@@ -6,7 +6,7 @@ import re
 from datetime import date, time
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from zoneinfo import available_timezones
 
 from pydantic import (
@@ -153,10 +153,14 @@ class District(_Model):
             raise ValueError("02-29 is not a day of every year")
         return value
 
+    def uses(self, product: str) -> TenantConfig:
+        """This district's use of a product. Raises KeyError if it does not use it."""
+        return self.products[cast(ProductName, product)]
+
     def facts(self, product: str, year: SchoolYear) -> YearFacts:
         """The dates that decide one tenant's reset in one school year."""
         said = self.school_years.get(year, YearDates())
-        own = self.products[product].reset_dates.get(year)  # type: ignore[index]
+        own = self.uses(product).reset_dates.get(year)
         return YearFacts(said.ends, said.summer_session_ends, said.rostering_begins, own)
 
 

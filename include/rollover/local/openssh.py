@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncssh
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 HOST = "127.0.0.1"
 START_SECONDS = 15.0

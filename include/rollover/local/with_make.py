@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 EVERY_SECONDS = 0.5
 

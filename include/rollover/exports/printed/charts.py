@@ -12,7 +12,8 @@ from itertools import accumulate
 from reportlab.lib.colors import Color, white
 from reportlab.pdfgen.canvas import Canvas
 
-from rollover.exports.printed.page import BOLD, INK, MUTED, REGULAR, RULE, number, write
+from rollover.exports.printed.page import INK, MUTED, RULE, number, write
+from rollover.typeface import BOLD, REGULAR
 
 AXIS = 34.0
 """Room for the figures beside the value axis."""

@@ -9,7 +9,6 @@ from reportlab.pdfgen.canvas import Canvas
 from rollover.exports.printed.charts import bars
 from rollover.exports.printed.page import (
     BLUE,
-    BOLD,
     GREEN,
     INNER,
     MARGIN,
@@ -26,6 +25,7 @@ from rollover.exports.printed.page import (
     write,
 )
 from rollover.exports.report import Row
+from rollover.typeface import BOLD
 
 
 def student_page(pages: Pages, row: Row) -> Canvas:

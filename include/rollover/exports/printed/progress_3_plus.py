@@ -8,13 +8,11 @@ from reportlab.pdfgen.canvas import Canvas
 
 from rollover.exports.printed.page import (
     BLUE,
-    BOLD,
     GREEN,
     INNER,
     MARGIN,
     MUTED,
     PALE,
-    REGULAR,
     TOP,
     WIDTH,
     Pages,
@@ -33,6 +31,7 @@ from rollover.exports.printed.progress import (
     weeks,
 )
 from rollover.exports.report import Row
+from rollover.typeface import BOLD, REGULAR
 
 PANEL_HIGH = 84.0
 CHART_HIGH = 150.0

@@ -9,7 +9,6 @@ from reportlab.pdfgen.canvas import Canvas
 
 from rollover.exports.printed.page import (
     AMBER,
-    BOLD,
     INNER,
     MARGIN,
     MUTED,
@@ -31,6 +30,7 @@ from rollover.exports.printed.progress import (
     weeks,
 )
 from rollover.exports.report import Row
+from rollover.typeface import BOLD
 
 STARS = 10
 PANEL_HIGH = 116.0

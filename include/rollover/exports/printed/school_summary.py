@@ -12,7 +12,6 @@ from rollover.exports.printed.charts import bars, legend
 from rollover.exports.printed.page import (
     AMBER,
     BLUE,
-    BOLD,
     GREEN,
     INNER,
     MARGIN,
@@ -30,6 +29,7 @@ from rollover.exports.printed.page import (
     write,
 )
 from rollover.exports.report import Row
+from rollover.typeface import BOLD
 
 KINDS = (("positive", GREEN), ("negative", RED), ("tardies", AMBER))
 COLOR_OF_KIND = {"positive": GREEN, "negative": RED, "tardy": AMBER}

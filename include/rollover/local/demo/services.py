@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import paramiko
-import psutil  # type: ignore[import-untyped]
+import psutil
 from sqlalchemy import Engine
 
 from rollover.certificate.signing import new_key

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table, Text, any_, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from upath import UPath
 
-from rollover.database.tables import roster
+from rollover.database.tables import metadata, roster
 from rollover.roster.columnar import local_copy, quoted
 from rollover.roster.files import diff_file, staged_file
 from rollover.roster.live import load_live
@@ -305,4 +305,4 @@ def _number(duck: duckdb.DuckDBPyConnection, query: str) -> int:
     return int(row[0])
 
 
-assert all(key_columns(roster.metadata.tables[f"roster.{table}"]) == ["sourced_id"] for table in ROWS)
+assert all(key_columns(metadata.tables[f"roster.{table}"]) == ["sourced_id"] for table in ROWS)

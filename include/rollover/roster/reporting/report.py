@@ -80,7 +80,7 @@ def deliver_findings(
         if found.state in UNDER_WAY or (found.state == "superseded" and found.sha256 is None):
             return _result(told, None, delivered=False)
         content = summary(told).encode()
-        config = district.products[Tenant.parse(tenant_id).product]  # type: ignore[index]
+        config = district.uses(Tenant.parse(tenant_id).product)
         remote = f"{config.outbox}/imports/{_folder_name(found)}"
         digest = hashlib.sha256(content).hexdigest()
         if found.counts.get(REPORTED, {}).get("sha256") == digest:
