@@ -86,7 +86,7 @@ def airflow(
 
     def load(dag_id: str) -> DAG:
         rollovers = HOME / "dags" / "rollover_shards"
-        bag = DagBag(dag_folder=rollovers if dag_id.startswith("rollover__") else HOME / "dags" / f"{dag_id}.py")
+        bag = DagBag(dag_folder=rollovers if dag_id.startswith("rollover__") else HOME / "dags" / f"{dag_id}_dag.py")
         assert not bag.import_errors
         return bag.dags[dag_id]
 

@@ -25,12 +25,12 @@ ROLLOVERS = {
 }
 OTHERS = {"roster_intake", "roster_import", "roster_sync", "archive_expiry"}
 DAG_FILES = (
-    "archive_expiry.py",
+    "archive_expiry_dag.py",
     "rollover_dag.py",
-    "roster_intake.py",
-    "roster_import.py",
-    "roster_sync.py",
-    "district_files.py",
+    "roster_intake_dag.py",
+    "roster_import_dag.py",
+    "roster_sync_dag.py",
+    "district_files_dag.py",
 )
 HEAVY = ("pandas", "numpy", "polars", "pyarrow", "duckdb", "paramiko", "asyncssh")
 
