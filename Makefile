@@ -39,7 +39,7 @@ bench: $(VENV)/installed-bench ## rates beside other tools and the limits; ARGS=
 clean: ## remove what was installed and made
 	rm -rf $(VENV) var *.egg-info include/*.egg-info
 
-requirements: ## compile requirements*.in anew (needs uv)
+requirements: ## compile requirements*.in again (needs uv)
 	uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links requirements.in -o requirements.txt
 	uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links requirements-dev.in -o requirements-dev.txt
 	uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links requirements-bench.in -o requirements-bench.txt

@@ -9,7 +9,7 @@ so.
 **Guarantees.** Nothing goes that is not in the plan that was shown. While a legal hold or an open inspection request
 may concern the year, while rows of it are live, or its rollover is not certified, it stays, and the log of `due` says
 so. If anything changes between the approval and the erasure (a hold, the rule, a file), `erase` stops, and the next run
-asks anew. Every task can be killed and run again.
+asks again. Every task can be killed and run again.
 
 **Not guaranteed.** Older versions, snapshots and backups of the storage are outside its reach. Where the archive is
 encrypted, `rollover archive destroy-key` reaches them.

@@ -5,7 +5,7 @@ Rollover's DAGs come from the files in `include/districts/` and `include/product
 out, and the districts of the others go on. This file makes that visible: while any file is refused, Airflow shows
 it as an import error that names file, line, field and reason. It holds no DAG.
 
-**To mend it**: correct the file; the error goes with the next parse, or at once by `airflow dags reserialize`.
+**To fix it**: correct the file; the error goes with the next parse, or at once by `airflow dags reserialize`.
 """
 
 from __future__ import annotations

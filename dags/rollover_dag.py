@@ -85,7 +85,7 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
         ask_approval = asking.ApprovePlan(
             task_id="ask_approval",
             plan_task="plan",
-            subject=f"May the plan for {product.name}, {district.name}, be carried out?",
+            subject="{{ ti.xcom_pull(task_ids='plan')['question'] }}",
             body="{{ ti.xcom_pull(task_ids='plan')['markdown'] }}",
         )
         await_roster = waiting.AwaitRoster(task_id="await_roster", tenant_id=tenant.id)

@@ -15,7 +15,7 @@ skipped and says what for, until each older import is at its end; then `wake` st
 
 **A held set.** Browse → Required Actions has the numbers, and what each answer does. A question stays open for 20
 hours; without an answer nothing is decided, and the next nightly sweep asks again. An answer counts for the numbers
-that were shown; a newer good drop makes it needless. By hand: `rollover roster held` and `rollover roster decide`.
+that were shown; a newer good drop replaces it. By hand: `rollover roster held` and `rollover roster decide`.
 
 **By hand.** Trigger with a tenant as partition key: the run applies whatever is ready, nightly or not, and asks. A run
 without a tenant is refused.

@@ -4,8 +4,8 @@
 Wakes every tenant with an import that is not at its end: what waits for the night, and what a lost event or a failure
 left behind. `roster_import` then runs for each. It removes the files of sets that are done with, rows and import
 reports whose time is over (`grace_days`), and exports whose time is over (`exports_kept_days`). An import that was
-decided about or undone on the command line has its report written anew. A pause of the sync that is longer than
-allowed (`pause_max_days`) fails `overdue_pauses`, every night anew. `stray_files` compares folders and ledger, both
+decided about or undone on the command line has its report written again. A pause of the sync that is longer than
+allowed (`pause_max_days`) fails `overdue_pauses`, every night again. `stray_files` compares folders and ledger, both
 ways, and fails with the names of files that nobody knows or that are missing.
 
 **Guarantees.** It imports nothing itself, and a paused tenant's drops stay where they are: only the rollover that
@@ -14,7 +14,7 @@ paused them, or a person, lets them in. Without anything to do it skips, and wak
 **Schedule.** `ROLLOVER_ROSTER_SYNC_SCHEDULE`, a cron expression in UTC.
 
 **When it fails.** Clear the task, or trigger the DAG: to wake a tenant twice does no harm. `overdue_pauses` names the
-tenants, since when and by whom they are paused, and how to go on; the other tasks do not wait for it.
+tenants, since when and who paused them, and how to go on; the other tasks do not wait for it.
 """
 
 from __future__ import annotations

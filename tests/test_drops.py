@@ -123,7 +123,7 @@ def test_a_candidate_settles_after_it_was_seen_unchanged_long_enough() -> None:
     assert settling.observe("/a", grown, clock=1300) == ()
     assert settling.observe("/a", grown, clock=1599) == ()
     assert settling.observe("/a", grown, clock=1600) == grown
-    # Another folder with the same listing has its own clock, and a file that came back starts anew.
+    # Another folder with the same listing has its own clock, and a file that came back starts again.
     assert settling.observe("/b", grown, clock=1600) == ()
     assert settling.observe("/a", (), clock=1700) == ()
     assert settling.observe("/a", grown, clock=2000) == ()

@@ -104,7 +104,7 @@ def test_the_watch_learns_what_another_process_recorded(
 def test_a_drop_that_another_one_overtakes_settles_in_its_own_time(
     look: Callable[..., list[Found]], place: Place, folder: Path
 ) -> None:
-    """One trigger ends with each drop that is found; the watch must not begin anew with the next trigger."""
+    """One trigger ends with each drop that is found; the watch must not begin again with the next trigger."""
     (folder / "slow.zip").write_bytes(b"slow")
     assert look(0.0, place) == []
     (folder / "quick.zip").write_bytes(b"quick")

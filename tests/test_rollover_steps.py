@@ -603,7 +603,7 @@ def test_a_rejected_plan_says_who_when_and_how_to_go_on(run: Run, owner: Engine)
     steps.approve(run, answer_to(again))
     steps.archive(run)
     assert sum(steps.erase(run)["erased"].values()) == 18
-    with pytest.raises(Refused, match=r"^Too late: plan 2 of .* was carried out before dana rejected it"):
+    with pytest.raises(Refused, match=r"^Too late: plan 2 of .* was run before dana rejected it"):
         steps.approve(run, {**answer_to(again), "chosen_options": ["Reject"]})
 
 
@@ -618,7 +618,7 @@ def test_a_plan_that_was_approved_and_then_rejected_erases_nothing(
     before = everything(owner, HERO, ["hero", "roster"])
     with pytest.raises(Refused, match="dana rejected plan 1"):
         steps.approve(run, {**answer_to(plan), "chosen_options": ["Reject"]})
-    with pytest.raises(Refused, match=r"cannot be approved or carried out any more"):
+    with pytest.raises(Refused, match=r"cannot be approved or run any more"):
         steps.erase(run) if done else steps.archive(run)
     assert everything(owner, HERO, ["hero", "roster"]) == before
 

@@ -119,7 +119,7 @@ def _is_due(connection: Connection, run: Run) -> bool:
 
 
 def _left(connection: Connection, run: Run) -> list[plan.Line]:
-    """The lines of the plan in force that are still to be carried out."""
+    """The lines of the plan in force that are still to be run."""
     gone = {tuple(line) for part in _parts_of(connection, run) for line in part["lines"]}
     lines = plan.current_lines(connection, run, *GOES)
     return [line for line in lines if (line.school_id, line.table_name) not in gone]
@@ -132,7 +132,7 @@ def _check_kept_elsewhere(connection: Connection, run: Run, left: list[plan.Line
     wrong = receipts.missing(connection, run) + receipts.damaged(receipts.of_files(connection, run))
     wrong += receipts.unreadable(archives, Keys(run.archive_keys))
     if wrong:
-        raise ProofFailed(f"{run.id} cannot erase what is kept nowhere else: {'; '.join(wrong)}.", ledger.PLAN_ANEW)
+        raise ProofFailed(f"{run.id} cannot erase what is kept nowhere else: {'; '.join(wrong)}.", ledger.PLAN_AGAIN)
     archived = {(row["school_id"], row["table_name"]): row for row in archives}
     for line in left:
         if line.action == plan.ARCHIVE:
@@ -145,7 +145,7 @@ def _compare(connection: Connection, run: Run, left: list[plan.Line]) -> None:
         number = ledger.plan_number(connection, run)
         raise ProofFailed(
             f"The data, a subscription or a hold of {run.id} changed since its plan {number} was frozen.",
-            ledger.PLAN_ANEW,
+            ledger.PLAN_AGAIN,
         )
 
 
@@ -235,7 +235,7 @@ def _delete(connection: Connection, run: Run, lines: list[plan.Line]) -> dict[st
         deleted = delete_rows(connection, metadata.tables[name], school_year=run.school_year.key, schools=schools)
         if deleted != planned:
             raise ProofFailed(
-                f"{name} of {run.id}: {planned} rows were planned, {deleted} would have gone.", ledger.PLAN_ANEW
+                f"{name} of {run.id}: {planned} rows were planned, {deleted} would have gone.", ledger.PLAN_AGAIN
             )
         log.info("%s: %s rows of %s schools deleted", name, deleted, len(schools))
         gone[name] = deleted
@@ -320,9 +320,11 @@ def _check_approved(connection: Connection, run: Run) -> None:
     )
     required = plan.needs_approval(connection, run, plan.current_lines(connection, run))
     if required and approved_by is None:
-        raise Refused(f"The plan of {run.id} is not approved.", ledger.PLAN_ANEW)
+        raise Refused(f"The plan of {run.id} is not approved.", ledger.PLAN_AGAIN)
 
 
 def _check_archived(line: plan.Line, receipt: dict[str, Any] | None) -> None:
     if receipt is None or Fingerprint(receipt["rows"], receipt["checksum"]) != line.fingerprint:
-        raise ProofFailed(f"{line.table_name} of school {line.school_id} is not archived as planned.", ledger.PLAN_ANEW)
+        raise ProofFailed(
+            f"{line.table_name} of school {line.school_id} is not archived as planned.", ledger.PLAN_AGAIN
+        )

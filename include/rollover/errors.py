@@ -32,11 +32,11 @@ class StorageFailed(Refused):
 
 
 class DatabaseFailed(RolloverError):
-    """PostgreSQL refused something. Told by kind, table and constraint; its own text may quote a row."""
+    """PostgreSQL refused something. Reported by kind, table and constraint: its own text may quote a row."""
 
 
 class NotRead(RolloverError):
-    """A library failed on what a file holds. Told by kind: its own text may quote a value."""
+    """A library failed on what a file holds. Reported by kind: its own text may quote a value."""
 
 
 class DatabaseUnavailable(DatabaseFailed, ConnectionError):

@@ -163,7 +163,7 @@ def check(connection: Connection) -> Chain:
 def not_held(connection: Connection, certificate: dict[str, Any], sha256: str) -> list[str]:
     """Why the chain is not the one that a certificate was issued on, in sentences; empty where it is.
 
-    The certificate is in other hands, so this finds a chain that was cut or made anew together with the ledger.
+    The certificate is in other hands, so this finds a chain that was cut or made again together with the ledger.
     """
     entries, head = certificate["evidence"]["entries"], certificate["evidence"]["head"]
     links = select(evidence.c.hash).order_by(evidence.c.evidence_id).offset(entries - 1).limit(1)

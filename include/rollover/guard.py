@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def begin(run: Run, run_id: str, is_alive: Callable[[str], bool]) -> dict[str, Any]:
-    """The guard as a step: decides anew each time it runs, and records the first admission."""
+    """The guard as a step: decides again each time it runs, and records the first admission."""
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         result = admit(connection, run, run_id, is_alive)
         if result["go"]:

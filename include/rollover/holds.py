@@ -31,7 +31,7 @@ KINDS = {LEGAL: "legal hold", INSPECTION: "open inspection request"}
 
 @dataclass(frozen=True)
 class Hold:
-    """A hold that is open, or was. Whom it names stays in the ledger: texts say only that it is of a student."""
+    """A hold that is or was open. The student that it names stays in the ledger; texts only say that there is one."""
 
     hold_id: int
     kind: str
@@ -46,7 +46,7 @@ class Hold:
 
     @property
     def sha256(self) -> str:
-        """Over what must not change of it. The evidence has it, since whom a hold names stays in its row."""
+        """Over what must not change of it. The evidence has it, since the person that a hold names stays in its row."""
         fixed = (self.kind, self.school_id, self.student_id, self.reason, self.set_by)
         return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()
 

@@ -51,7 +51,7 @@ ONCE_A_ROLLOVER = ("guard", "pause_sync", "reset", "import_roster", "verify_rost
 WHILE_PAUSED = ("plan", "archive", "erase", "reset", "import_roster")
 UNLESS_REJECTED = ("approve", "archive", "erase")
 BY_THE_RESET_DATE = ("plan", "export_reports", "approve", "archive", "erase")
-PLAN_ANEW = "trigger the DAG again with the same partition key: it freezes a new plan, asks, and goes on from there."
+PLAN_AGAIN = "trigger the DAG again with the same partition key: it freezes a new plan, asks, and goes on from there."
 """A run cannot ask twice: Airflow keeps the text of a question when its task is cleared."""
 
 
@@ -172,7 +172,7 @@ def require(connection: Connection, run: Run, step: str) -> None:
             "clear 'guard' and everything after it.",
         )
     if step in UNLESS_REJECTED and (rejected := rejection(connection, run, plan_number(connection, run))):
-        raise Refused(f"{rejected} It cannot be approved or carried out any more.", PLAN_ANEW)
+        raise Refused(f"{rejected} It cannot be approved or run any more.", PLAN_AGAIN)
     missing = [name for name in needed if result_of(connection, run, name) is None]
     if missing:
         raise Refused(

@@ -59,7 +59,7 @@ def freeze(connection: Connection, run: Run) -> dict[str, Any]:
     """Freeze the plan, or the next one where the data changed since the last; returns what the approval shows.
 
     The same data gives the same hash, so planning again without a change keeps the plan in force. A plan after an
-    erase holds the rows that came late; a plan that was carried out is never carried out again. Nor is one that a
+    erase holds the rows that came late; a plan that was run is never run again. Nor is one that a
     person rejected: the next plan may say the same, but it is asked about as a plan of its own.
     """
     lines, known = _draft(connection, run, current=holds_current_state(connection, run))
@@ -205,7 +205,7 @@ def hash_of(connection: Connection, run: Run, number: int) -> str:
 
 
 def still_holds(connection: Connection, run: Run, left: list[Line]) -> bool:
-    """Whether a plan drawn up now would be the one in force, of which the lines `left` are still to be carried out:
+    """Whether a plan drawn up now would be the one in force, of which the lines `left` are still to be run:
     the same rows, subscriptions and holds."""
     now, _ = _draft(connection, run, current=holds_current_state(connection, run), sizes=False)
     return plan_hash(now) == plan_hash([*left, *current_lines(connection, run, HOLD)])
@@ -247,8 +247,16 @@ def summary(connection: Connection, run: Run, lines: list[Line], digest: str, nu
         "warnings": notes,
         "approval_required": needs_approval(connection, run, lines),
         "confirmations": confirmations(connection, lines),
+        "question": question(run, rows),
         "markdown": markdown(connection, lines, notes or []),
     }
+
+
+def question(run: Run, rows: dict[str, int]) -> str:
+    """The question about a plan in one line: who, which year, and what goes. It may be cut off at its end."""
+    going = {"erase": rows.get(ERASE, 0), "archive": rows.get(ARCHIVE, 0)}
+    what = ", ".join(f"{word} {number:,} rows" for word, number in going.items() if number) or "nothing is to go"
+    return f"{run.district.name} · {run.product.name} {run.school_year}: {what}?"
 
 
 def markdown(connection: Connection, lines: list[Line], notes: list[str]) -> str:
@@ -325,7 +333,7 @@ def _decide(action: Action, standing: Standing) -> tuple[str, str]:
         case Action.ERASE:
             return ERASE, "erased whatever the subscription"
         case Action.RESET:
-            return RESET, "starts anew each school year"
+            return RESET, "starts again each school year"
         case _:
             return KEEP, "kept from year to year"
 

@@ -46,7 +46,7 @@ def guard(run: Run, run_id: str, is_alive: Callable[[str], bool]) -> Result:
 
 
 def pause_sync(run: Run) -> Result:
-    """Pause the tenant's roster sync; waits for an import that is under way. Run again, it pauses anew if need be."""
+    """Pause the tenant's roster sync; waits for an import that is under way. Run again, it pauses again if need be."""
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         ledger.require(connection, run, "pause_sync")
         before = pause.current(connection)
@@ -61,7 +61,7 @@ def pause_sync(run: Run) -> Result:
 def plan(run: Run) -> Result:
     """Freeze what will happen to which rows, and why. Run again after a change, it freezes the next plan.
 
-    A plan that was carried out stays in force while no row came late.
+    A plan that was run stays in force while no row came late.
     """
     started = time.monotonic()
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
@@ -70,7 +70,7 @@ def plan(run: Run) -> Result:
         if done is not None and ledger.result_of(connection, run, "erase") is not None:
             left = planning.draft(connection, run, current=planning.holds_current_state(connection, run))
             if not planning.rows_to_go(left):
-                log.info("plan %s of %s is carried out, and nothing came late", done["plan_no"], run.id)
+                log.info("plan %s of %s is run, and nothing came late", done["plan_no"], run.id)
                 return done
         erasing.close(connection, run)
         result = planning.freeze(connection, run)
@@ -152,20 +152,20 @@ def approve(run: Run, answer: dict[str, Any] | None) -> Result:
             return {"approved_by": None, "plan_hash": digest, "why": why}
         chosen = (answer or {}).get("chosen_options") or []
         if answer is None or "Approve" not in chosen:
-            raise Refused(f"The plan of {run.id} is not approved: nobody was asked in this run.", ledger.PLAN_ANEW)
+            raise Refused(f"The plan of {run.id} is not approved: nobody was asked in this run.", ledger.PLAN_AGAIN)
         if missing := [said for said in planning.confirmations(connection, lines) if said not in chosen]:
             raise Refused(
                 f"The approval of {run.id} does not confirm: {'; '.join(missing)}. Nothing was changed.",
-                f"choose each of them beside Approve, or reject. {ledger.PLAN_ANEW}",
+                f"choose each of them beside Approve, or reject. {ledger.PLAN_AGAIN}",
             )
         if (_plan_of(connection, run, answer), answer.get("plan_hash")) != (number, digest):
             raise Refused(
                 f"The approval of {run.id} is for another plan than {number}, {digest[:12]}.",
-                ledger.PLAN_ANEW,
+                ledger.PLAN_AGAIN,
             )
         by = (answer.get("responded_by_user") or {}).get("id")
         if not by:
-            raise Refused(f"The approval of {run.id} names nobody: it was given without a login.", ledger.PLAN_ANEW)
+            raise Refused(f"The approval of {run.id} names nobody: it was given without a login.", ledger.PLAN_AGAIN)
         connection.execute(
             update(plans)
             .where(plans.c.rollover_id == run.id, plans.c.plan_no == number)
@@ -194,10 +194,10 @@ def _reject(run: Run, answer: dict[str, Any]) -> None:
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         number = _plan_of(connection, run, answer)
         if number is None:
-            raise Refused(f"{by} rejected a plan that {run.id} does not have. Nothing was changed.", ledger.PLAN_ANEW)
+            raise Refused(f"{by} rejected a plan that {run.id} does not have. Nothing was changed.", ledger.PLAN_AGAIN)
         if ledger.is_erased(connection, run, number):
             raise Refused(
-                f"Too late: plan {number} of {run.id} was carried out before {by} rejected it. This changes nothing.",
+                f"Too late: plan {number} of {run.id} was run before {by} rejected it. This changes nothing.",
                 "see `rollover status`; what was archived can be restored with `rollover archive restore`.",
             )
         if ledger.rejection(connection, run, number) is None:
@@ -211,7 +211,7 @@ def _reject(run: Run, answer: dict[str, Any]) -> None:
     sync = "the roster sync is still paused" if is_paused else "the roster sync is not paused"
     raise Refused(
         f"{rejected} {changed}, and {sync}.",
-        "correct what is wrong (a subscription, a date, a hold), then " + ledger.PLAN_ANEW,
+        "correct what is wrong (a subscription, a date, a hold), then " + ledger.PLAN_AGAIN,
     )
 
 

@@ -31,7 +31,7 @@ def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
     """Check the end state with queries of its own; returns what was looked at. Raises ProofFailed, naming all.
 
     Kept rows are compared with the plan too: people may have changed them meanwhile, so a difference here is
-    told, not refused. That erase and reset left them alone was proved inside their transactions.
+    reported, not refused. That erase and reset left them alone was proved inside their transactions.
     """
     artifacts.remove_abandoned(connection, run)
     # Once the new roster is in, accounts and points are those of the new year.
@@ -50,7 +50,7 @@ def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
         raise ProofFailed(
             f"{run.id} is not as it should be after the reset: {'; '.join(wrong)}.",
             "find out what wrote these rows or changed these files. A damaged file: restore it from the storage's "
-            f"versions. Rows that came late: {ledger.PLAN_ANEW}",
+            f"versions. Rows that came late: {ledger.PLAN_AGAIN}",
         )
     changed = _kept_but_changed_since_plan(connection, run) if current else []
     for name in changed:

@@ -1,4 +1,4 @@
-"""The end of a tenant's key: asked for by one person, carried out by another, and then nobody reads its archive."""
+"""The end of a tenant's key: asked for by one person, run by another, and then nobody reads its archive."""
 
 from __future__ import annotations
 

@@ -260,7 +260,7 @@ def many(folder: Path, count: int) -> Path:
 
 
 def test_the_cost_of_a_file_does_not_grow_with_the_number_of_files(tmp_path: Path) -> None:
-    """2,000 files were 33 s: each was compared with every other, and each read the time zones anew."""
+    """2,000 files were 33 s: each was compared with every other, and each read the time zones again."""
     districts = many(tmp_path, 400)
     load_catalog(districts, PRODUCTS, only="district-1-il")  # imports, and what is read once
     seconds = []

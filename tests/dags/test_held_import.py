@@ -382,7 +382,7 @@ def test_a_question_that_was_cleared_is_not_put_with_the_old_numbers(
     work = importing.open_import(import_id)
     again = compare(work.engine, work.tenant.id, import_id, work.storage, work.limits)
     assert again["state"] == "held"
-    with pytest.raises(AirflowSkipException, match="the next run asks anew"):
+    with pytest.raises(AirflowSkipException, match="the next run asks again"):
         asking.AskAboutImport(task_id="ask", import_id=import_id).execute(context)  # type: ignore[arg-type]
     assert len(put) == 2
 

@@ -188,7 +188,7 @@ def test_a_further_plan_is_put_in_a_further_run(airflow: Load, riverside: Path, 
     stopped = run_dag(airflow(ROLLOVER), partition_key="2025-26", answers={"ask_approval": clear_and_change})
     assert (stopped.state_of("plan"), stopped.state_of("ask_approval")) == ("success", "failed")
     assert stopped.result_of("plan")["plan_no"] == 2
-    assert stopped.question_of("ask_approval").body != stopped.result_of("plan")["markdown"], "Airflow mended it"
+    assert stopped.question_of("ask_approval").body != stopped.result_of("plan")["markdown"], "Airflow fixed it"
     assert rows(owner, "hero.tracking_events", HERO) == rows_before - 1
 
     done = run_dag(airflow(ROLLOVER), partition_key="2025-26", answers=YES)

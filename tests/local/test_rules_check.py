@@ -394,7 +394,7 @@ OF = pytest.mark.parametrize("of", [{"student_id": "s1"}, {"school_id": "1"}, {}
 @OF
 def test_what_a_hold_is_on_may_stay(of: dict[str, str]) -> None:
     before, after = _with_a_hold(**of)
-    if of != {"student_id": "s1"}:  # nobody of the school starts anew: no entry of a reset
+    if of != {"student_id": "s1"}:  # nobody of the school starts again: no entry of a reset
         after["hero.points_ledger"] = after["hero.points_ledger"].query("kind != 'reset'")
     found = rules_check.check(before, after, lambda path: _read_archive(path).iloc[:0])
     assert [said for said in found if "archive" not in said] == []

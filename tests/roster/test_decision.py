@@ -230,7 +230,7 @@ def test_to_approve_a_drop_supersedes_older_ones_that_are_held(desk: Desk) -> No
 
 def test_the_question_has_the_numbers_in_it(desk: Desk) -> None:
     asked = desk.ask(desk.drop(desk.half(), 1))
-    assert asked.subject.startswith("A roster of 2025-26 is held: 5 over the limits (hero__springfield-il__")
+    assert asked.subject.startswith("the roster of 2025-26 needs review, 5 over the limits (hero__springfield-il__")
     assert "- Ash School (ash) has 24 students, and 48 are expected. Most of those who are missing are in no other" in (
         asked.markdown
     )

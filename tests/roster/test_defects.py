@@ -1,6 +1,6 @@
 """Injected defects: each gets its own clear finding, and none lets a row in that the whole set does not have.
 
-What comes of a damaged set is a part of what comes of the whole one, but for what a warning says was mended.
+What comes of a damaged set is a part of what comes of the whole one, but for what a warning says was fixed.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def rows_of(taken: Taken) -> dict[str, dict[Any, dict[str, Any]]]:
     return found
 
 
-def foreign(taken: Taken, spec: str, *mended: tuple[str, str]) -> list[str]:
-    """Rows that the whole set does not have, or that say something else; `mended` are the (table, column) that may."""
+def foreign(taken: Taken, spec: str, *fixed: tuple[str, str]) -> list[str]:
+    """Rows that the whole set does not have, or that say something else; `fixed` are the (table, column) that may."""
     clean = rows_of(WHOLE[spec])
     told = []
     for table, rows in rows_of(taken).items():
@@ -59,7 +59,7 @@ def foreign(taken: Taken, spec: str, *mended: tuple[str, str]) -> list[str]:
                 told.append(f"{table} {key} is new")
                 continue
             for column, value in row.items():
-                if value == was[column] or (table, column) in mended:
+                if value == was[column] or (table, column) in fixed:
                     continue
                 is_less = value is None or (isinstance(value, list) and set(value) <= set(was[column]))
                 if not (column in OPTIONAL and is_less):
@@ -135,9 +135,9 @@ def test_a_set_whose_file_is_cut_off_lets_nothing_wrong_in(spec: str, file: str)
             assert taken.refused, end
             continue
         assert_no_dangling(taken)
-        mended = [("people", "birth_date")] if file == "demographics.csv" else []
+        fixed = [("people", "birth_date")] if file == "demographics.csv" else []
         if not any(f.code == "last_line_end" for f in taken.findings.kept):
-            assert foreign(taken, spec, *mended) == [], end
+            assert foreign(taken, spec, *fixed) == [], end
 
 
 def test_a_file_that_is_cut_at_every_byte_class() -> None:
@@ -288,8 +288,8 @@ def test_an_injected_defect_is_found_where_it_is_and_changes_nothing_else(name: 
     change(rows)
     taken = take(as_files(spec, rows))
     assert where in taken.found
-    mended = (("academic_sessions", "start_date"), ("academic_sessions", "end_date"))
-    assert foreign(taken, spec, *(mended if where[0] == "session_year" else ())) == []
+    fixed = (("academic_sessions", "start_date"), ("academic_sessions", "end_date"))
+    assert foreign(taken, spec, *(fixed if where[0] == "session_year" else ())) == []
     assert_no_dangling(taken)
 
 

@@ -36,7 +36,7 @@ def change(sync: Sync, number: int, **values: str) -> dict[str, Any]:
 
 
 def whole(sync: Sync, number: int, **values: str) -> dict[str, bytes]:
-    """The whole set anew, with other values of one student."""
+    """The whole set again, with other values of one student."""
     users = [{**row, **values} if row["sourcedId"] == f"student-{number}" else row for row in sync.bulk["users.csv"]]
     return as_files(sync.spec, {**sync.bulk, "users.csv": users})
 

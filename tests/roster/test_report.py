@@ -167,7 +167,7 @@ def compared(**breaches: Any) -> dict[str, Any]:
 
 
 def test_a_refused_set_says_what_arrived_what_is_wrong_and_what_to_do(book: Ledger) -> None:
-    refusing = ("no_valid_rows", "error", "orgs.csv", None, None, "Not a single row can be taken. Mend its errors.")
+    refusing = ("no_valid_rows", "error", "orgs.csv", None, None, "Not a single row can be taken. Fix its errors.")
     counts = {"rows": ROWS, "taken": TAKEN, "errors": {**ERRORS, "no_valid_rows": 1}, "warnings": {"encoding": 1}}
     book.has("rejected", [*FINDINGS, refusing], counts=counts, reason="refused for no_valid_rows")
     result = book.report()
@@ -205,7 +205,7 @@ def test_what_stays_since_its_rows_are_kept_out_is_said(book: Ledger) -> None:
     book.report()
     said = " ".join(book.outbox.summary.split())
     assert "what is live and such rows are about stays as it is (1,200 records)." in said
-    assert "Of 3 rows that are kept out nobody can tell whom they are about." in said
+    assert "Of 3 rows that are kept out nobody can tell who they are about." in said
     assert "what is missing from users.csv is not removed." in said
     assert max(map(len, book.outbox.summary.split("\n"))) <= 78
 
@@ -223,7 +223,7 @@ def test_every_kept_finding_is_listed_and_harmless_in_a_spreadsheet(book: Ledger
         "row": "2",
         "id": "",
         "column": "userSourcedId",
-        "what is wrong and how to mend it": "'=1+1",
+        "what is wrong and how to fix it": "'=1+1",
     }
     assert [(line["row"], line["column"]) for line in lines if line["code"] == "bad_date"] == [
         ("3", "endDate"),
@@ -233,7 +233,7 @@ def test_every_kept_finding_is_listed_and_harmless_in_a_spreadsheet(book: Ledger
         ("20", "birthDate"),
     ]
     note = "There are 1,000 of these in all; only the first 10 are listed."
-    assert lines[-1]["what is wrong and how to mend it"] == note
+    assert lines[-1]["what is wrong and how to fix it"] == note
 
 
 def test_findings_name_the_record_and_stay_when_its_rows_are_gone(book: Ledger) -> None:
@@ -290,8 +290,8 @@ def test_a_sheet_is_whole_and_runs_no_formula(tmp_path: Path, cell: str) -> None
 @pytest.mark.parametrize(
     ("state", "values", "headline", "next_"),
     [
-        ("applied", {}, "TAKEN, BUT NOT ALL OF IT", "Mend the errors in your system."),
-        ("applied", {"decision": "additions_only"}, "TAKEN IN PART", "Mend the errors"),
+        ("applied", {}, "TAKEN, BUT NOT ALL OF IT", "Fix the errors in your system."),
+        ("applied", {"decision": "additions_only"}, "TAKEN IN PART", "Fix the errors"),
         ("held", {}, "HELD", "Somebody at SchoolMint Hero decides."),
         ("ready", {}, "CHECKED", "The files wait until the school year 2025-26 is closed in SchoolMint Hero."),
         ("ready", {"school_year": "2025-26"}, "CHECKED", "The files become live with the next nightly import."),
@@ -338,7 +338,7 @@ def test_a_set_without_a_finding_has_a_summary_only(book: Ledger) -> None:
     result = book.report()
     assert list(book.outbox.files) == [f"{OUTBOX}/summary.txt"]
     assert "The files are live, with every row." in book.outbox.summary
-    assert "WHAT TO MEND" not in book.outbox.summary
+    assert "HOW TO FIX IT" not in book.outbox.summary
     assert (result["errors"], result["kept_out"], result["folder"]) == (0, 0, OUTBOX)
 
 
@@ -445,7 +445,7 @@ def test_while_the_sync_is_paused_nobody_is_promised_tonight(book: Ledger) -> No
 
 
 def test_only_the_most_frequent_problems_are_told(book: Ledger) -> None:
-    findings = [(f"code_{n:02}", "error", "users.csv", 2, None, f"Mend {n}.") for n in range(14)]
+    findings = [(f"code_{n:02}", "error", "users.csv", 2, None, f"Fix {n}.") for n in range(14)]
     counts = {"rows": ROWS, "errors": {f"code_{n:02}": 100 + n for n in range(14)}, "warnings": {}}
     book.has("rejected", findings, counts=counts)
     assert book.report()["problems"] == ["code_13", "code_12", "code_11"]
@@ -456,9 +456,9 @@ def test_only_the_most_frequent_problems_are_told(book: Ledger) -> None:
 
 def test_causes_are_told_before_what_they_cause(book: Ledger) -> None:
     findings = [
-        ("depends_on_rejected", "error", "classes.csv", 2, "schoolSourcedId", "Mend that row."),
-        ("no_valid_rows", "error", "classes.csv", None, None, "Mend its errors."),
-        ("bad_value", "error", "orgs.csv", 3, "type", "Mend the type."),
+        ("depends_on_rejected", "error", "classes.csv", 2, "schoolSourcedId", "Fix that row."),
+        ("no_valid_rows", "error", "classes.csv", None, None, "Fix its errors."),
+        ("bad_value", "error", "orgs.csv", 3, "type", "Fix the type."),
     ]
     counts = {"rows": ROWS, "errors": {"depends_on_rejected": 900, "no_valid_rows": 1, "bad_value": 1}, "warnings": {}}
     book.has("rejected", findings, counts=counts)
@@ -467,7 +467,7 @@ def test_causes_are_told_before_what_they_cause(book: Ledger) -> None:
     assert list(written) == ["bad_value", "no_valid_rows", "depends_on_rejected"]
 
 
-def test_a_district_without_contacts_is_told_whom_to_ask(book: Ledger) -> None:
+def test_a_district_without_contacts_is_told_contacts(book: Ledger) -> None:
     book.has("applied", [])
     book.report(SPRINGFIELD.model_copy(update={"contacts": ()}))
     assert "  your contact there" in book.outbox.summary
@@ -494,7 +494,7 @@ def test_files_that_were_not_read_are_named(book: Ledger) -> None:
 
 
 def test_names_that_somebody_else_chose_break_no_line(book: Ledger) -> None:
-    finding = ("bad\x1bcode", "error", "users.csv", 2, "metadata.\r\n=x\x1b[31m", "Mend it.")
+    finding = ("bad\x1bcode", "error", "users.csv", 2, "metadata.\r\n=x\x1b[31m", "Fix it.")
     book.has("rejected", [finding], counts={})
     with book.owner.begin() as connection:
         unguarded(connection, "drops")
@@ -502,7 +502,7 @@ def test_names_that_somebody_else_chose_break_no_line(book: Ledger) -> None:
         connection.execute(text("UPDATE ledger.drops SET files = CAST(:files AS jsonb)"), {"files": files})
     book.report()
     assert "a b [2J.zip 5 bytes Wed, Dec 31, 1969, 6:00 PM CST" in book.outbox.lines
-    assert "users.csv, column metadata. =x [31m, row 2: Mend it." in " ".join(book.outbox.summary.split())
+    assert "users.csv, column metadata. =x [31m, row 2: Fix it." in " ".join(book.outbox.summary.split())
 
 
 def test_a_real_set_is_reported_in_a_real_outbox(district: Source) -> None:

@@ -46,7 +46,7 @@ class ApprovePlan(HITLOperator):
         if asked_before not in ((None, None), (plan["plan_no"], plan_hash)):
             raise Refused(
                 "This run has asked about another plan before, and Airflow would show that one again.",
-                ledger.PLAN_ANEW,
+                ledger.PLAN_AGAIN,
             )
         store.set("plan_no", plan["plan_no"], retention=NEVER_EXPIRE)
         store.set("plan_hash", plan_hash, retention=NEVER_EXPIRE)
@@ -96,7 +96,7 @@ class _Ask(HITLOperator):
         self.subject, self.body, self.options, digest = self.asked(context["run_id"])
         if asked_before not in (None, digest):
             # Airflow keeps the text of a question when its task is run again, so the old numbers would be shown.
-            raise AirflowSkipException("the numbers are others than those that were shown: the next run asks anew")
+            raise AirflowSkipException("the numbers are others than those that were shown: the next run asks again")
         context["task_state_store"].set("digest", digest, retention=NEVER_EXPIRE)
         return super().execute(context)
 
@@ -112,12 +112,12 @@ class _Ask(HITLOperator):
 
 class AskAboutImport(_Ask):
     """Puts a held import to a person, with its numbers: they are read when it is put, since a held set is compared
-    anew while the roster changes. Skipped where nothing is held."""
+    again while the roster changes. Skipped where nothing is held."""
 
     template_fields = (*HITLOperator.template_fields, "import_id")
 
     def __init__(self, *, import_id: str, **kwargs: Any) -> None:
-        super().__init__(subject="A roster is held", options=[answer.value for answer in Answer], **kwargs)
+        super().__init__(subject="A roster needs review", options=[answer.value for answer in Answer], **kwargs)
         self.import_id = import_id
 
     def asked(self, run_id: str) -> tuple[str, str, list[str], str]:
@@ -130,7 +130,8 @@ class AskAboutImport(_Ask):
             found = question(connection, self.import_id)
             if why := open_question(connection, self.import_id, by_run=run_id, digest=found.digest, now=clock()):
                 raise AirflowSkipException(f"nobody is asked again: {why}")
-        return found.subject, found.markdown, [*map(str, found.answers)], found.digest
+        subject = f"{work.district.name} · {work.product.name}: {found.subject}"
+        return subject, found.markdown, [*map(str, found.answers)], found.digest
 
 
 class AskAboutExpiry(_Ask):
@@ -153,9 +154,7 @@ class AskAboutExpiry(_Ask):
             raise AirflowSkipException(str(error)) from None
         with tenant_session(run.engine, run.tenant.id) as connection:
             text = retention.markdown(connection, run, found.content)
-        subject = (
-            f"May the archive of {run.school_year} of {run.district.name}, {run.product.name}, be erased for good?"
-        )
+        subject = f"{run.district.name} · {run.product.name}: erase the archive of {run.school_year} for good?"
         return subject, text, self.options, found.plan_hash
 
 

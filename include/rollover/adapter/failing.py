@@ -16,7 +16,7 @@ def on_failure(context: Context) -> None:
     run = context["dag_run"]
     log.error(
         "%s failed in its run %s. What was done is in the ledger and stays; a pause of the roster sync stays too. "
-        "Read the log of the failed task, mend what it says, and clear that task: the run goes on from there.",
+        "Read the log of the failed task, fix what it says, and clear that task: the run goes on from there.",
         run.dag_id,
         run.run_id,
     )

@@ -83,6 +83,6 @@ def district_of(known: Catalog, tenant: Tenant) -> District:
     if district is None or tenant.product not in district.products:
         raise Refused(
             f"No district file that is right lists {tenant}.",
-            "see the import error of district_files_dag.py, mend the file, then clear this task.",
+            "see the import error of district_files_dag.py, fix the file, then clear this task.",
         )
     return district

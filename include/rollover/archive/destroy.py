@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 DESTROYED = "archive_key_destroyed"
 """The kind of evidence of a key that was destroyed."""
-ASK_ANEW = "ask for it anew: `rollover archive destroy-key TENANT --why TEXT`."
+ASK_AGAIN = "ask for it again: `rollover archive destroy-key TENANT --why TEXT`."
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def carry_out(of: Tenancy, keys: Keys, *, plan_hash: str, by: str) -> dict[str, 
     """Destroy the key of a plan, which another person asked for; returns what the evidence says.
 
     `plan_hash` may be its first characters, twelve at least. Killed at any point, it is run again: a key that is gone
-    already is well. Raises Refused or ProofFailed, with the key as it was, where anything is other than planned.
+    already is ignored. Raises Refused or ProofFailed, with the key as it was, where anything is other than planned.
     """
     signing_key = signing.read_key(of.signing_key)
     with tenant_session(of.engine, of.tenant.id, exclusive=True) as connection:
@@ -135,7 +135,7 @@ def _draft(connection: Connection, of: Tenancy, key_id: str, why: str) -> Conten
 def _asked_for(connection: Connection, of: Tenancy, plan_hash: str) -> Plan:
     frozen = plans.newest(connection, DESTROY_KEY)
     if frozen is None or len(plan_hash) < 12 or not frozen.plan_hash.startswith(plan_hash):
-        raise Refused(f"The last plan to destroy the key of {of.tenant} is not {plan_hash}.", ASK_ANEW)
+        raise Refused(f"The last plan to destroy the key of {of.tenant} is not {plan_hash}.", ASK_AGAIN)
     return frozen
 
 
@@ -143,7 +143,7 @@ def _check_still_holds(connection: Connection, of: Tenancy, frozen: Plan, keys: 
     """What goes must be what was asked for; once the approval is recorded, the key may be gone already."""
     content = frozen.content
     if _draft(connection, of, content["key_id"], content["why"]) != content:
-        raise ProofFailed(f"The archive of {of.tenant} changed since its plan was frozen.", ASK_ANEW)
+        raise ProofFailed(f"The archive of {of.tenant} changed since its plan was frozen.", ASK_AGAIN)
     if frozen.approved_by is None or keys.path(of.tenant.id).exists():
         keys.to_read(of.tenant.id, content["key_id"])
 

@@ -1,6 +1,6 @@
 """The end of an archived year whose time is over, by a plan that a person approved.
 
-A year's files are erased from storage, every one below its folder, also those of plans that were frozen anew. Nothing
+A year's files are erased from storage, every one below its folder, also those of plans that were frozen again. Nothing
 goes that is not in the frozen plan; a hold, another rule, a further file stop it, and it is asked about again.
 """
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 EXPIRED = "archive_expired"
 """The kind of evidence of a year whose files were erased."""
-ASK_ANEW = "the next run of archive_expiry freezes a new plan, and asks."
+ASK_AGAIN = "the next run of archive_expiry freezes a new plan, and asks."
 
 
 def freeze(run: Run) -> Plan:
@@ -42,7 +42,7 @@ def erase(run: Run, plan_hash: str, by: str) -> dict[str, Any]:
     """Erase the files of an approved plan and prove that none is left; returns what the evidence says.
 
     The approval is recorded before the first file goes. Killed at any point, it is run again: a file that is gone
-    already is well. Raises ProofFailed or Refused, with nothing more erased, where anything is other than approved.
+    already is ignored. Raises ProofFailed or Refused, with nothing more erased, where anything is other than approved.
     """
     key = signing.read_key(run.signing_key)  # what could not be certified is not begun
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
@@ -67,7 +67,7 @@ def erase(run: Run, plan_hash: str, by: str) -> dict[str, Any]:
 def _approved(connection: Connection, run: Run, plan_hash: str) -> Plan:
     frozen = plans.newest(connection, EXPIRE, run.school_year.key)
     if frozen is None or frozen.plan_hash != plan_hash:
-        raise ProofFailed(f"The approval of the expiry of {run.id} is for another plan than the last.", ASK_ANEW)
+        raise ProofFailed(f"The approval of the expiry of {run.id} is for another plan than the last.", ASK_AGAIN)
     return frozen
 
 
@@ -81,7 +81,7 @@ def _check_still_holds(connection: Connection, run: Run, frozen: Plan) -> None:
         others |= planned.keys() - found.keys()
     if others or any(frozen.content[name] != now[name] for name in rule):
         what = f"{len(others)} files" if others else "the rule"
-        raise ProofFailed(f"{what} of the archive of {run.id} changed since the plan was frozen.", ASK_ANEW)
+        raise ProofFailed(f"{what} of the archive of {run.id} changed since the plan was frozen.", ASK_AGAIN)
 
 
 def _sizes(content: Content) -> dict[str, int]:
@@ -94,7 +94,7 @@ def _remove(run: Run, frozen: Plan) -> None:
         with suppress(FileNotFoundError):
             (folder / file["path"]).unlink()
     if left := listing(folder):
-        raise ProofFailed(f"{len(left)} files are left below {folder} after the archive was erased.", ASK_ANEW)
+        raise ProofFailed(f"{len(left)} files are left below {folder} after the archive was erased.", ASK_AGAIN)
     if folder.protocol in LOCAL:
         _remove_empty(Path(folder.path))
 

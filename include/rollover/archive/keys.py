@@ -138,7 +138,7 @@ class Keys:
             there = isinstance(error, FileExistsError)
             raise Refused(
                 f"{path} {'exists: a key is never overwritten' if there else f'cannot be written: {error.strerror}'}.",
-                "keep the key that is there." if there else f"mend it, or set {SETTING} to another folder.",
+                "keep the key that is there." if there else f"fix it, or set {SETTING} to another folder.",
             ) from None
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(f"{key.secret.hex()}\n".encode())

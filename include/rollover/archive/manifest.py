@@ -1,7 +1,7 @@
 """The manifest of an archived year: what its files are, what they hold, and with what they were made.
 
 It lies beside the files and is enough to read them: no database is needed. It lists every file of the year, also
-those of earlier plans that were carried out. No personal value is in it.
+those of earlier plans that were run. No personal value is in it.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ SCHEMA_VERSION = "1"
 
 
 @dataclass
-class Told:
+class Verified:
     """What a file says of itself, read back: `content`, the `least` and `most` of ids and times, the ids it names."""
 
     content: Content
@@ -81,11 +81,11 @@ class Writer:
         return Content(self._rows, self._digest.hexdigest())
 
 
-def read(table: Table, stream: IO[bytes], naming: Iterable[str] = (), key: Key | None = None) -> Told:
+def read(table: Table, stream: IO[bytes], naming: Iterable[str] = (), key: Key | None = None) -> Verified:
     """Read a whole file; the columns `naming` hold ids whose values are collected."""
     texts = [column.name for column in table.columns if isinstance(column.type, Text)]
     file = _opened(stream, key, read_dictionary=texts)
-    told = Told(Content(0, ""), _ranges(table, file.metadata))
+    verified = Verified(Content(0, ""), _ranges(table, file.metadata))
     same: dict[str, set[Any]] = {name: set() for name in same_columns(table)}
     rows, sent, digest = 0, sent_schema(table), None
     for group in range(file.num_row_groups):  # as it was written, a block at a time
@@ -93,13 +93,13 @@ def read(table: Table, stream: IO[bytes], naming: Iterable[str] = (), key: Key |
         for name, values in same.items():
             values.update(_values(part[name]))
         for name in naming:
-            told.named.update(_values(part[name]) - {None})
+            verified.named.update(_values(part[name]) - {None})
         digest = digest or digest_of(table, {name: next(iter(values)) for name, values in same.items()})
         digest.update(as_csv(part.select(sent.names).cast(sent)))
         rows += part.num_rows
     if digest is not None and all(len(values) == 1 for values in same.values()):
-        told.content = Content(rows, digest.hexdigest())
-    return told
+        verified.content = Content(rows, digest.hexdigest())
+    return verified
 
 
 def _values(texts: pa.ChunkedArray) -> set[Any]:

@@ -34,7 +34,7 @@ class Plan:
     done_at: datetime | None
 
     def __str__(self) -> str:
-        """As a reader is told of it once it is done."""
+        """As a reader sees it once it is done."""
         asked = f", asked for by {self.asked_by}" if self.asked_by else ""
         return f"on {self.done_at:%Y-%m-%d}, plan {self.plan_hash[:12]}{asked}, approved by {self.approved_by}"
 
@@ -50,7 +50,7 @@ def freeze(
 ) -> Plan:
     """Freeze a plan, unless the last one says the same and waits for its approval. The caller holds the tenant's lock.
 
-    A plan that was approved and not carried out is never approved by what was said then: it is frozen anew.
+    A plan that was approved and not run is never approved by what was said then: it is frozen again.
     """
     digest, last = hash_of(content), newest(connection, kind, school_year)
     if last is None or (last.plan_hash, last.asked_by, last.approved_by) != (digest, asked_by, None):

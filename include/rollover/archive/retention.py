@@ -41,7 +41,7 @@ AT_ONCE = 500
 
 
 def due(engine: Engine, known: Catalog, storage: UPath, now: datetime) -> list[str]:
-    """The archived years whose time is over, as rollover ids, oldest first; a year that has to stay is told in the
+    """The archived years whose time is over, as rollover ids, oldest first; a year that has to stay is named in the
     log. Not more than `AT_ONCE`: the others come when these are answered."""
     found = []
     for tenant in known.tenants:
@@ -137,7 +137,7 @@ def _why_kept(connection: Connection, run: Run) -> str | None:
 def holds_on(connection: Connection, school_year: str | None) -> list[holds.Hold]:
     """The open holds that an archived year may be held by; of every year, where none is given.
 
-    A student's hold is on every year of the tenant: whom an archive names is not looked up.
+    A student's hold is on every year of the tenant: the people that an archive names are not looked up.
     """
     query = select(archives.c.school_id).join(rollovers, rollovers.c.rollover_id == archives.c.rollover_id)
     if school_year is not None:

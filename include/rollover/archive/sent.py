@@ -53,7 +53,7 @@ def blocks(
 ) -> Iterator[Block]:
     """The rows ``t`` of a table that fit `where`, in blocks of one school.
 
-    Read once, in one statement: rows come as they lie, and those of the schools are told apart here. To sort them
+    Read once, in one statement: rows come as they lie, and those of the schools are separated here. To sort them
     would take PostgreSQL as long as to send them. `school_of`: SQL that says which of the `schools` a row belongs to;
     other rows must not come.
     """

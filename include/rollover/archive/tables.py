@@ -1,7 +1,7 @@
 """What an archived year consists of: the tables that are archived, and what they are read with.
 
 Codes, settings, names of schools and people change later. A year keeps them as they were: of its people only those
-whom its rows name, and only what a report says of them.
+who its rows name, and only what a report says of them.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from rollover.archive import plans
 from rollover.archive.form import Content
 from rollover.archive.keys import Key, Keys
 from rollover.archive.manifest import ArchivedFile, Manifest
-from rollover.archive.parquet import SCHEMA_VERSION, Told, Writer, read
+from rollover.archive.parquet import SCHEMA_VERSION, Verified, Writer, read
 from rollover.archive.sent import blocks
 from rollover.archive.tables import PEOPLE, SCHOOLS, archived_tables, person_columns, settings_tables
 from rollover.database.fingerprint import NOTHING, Fingerprint, scope
@@ -72,7 +72,7 @@ class _Written:
 class _Kept(_Written):
     """A file that was read back, and holds the rows that PostgreSQL sent."""
 
-    told: Told
+    verified: Verified
     sha256: str
     bytes: int
     key_id: str | None
@@ -132,7 +132,7 @@ def _bound(run: Run, archived: list[_Kept]) -> Iterator[_Lot]:
     """What stays live, as it is now: the codes and settings of the archived schools, their names, their people's."""
     named: dict[str, set[str]] = {}
     for file in archived:
-        named.setdefault(file.school_id, set()).update(file.told.named)
+        named.setdefault(file.school_id, set()).update(file.verified.named)
     for schools in _at_once(sorted(named)):
         for table in settings_tables(run.product):
             yield _of_schools(_Lot(table, tuple(schools), *scope(table, school_year=run.school_year.key)))
@@ -194,24 +194,24 @@ def _check_planned(run: Run, table: Table, school_id: str, planned: Fingerprint,
         raise ProofFailed(
             f"{table.fullname} of school {school_id} in {run.id}: the plan has {planned.rows} rows, the database "
             f"{live.rows}{'' if live.rows != planned.rows else ' with other content'}.",
-            ledger.PLAN_ANEW,
+            ledger.PLAN_AGAIN,
         )
 
 
 def _checked(file: _Written, key: Key | None) -> _Kept:
     """Read a file back from storage. Raises ProofFailed unless it holds the very rows that were sent, and all."""
     with file.path.open("rb") as stream:
-        told = read(file.table, stream, person_columns(file.table), key)
+        verified = read(file.table, stream, person_columns(file.table), key)
     rows = file.live.rows
-    if told.content != file.content or file.content.rows != rows:
+    if verified.content != file.content or file.content.rows != rows:
         raise ProofFailed(
             f"{file.table.fullname} of school {file.school_id}: there are {rows} rows, the archive read back "
-            f"{told.content.rows}{'' if told.content.rows != rows else ' with other content'}.",
+            f"{verified.content.rows}{'' if verified.content.rows != rows else ' with other content'}.",
             "clear this task.",
         )
     digest, size = read_back(file.path)
     log.info("%s, school %s: %s rows, %s bytes, read back", file.table.fullname, file.school_id, rows, size)
-    return _Kept(**vars(file), told=told, sha256=digest, bytes=size, key_id=key.id if key else None)
+    return _Kept(**vars(file), verified=verified, sha256=digest, bytes=size, key_id=key.id if key else None)
 
 
 def _record(connection: Connection, run: Run, file: _Kept) -> None:
@@ -233,7 +233,7 @@ def _record(connection: Connection, run: Run, file: _Kept) -> None:
 
 
 def _manifest(connection: Connection, run: Run, kept: list[_Kept]) -> dict[str, Any]:
-    """Write the manifest of the year: these files, and those of the plans that were carried out before."""
+    """Write the manifest of the year: these files, and those of the plans that were run before."""
     number = ledger.plan_number(connection, run)
     before = _carried_out_before(connection, run, number)
     folder = manifests.folder_of(run)
@@ -249,9 +249,9 @@ def _manifest(connection: Connection, run: Run, kept: list[_Kept]) -> dict[str, 
             bytes=file.bytes,
             sha256=file.sha256,
             key_id=file.key_id,
-            content_sha256=file.told.content.sha256,
+            content_sha256=file.verified.content.sha256,
             checksum=str(file.live.checksum),
-            ranges=file.told.ranges,
+            ranges=file.verified.ranges,
         )
         for file in kept
     ]

@@ -65,7 +65,7 @@ TOOL = "Rollover"
 
 @dataclass(frozen=True)
 class Disposal:
-    """One plan that was carried out, and what its steps recorded. `results` by step.
+    """One plan that was run, and what its steps recorded. `results` by step.
 
     `lines` are those by which rows went; `stayed` those that the next plan took, where it was ended in between.
     `remaining` is how many rows the next step that looked again found, by table.
@@ -109,7 +109,7 @@ class Disposal:
 
 
 def disposals(connection: Connection, run: Run) -> list[Disposal]:
-    """The plans that were carried out, in order. A plan that was frozen anew before its erase disposed of nothing."""
+    """The plans that were run, in order. A plan that was frozen again before its erase disposed of nothing."""
     numbers = select(steps.c.plan_no).where(steps.c.rollover_id == run.id, steps.c.step == "erase")
     done: list[Disposal] = []
     remaining: Mapping[str, int] = {}
@@ -145,7 +145,7 @@ def _disposal(connection: Connection, run: Run, number: int, remaining: Mapping[
         stayed=[line for line in goes if not went(line)],
         held=[line for line in lines if line["action"] == HOLD],
         subscriptions=rows(plan_subscriptions, "school_id"),
-        # What is told of the new roster is written later, and of no row that went.
+        # What is reported about the new roster is written later, and of no row that went.
         exports=[row for row in rows(exports, "report") if row["written_at"] < erased_at],
         archives=[_with_its_end(row, over) for row in rows(archives, "school_id", "table_name") if went(row)],
         results={row["step"]: row["result"] for row in done},
@@ -277,7 +277,7 @@ def _schools(connection: Connection, done: list[Disposal], times: Times) -> Rows
 
 
 def _told(disposal: Disposal, times: Times, finished: Mapping[tuple[str, int], datetime]) -> Facts:
-    """One plan that was carried out, as the certificate has it."""
+    """One plan that was run, as the certificate has it."""
     approved = disposal.results["approve"]  # not the plan's row, to which an approval is added: the chain covers this
     by_a_person = approved["approved_by"] is not None
     return {

@@ -24,7 +24,7 @@ from rollover.verify import rows_left
 log = logging.getLogger(__name__)
 
 REMEDY = (
-    f"rows that came late: {ledger.PLAN_ANEW} A file that is not as it was written: restore it from the storage's "
+    f"rows that came late: {ledger.PLAN_AGAIN} A file that is not as it was written: restore it from the storage's "
     "versions, then clear this task. A file that nobody knows: find out who put it there, move it away, then clear "
     "this task. What is past its time: trigger 'roster_sync', which removes it, then clear this "
     "task. Anything else: report it at once."

@@ -143,7 +143,7 @@ def _title(certificate: dict[str, Any]) -> list[Flowable]:
         ("Reset date", f"{authority['reset_date']}, {authority['reset_date_is']}"),
         ("Deleted", _when(last["deleted_at"])),
         ("Plan", _plans(certificate)),
-        ("Carried out by", _executed(certificate)),
+        ("Run by", _executed(certificate)),
         ("Issued", _when(certificate["issued_at"])),
     ]
     facts = Table(

@@ -71,7 +71,7 @@ def read_key(path: Path | None) -> Ed25519PrivateKey:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
         raise Refused(
-            f"The signing key {path} cannot be read: {error.strerror}.", "mend it, then clear this task."
+            f"The signing key {path} cannot be read: {error.strerror}.", "fix it, then clear this task."
         ) from None
     except (TypeError, ValueError, UnsupportedAlgorithm):  # their texts may speak of what is in the file
         key = None

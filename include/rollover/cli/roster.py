@@ -19,7 +19,7 @@ from rollover.cli.arguments import (
 from rollover.config import load_catalog
 from rollover.settings import Settings
 
-TOLD = "The nightly roster_sync tells the district, in its outbox."
+REPORTED = "The nightly roster_sync tells the district, in its outbox."
 
 
 def held(options: argparse.Namespace, settings: Settings) -> int:
@@ -56,7 +56,7 @@ def decide(options: argparse.Namespace, settings: Settings) -> int:
         digest=options.seen,
         reason=options.reason,
     )
-    print(f"{result['import_id']}: {result['said']}; it is {result['state']}. {TOLD}")
+    print(f"{result['import_id']}: {result['said']}; it is {result['state']}. {REPORTED}")
     return 0 if result["decided"] else 1
 
 
@@ -70,7 +70,7 @@ def undo(options: argparse.Namespace, settings: Settings) -> int:
     rows = result["counts"].get("undone", {})
     for schema, counts in rows.items():
         print(f"{schema}: {', '.join(f'{name} {number}' for name, number in counts.items()) or 'nothing to change'}")
-    print(f"{result['import_id']} is {result['state']}. {TOLD}")
+    print(f"{result['import_id']} is {result['state']}. {REPORTED}")
     return 0
 
 

@@ -78,7 +78,7 @@ class DuringTheYear(_Limits):
 
 
 class PeopleGone(_Limits):
-    """The share of last year's people who are not in the new year's set; students whom the last grade let go aside."""
+    """The share of last year's people who are not in the new year's set. Students who left the last grade aside."""
 
     students: Share = 0.50
     educators: Share = 0.50

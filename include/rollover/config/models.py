@@ -78,7 +78,7 @@ class _Model(BaseModel):
 
 
 class Contact(_Model):
-    """Whom to tell. Kept in the file only; never written to a log."""
+    """Who is notified. Kept in the file only; never written to a log."""
 
     role: Literal["district_it", "data_engineer", "customer_success", "privacy_officer"]
     name: Name
@@ -100,7 +100,7 @@ class TenantConfig(_Model):
     last_school_year: Year | None = None
     folder: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$")]
     roster_format: Name | None = None
-    """Told apart by content; where it is named, a set in another format is refused."""
+    """Recognized by content; where it is named, a set in another format is refused."""
     manifest: Literal["required", "none"] = "required"
     """``none``: OneRoster files come without a manifest (version 1.0 has none), and each is a full one."""
     status_means: dict[Name, Literal["active", "tobedeleted"]] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What is wrong with a file, said so that it can be mended at once."""
+"""What is wrong with a file, said so that it can be fixed at once."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from rollover.exports.csv_file import FORMULA_SIGNS
 from rollover.exports.report import Row
 
 SHOWN = ("school", "classroom", "teacher")
-"""What a file is told by, where the rows of a report say it."""
+"""What tells one file from another, where the rows of a report say it."""
 Entry = tuple[str, int, Row]
 """A file below the index's own folder, its pages, and one of its rows."""
 

@@ -102,6 +102,6 @@ def _index(report: Report, entries: list[index.Entry], folder: UPath, file: str)
 
 
 def file_safe(value: str) -> str:
-    """An id as part of a path: what a file system might not take becomes ``-``, told apart by a hash."""
+    """An id as part of a path: what a file system might not take becomes ``-``, distinguished by a hash."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "-", value).lstrip(".")[:80]
     return safe if safe and safe == value else f"{safe}-{hashlib.sha256(value.encode()).hexdigest()[:8]}"

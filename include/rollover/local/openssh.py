@@ -102,9 +102,9 @@ def start(folder: Path, *, denied: str = "") -> OpenSsh:
     configuration.write_text(
         CONFIGURATION.format(port=port, host=HOST, host_keys=lines, folder=folder, options=options)
     )
-    with log.open("wb") as told:
+    with log.open("wb") as output:
         process = subprocess.Popen(
-            [sshd, "-D", "-e", "-f", str(configuration)], stdin=subprocess.DEVNULL, stdout=told, stderr=told
+            [sshd, "-D", "-e", "-f", str(configuration)], stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     server = OpenSsh(process, HOST, port, getpass.getuser(), host_keys, user_key, log)
     try:

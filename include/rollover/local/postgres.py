@@ -45,7 +45,7 @@ class PostgresServer:
         return URL.create(f"postgresql+{driver}", user, database=database, query={"host": self.socket_folder})
 
     def create(self, database: str, *, template: str = "template1", replace: bool = False) -> None:
-        """Create a database, where it is missing; with `replace`, anew."""
+        """Create a database, where it is missing; with `replace`, again."""
         with connect(self._maintenance).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             if replace:
                 connection.execute(text(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)'))

@@ -1,4 +1,4 @@
-"""What is wrong with a set, told so that the district can mend it: file, row, column, rule. Never a value."""
+"""What is wrong with a set, reported so that the district can fix it: file, row, column, rule. Never a value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEPT_PER_CODE = 1000
 
 
 CONSEQUENCES = frozenset({"depends_on_rejected", "no_valid_rows", "no_students", "district_kept_out"})
-"""Codes of errors that others cause: they are gone when these are mended, so these are shown first."""
+"""Codes of errors that others cause: they are gone when these are fixed, so these are shown first."""
 
 
 class Finding(NamedTuple):
@@ -54,7 +54,7 @@ class Findings:
         rows: Sequence[int | None] = (None,),
         count: int | None = None,
     ) -> None:
-        """Add one finding per row. `message` says what is wrong and how to mend it, without the value.
+        """Add one finding per row. `message` says what is wrong and how to fix it, without the value.
 
         Where only the first rows are given, `count` says how many there are.
         """

@@ -41,7 +41,7 @@ OTHER_STATUS = "other_status"
 CUT_OFF = "cut_off"
 """In the counts: the files that end inside a row."""
 UNNAMED = "unnamed"
-"""In the counts: rows by full file that are kept out, and of which nobody can tell whom they are about."""
+"""In the counts: rows by full file that are kept out, and of which nobody can tell who they are about."""
 IS_WHOLE = func.coalesce(func.jsonb_array_length(imports.c.counts[DELTAS]), 0) == 0
 """Of rows of the ledger, what :attr:`Import.is_whole` is of an import."""
 
@@ -68,7 +68,7 @@ class Import:
     def is_whole(self) -> bool:
         """Whether a set is a whole roster; with a delta, it says what has changed since the sets before it.
 
-        Only a whole set makes older ones needless.
+        Only a whole set replaces older ones.
         """
         return not self.counts.get(DELTAS)
 

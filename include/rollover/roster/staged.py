@@ -66,8 +66,8 @@ def write_staged(
 ) -> int:
     """Write ``roster_<table>`` with hashes, sorted by key, to a Parquet file; returns the number of rows.
 
-    Each of `not_said` is a column that keeps what ``live_<table>`` has, and the role of the people for whom it does,
-    where it is not for all. Where that is the whole table, its live rows are taken, as far as the people whom they
+    Each of `not_said` is a column that keeps what ``live_<table>`` has, and the role of the people that it does so for,
+    if it is not all. Where that is the whole table, its live rows are taken, as far as the people that they
     name are still there.
     """
     if any(column == ALL for column, *_ in not_said):

@@ -60,7 +60,7 @@ rollovers = _ledger_table(
     CheckConstraint("state IN ('running', 'certified')", name="state"),
 )
 
-# A plan can be frozen anew while nothing is erased yet (plan_no 2, 3, …); what follows from a plan names it.
+# A plan can be frozen again while nothing is erased yet (plan_no 2, 3, …); what follows from a plan names it.
 # Plan 0 stands for what comes before any plan.
 steps = _ledger_table(
     "steps",
@@ -268,7 +268,7 @@ artifacts = _ledger_table(
 Index(None, artifacts.c.rollover_id)
 
 # What destroys archived data: a year whose time is over, or the key that a tenant's files are encrypted with. A plan
-# is frozen, approved and done; one that is approved and not done is resumed or, after a change, frozen anew.
+# is frozen, approved and done; one that is approved and not done is resumed or, after a change, frozen again.
 archive_plans = _ledger_table(
     "archive_plans",
     Column("plan_id", BigInteger, Identity(), primary_key=True),

@@ -60,7 +60,7 @@ def main() -> int:
                     signal.pause()
                 print("\nstopping", flush=True)
     except KeyboardInterrupt:
-        print("\nstopped before the end; `make demo` starts anew", flush=True)
+        print("\nstopped before the end; `make demo` starts again", flush=True)
         return 130
     return 0
 

@@ -115,8 +115,8 @@ class Season:
     def _tell(self, seen: Seen) -> None:
         news = [f"{run}: {step}" for run, names in seen.steps.items() for step in names]
         for tenant_id, found in seen.imports.items():
-            told = ("ready", "applied", "rejected", "superseded")
-            news += [f"{tenant_id}: drop {name[-6:]} is {state}" for name, state in found if state in told]
+            final = ("ready", "applied", "rejected", "superseded")
+            news += [f"{tenant_id}: drop {name[-6:]} is {state}" for name, state in found if state in final]
         for line in news:
             if line not in self._told:
                 self._told.add(line)

@@ -33,7 +33,7 @@ def apply(
     paused and `rollover_id` is None (only a rollover imports then), while the set is of a later school year
     than the tenant, and while one with a delta waits for an older import. A set of an earlier year, or with a newer
     whole one of its year applied (or ready, unless a rollover waited for this one), becomes ``superseded``. One that
-    was validated over or compared with another roster than the one that is live now is validated and compared anew,
+    was validated over or compared with another roster than the one that is live now is validated and compared again,
     and may be ``held`` or ``rejected``. Raises Refused for an import that is not ready yet.
     """
     with tenant_session(engine, tenant_id) as connection:
@@ -115,7 +115,7 @@ def _supersede_older(connection: Connection, applied: Import) -> None:
 
 
 def _apply_unchanged(connection: Connection, found: Import) -> dict[str, Any]:
-    """Files that are those of the live roster have nothing to change; if these are others now, begin anew."""
+    """Files that are those of the live roster have nothing to change; if these are others now, begin again."""
     same = imports.same_set(connection, found)
     if same is None:
         imports.advance(connection, found.import_id, before="ready", after="fetched", counts={imports.UNCHANGED: False})

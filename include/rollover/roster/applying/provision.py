@@ -147,8 +147,8 @@ HAS_OLD_CLASSROOMS = """
         WHERE NOT EXISTS (SELECT FROM pg_temp.new_classrooms new WHERE new.classroom_id = r.classroom_id)
     )
 """
-# Whose seats in other classrooms may be others than before: students of whom the import touched an enrollment, or whose
-# account it made.
+# Students whose seats in other classrooms may have changed: the import touched an enrollment of theirs, or made their
+# account.
 MOVED_STUDENTS = """
     CREATE TEMPORARY TABLE moved_students ON COMMIT DROP AS
     WITH touched AS MATERIALIZED (

@@ -72,7 +72,7 @@ def _check(connection: Connection, product: str, import_id: str) -> None:
         f"new ids are in use in {', '.join(in_use)}" if in_use else f"{found.live} of {found.people} people are live"
     )
     raise Refused(
-        f"The id map of {import_id} cannot be carried out: {wrong}.",
+        f"The id map of {import_id} cannot be applied: {wrong}.",
         "ask for a new drop, and decide about that one without the id map.",
     )
 

@@ -50,7 +50,7 @@ LIVE_SCHOOL_YEAR = """
 def compare(engine: Engine, tenant_id: str, import_id: str, storage: UPath, limits: RosterLimits) -> dict[str, Any]:
     """Compare a set with the live roster and judge it: validated → ready, or held.
 
-    A set that is held is compared anew where the live roster has changed since, and may be ready then. A set of the
+    A set that is held is compared again where the live roster has changed since, and may be ready then. A set of the
     next school year becomes ready too, and waits for the rollover. Returns the import's summary; its rows by table and
     change are in ``counts["changes"]``, the rest in ``ledger.imports.comparison``.
     """
@@ -86,7 +86,7 @@ def _validate_outdated(engine: Engine, tenant_id: str, import_id: str, storage: 
 
 
 def refresh(connection: Connection, import_id: str, storage: UPath, limits: RosterLimits) -> Import:
-    """Compare a ready set anew where the live roster has changed since it was compared; returns the import as it is.
+    """Compare a ready set again where the live roster has changed since it was compared; returns the import as it is.
 
     A set that was filled up from the live roster is validated again first. The caller is about to apply it, and holds
     the tenant's lock. What a person approved holds for the numbers that the person saw: with others over their limits,

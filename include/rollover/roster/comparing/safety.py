@@ -10,7 +10,7 @@ up a grade:
 - who was in a school's last grade is expected to be gone from it, unless the school has a further grade now.
 
 Counts are compared, and people only where that explains a number: whoever is in the set in another school is not
-missing, so that a school that closes, merges or gives up a grade is told from one that was left out.
+missing, so that a school that closes, merges or gives up a grade is distinguished from one that was left out.
 """
 
 from __future__ import annotations
@@ -327,18 +327,18 @@ def _places_in_year(numbers: Numbers, limits: RosterLimits) -> Iterator[Breach]:
     removed = numbers.students_by(_live_place, lambda flow: flow.change == "removed")
     staged = numbers.students_by(_staged_place, _is_staged)
     live_of, removed_of, staged_of = _by_school(live), _by_school(removed), _by_school(staged)
-    told = set()
+    reported = set()
     for school, students in live_of.items():
         least = limits.least_in_a_school if staged_of[school] else limits.least_lost
         if school and _over(removed_of[school], students, limit.removed_of_a_school, least):
-            told.add(school)
+            reported.add(school)
             code = Code.SCHOOL_SHRUNK if staged_of[school] else Code.SCHOOL_LOST
             left = students - removed_of[school]
             yield Breach(code, "students", students, left, limit.removed_of_a_school, school)
     for (school, grade), students in live.items():
         gone = removed[school, grade]
         least = limits.least_in_a_grade if staged[school, grade] else limits.least_lost
-        if school and school not in told and _over(gone, students, limit.removed_of_a_grade, least):
+        if school and school not in reported and _over(gone, students, limit.removed_of_a_grade, least):
             code = Code.GRADE_SHRUNK if staged[school, grade] else Code.GRADE_LOST
             yield Breach(code, "students", students, students - gone, limit.removed_of_a_grade, school, grade)
     arrived = _by_school(numbers.students_by(_staged_place, has_moved))

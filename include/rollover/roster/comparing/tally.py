@@ -140,7 +140,7 @@ LIVE_COLUMNS = {
     ],
     "enrollments": ["sourced_id", "school_id", "status"],
 }
-"""What is loaded of the live rows, and of which tables: of the others nothing is told but how many."""
+"""What is loaded of the live rows, and of which tables: of the others only the number is known."""
 FEW = 50_000
 """Live rows that differ, of a table: so many are looked up one by one, and may be in memory."""
 ROWS = {

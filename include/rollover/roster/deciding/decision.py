@@ -44,7 +44,7 @@ WHAT_IT_DOES = {
     "moves up a grade either.",
     Answer.DISCARD: "nothing of the set is applied. The district has to drop another one.",
     Answer.LATER: "nothing is decided; the question comes again with the next nightly sync. A newer drop that is "
-    "within its limits makes it needless.",
+    "within its limits replaces it.",
 }
 
 
@@ -93,7 +93,7 @@ def question(connection: Connection, import_id: str) -> Question:
     answers = tuple(answer for answer in Answer if answer is not Answer.APPROVE_WITH_ID_MAP or seen.id_map_is_offered)
     return Question(
         import_id=import_id,
-        subject=f"A roster of {seen.school_year} is held: {len(seen.breaches)} over the limits ({import_id})",
+        subject=f"the roster of {seen.school_year} needs review, {len(seen.breaches)} over the limits ({import_id})",
         markdown=markdown(found, seen, [(answer, _effect(answer, seen)) for answer in answers]),
         answers=answers,
         digest=seen.digest,

@@ -109,7 +109,7 @@ def _drop(engine: Engine, tenant_id: str, import_id: str) -> tuple[str, tuple[Re
 
 @dataclass
 class _Kept:
-    """The files of a set on their way into storage, and what is told of them afterwards."""
+    """The files of a set on their way into storage, and what is recorded about them."""
 
     storage: UPath
     import_id: str

@@ -4,7 +4,7 @@ Districts send them in plain text. The encoding, line ends, quoting and ragged r
 else stays byte for byte, and a file without such a column goes through untouched. Memory is bounded whatever the file
 holds.
 
-Where a row is so broken that its fields cannot be told apart for sure (too many or too few of them, a quote that is
+Where a row is so broken that its fields cannot be distinguished for sure (too many or too few of them, a quote that is
 not closed or stands in the middle), every field that may be the password is starred out: its characters become ``*``,
 while quotes, separators and line ends stay, so that the row is as broken as it was sent.
 """
@@ -55,7 +55,7 @@ class WithoutPasswords:
     """Passes a file on to `target`, block by block, with the values of its password columns emptied.
 
     :meth:`finish` must be called after the last block. Both raise Unusable for a file that is so broken that its
-    passwords cannot be told from the rest; what has reached the target until then holds none.
+    passwords cannot be distinguished from the rest; what has reached the target until then holds none.
     """
 
     def __init__(self, name: str, target: IO[bytes]) -> None:
@@ -112,7 +112,7 @@ class WithoutPasswords:
             raise self._unusable(problem.row) from None
 
     def _unusable(self, row: int) -> Unusable:
-        message = "A line of the file does not end. It is no CSV file, or was damaged on the way. Export it anew."
+        message = "A line of the file does not end. It is no CSV file, or was damaged on the way. Export it again."
         return Unusable("not_csv", message, file=self._name, row=row)
 
 

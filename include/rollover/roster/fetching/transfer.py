@@ -178,12 +178,12 @@ def _connecting() -> Iterator[None]:
     except asyncssh.PermissionDenied:
         raise Refused(
             "The SFTP server does not let Rollover log in.",
-            "mend the user, password or key of the connection, then clear this task.",
+            "fix the user, password or key of the connection, then clear this task.",
         ) from None
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, FileNotFoundError):
         raise Refused(
             "The connection's private key or host key cannot be read.",
-            "mend private_key, private_key_passphrase, key_file or host_key in the connection's extra.",
+            "fix private_key, private_key_passphrase, key_file or host_key in the connection's extra.",
         ) from None
     except TimeoutError as error:
         raise ConnectionError("the SFTP server does not answer") from error

@@ -38,7 +38,7 @@ SYSTEM_FILES = ("Thumbs.db", "desktop.ini")
 
 
 class Unusable(Exception):
-    """A set that cannot be taken as it is. `message` goes to the district: what is wrong, how to mend it.
+    """A set that cannot be taken as it is. `message` goes to the district: what is wrong, how to fix it.
 
     `file` and `row` say where, if it is not the drop as a whole.
     """
@@ -159,7 +159,7 @@ def _refuse_size(infos: list[zipfile.ZipInfo], size: int) -> None:
     if unpacked > MAX_BYTES:
         raise Unusable("zip_too_large", f"The zip unpacks to more than {MAX_BYTES // 2**30} GiB. Split it up.")
     if unpacked > max(packed * MAX_RATIO, SMALL_BYTES):
-        raise Unusable("zip_ratio", "The zip is packed more strongly than any roster. Make it anew.")
+        raise Unusable("zip_ratio", "The zip is packed more strongly than any roster. Zip the files again.")
 
 
 def _refuse_shared(infos: list[zipfile.ZipInfo], size: int) -> None:
@@ -167,7 +167,7 @@ def _refuse_shared(infos: list[zipfile.ZipInfo], size: int) -> None:
     free = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset < free:
-            raise Unusable("zip_overlap", "Files of the zip overlap, as no packer makes it. Make it anew.")
+            raise Unusable("zip_overlap", "Files of the zip overlap, as no packer makes it. Zip the files again.")
         free = info.header_offset + LOCAL_HEADER_BYTES + info.compress_size
     if free > size:
         raise _broken()
@@ -191,7 +191,7 @@ class _Bounded:
 
 
 def _broken() -> Unusable:
-    return Unusable("zip_broken", "The zip is damaged or of an unknown kind. Make it anew and upload it.")
+    return Unusable("zip_broken", "The zip is damaged or of an unknown kind. Zip the files again, and upload the zip.")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The roster formats, and how a set is told apart: by its files and what its manifest says, not by a name."""
+"""The roster formats, and how a set's format is recognized: by its files and what its manifest says, not by a name."""
 
 from __future__ import annotations
 

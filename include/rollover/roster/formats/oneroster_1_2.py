@@ -107,7 +107,7 @@ ROLES_FILE = File(
             "depends_on_rejected",
             "error",
             "sourcedId",
-            "The person's roles in roles.csv were kept out. Mend these rows.",
+            "The person's roles in roles.csv were kept out. Fix these rows.",
             """SELECT u."row" FROM users u ANTI JOIN roles r ON r.userSourcedId = u.sourcedId
                SEMI JOIN read_roles sent ON sent.userSourcedId = u.sourcedId AND NOT sent.is_deleted""",
             file="users.csv",

@@ -1,4 +1,4 @@
-"""Formats of other systems that districts send by mistake: known by name, so that they can be told what to send.
+"""Formats of other systems that districts send by mistake: known by name, so that the answer says what to send.
 
 Sources: Microsoft, "School Data Sync CSV files", formats v1, v2 and v2.1; Instructure, "Canvas SIS Import Format".
 """

@@ -15,7 +15,7 @@ def username_twice(column: str) -> Rule:
         "warning",
         column,
         f"{column} is that of another person already. Only one can have an account with it: give each their own.",
-        # Hashes are compared faster than texts; two usernames of one hash are told apart behind.
+        # Hashes are compared faster than texts; two usernames of one hash are distinguished behind.
         f"""WITH twice AS (
                 SELECT hash(lower(username)) AS login FROM roster_people WHERE {_WITH_LOGIN}
                 GROUP BY 1 HAVING count(*) > 1

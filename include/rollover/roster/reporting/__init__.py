@@ -1,1 +1,1 @@
-"""What a district is told of its drop."""
+"""Reports to a district about its drops."""

@@ -25,20 +25,20 @@ def remove_old_reports(engine: Engine, tenant_id: str, *, kept_days: int, now: d
     Killed in between, it is done again. The ledger keeps the findings, which name no id.
     """
     row = imports.c
-    told = row.counts[REPORTED]
+    report = row.counts[REPORTED]
     with tenant_session(engine, tenant_id) as connection:
         old = connection.execute(
-            select(row.import_id, told.label("told")).where(
+            select(row.import_id, report.label("report")).where(
                 row.state.in_(TERMINAL),
                 row.changed_at < now - timedelta(days=kept_days),
-                told["folder"].isnot(None),
-                told[REMOVED_AT].is_(None),
+                report["folder"].isnot(None),
+                report[REMOVED_AT].is_(None),
             )
         ).all()
-        for import_id, report in old:
+        for import_id, reported in old:
             for name in (FINDINGS, SUMMARY):
-                remove(f"{report['folder']}/{name}")
-            remember(connection, import_id, {**report, REMOVED_AT: now.isoformat()})
+                remove(f"{reported['folder']}/{name}")
+            remember(connection, import_id, {**reported, REMOVED_AT: now.isoformat()})
     if old:
         log.info("%s: %s reports about imports, kept for %s days, are removed", tenant_id, len(old), kept_days)
     return len(old)

@@ -1,7 +1,7 @@
 """Tell a district what came of its files: a summary that a school secretary understands, and every finding as CSV.
 
 Both go to the district's outbox, in a folder per drop. The summary says what is true when it is written, so it is
-written anew when the import has moved on; the findings stay as they are.
+written again when the import has moved on; the findings stay as they are.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rollover.roster.findings import CONSEQUENCES
 from rollover.roster.formats import FORMATS
 from rollover.roster.imports import REPORTED, Import
 from rollover.roster.reporting.sheet import write_sheet
-from rollover.roster.reporting.summary import SHOWN_PLACES, Place, Problem, Told, ranked_problems, summary
+from rollover.roster.reporting.summary import SHOWN_PLACES, ImportReport, Place, Problem, ranked_problems, summary
 from rollover.roster.staging.columns import ROW
 from rollover.storage import whole_file
 from rollover.tenant import Tenant
@@ -42,7 +42,7 @@ Deliver = Callable[[UPath, str], None]
 SUMMARY, FINDINGS = "summary.txt", "findings.csv"
 UNDER_WAY = ("found", "fetched", "staged", "validated")
 """States of an import about which there is nothing to say yet."""
-COLUMNS = ("severity", "code", "file", "row", "id", "column", "what is wrong and how to mend it")
+COLUMNS = ("severity", "code", "file", "row", "id", "column", "what is wrong and how to fix it")
 FINDINGS_AT_ONCE = 500
 """So many are in memory."""
 
@@ -69,26 +69,26 @@ def deliver_findings(
     """Write the report of an import and deliver it, unless what lies in the outbox says the same already.
 
     Does nothing for an import that is still under way, and for one that was superseded before it could be fetched.
-    ``findings.csv`` is there only where there are findings. Returns numbers, codes and times of the import, for whom
-    the log and the run's note are, with ``delivered``: whether files were put into the outbox now.
+    ``findings.csv`` is there only where there are findings. Returns numbers, codes and times of the import, for the log
+    and the run's note, with ``delivered``: whether files were put into the outbox now.
     """
     with tenant_session(engine, tenant_id) as connection:
         # Of two that report at the same time, the later one must also be the one that has seen the later state.
         connection.execute(text(ONE_AT_A_TIME), {"import_id": import_id})
         found = imports.load(connection, import_id)
-        told = _told(connection, found, district, product)
+        report = _report_of(connection, found, district, product)
         if found.state in UNDER_WAY or (found.state == "superseded" and found.sha256 is None):
-            return _result(told, None, delivered=False)
-        content = summary(told).encode()
+            return _result(report, None, delivered=False)
+        content = summary(report).encode()
         config = district.uses(Tenant.parse(tenant_id).product)
         remote = f"{config.outbox}/imports/{_folder_name(found)}"
         digest = hashlib.sha256(content).hexdigest()
         if found.counts.get(REPORTED, {}).get("sha256") == digest:
-            return _result(told, remote, delivered=False)
-        _write(connection, told, content, storage, remote, deliver)
+            return _result(report, remote, delivered=False)
+        _write(connection, report, content, storage, remote, deliver)
         remember(connection, import_id, {"sha256": digest, "folder": remote, "state": found.state})
         log.info("%s is %s; its report was delivered to %s", import_id, found.state, remote)
-        return _result(told, remote, delivered=True)
+        return _result(report, remote, delivered=True)
 
 
 def outdated(engine: Engine, tenant_ids: Iterable[str]) -> list[str]:
@@ -103,11 +103,11 @@ def outdated(engine: Engine, tenant_ids: Iterable[str]) -> list[str]:
     return found
 
 
-def _told(connection: Connection, found: Import, district: District, product: Product) -> Told:
+def _report_of(connection: Connection, found: Import, district: District, product: Product) -> ImportReport:
     drop = connection.execute(
         select(ledger.drops.c.folder, ledger.drops.c.files).where(ledger.drops.c.drop_id == found.import_id)
     ).one_or_none()
-    return Told(
+    return ImportReport(
         found=found,
         folder=drop.folder if drop else "not known",
         files=drop.files if drop else (),
@@ -131,13 +131,15 @@ def _problems(connection: Connection, found: Import) -> list[Problem]:
     return problems
 
 
-def _write(connection: Connection, told: Told, content: bytes, storage: UPath, remote: str, deliver: Deliver) -> None:
+def _write(
+    connection: Connection, report: ImportReport, content: bytes, storage: UPath, remote: str, deliver: Deliver
+) -> None:
     """Write both files, then deliver them: the summary last, since it speaks of the other."""
-    files = import_folder(storage, told.found.import_id)
+    files = import_folder(storage, report.found.import_id)
     folder = files / "report"
     # Once the typed rows are gone, a list that was delivered knows more than one that is written now.
-    if told.problems and ((files / TYPED).exists() or REPORTED not in told.found.counts):
-        write_sheet(folder / FINDINGS, COLUMNS, _lines(connection, told, _ids(connection, told.found, storage)))
+    if report.problems and ((files / TYPED).exists() or REPORTED not in report.found.counts):
+        write_sheet(folder / FINDINGS, COLUMNS, _lines(connection, report, _ids(connection, report.found, storage)))
         deliver(folder / FINDINGS, f"{remote}/{FINDINGS}")
     with whole_file(folder / SUMMARY) as stream:
         stream.write(content.replace(b"\n", b"\r\n"))  # it is opened in Windows' Notepad
@@ -165,25 +167,27 @@ def _ids(connection: Connection, found: Import, storage: UPath) -> dict[tuple[st
         if not typed.exists():
             continue
         with local_copy(typed) as path:
-            told = pq.read_table(path, columns=[ROW, file.identity], filters=[(ROW, "in", places)])
-        said = zip(told[ROW].to_pylist(), told[file.identity].to_pylist(), strict=True)
+            typed_rows = pq.read_table(path, columns=[ROW, file.identity], filters=[(ROW, "in", places)])
+        said = zip(typed_rows[ROW].to_pylist(), typed_rows[file.identity].to_pylist(), strict=True)
         ids |= {(name, row): sourced_id for row, sourced_id in said}
     return ids
 
 
-def _lines(connection: Connection, told: Told, ids: Mapping[tuple[str, int], str]) -> Iterator[tuple[Any, ...]]:
+def _lines(
+    connection: Connection, report: ImportReport, ids: Mapping[tuple[str, int], str]
+) -> Iterator[tuple[Any, ...]]:
     """Errors first, causes before what they cause, in the order of the rows; `ids` are those of the records. Then how
     many there are of codes with more than are kept."""
     rows = ledger.findings.c
     is_caused = rows.code.in_(CONSEQUENCES)
     query = (
         select(rows.severity, rows.code, rows.file, rows.row, rows.column, rows.message)
-        .where(rows.import_id == told.found.import_id)
+        .where(rows.import_id == report.found.import_id)
         .order_by(rows.severity, is_caused, rows.file, rows.row.nulls_first(), rows.code, rows.finding_id)
     )
     for row in connection.execute(query.execution_options(yield_per=FINDINGS_AT_ONCE)):
         yield (*row[:4], ids.get((row.file, row.row)), *row[4:])
-    for problem in told.problems:
+    for problem in report.problems:
         kept = sum(place.kept for place in problem.places)
         if problem.total > kept:
             note = f"There are {problem.total:,} of these in all; only the first {kept:,} are listed."
@@ -204,10 +208,10 @@ def remember(connection: Connection, import_id: str, reported: dict[str, str]) -
     )
 
 
-def _result(told: Told, remote: str | None, *, delivered: bool) -> dict[str, Any]:
+def _result(report: ImportReport, remote: str | None, *, delivered: bool) -> dict[str, Any]:
     """What the task returns, and the run's note is made of: JSON, and nothing personal."""
-    found, seen = told.found, told.comparison
-    modified = [file["modified"] for file in told.files]
+    found, seen = report.found, report.comparison
+    modified = [file["modified"] for file in report.files]
     read = found.counts.get("rows", {})
     good = found.counts.get(imports.TAKEN)
     return {
@@ -218,22 +222,22 @@ def _result(told: Told, remote: str | None, *, delivered: bool) -> dict[str, Any
         "format": found.format,
         "found_at": _utc(found.found_at),
         "changed_at": _utc(found.changed_at),
-        "files": len(told.files),
+        "files": len(report.files),
         "files_from": _utc(datetime.fromtimestamp(min(modified), UTC)) if modified else None,
         "files_to": _utc(datetime.fromtimestamp(max(modified), UTC)) if modified else None,
         "rows": sum(read.values()),
         "kept_out": None if good is None else sum(read.values()) - sum(good.values()),
-        "errors": _total(told, "error"),
-        "warnings": _total(told, "warning"),
-        "problems": [problem.code for problem in ranked_problems(told.problems)[:3]],
+        "errors": _total(report, "error"),
+        "warnings": _total(report, "warning"),
+        "problems": [problem.code for problem in ranked_problems(report.problems)[:3]],
         "over_limits": sorted({breach.code.value for breach in seen.breaches}) if seen else [],
         "folder": remote,
         "delivered": delivered,
     }
 
 
-def _total(told: Told, severity: str) -> int:
-    return sum(problem.total for problem in told.problems if problem.severity == severity)
+def _total(report: ImportReport, severity: str) -> int:
+    return sum(problem.total for problem in report.problems if problem.severity == severity)
 
 
 def _utc(when: datetime) -> str:

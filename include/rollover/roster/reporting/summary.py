@@ -1,4 +1,4 @@
-"""What a school secretary is told about a set: plain text, from the ledger alone. Nobody's personal data.
+"""The report about a set that a school secretary reads: plain text, from the ledger alone. Nobody's personal data.
 
 The same state of the ledger gives the same text, so a text that differs says that something has happened.
 """
@@ -62,7 +62,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Told:
+class ImportReport:
     """What there is to tell about an import."""
 
     found: Import
@@ -95,19 +95,21 @@ class Told:
         return None if self.found.comparison is None else Comparison.from_json(self.found.comparison)
 
 
-def summary(told: Told) -> str:
+def summary(report: ImportReport) -> str:
     """The text, in lines of at most 78 characters where names allow it."""
-    headline, text = _outcome(told)
+    headline, text = _outcome(report)
     sections = [
-        [f"Your roster files for {told.product.name}", told.district.name],
+        [f"Your roster files for {report.product.name}", report.district.name],
         [headline, "", *_wrapped(text)],
-        ["WHAT ARRIVED", "", *_what_arrived(told)],
-        _section("ROWS", _rows(told)),
-        _section("WHAT CHANGED", _changes(told)),
-        _section("WHY A PERSON HAS TO LOOK" if told.found.state == "held" else "WHY A PERSON LOOKED", _reasons(told)),
-        _section("WHAT TO MEND", _problems(told)),
-        ["WHAT HAPPENS NEXT", "", *_wrapped(_next(told))],
-        ["WHOM TO ASK", "", *_whom_to_ask(told)],
+        ["WHAT ARRIVED", "", *_what_arrived(report)],
+        _section("ROWS", _rows(report)),
+        _section("WHAT CHANGED", _changes(report)),
+        _section(
+            "WHY A PERSON HAS TO LOOK" if report.found.state == "held" else "WHY A PERSON LOOKED", _reasons(report)
+        ),
+        _section("HOW TO FIX IT", _problems(report)),
+        ["WHAT HAPPENS NEXT", "", *_wrapped(_next(report))],
+        ["CONTACTS", "", *_contacts(report)],
     ]
     return "\n\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
 
@@ -121,11 +123,11 @@ def _section(title: str, lines: Iterator[str]) -> list[str]:
 # What came of it
 
 
-def _outcome(told: Told) -> tuple[str, str]:
-    found = told.found
+def _outcome(report: ImportReport) -> tuple[str, str]:
+    found = report.found
     if found.state == "applied":
-        return _taken(told)
-    if found.state == "held" and told.is_only_seen_before:
+        return _taken(report)
+    if found.state == "held" and report.is_only_seen_before:
         return "HELD", (
             "The files are the same as those of an earlier drop, which are not live any more. A person has to look "
             "whether they were sent by mistake. Nothing is taken yet; the roster that is live is as it was."
@@ -140,7 +142,7 @@ def _outcome(told: Told) -> tuple[str, str]:
         return "NOT NEEDED", f"Nothing of these files was taken: {found.reason}."
     if found.state == "undone":
         return "UNDONE", ("These files were taken, and that was undone later: the roster is as it was before them.")
-    if told.is_refused:
+    if report.is_refused:
         return "REFUSED", (
             "Nothing of these files was taken, because of the problems below. The roster that is live is as it was."
         )
@@ -156,54 +158,54 @@ def _outcome(told: Told) -> tuple[str, str]:
     return "CHECKED", "The files can be taken. They are not live yet."
 
 
-def _taken(told: Told) -> tuple[str, str]:
-    if told.found.counts.get(imports.UNCHANGED):
+def _taken(report: ImportReport) -> tuple[str, str]:
+    if report.found.counts.get(imports.UNCHANGED):
         return "NOTHING NEW", "The files are the same, byte for byte, as those that were live already."
-    if told.found.decision == "additions_only":
+    if report.found.decision == "additions_only":
         return "TAKEN IN PART", (
             "Only what is new in these files was added. Nothing was removed, and nothing that was there before was "
             "changed: a person decided so, because they would have changed more than is usual."
         )
-    if told.is_in_part:
+    if report.is_in_part:
         return "TAKEN, BUT NOT ALL OF IT", (
             "The files are live. Rows with errors, and rows that depend on them, were kept out; they are counted below."
         )
     return "TAKEN", "The files are live, with every row."
 
 
-def _next(told: Told) -> str:
-    found = told.found
+def _next(report: ImportReport) -> str:
+    found = report.found
     again = "Files with the same names replace the old ones; nothing has to be deleted."
-    if told.is_refused:
-        return f"Nothing, until you send the files again. Mend what is listed above, and drop the whole set. {again}"
+    if report.is_refused:
+        return f"Nothing, until you send the files again. Fix what is listed above, and drop the whole set. {again}"
     if found.state == "rejected":
         return f"Nothing, until you send other files. {again}"
     if found.state == "held":
         return (
-            f"Somebody at {told.product.name} decides. If the files are right, say so to the people below: it helps "
+            f"Somebody at {report.product.name} decides. If the files are right, say so to the people below: it helps "
             f"them to decide. If they are not, drop a corrected set, and it takes the place of this one. {again}"
         )
     if found.state in ("superseded", "undone") or found.counts.get(imports.UNCHANGED):
         return "Nothing with these files. The next files that you drop are looked at as usual."
     if found.state == "applied":
-        if told.is_in_part:
-            return f"Mend the errors in your system. The rows get in with the next files that you drop. {again}"
+        if report.is_in_part:
+            return f"Fix the errors in your system. The rows get in with the next files that you drop. {again}"
         return "Nothing. The next files that you drop are looked at as usual."
-    return _when_live(told)
+    return _when_live(report)
 
 
-def _when_live(told: Told) -> str:
-    if str(told.found.school_year) > told.current_year:
+def _when_live(report: ImportReport) -> str:
+    if str(report.found.school_year) > report.current_year:
         return (
-            f"The files wait until the school year {told.current_year} is closed in {told.product.name}. Then they "
+            f"The files wait until the school year {report.current_year} is closed in {report.product.name}. Then they "
             "become live by themselves. If you send newer ones until then, the newest are taken."
         )
-    if told.is_paused:
+    if report.is_paused:
         return (
             "The roster of the district is paused, because a school year is being closed. The files become live when "
             "that is done."
         )
-    config = told.district.products[told.product.product]
+    config = report.district.products[report.product.product]
     when = "with the next nightly import" if config.roster_import == "nightly" else "in a few minutes"
     return f"The files become live {when}. You need not do anything."
 
@@ -211,18 +213,18 @@ def _when_live(told: Told) -> str:
 # What arrived, and what of it was taken
 
 
-def _what_arrived(told: Told) -> Iterator[str]:
-    found = told.found
+def _what_arrived(report: ImportReport) -> Iterator[str]:
+    found = report.found
     known = FORMATS.get(found.format or "")
-    yield _fact("Found", _moment(told, found.found_at))
-    yield _fact("In folder", told.folder)
+    yield _fact("Found", _moment(report, found.found_at))
+    yield _fact("In folder", report.folder)
     yield _fact("Format", known.label if known else "not recognized")
     yield _fact("School year", found.school_year or "not known")
     yield _fact("Reference", found.import_id)
-    files = sorted(told.files, key=lambda file: str(file["name"]))
+    files = sorted(report.files, key=lambda file: str(file["name"]))
     if files:
         yield ""
-        yield from _table(("File", "Size", "Last changed"), [_file_cells(told, file) for file in files[:SHOWN_FILES]])
+        yield from _table(("File", "Size", "Last changed"), [_file_cells(report, file) for file in files[:SHOWN_FILES]])
     if len(files) > SHOWN_FILES:
         yield f"… and {len(files) - SHOWN_FILES} files more"
     if ignored := [_one_line(str(name)) for name in found.counts.get("files_ignored", ())]:
@@ -232,54 +234,54 @@ def _what_arrived(told: Told) -> Iterator[str]:
         yield from _wrapped(f"Not read, because rostering needs nothing from files of these names: {names}{more}")
 
 
-def _file_cells(told: Told, file: dict[str, Any]) -> tuple[str, str, str]:
+def _file_cells(report: ImportReport, file: dict[str, Any]) -> tuple[str, str, str]:
     changed = datetime.fromtimestamp(file["modified"], UTC)
-    return _one_line(str(file["name"])), _size(file["size"]), _moment(told, changed)
+    return _one_line(str(file["name"])), _size(file["size"]), _moment(report, changed)
 
 
-def _rows(told: Told) -> Iterator[str]:
+def _rows(report: ImportReport) -> Iterator[str]:
     """How many rows of each file there are, and how many of them are good."""
-    read: dict[str, int] = told.found.counts.get("rows", {})
-    good: dict[str, int] | None = told.found.counts.get(imports.TAKEN)
-    known = FORMATS.get(told.found.format or "")
+    read: dict[str, int] = report.found.counts.get("rows", {})
+    good: dict[str, int] | None = report.found.counts.get(imports.TAKEN)
+    known = FORMATS.get(report.found.format or "")
     if not read or known is None:
         return
     files = [file.name for file in known.files if file.name in read]
     if good is None:
         yield from _table(("File", "Rows"), [(name, f"{read[name]:,}") for name in files])
         return
-    kept_out = told.found.kept_out
+    kept_out = report.found.kept_out
     rows = [(name, read[name], kept_out[name][1] if name in kept_out else read[name]) for name in files]
     rows.append(("all files", sum(row[1] for row in rows), sum(row[2] for row in rows)))
     yield from _table(
-        ("File", "Rows", "Taken" if told.found.state == "applied" else "Good", "Kept out"),
+        ("File", "Rows", "Taken" if report.found.state == "applied" else "Good", "Kept out"),
         [(name, f"{all_:,}", f"{all_ - out:,}", f"{out:,}") for name, all_, out in rows],
     )
-    yield from _what_stays(told)
+    yield from _what_stays(report)
 
 
-def _what_stays(told: Told) -> Iterator[str]:
+def _what_stays(report: ImportReport) -> Iterator[str]:
     """What of the live roster rows that were kept out are about."""
-    if stays := sum(told.found.counts.get(KEPT_LIVE, {}).values()):
+    if stays := sum(report.found.counts.get(KEPT_LIVE, {}).values()):
         yield ""
         yield from _wrapped(
             f"Rows that are kept out change nothing: what is live and such rows are about stays as it is ({stays:,} "
             "records)."
         )
-    if unnamed := told.found.counts.get(imports.UNNAMED):
+    if unnamed := report.found.counts.get(imports.UNNAMED):
         yield ""
         yield from _wrapped(
-            f"Of {sum(unnamed.values()):,} rows that are kept out nobody can tell whom they are about. Until they are "
-            f"mended, what is missing from {', '.join(unnamed)} is not removed."
+            f"Of {sum(unnamed.values()):,} rows that are kept out nobody can tell who they are about. Until they are "
+            f"fixed, what is missing from {', '.join(unnamed)} is not removed."
         )
 
 
-def _changes(told: Told) -> Iterator[str]:
+def _changes(report: ImportReport) -> Iterator[str]:
     """What an applied set changed, by type."""
-    seen = told.comparison
-    if told.found.state != "applied" or seen is None:
+    seen = report.comparison
+    if report.found.state != "applied" or seen is None:
         return
-    only_additions = told.found.decision == "additions_only"
+    only_additions = report.found.decision == "additions_only"
     rows = []
     for kind in TYPES:
         count = seen.types[kind]
@@ -290,10 +292,10 @@ def _changes(told: Told) -> Iterator[str]:
         yield from _table(("", "Added", "Changed", "Removed"), rows)
 
 
-def _reasons(told: Told) -> Iterator[str]:
+def _reasons(report: ImportReport) -> Iterator[str]:
     """Why a set was held."""
-    seen = told.comparison
-    if seen is None or not (told.found.state == "held" or told.found.decision):
+    seen = report.comparison
+    if seen is None or not (report.found.state == "held" or report.found.decision):
         return
     for breach in seen.breaches[:SHOWN_REASONS]:
         yield from _wrapped(unescaped(in_words(breach, seen)), first="- ", rest="  ")
@@ -301,12 +303,12 @@ def _reasons(told: Told) -> Iterator[str]:
         yield f"- … and {len(seen.breaches) - SHOWN_REASONS} more"
 
 
-# What to mend
+# What to fix
 
 
-def _problems(told: Told) -> Iterator[str]:
+def _problems(report: ImportReport) -> Iterator[str]:
     """The most frequent problems: errors first, those of a whole file before others, and what they cause after them."""
-    ranked = ranked_problems(told.problems)
+    ranked = ranked_problems(report.problems)
     if not ranked:
         return
     for number, problem in enumerate(ranked[:MOST_FREQUENT], 1):
@@ -351,11 +353,11 @@ def _times(total: int) -> str:
     return ", once" if total == 1 else f", {total:,} times"
 
 
-def _whom_to_ask(told: Told) -> Iterator[str]:
-    vendor = [contact for contact in told.district.contacts if contact.role in VENDOR_ROLES]
+def _contacts(report: ImportReport) -> Iterator[str]:
+    vendor = [contact for contact in report.district.contacts if contact.role in VENDOR_ROLES]
     vendor.sort(key=lambda contact: VENDOR_ROLES.index(contact.role))
-    own = [contact for contact in told.district.contacts if contact.role in DISTRICT_ROLES]
-    yield f"About this report, at {told.product.name}:"
+    own = [contact for contact in report.district.contacts if contact.role in DISTRICT_ROLES]
+    yield f"About this report, at {report.product.name}:"
     yield from (_contact(contact) for contact in vendor)
     if not vendor:
         yield "  your contact there"
@@ -392,9 +394,9 @@ def _wrapped(text: str, *, first: str = "", rest: str = "") -> list[str]:
     )
 
 
-def _moment(told: Told, when: datetime) -> str:
+def _moment(report: ImportReport, when: datetime) -> str:
     """A time as the district's clocks show it."""
-    zone = ZoneInfo(told.district.time_zone)
+    zone = ZoneInfo(report.district.time_zone)
     local = when.astimezone(zone)
     return f"{local:%a}, {local:%b} {local.day}, {local.year}, {local.hour % 12 or 12}:{local:%M %p %Z}"
 

@@ -1,7 +1,7 @@
 """Turn the text of a file's columns into typed values, and find every value that breaks a rule.
 
 What breaks an identity, a reference or something that a row cannot be without is an error, and keeps the row out.
-Else it is a warning: the value is mended where its meaning is plain, and left blank where it is not. All of it works
+Else it is a warning: the value is fixed where its meaning is plain, and left blank where it is not. All of it works
 on columns: a rule is an expression, and rows are looked up only where it fails.
 """
 
@@ -220,7 +220,7 @@ def _identifier(batch: _Batch, column: Column, value: pl.Series, severity: Sever
         odd = ~value.str.contains(batch.spec.id_characters)
     if odd.any():
         broken = value.str.contains(NEVER_IN_ID)
-        message = f"{column.name} holds a quote, a line break or another control character. Mend the quoting."
+        message = f"{column.name} holds a quote, a line break or another control character. Fix the quoting."
         batch.report(broken, "id_characters", severity, column.name, message)
         message = f"{column.name} holds characters other than these: 0-9 A-Z a-z . _ / @ - Use these only."
         batch.report(odd & ~broken, "id_characters", "warning", column.name, message)
@@ -382,20 +382,20 @@ def _grade_words(value: pl.Expr) -> pl.Expr:
 
 
 def _grades(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
-    """Grade levels; those that are spelled otherwise are mended."""
+    """Grade levels; those that are spelled otherwise are fixed."""
     items = _list(batch, column, value, severity)
     if value.null_count() == len(value):
         return items
     known = items.list.eval(pl.element().is_in(GRADES)).list.all()
     if known.all():
         return items
-    mended = items.list.eval(pl.coalesce(_grade_words(pl.element()), pl.element()))
-    understood = mended.list.eval(pl.element().is_in(GRADES)).list.all()
+    fixed = items.list.eval(pl.coalesce(_grade_words(pl.element()), pl.element()))
+    understood = fixed.list.eval(pl.element().is_in(GRADES)).list.all()
     message = f"{column.name} is not spelled as {_known_grades(batch.spec)}; it was understood."
     batch.report(~known & understood, "grade_spelling", "warning", column.name, message)
     message = f"{column.name} holds a grade level that is not known; kept as it is."
     batch.report(~understood, "grade_unknown", "warning", column.name, message)
-    return mended
+    return fixed
 
 
 _READERS: dict[Kind, Reader] = {

@@ -150,7 +150,7 @@ class _Manifest:
     def __post_init__(self) -> None:
         rows = list(self._rows())
         if not any(len(fields) > 1 for _, fields in rows):
-            message = "manifest.csv holds no properties and values. Export it anew."
+            message = "manifest.csv holds no properties and values. Export it again."
             self.findings.refuse("manifest_unreadable", MANIFEST, message)
             return
         first = [name.strip() for name in rows[0][1][:2]]
@@ -242,14 +242,16 @@ class _Manifest:
     def _is_to_be_read(self, file: File, mode: str, names: Collection[str], *, is_delta: bool) -> bool:
         """Whether a file is read. The manifest and what is there must agree; in a delta, absent means no updates."""
         there = file.name in names
-        if not mode:  # not understood, which is told; a required file refuses the set, and is looked at with the rest
+        if (
+            not mode
+        ):  # not understood, which is reported; a required file refuses the set, and is looked at with the rest
             return there and file.required
         if mode != ABSENT and not there:
             message = f"The manifest says {mode}, but the file is not in the set. Upload the whole set."
             self._disagree("file_missing", file, message, "What is known stays as it is.")
             return False
         if mode == ABSENT and there:
-            message = "The file is in the set, but the manifest does not say that it is. Mend the manifest or leave "
+            message = "The file is in the set, but the manifest does not say that it is. Fix the manifest or leave "
             self._disagree("file_not_in_manifest", file, message + "it out.", "It was not read.")
             return file.required
         if mode == ABSENT and file.required and not is_delta:

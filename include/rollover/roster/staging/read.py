@@ -127,7 +127,7 @@ def _judge_text(text: Text, file: File, findings: Findings) -> None:
         findings.add("line_ends", "warning", file.name, message)
     message = "A quote in the row is never closed. Close it, or double a quote that is part of a value."
     _add(findings, "open_quote", file, message, text.unclosed)
-    message = "The row is longer than any of a roster, or the file was damaged on the way. Export it anew."
+    message = "The row is longer than any of a roster, or the file was damaged on the way. Export it again."
     _add(findings, "row_too_long", file, message, text.too_long)
 
 
@@ -310,7 +310,7 @@ def batches(
                     yield tidy(frame, odd.places(frame.height))
         except pa.ArrowInvalid:
             # The library's message may quote the file: not shown.
-            message = "The file is not CSV as RFC 4180 has it from some row on. Export it anew."
+            message = "The file is not CSV as RFC 4180 has it from some row on. Export it again."
             _unusable(findings, file, NOT_CSV, message)
         if odd.failure is not None:
             raise odd.failure
@@ -485,7 +485,7 @@ class _OddRows:
         return self._header.positions.get(identity)
 
     def _is_named(self, fields: list[str], *, aligned: bool) -> bool:
-        """Whether it is certain whom the row is about: the identity is whole, and in its place.
+        """Whether it is certain who the row is about: the identity is whole, and in its place.
 
         Nothing but ids, which hold no comma, may stand before it. A row with too few fields may have lost any of them.
         """
@@ -609,7 +609,7 @@ class _Tidy:
             frame = self._mark("not_utf8", message, frame, BROKEN, read, unread)
         if self._text.nul:
             frame = self._mark(
-                "nul", "The row holds a NUL character. Export the file anew.", frame, r"\x00", read, unread
+                "nul", "The row holds a NUL character. Export the file again.", frame, r"\x00", read, unread
             )
         if self._text.line_breaks:
             message = "A value of the row holds a line break. It was kept; write values in one line."

@@ -84,7 +84,7 @@ class Read:
 
     rows: int = 0
     unnamed: int = 0
-    """Rows that are kept out, and of which nobody can tell whom they are about."""
+    """Rows that are kept out, and of which nobody can tell who they are about."""
     usable: bool = False
     other_status: int = 0
     """Rows of a full file whose status is neither active nor tobedeleted, and nothing says what it means."""

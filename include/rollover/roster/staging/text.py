@@ -1,9 +1,8 @@
 """What a file is written in, and the same file as UTF-8 that a CSV reader gets through.
 
 A district's system writes UTF-8 with or without a byte order mark, UTF-16, or Windows-1252; and it breaks off in the
-middle of a character, or leaves a quote open. A character that is none is replaced by :data:`BROKEN`, so that its
-row can be told and kept out; of a line whose quote is never closed, what stands before the quote is left, and the row
-is named.
+middle of a character, or leaves a quote open. Bytes that are no character become :data:`BROKEN`, so that the row can
+be identified and kept out. A line whose quote is never closed is cut before the quote, and its row is named.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ class Text:
     too_long: array[int] = field(default_factory=lambda: array("i"))
     """The rows that were emptied, since they are longer than any row of a roster."""
     unnamed: array[int] = field(default_factory=lambda: array("i"))
-    """The rows that are kept out, and of which nobody can tell whom they are about; not those that were emptied."""
+    """The rows that are kept out, and of which nobody can tell who they are about; not those that were emptied."""
 
     def open(self) -> IO[bytes]:
         stream = self.path.open("rb")
@@ -84,7 +83,7 @@ class Text:
 
 @contextmanager
 def as_text(path: Path) -> Iterator[Text]:
-    """The file at `path` as :class:`Text`; what has to be written anew for that goes with the block."""
+    """The file at `path` as :class:`Text`; what has to be written again for that goes with the block."""
     with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}text-") as folder:
         text = Text(path, encoding=_encoding(path))
         if text.encoding == "utf-8":
@@ -248,7 +247,7 @@ class _Lines:
 
 
 def _write_closed(text: Text, target: Path) -> None:
-    """Write the file anew without what stands behind a quote that is never closed, and without lines that never end.
+    """Write the file again without what stands behind a quote that is never closed, and without lines that never end.
 
     `text` is then the file at `target`.
     """

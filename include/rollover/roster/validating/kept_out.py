@@ -4,7 +4,7 @@ A full file is the whole truth, and who is not in it leaves the roster. A row th
 though; nobody said that the child has left. So what is live under its id stays, unchanged, as long as what it refers to
 is in the set or stays too. The same goes for rows that were kept out since they depend on others.
 
-Of some rows nobody can tell whom they are about: the id is blank, cut off or moved by the defect itself. Any live row
+Of some rows nobody can tell who they are about: the id is blank, cut off or moved by the defect itself. Any live row
 that a file tells of may be the one, so while there is such a row, everything stays that the file could remove.
 
 All findings are made before this, and of the rows of the set none comes back in.
@@ -46,7 +46,7 @@ _LIVE = re.compile(r"\blive_([a-z_]+)")
 LoadLive = Callable[[Table], None]
 """Make the active live rows of a table known to DuckDB, as ``live_<table>``, with every column."""
 Shape = Callable[[Table], None]
-"""Make ``roster_<table>`` anew, of the accepted rows."""
+"""Make ``roster_<table>`` again, of the accepted rows."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Stayed:
     rows: dict[str, int] = field(default_factory=dict)
     """By roster table: live rows that stay."""
     unnamed: dict[str, int] = field(default_factory=dict)
-    """By file: rows that were kept out, and of which nobody can tell whom they are about."""
+    """By file: rows that were kept out, and of which nobody can tell who they are about."""
 
 
 def keep_live(
@@ -118,7 +118,7 @@ def _load(files: list[File], load_live: LoadLive) -> None:
 
 def _find_lost(duck: duckdb.DuckDBPyConnection, file: File, unnamed: int) -> tuple[int, int]:
     """Make ``lost_<stem>`` of what the rows that were kept out are about; returns its number of rows, and how many rows
-    are about nobody knows whom: `unnamed` and those without an id that can be right."""
+    are about nobody knows who: `unnamed` and those without an id that can be right."""
     keys = file.delta_key
     is_named = " AND ".join(f"coalesce(NOT regexp_matches(\"{key}\", '{NEVER_IN_ID}|{BROKEN}'), false)" for key in keys)
     duck.execute(f"""

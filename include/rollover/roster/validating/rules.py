@@ -149,7 +149,7 @@ class CheckedSet:
         for file in self.format.files:
             is_whole = file.name in self._paths and file.name not in self._deltas
             if file.required and is_whole and not self._number(f'SELECT count("row") FROM {file.stem}'):
-                message = "Not a single row of the file can be taken. Mend its errors."
+                message = "Not a single row of the file can be taken. Fix its errors."
                 self._findings.refuse("no_valid_rows", file.name, message)
 
     # Opening
@@ -225,7 +225,7 @@ class CheckedSet:
         """An identity stands for one row: the first. The same row again is taken once."""
         identity = f'"{file.identity}"'
         sent = f'{file.stem} WHERE "row" > 0'
-        # Hashes are compared faster than texts; two ids of one hash are told apart below.
+        # Hashes are compared faster than texts; two ids of one hash are distinguished below.
         if not self._number(f"SELECT count({identity}) - count(DISTINCT hash({identity})) FROM {sent}"):
             return
         values = ", ".join(f'"{column.name}"' for column in _columns(file))
@@ -288,12 +288,12 @@ class CheckedSet:
             SELECT l."row", bool_or(rejected.id IS NOT NULL) AS depends
             FROM ({lost}) l LEFT JOIN rejected ON rejected.id = l.item GROUP BY l."row"
         """)
-        message = f"{column.name} refers to a row of {target.name} that was kept out. Mend that row."
+        message = f"{column.name} refers to a row of {target.name} that was kept out. Fix that row."
         depending = 'SELECT "row" FROM lost WHERE depends'
         self._find("depends_on_rejected", "error", file, column.name, message, depending)
         message = (
             f"{column.name} refers to a row that is not in {target.name}, or is deleted there. "
-            "Send that row too, or mend the reference."
+            "Send that row too, or fix the reference."
         )
         self._find("reference", "error", file, column.name, message, 'SELECT "row" FROM lost WHERE NOT depends')
 

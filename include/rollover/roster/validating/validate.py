@@ -120,7 +120,7 @@ def is_outdated(connection: Connection, found: Import) -> bool:
 
 
 def validate_again(connection: Connection, found: Import, storage: UPath, *, renamed: bool = False) -> Import:
-    """Validate a set anew where it takes something from the live roster; returns the import, as it was or ``rejected``.
+    """Validate a set again if it takes something from the live roster; returns the import, as it was or ``rejected``.
 
     With `renamed`, people are known in the live roster by the new ids of the import's map. The caller holds the
     tenant's lock: what is written to storage is then of the version of the roster that the ledger says.
@@ -383,7 +383,7 @@ def _check_set(
     tells_district = spec.names_its_district and checked.is_whole(spec.shapes["orgs"])
     kept_out = _district_row(duck, district) if tells_district else None
     if kept_out is not None:
-        message = "The row of the district was kept out for an error, and nothing holds without it. Mend this row."
+        message = "The row of the district was kept out for an error, and nothing holds without it. Fix this row."
         findings.refuse("district_kept_out", "orgs.csv", message, column="sourcedId", row=kept_out)
     elif tells_district and not has("FROM roster_orgs WHERE sourced_id = $org", org=district):
         message = (
@@ -398,7 +398,7 @@ def _check_set(
         findings.refuse("wrong_year", file, wrong, column=column)
     if checked.is_whole(spec.shapes["people"]) and not has("FROM roster_people WHERE role = 'student'"):
         file, column = spec.tells_students
-        message = "There is not a single student. Export all of them, and mend what keeps rows out."
+        message = "There is not a single student. Export all of them, and fix what keeps rows out."
         findings.refuse("no_students", file, message, column=column)
 
 

@@ -99,8 +99,8 @@ def verify_roster(
     Raises ProofFailed, naming everything that is wrong, when the files are delivered: no students, no session of the
     year, a first grading period outside of it, more than a few classes of other terms, students without a grade, last
     year's graduates still there, students in last year's grades, or rows that differ from the files. Graduates who are
-    still there are only told where a person approved a comparison that named them: a district may have a further grade
-    now. `begins` is the first day that a school year of the district can have.
+    still there are only reported if a person approved a comparison that named them: a district may have a further
+    grade now. `begins` is the first day that a school year of the district can have.
 
     The rest is for the district to judge. Accounts of educators who left are kept, and listed to be removed; educators
     without an account are listed to be added.
@@ -193,7 +193,7 @@ def _in(seen: Checks, name: str) -> str:
     return f" ({named}{', …' if len(most) > 3 else ''})"
 
 
-# What is told
+# What is reported
 
 
 def _result(seen: Checks, filed: AsFiled, school_year: str, product: str) -> dict[str, Any]:
