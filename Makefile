@@ -23,10 +23,11 @@ test-slow: $(VENV)/installed-dev ## the others: killed at every statement, rando
 test-thorough: $(VENV)/installed-dev ## all of them, with every case of which they take samples; an hour and more
 	@ROLLOVER_TEST_THOROUGH=1 $(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/installed-dev ## ruff, mypy, and the district and product files
+lint: $(VENV)/installed-dev ## ruff, mypy, what may import what, and the district and product files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/rollover lint
 
 format: $(VENV)/installed-dev ## write the code as ruff formats it, with the fixes that are safe

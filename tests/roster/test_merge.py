@@ -221,7 +221,7 @@ def test_an_id_map_that_would_make_one_person_of_two_is_refused(desk: Desk, in_t
             unguarded(connection, "id_maps")
         desk.run("UPDATE ledger.id_maps SET new_id = :n WHERE old_id = :o", n=ids[old], o=other)
     before = desk.everything()
-    with pytest.raises(Refused, match=f"The id map of {held} cannot be run"):
+    with pytest.raises(Refused, match=f"The id map of {held} cannot be applied"):
         desk.apply(held)
     assert desk.everything() == before
     assert desk.found(held).state == "ready"
