@@ -106,7 +106,8 @@ def _district(schools: int) -> DistrictSpec:
 def _make_ready(services: Services, spec: DistrictSpec) -> None:
     """The new year's set is dropped, found, checked, and waits for the rollover."""
     api = services.api
-    api.wait_for("the DAGs", lambda: TENANT.dag_id in api.dag_ids(), timeout=180)
+    wanted = {TENANT.dag_id, "roster_intake", "roster_import"}
+    api.wait_for("the DAGs", lambda: wanted <= set(api.dag_ids()), timeout=180)
     transport = services.district_it(spec.id)
     try:
         sftp = paramiko.SFTPClient.from_transport(transport)

@@ -23,6 +23,7 @@ from rollover.local.seed import oneroster
 from rollover.local.seed.oneroster import Files
 from rollover.local.seed.specs import DistrictSpec, TenantSpec
 from rollover.local.seed.uploads import broken_files, half_files, new_year_files, update_files
+from rollover.readiness import SHARED_DAGS
 from rollover.tenant import rollover_id
 
 POLL_SECONDS = 1.0
@@ -70,13 +71,15 @@ class Season:
     def begin(self) -> None:
         """Switch the DAGs on: the scheduler finds every reset date passed, and starts."""
         api = self._services.api
-        expected = {f"rollover__{tenant.id}" for _, tenant in self._tenants}
+        tenants = {f"rollover__{tenant.id}" for _, tenant in self._tenants}
+        # All of them: a DAG whose file is parsed later would stay paused, and an asset event would meet nobody.
+        expected = tenants | set(SHARED_DAGS)
         api.wait_for("the DAGs", lambda: expected <= set(api.dag_ids()), timeout=180)
         if errors := api.import_errors():
             raise SeasonFailed(f"DAG files do not load: {'; '.join(errors.values())}")
-        for dag_id in sorted(set(api.dag_ids()), key=lambda name: name.startswith("rollover__")):
+        for dag_id in sorted(expected, key=lambda name: name.startswith("rollover__")):
             api.set_paused(dag_id, False)
-        self._say(f"{len(expected)} tenants' DAGs are on; their reset dates have passed, so the scheduler starts them")
+        self._say(f"{len(tenants)} tenants' DAGs are on; their reset dates have passed, so the scheduler starts them")
 
     def run(self, *, timeout: float | None) -> None:
         """Go on until all is done that can be. A run that fails, or is rejected, stops its own tenant only.
