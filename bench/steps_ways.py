@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Engine, text
-from tests.outboxes import NoOutbox
+from tests.support.outboxes import NoOutbox
 from upath import UPath
 
 from rollover import steps

@@ -18,10 +18,10 @@ from rollover.errors import ProofFailed
 from rollover.ledger import Result
 from rollover.outbox import Outbox
 from rollover.run import Run
-from tests.certificate.certified import resumed
-from tests.outboxes import FolderOutbox
+from tests.support.certified import resumed
+from tests.support.outboxes import FolderOutbox
+from tests.support.small_district import NORTH, add_hero, hero_world, rows, run_of
 from tests.test_rollover_steps import HERO, RUN_ID, answer_to, no_outbox, nobody
-from tests.world import NORTH, add_hero, hero_world, rows, run_of
 
 YEAR_FOLDERS = ("archive/hero/riverside-ca/2025-26", "exports/hero/riverside-ca/2025-26")
 

@@ -20,11 +20,11 @@ from rollover.database.tables import hero
 from rollover.database.tables.ledger import holds as holds_table
 from rollover.errors import DatabaseUnavailable, ProofFailed, Refused, RolloverError
 from rollover.run import Run
-from tests.certificate.certified import resumed
-from tests.judged import judge, rows_of_product
+from tests.support.certified import resumed
+from tests.support.row_outcomes import judge, rows_of_product
+from tests.support.sampling import others_slow
+from tests.support.small_district import NORTH, SOUTH, YEAR, everything, hero_world, rows, run_of
 from tests.test_rollover_steps import HERO, RUN_ID, answer_to, certify, no_outbox, nobody, until_approved, until_erased
-from tests.thorough import others_slow
-from tests.world import NORTH, SOUTH, YEAR, everything, hero_world, rows, run_of
 
 SECONDS = 60.0
 FIRST_DELETE, COMMIT = "DELETE FROM hero", None

@@ -24,8 +24,8 @@ from rollover.drops import (
     record,
 )
 from rollover.errors import StorageFailed
-from tests.sftp_fixtures import Sftp, sftp, sftp_server
-from tests.world import unguarded
+from tests.support.sftp_server import Sftp, sftp, sftp_server
+from tests.support.small_district import unguarded
 
 __all__ = ["sftp", "sftp_server"]
 

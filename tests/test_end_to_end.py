@@ -27,8 +27,8 @@ from rollover.local.seed.season import demo_year, season
 from rollover.local.seed.specs import DistrictSpec
 from rollover.local.snapshot import snapshot
 from tests import rules_check
-from tests.leaks import Secrets, places
-from tests.saboteur import Saboteur
+from tests.support.personal_values import Secrets, places
+from tests.support.worker_killer import WorkerKiller
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 DISTRICTS = ("harbor-ct", "cedar-valley-wa")
@@ -54,7 +54,7 @@ def after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[After]:
     with prepared(folder, specs) as (server, owner):
         snapshot(owner, folder / "before")
         with running(folder, specs, server, owner) as services:
-            saboteur = Saboteur(connect(server.url(METADATA)), KILLED, with_worker={"reset"})
+            saboteur = WorkerKiller(connect(server.url(METADATA)), KILLED, with_worker={"reset"})
             saboteur.start()
             try:
                 happening = Season(services, print, answer_approvals=True)

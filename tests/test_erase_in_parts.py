@@ -15,11 +15,11 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import hero, ledger
 from rollover.errors import DatabaseFailed, ProofFailed
 from rollover.run import Run
-from tests.certificate.certified import certificate_of, resumed
-from tests.children import killed_at
+from tests.support.certified import certificate_of, resumed
+from tests.support.killable_steps import killed_at
+from tests.support.sampling import others_slow
+from tests.support.small_district import NORTH, YEAR, everything, hero_world, rows, run_of
 from tests.test_rollover_steps import HERO, OTHER, answer_to, no_outbox, until_approved
-from tests.thorough import others_slow
-from tests.world import NORTH, YEAR, everything, hero_world, rows, run_of
 
 EVENTS = "hero.tracking_events"
 YEARS_TABLES = (hero.tracking_events, hero.action_assignments, hero.points_ledger)

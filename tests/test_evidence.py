@@ -18,10 +18,10 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import ledger
 from rollover.errors import DatabaseFailed
 from rollover.run import Run
-from tests.certificate.certified import files_of, until_resumed
+from tests.support.certified import files_of, until_resumed
+from tests.support.sampling import others_slow
+from tests.support.small_district import PRODUCTS, district, hero_world, run_of
 from tests.test_rollover_steps import HERO, OTHER, RUN_ID, certify, nobody, until_approved, until_erased
-from tests.thorough import others_slow
-from tests.world import PRODUCTS, district, hero_world, run_of
 
 RECORDS = (
     *(ledger.evidence, ledger.steps, ledger.plan_lines, ledger.plan_subscriptions),

@@ -20,11 +20,11 @@ from rollover.archive.restore import into_schema
 from rollover.errors import ProofFailed
 from rollover.exports import reports_of
 from rollover.run import Run
-from tests.certificate.certified import resumed
-from tests.judged import judge, rows_of_product
+from tests.support.certified import resumed
+from tests.support.row_outcomes import judge, rows_of_product
+from tests.support.sampling import some
+from tests.support.small_district import YEAR, everything, hero_world, imagine_world, run_of
 from tests.test_rollover_steps import certify, until_approved
-from tests.thorough import some
-from tests.world import YEAR, everything, hero_world, imagine_world, run_of
 
 BELOW_MAGIC, MIDDLE, IN_FOOTER, LAST = 4, 0.5, -60, -1
 PLAIN = Keys(None)

@@ -15,12 +15,12 @@ from rollover import steps
 from rollover.errors import StorageFailed
 from rollover.run import Run
 from rollover.storage import whole_file
-from tests.certificate.certified import until_resumed
-from tests.children import Step, can_mount, no_file_larger_than, read_only, small, with_storage
-from tests.judged import judge, rows_of_product
+from tests.support.certified import until_resumed
+from tests.support.killable_steps import Step, can_mount, no_file_larger_than, read_only, small, with_storage
+from tests.support.row_outcomes import judge, rows_of_product
+from tests.support.sampling import others_slow
+from tests.support.small_district import everything, hero_world, imagine_world, run_of
 from tests.test_rollover_steps import HERO, RUN_ID, answer_to, certify, no_outbox, nobody, until_approved
-from tests.thorough import others_slow
-from tests.world import everything, hero_world, imagine_world, run_of
 
 BLOCK = 4096
 mounted = pytest.mark.skipif(not can_mount(), reason="this machine lets nobody mount a file system for a process")

@@ -21,8 +21,10 @@ from rollover.roster.applying.tidy import tidy
 from rollover.roster.deciding.answers import Answer
 from rollover.run import Run
 from rollover.status import status_of
-from tests.roster.desk import Desk
 from tests.roster.test_tidy import GRACE, LATER, fewer
+from tests.support.roster.stored_sets import Desk
+from tests.support.sampling import others_slow
+from tests.support.small_district import NORTH, SOUTH, district, everything, hero_world, imagine_world, rows, run_of
 from tests.test_rollover_steps import (
     HERO,
     OTHER,
@@ -34,8 +36,6 @@ from tests.test_rollover_steps import (
     nobody,
     until_approved,
 )
-from tests.thorough import others_slow
-from tests.world import NORTH, SOUTH, district, everything, hero_world, imagine_world, rows, run_of
 
 BY = "dana"
 

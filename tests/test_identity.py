@@ -16,8 +16,8 @@ from rollover.database.session import connect, tenant_session
 from rollover.errors import DatabaseFailed, Refused
 from rollover.run import Run
 from tests.conftest import pooled
+from tests.support.small_district import district, hero_world, run_of
 from tests.test_rollover_steps import HERO, until_approved
-from tests.world import district, hero_world, run_of
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from rollover.drops import RemoteFile, candidates
 from rollover.errors import Refused
 from rollover.intake import FIRST_WAIT, KNOWN_SECONDS, Found, OpenSftp, Place, Watch, places, record_all
 from rollover.roster.pending import awaited_import
-from tests.sftp_fixtures import Sftp, sftp, sftp_server
-from tests.world import PRODUCTS
+from tests.support.sftp_server import Sftp, sftp, sftp_server
+from tests.support.small_district import PRODUCTS
 
 __all__ = ["sftp", "sftp_server"]
 

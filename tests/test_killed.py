@@ -17,11 +17,11 @@ from rollover import steps
 from rollover.database.tables.ledger import artifacts
 from rollover.run import Run
 from rollover.tenant import Tenant
-from tests.children import Step, killed_at
-from tests.judged import judge, rows_of_product
-from tests.outboxes import NoOutbox
+from tests.support.killable_steps import Step, killed_at
+from tests.support.outboxes import NoOutbox
+from tests.support.row_outcomes import judge, rows_of_product
+from tests.support.small_district import district, everything, hero_world, imagine_world, run_of
 from tests.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, nobody, until_approved
-from tests.world import district, everything, hero_world, imagine_world, run_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

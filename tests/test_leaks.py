@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.leaks import Secrets, places
+from tests.support.personal_values import Secrets, places
 
 PEOPLE = pl.DataFrame(
     {

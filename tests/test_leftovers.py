@@ -15,10 +15,10 @@ from rollover.database.tables import ledger, roster
 from rollover.errors import ProofFailed
 from rollover.roster.files import import_folder
 from rollover.run import Run
-from tests.certificate.certified import resumed
+from tests.support.certified import resumed
+from tests.support.sampling import others_slow
+from tests.support.small_district import YEAR, hero_world, run_of, unguarded
 from tests.test_rollover_steps import HERO, RUN_ID, certify, nobody, until_reset
-from tests.thorough import others_slow
-from tests.world import YEAR, hero_world, run_of, unguarded
 
 ELSEWHERE = {
     "a row of the roster": "roster.people",

@@ -17,10 +17,10 @@ from rollover.database.tables import ledger
 from rollover.errors import ProofFailed
 from rollover.run import Run
 from rollover.storage import TEMPORARY
-from tests.certificate.certified import resumed
-from tests.outboxes import FolderOutbox
+from tests.support.certified import resumed
+from tests.support.outboxes import FolderOutbox
+from tests.support.small_district import hero_world, run_of
 from tests.test_rollover_steps import HERO, RUN_ID, add_row, answer_to, nobody
-from tests.world import hero_world, run_of
 
 AIRFLOW = """
     CREATE TABLE dag_run (id int, dag_id text, run_id text, partition_key text, conf json);

@@ -21,13 +21,13 @@ from rollover.database.session import connect
 from rollover.errors import DatabaseUnavailable, Refused
 from rollover.local.postgres import LOGIN, PostgresServer
 from rollover.run import Run
-from tests.certificate.certified import resumed
-from tests.children import At, Step, before_each
-from tests.judged import judge, rows_of_product
+from tests.support.certified import resumed
+from tests.support.killable_steps import At, Step, before_each
+from tests.support.row_outcomes import judge, rows_of_product
+from tests.support.sampling import cases
+from tests.support.small_district import hero_world, imagine_world, run_of
 from tests.test_killed import state
 from tests.test_rollover_steps import RUN_ID, answer_to, certify, no_outbox, nobody
-from tests.thorough import cases
-from tests.world import hero_world, imagine_world, run_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 DATABASE = "restarted"

@@ -25,9 +25,9 @@ from rollover.errors import DatabaseFailed, ProofFailed, Refused
 from rollover.ledger import Result
 from rollover.ledger import rollover as rollover_of
 from rollover.run import Run
-from tests.outboxes import NoOutbox
-from tests.thorough import others_slow
-from tests.world import (
+from tests.support.outboxes import NoOutbox
+from tests.support.sampling import others_slow
+from tests.support.small_district import (
     NORTH,
     SOUTH,
     YEAR,

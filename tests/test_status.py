@@ -17,7 +17,7 @@ from rollover.database.tables import ledger
 from rollover.errors import Refused
 from rollover.status import status_of
 from rollover.tenant import Tenant
-from tests import world
+from tests.support import small_district
 
 HERO, LAKESIDE = "hero__riverside-ca", "hero__lakeside-ca"
 STARTED = datetime(2026, 7, 1, 8, 0, tzinfo=UTC)
@@ -64,7 +64,7 @@ class Book:
 def book(owner: Engine, engine: Engine) -> Book:
     with owner.begin() as connection:
         for name in ("riverside-ca", "lakeside-ca"):
-            world.add_directory(connection, name, ["hero"])
+            small_district.add_directory(connection, name, ["hero"])
     return Book(owner, engine)
 
 
@@ -141,10 +141,10 @@ def test_a_pause_is_told_with_who_and_why(book: Book) -> None:
 
 def catalog(**own: int) -> Catalog:
     """Riverside and Lakeside with Hero, which allows 30 days; Riverside perhaps another number."""
-    products = load_catalog(Path("/nonexistent"), world.PRODUCTS).products
+    products = load_catalog(Path("/nonexistent"), small_district.PRODUCTS).products
     districts: dict[str, District] = {}
     for name, more in (("riverside-ca", own), ("lakeside-ca", {})):
-        district = world.district(name)
+        district = small_district.district(name)
         hero = district.products["hero"].model_copy(update=more)
         districts[name] = district.model_copy(update={"products": {"hero": hero}})
     known = Catalog(districts, products, ())

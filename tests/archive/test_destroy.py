@@ -25,10 +25,10 @@ from rollover.run import Run
 from tests.archive.conftest import run_for, until_archived
 from tests.archive.test_expiry import AFTER, HOLDS, KEPT, PAST, files, hold, kept_for, recorded
 from tests.archive.test_query import DISTRICT
-from tests.children import killed_at
+from tests.support.killable_steps import killed_at
+from tests.support.sampling import others_slow
+from tests.support.small_district import NORTH, YEAR, add_hero, run_of, signing_key
 from tests.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, certify, no_outbox, nobody
-from tests.thorough import others_slow
-from tests.world import NORTH, YEAR, add_hero, run_of, signing_key
 
 WHO: dict[str, Any] = {"by": "dana", "reason": "the district asks"}
 WHY = {"by": "dana", "why": "the contract has ended"}

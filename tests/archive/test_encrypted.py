@@ -29,10 +29,10 @@ from rollover.tenant import PRODUCTS
 from tests.archive.conftest import run_for, subscribe_all, until_archived
 from tests.archive.test_query import DISTRICT
 from tests.archive.test_restore import archived_rows
-from tests.certificate.certified import certificate_of, until_resumed
+from tests.support.certified import certificate_of, until_resumed
+from tests.support.sampling import others_slow
+from tests.support.small_district import NORTH, STUDENTS, YEAR, hero_world, imagine_world, run_of
 from tests.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, no_outbox, nobody, until_approved
-from tests.thorough import others_slow
-from tests.world import NORTH, STUDENTS, YEAR, hero_world, imagine_world, run_of
 
 WHO: dict[str, Any] = {"by": "dana", "reason": "the district asks"}
 PERSONAL = (b"Zebrowski", b"Rosalind", b"=Quentin", b"wing", b"Kindness", b"North School")

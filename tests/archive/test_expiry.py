@@ -31,10 +31,10 @@ from rollover.exports import reports_of
 from rollover.run import Run
 from rollover.tenant import Tenant
 from tests.archive.conftest import run_for, until_archived
-from tests.children import killed_at
+from tests.support.killable_steps import killed_at
+from tests.support.sampling import others_slow
+from tests.support.small_district import NORTH, SOUTH, YEAR, add_hero, district, everything, run_of
 from tests.test_rollover_steps import HERO, OTHER, answer_to, certify, no_outbox
-from tests.thorough import others_slow
-from tests.world import NORTH, SOUTH, YEAR, add_hero, district, everything, run_of
 
 KEPT = 3
 PAST = YEAR.previous

@@ -37,7 +37,7 @@ from rollover.archive.sent import LINE, blocks, content_of
 from rollover.database.fingerprint import NOTHING, Fingerprint, fingerprint
 from rollover.database.tables import metadata
 from rollover.errors import ProofFailed
-from tests.thorough import cases
+from tests.support.sampling import cases
 
 SCHOOL = 'north, "old"'
 

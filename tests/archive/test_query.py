@@ -23,9 +23,9 @@ from rollover.errors import Refused
 from rollover.run import Run
 from rollover.tenant import Tenant
 from tests.archive.conftest import subscribe_all, until_archived
+from tests.support.sampling import others_slow
+from tests.support.small_district import NORTH, YEAR, add_hero, district, hero_world, run_of
 from tests.test_rollover_steps import answer_to, certify, no_outbox
-from tests.thorough import others_slow
-from tests.world import NORTH, YEAR, add_hero, district, hero_world, run_of
 
 PLAIN = Keys(None)
 

@@ -22,9 +22,9 @@ from rollover.exports import REPORTS, reports_of
 from rollover.exports.printed.page import pages_in
 from rollover.run import Run
 from tests.archive.conftest import run_for, until_archived
+from tests.support.sampling import others_slow
+from tests.support.small_district import PRODUCTS, YEAR, everything, hero_world, run_of
 from tests.test_rollover_steps import HERO
-from tests.thorough import others_slow
-from tests.world import PRODUCTS, YEAR, everything, hero_world, run_of
 
 
 def live(run: Run, name: str) -> Path:

@@ -20,9 +20,9 @@ from rollover.database.tables import hero, metadata
 from rollover.errors import ProofFailed, Refused
 from rollover.run import Run
 from tests.archive.conftest import run_for, until_archived
+from tests.support.sampling import others_slow
+from tests.support.small_district import YEAR, add_hero, everything, rows
 from tests.test_rollover_steps import OTHER, RUN_ID, answer_to, no_outbox, nobody
-from tests.thorough import others_slow
-from tests.world import YEAR, add_hero, everything, rows
 
 WHO: dict[str, Any] = {"keys": Keys(None), "by": "dana", "reason": "the district asks"}
 

@@ -21,9 +21,9 @@ from rollover.database.tables import hero, ledger, roster
 from rollover.errors import ProofFailed
 from rollover.run import Run
 from tests.archive.conftest import until_archived
+from tests.support.sampling import others_slow
+from tests.support.small_district import NORTH, SOUTH, STUDENTS, hero_world, imagine_world, run_of
 from tests.test_rollover_steps import HERO, RUN_ID, answer_to, no_outbox, nobody, until_approved
-from tests.thorough import others_slow
-from tests.world import NORTH, SOUTH, STUDENTS, hero_world, imagine_world, run_of
 
 YEAR_FOLDER = ("archive", "hero", "riverside-ca", "2025-26")
 

@@ -23,9 +23,21 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import directory, ledger, metadata, roster
 from rollover.errors import DatabaseFailed, ProofFailed, Refused
 from rollover.run import Run
-from tests.certificate.certified import certificate_of, files_of, resumed, until_resumed
-from tests.children import killed_at
-from tests.outboxes import NoOutbox
+from tests.support.certified import certificate_of, files_of, resumed, until_resumed
+from tests.support.killable_steps import killed_at
+from tests.support.outboxes import NoOutbox
+from tests.support.small_district import (
+    NORTH,
+    SOUTH,
+    YEAR,
+    add_hero,
+    district,
+    hero_world,
+    imagine_world,
+    rows,
+    run_of,
+    unguarded,
+)
 from tests.test_rollover_steps import (
     HERO,
     RUN_ID,
@@ -38,7 +50,6 @@ from tests.test_rollover_steps import (
     until_erased,
     until_reset,
 )
-from tests.world import NORTH, SOUTH, YEAR, add_hero, district, hero_world, imagine_world, rows, run_of, unguarded
 
 PERSONAL = re.compile(
     r"student_id|person_id|account_id|employee_id|login_id|username|sourced_id|_name$|email|password|"

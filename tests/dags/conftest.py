@@ -19,8 +19,8 @@ from airflow.sdk import DAG
 
 from rollover.adapter import runs, waiting
 from rollover.local.postgres import LOGIN, PostgresServer
-from tests import world
-from tests.sftp_fixtures import Sftp, sftp, sftp_server
+from tests.support import small_district
+from tests.support.sftp_server import Sftp, sftp, sftp_server
 
 __all__ = ["sftp", "sftp_server"]
 
@@ -51,14 +51,14 @@ def airflow(
     sftp: Sftp,
     tmp_path: Path,
 ) -> Callable[[str], DAG]:
-    """Loads a DAG by its id, with Riverside as the only district, at the time of `tests.world`.
+    """Loads a DAG by its id, with Riverside as the only district, at the time of `tests.support.small_district`.
 
     The product database, SFTP server and storage of the test are reached as in production: by connections and
     settings.
     """
     districts = tmp_path / "districts"
     districts.mkdir()
-    riverside = world.district().model_dump(mode="json", exclude_defaults=True)
+    riverside = small_district.district().model_dump(mode="json", exclude_defaults=True)
     # Its few students are others in most tests' drops: that is not what these are about.
     riverside["products"]["hero"]["roster_limits"] = {"least_lost": 15}
     (districts / "riverside-ca.yaml").write_text(yaml.safe_dump(riverside))
@@ -75,13 +75,13 @@ def airflow(
         "ROLLOVER_DISTRICTS": str(districts),
         "ROLLOVER_STORAGE": str(tmp_path / "storage"),
         "ROLLOVER_POLL_SECONDS": "0.1",
-        "ROLLOVER_SIGNING_KEY": str(world.signing_key()),
+        "ROLLOVER_SIGNING_KEY": str(small_district.signing_key()),
         "AIRFLOW_CONN_PRODUCT_DB": json.dumps(product_db),
         "AIRFLOW_CONN_DISTRICT_SFTP": json.dumps(district_sftp),
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(runs, "clock", lambda: world.NOW)
+    monkeypatch.setattr(runs, "clock", lambda: small_district.NOW)
     monkeypatch.setattr(waiting, "_watches", {})
 
     def load(dag_id: str) -> DAG:
@@ -96,7 +96,7 @@ def airflow(
 @pytest.fixture
 def riverside(owner: Engine, sftp: Sftp, database: str) -> Path:
     """Riverside's Hero tenant in the database, and its folder on SFTP, empty."""
-    world.hero_world(owner)
+    small_district.hero_world(owner)
     folder = sftp.root / "riverside-ca" / "hero"
     shutil.rmtree(folder, ignore_errors=True)  # with the outbox of the test before
     folder.mkdir(parents=True)

@@ -19,9 +19,9 @@ from rollover.archive import manifest as manifests
 from rollover.database.session import tenant_session
 from rollover.run import Run
 from tests.archive.conftest import until_archived
-from tests.run_dag import run_dag
+from tests.support.run_dag import run_dag
+from tests.support.small_district import YEAR, add_hero, run_of
 from tests.test_rollover_steps import certify
-from tests.world import YEAR, add_hero, run_of
 
 HERO = "hero__riverside-ca"
 ASK, ERASE = "expire.ask", "expire.erase"

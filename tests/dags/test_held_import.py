@@ -22,9 +22,9 @@ from rollover.roster.comparing.compare import compare
 from rollover.roster.deciding.answers import Answer
 from rollover.roster.deciding.decision import decide, held, question
 from tests.dags.test_rollover_dag import HERO, ROLLOVER, YES, drop, imports, take_in
-from tests.roster.years import School, Town, as_oneroster, go_live, stage
-from tests.run_dag import Answer as Given
-from tests.run_dag import Finished, asset_events_of, run_dag
+from tests.support.roster.school_years import School, Town, as_oneroster, go_live, stage
+from tests.support.run_dag import Answer as Given
+from tests.support.run_dag import Finished, asset_events_of, run_dag
 
 Load = Callable[[str], DAG]
 Validated = Callable[[Town, int], str]

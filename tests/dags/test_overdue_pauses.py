@@ -11,8 +11,8 @@ from airflow.sdk import DAG
 from sqlalchemy import Engine, insert
 
 from rollover.database.tables import ledger
-from tests.run_dag import run_dag
-from tests.world import NOW
+from tests.support.run_dag import run_dag
+from tests.support.small_district import NOW
 
 HERO = "hero__riverside-ca"
 

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 from rollover import cli, readiness
 from rollover.local.postgres import PostgresServer
 from tests.dags.airflow_home import DISTRICTS
-from tests.world import PRODUCTS
+from tests.support.small_district import PRODUCTS
 
 KNOWN, UNKNOWN = "hero__springfield-il", "hero__lakeside-wa"
 BUNDLE = "of-this-test"

@@ -16,9 +16,9 @@ from sqlalchemy import Engine, insert, select, text, update
 from rollover.adapter import waiting
 from rollover.calendar import SchoolYear
 from rollover.database.tables import directory, hero
-from tests.roster.sets import as_files, as_zip, whole_set
-from tests.run_dag import Cleared, Finished, asset_events_of, run_dag
-from tests.world import NOW, SOUTH, STUDENTS, YEAR, add_hero, rows
+from tests.support.roster.small_set import as_files, as_zip, whole_set
+from tests.support.run_dag import Cleared, Finished, asset_events_of, run_dag
+from tests.support.small_district import NOW, SOUTH, STUDENTS, YEAR, add_hero, rows
 
 HERO = "hero__riverside-ca"
 ROLLOVER = f"rollover__{HERO}"

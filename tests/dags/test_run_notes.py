@@ -19,8 +19,8 @@ from sqlalchemy import Engine, event, select
 from rollover.run_note import LONGEST, MARK, has_note, note_of
 from tests.dags.airflow_home import HOME
 from tests.dags.test_rollover_dag import HERO, drop, new_year_zip
-from tests.run_dag import Finished, run_dag
-from tests.world import YEAR
+from tests.support.run_dag import Finished, run_dag
+from tests.support.small_district import YEAR
 
 IMPORT = "hero__riverside-ca__0123456789ab"
 MADE_UP = "rollover__hero__made-up"

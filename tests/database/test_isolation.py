@@ -9,7 +9,7 @@ from sqlalchemy.exc import ProgrammingError
 from rollover.database.session import tenant_session
 from rollover.database.tables import hero, metadata, roster
 from rollover.errors import DatabaseFailed
-from tests.world import everything, hero_world, imagine_world, rows
+from tests.support.small_district import everything, hero_world, imagine_world, rows
 
 HERE, OTHER = "hero__riverside-ca", "hero__lakeside-ca"
 TENANT_TABLES = sorted(name for name, table in metadata.tables.items() if "tenant_id" in table.c)

@@ -13,10 +13,10 @@ from rollover import evidence, steps
 from rollover.database.session import tenant_session
 from rollover.exports.keep import remove_expired
 from rollover.run import Run
-from tests.outboxes import NoOutbox
-from tests.sftp_fixtures import Sftp, sftp, sftp_server  # noqa: F401
+from tests.support.outboxes import NoOutbox
+from tests.support.sftp_server import Sftp, sftp, sftp_server  # noqa: F401
+from tests.support.small_district import YEAR, add_hero, everything, hero_world, run_of
 from tests.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, certify, nobody
-from tests.world import YEAR, add_hero, everything, hero_world, run_of
 
 KEPT = 30
 CERTIFIED = datetime(2026, 8, 1, 12, tzinfo=UTC)

@@ -21,7 +21,7 @@ from rollover.exports.report import Kind, columns
 from rollover.exports.write import file_safe, write_report
 from rollover.storage import read_back
 from tests.exports.conftest import AS_OF, YEAR, ZONE, World
-from tests.world import everything
+from tests.support.small_district import everything
 
 SCOPE = Scope(YEAR.key, True, ZONE.key, "Maple Schools", AS_OF)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from tests import rules_check
-from tests.thorough import others_slow
+from tests.support.sampling import others_slow
 
 HERO, MATH, OTHER = "hero__oak", "imagine_math__oak", "hero__elm"
 DAY = date(2026, 7, 8)

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
-from tests.roster.reading import take
-from tests.thorough import cases, others_slow
+from tests.support.roster.read_set import take
+from tests.support.sampling import cases, others_slow
 
 from rollover.calendar import SchoolYear, reset_day
 from rollover.config.load import Catalog, load_catalog

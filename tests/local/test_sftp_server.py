@@ -11,7 +11,7 @@ from pathlib import Path
 
 import paramiko
 import pytest
-from tests.sftp_fixtures import DISTRICT, Sftp, log_in, sftp, sftp_server
+from tests.support.sftp_server import DISTRICT, Sftp, log_in, sftp, sftp_server
 
 from rollover.local.sftp_server import Account, SftpServer, start
 

@@ -24,8 +24,8 @@ from rollover.roster.fetching.fetch import fetch
 from rollover.roster.imports import Import
 from rollover.roster.staging.stage import stage
 from rollover.roster.validating.validate import validate
-from tests.roster.sets import as_files
-from tests.sftp_fixtures import DISTRICT, Sftp, sftp, sftp_server
+from tests.support.roster.small_set import as_files
+from tests.support.sftp_server import DISTRICT, Sftp, sftp, sftp_server
 
 __all__ = ["sftp", "sftp_server"]
 

@@ -14,7 +14,7 @@ from rollover.roster.files import staged_file
 from rollover.roster.pending import pending, ready_import
 from rollover.roster.version import roster_version
 from tests.roster.conftest import OTHER, District
-from tests.roster.sets import Rows, row_of, whole_set
+from tests.support.roster.small_set import Rows, row_of, whole_set
 
 
 def counts(**rows: int) -> dict[str, int]:

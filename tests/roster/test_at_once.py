@@ -17,9 +17,9 @@ from rollover.roster.applying.undo import undo
 from rollover.roster.comparing.compare import compare
 from rollover.roster.deciding.answers import Answer
 from rollover.roster.pending import pending
-from tests.roster.desk import Desk, expected
-from tests.roster.processes import Held, at_once
-from tests.roster.years import Town
+from tests.support.roster.processes import Held, at_once
+from tests.support.roster.school_years import Town
+from tests.support.roster.stored_sets import Desk, expected
 
 pytestmark = pytest.mark.slow
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import pytest
 
 from rollover.roster.formats import FORMATS
-from tests.roster.checker import OPTIONAL, READ, STANDARD, check
-from tests.roster.made import as_files, made
-from tests.roster.reading import Taken, take
-from tests.roster.spoil import Spoiler, spoiled_files
-from tests.thorough import cases, others_slow
+from tests.support.roster.generated_sets import as_files, made
+from tests.support.roster.random_defects import RandomDefects, spoiled_files
+from tests.support.roster.read_set import Taken, take
+from tests.support.roster.standard_checker import OPTIONAL, READ, STANDARD, check
+from tests.support.sampling import cases, others_slow
 
 SEEDS, SEEDS_OF_KINDS = cases(16, 100), 100
 # The checker's words, and the codes that say the same.
@@ -92,7 +92,7 @@ def test_both_find_nothing_in_a_whole_set(spec: str) -> None:
 @pytest.mark.parametrize("spec", FORMATS)
 def test_both_find_the_same_defects_at_the_same_places(spec: str, seed: int) -> None:
     rows = made(spec, seed=seed)
-    Spoiler(spec, rows, seed).spoil(1 + seed % 15)
+    RandomDefects(spec, rows, seed).spoil(1 + seed % 15)
     files = spoiled_files(spec, rows, seed)
     assert disagreements(take(files), files) == []
 
@@ -103,7 +103,7 @@ def test_every_kind_of_defect_is_met() -> None:
     for spec in FORMATS:
         for seed in range(SEEDS_OF_KINDS):
             rows = made(spec, seed=seed)
-            Spoiler(spec, rows, seed).spoil(1 + seed % 15)
+            RandomDefects(spec, rows, seed).spoil(1 + seed % 15)
             met |= {kind for *_, kind in check(spoiled_files(spec, rows, seed))}
     rare = {"too many contacts", "empty file", "session outside its parent", "no role at the primary org", "file lost"}
     assert set(KINDS) - met <= rare

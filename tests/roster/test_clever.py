@@ -8,9 +8,9 @@ import pytest
 
 from rollover.calendar import JULY, MonthDay
 from tests.roster.conftest import District
-from tests.roster.made import Row, Rows, as_csv, as_files, header, made
-from tests.roster.reading import Taken, take
-from tests.thorough import others_slow
+from tests.support.roster.generated_sets import Row, Rows, as_csv, as_files, header, made
+from tests.support.roster.read_set import Taken, take
+from tests.support.sampling import others_slow
 
 PASSWORD = "correct-horse-battery"
 

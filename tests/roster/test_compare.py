@@ -30,8 +30,8 @@ from rollover.roster.comparing.tally import TYPES, Flow, School, Tally, open_set
 from rollover.roster.deciding.decision import decide
 from rollover.roster.files import diff_file
 from rollover.roster.imports import Import
-from tests.roster.years import TENANT, YEAR, Rows, Town, add_tenant, go_live, stage
-from tests.roster.years import School as TownSchool
+from tests.support.roster.school_years import TENANT, YEAR, Rows, Town, add_tenant, go_live, stage
+from tests.support.roster.school_years import School as TownSchool
 
 LIMITS = RosterLimits()
 SMALL = (TownSchool("ash", "KG", "03", 12, feeds="bay"), TownSchool("bay", "04", "06", 12))

@@ -24,7 +24,7 @@ from rollover.roster.deciding.answers import Answer
 from rollover.roster.deciding.decision import Question, decide, held, open_question, question, why_not_asked
 from rollover.roster.deciding.in_words import SENTENCES, SHOWN_BREACHES, SHOWN_SCHOOLS, in_words, markdown
 from rollover.roster.imports import Import
-from tests.roster.years import TENANT, YEAR, School, Town, add_tenant, go_live, stage
+from tests.support.roster.school_years import TENANT, YEAR, School, Town, add_tenant, go_live, stage
 
 SMALL = (School("ash", "KG", "03", 12, feeds="bay"), School("bay", "04", "06", 12))
 

@@ -19,9 +19,9 @@ from rollover.roster.staging.clean import clean
 from rollover.roster.staging.columns import KEPT_OUT
 from rollover.roster.staging.read import batches, read_header
 from rollover.roster.staging.text import as_text
-from tests.roster.made import Rows, as_csv, as_files, header, made
-from tests.roster.reading import Taken, take
-from tests.thorough import cases, others_slow, some
+from tests.support.roster.generated_sets import Rows, as_csv, as_files, header, made
+from tests.support.roster.read_set import Taken, take
+from tests.support.sampling import cases, others_slow, some
 
 Files = dict[str, bytes]
 SPECS = tuple(FORMATS)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.roster.conftest import District
-from tests.roster.made import DISTRICT_ORG, Row, Rows, as_files, header, oneroster
+from tests.support.roster.generated_sets import DISTRICT_ORG, Row, Rows, as_files, header, oneroster
 
 NOW = "2026-01-05T08:00:00Z"
 

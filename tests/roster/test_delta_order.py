@@ -14,11 +14,11 @@ from rollover.roster.applying.tidy import tidy
 from rollover.roster.deciding.answers import Answer
 from rollover.roster.pending import lets_another_go_on, pending
 from tests.roster.conftest import District
-from tests.roster.made import as_files, oneroster
-from tests.roster.processes import at_once, killed_at
 from tests.roster.test_at_once import applied
 from tests.roster.test_delta import NOW, Sync
-from tests.thorough import cases
+from tests.support.roster.generated_sets import as_files, oneroster
+from tests.support.roster.processes import at_once, killed_at
+from tests.support.sampling import cases
 
 pytestmark = pytest.mark.slow
 

@@ -23,8 +23,8 @@ from rollover.roster.fetching.transfer import Server, Wanted
 from rollover.roster.reporting.report import deliver_findings
 from rollover.status import status_of
 from tests.roster.conftest import District
-from tests.roster.sets import PASSWORD, as_csv, as_files, as_zip, whole_set
 from tests.roster.test_report import HERO, SPRINGFIELD
+from tests.support.roster.small_set import PASSWORD, as_csv, as_files, as_zip, whole_set
 
 
 def stored(district: District, import_id: str) -> dict[str, bytes]:

@@ -17,8 +17,9 @@ from rollover.roster.findings import KEPT_PER_CODE
 from rollover.roster.formats import FORMATS, clever, enrollments, oneroster, oneroster_1_1, oneroster_1_2, people
 from rollover.roster.staging import clean, manifest, read, stage
 from rollover.roster.validating import rules, validate
-from tests.roster import made
-from tests.roster.broken import (
+from tests.roster.conftest import CONFIG, District
+from tests.support.roster import generated_sets
+from tests.support.roster.invalid_sets import (
     CLASS,
     FILE_ERRORS,
     FILE_WARNINGS,
@@ -30,11 +31,10 @@ from tests.roster.broken import (
     without_column,
     written,
 )
-from tests.roster.conftest import CONFIG, District
-from tests.roster.reading import Taken, take
-from tests.roster.sets import Rows, as_files, as_zip, row_of, whole_set
-from tests.roster.sets import manifest as manifest_1_1
-from tests.thorough import others_slow
+from tests.support.roster.read_set import Taken, take
+from tests.support.roster.small_set import Rows, as_files, as_zip, row_of, whole_set
+from tests.support.roster.small_set import manifest as manifest_1_1
+from tests.support.sampling import others_slow
 
 READING = (manifest, read, clean, rules, oneroster, oneroster_1_1, oneroster_1_2, enrollments, people, clever)
 JUDGING = (stage, validate)
@@ -346,7 +346,7 @@ def test_a_set_of_another_system_is_called_by_its_name(system: str) -> None:
 
 @pytest.mark.parametrize("spec", ["oneroster_1_1", "oneroster_1_2", "clever"])
 def test_no_set_is_taken_for_one_of_another_system(spec: str) -> None:
-    files = made.as_files(spec, made.made(spec))
+    files = generated_sets.as_files(spec, generated_sets.made(spec))
     assert "format_other" not in take(files).codes
     files.pop("manifest.csv", None)
     assert "format_other" not in take(files).codes
@@ -449,9 +449,9 @@ def test_a_file_that_a_reader_gives_up_on_is_left_out(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("name", OTHERS)
 def test_rules_of_other_formats(name: str) -> None:
     spec, change, where = OTHERS[name]
-    rows = made.made(spec)
+    rows = generated_sets.made(spec)
     change(rows)
-    taken = take(made.as_files(spec, rows))
+    taken = take(generated_sets.as_files(spec, rows))
     assert where in taken.found
     assert {code for code, *_ in taken.found} <= {where[0], "depends_on_rejected", "optional_reference"}
 

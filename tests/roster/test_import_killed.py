@@ -24,12 +24,12 @@ from rollover.roster.fetching.transfer import Server
 from rollover.roster.staging.stage import stage
 from rollover.roster.validating.validate import validate
 from tests.roster.conftest import CONFIG
-from tests.roster.desk import Desk, expected
-from tests.roster.processes import killed_at
 from tests.roster.test_tidy import GRACE, LATER
-from tests.roster.years import Town, as_oneroster
-from tests.sftp_fixtures import Sftp, sftp, sftp_server
-from tests.thorough import cases
+from tests.support.roster.processes import killed_at
+from tests.support.roster.school_years import Town, as_oneroster
+from tests.support.roster.stored_sets import Desk, expected
+from tests.support.sampling import cases
+from tests.support.sftp_server import Sftp, sftp, sftp_server
 
 __all__ = ["sftp", "sftp_server"]
 

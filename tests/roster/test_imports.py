@@ -15,10 +15,10 @@ from rollover.roster import imports
 from rollover.roster.comparing.comparison import Comparison
 from rollover.roster.deciding.answers import Answer
 from rollover.roster.deciding.in_words import in_words
-from tests.roster.desk import Desk
-from tests.roster.years import Town
-from tests.thorough import others_slow
-from tests.world import unguarded
+from tests.support.roster.school_years import Town
+from tests.support.roster.stored_sets import Desk
+from tests.support.sampling import others_slow
+from tests.support.small_district import unguarded
 
 READ = {"formats": ["oneroster_1_1"], "column_map": {}}
 SET: dict[str, Any] = {"sha256": "a" * 64, "format": "oneroster_1_1", "read_as": READ}

@@ -12,8 +12,8 @@ from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.roster.staged import key_columns, value_columns
 from rollover.roster.validating import validate
 from tests.roster.conftest import District
-from tests.roster.made import DISTRICT_ORG, Row, Rows, as_files, made
-from tests.roster.years import School, Town, as_oneroster
+from tests.support.roster.generated_sets import DISTRICT_ORG, Row, Rows, as_files, made
+from tests.support.roster.school_years import School, Town, as_oneroster
 
 pytestmark = pytest.mark.slow
 

@@ -21,10 +21,10 @@ from rollover.roster.comparing.diff import write_differences, written_counts
 from rollover.roster.deciding.answers import Answer
 from rollover.roster.files import diff_file
 from tests.conftest import TEMPLATE
-from tests.roster.desk import Desk, Everything, expected
-from tests.roster.years import Rows, Town
-from tests.thorough import cases, others_slow
-from tests.world import unguarded
+from tests.support.roster.school_years import Rows, Town
+from tests.support.roster.stored_sets import Desk, Everything, expected
+from tests.support.sampling import cases, others_slow
+from tests.support.small_district import unguarded
 
 PRODUCTS = ("hero", "imagine_math", "imagine_math_facts")
 

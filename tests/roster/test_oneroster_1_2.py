@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.roster import sets
 from tests.roster.conftest import CONFIG, District
-from tests.roster.made import Row, Rows, as_csv, as_files, header, made
-from tests.roster.reading import Taken, take
+from tests.support.roster import small_set
+from tests.support.roster.generated_sets import Row, Rows, as_csv, as_files, header, made
+from tests.support.roster.read_set import Taken, take
 
 SPEC = "oneroster_1_2"
 
@@ -148,7 +148,7 @@ def test_a_mapped_column_that_is_not_there_is_named_by_its_header_and_place() ->
 
 def test_a_set_in_another_format_than_the_district_file_says_is_refused(district: District) -> None:
     district.config = CONFIG.model_copy(update={"roster_format": SPEC})
-    result = district.take(sets.as_files(sets.whole_set()))
+    result = district.take(small_set.as_files(small_set.whole_set()))
     assert (result["state"], result["reason"]) == ("rejected", "refused for other_format")
     assert ("other_format", "error", "manifest.csv", None, None) in district.findings(result["import_id"])
     result = district.take(as_files(SPEC, made(SPEC)))

@@ -32,8 +32,8 @@ from rollover.local.openssh import OpenSsh
 from rollover.roster.fetching import transfer
 from rollover.roster.fetching.fetch import fetch
 from rollover.roster.fetching.transfer import Changed, Server, Wanted, download
-from tests.roster.sets import PASSWORD, as_files, as_zip, whole_set
-from tests.thorough import others_slow
+from tests.support.roster.small_set import PASSWORD, as_files, as_zip, whole_set
+from tests.support.sampling import others_slow
 
 pytestmark = pytest.mark.skipif(
     openssh.program() is None, reason="sshd is not installed (Debian: openssh-server); OpenSSH is not tested"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.roster.conftest import District
-from tests.roster.sets import row_of, whole_set
-from tests.thorough import others_slow
+from tests.support.roster.small_set import row_of, whole_set
+from tests.support.sampling import others_slow
 
 
 def other_email(rows: Any) -> None:

@@ -24,10 +24,10 @@ from rollover.roster.staging import text
 from rollover.roster.staging.columns import KEPT_OUT, ROW
 from rollover.roster.staging.read import batches, read_header
 from rollover.roster.staging.text import RECORD_BYTES, as_text
-from tests.roster import made
-from tests.roster.reading import take
-from tests.roster.sets import as_files, whole_set
-from tests.thorough import cases, others_slow
+from tests.support.roster import generated_sets
+from tests.support.roster.read_set import take
+from tests.support.roster.small_set import as_files, whole_set
+from tests.support.sampling import cases, others_slow
 
 QUICK = settings(deadline=None, max_examples=cases(100, 1000), suppress_health_check=list(HealthCheck))
 ENCODINGS: dict[str, Callable[[str], bytes]] = {
@@ -430,9 +430,9 @@ def test_any_bytes_in_any_file_of_a_set(name: str, data: bytes, behind: bool) ->
 
 @pytest.mark.slow
 @settings(deadline=None, max_examples=cases(10, 300), suppress_health_check=list(HealthCheck))
-@given(st.sampled_from(sorted(made.clever())), st.one_of(st.binary(max_size=300), NASTY))
+@given(st.sampled_from(sorted(generated_sets.clever())), st.one_of(st.binary(max_size=300), NASTY))
 def test_any_bytes_in_any_file_of_clever(name: str, data: bytes) -> None:
-    files = made.as_files("clever", made.clever(students=3))
+    files = generated_sets.as_files("clever", generated_sets.clever(students=3))
     files[name] += data
     taken = take(files)
     assert taken.tables or taken.refused

@@ -6,10 +6,10 @@ import pytest
 
 from rollover.roster.deciding.answers import Answer
 from tests.roster.conftest import District
-from tests.roster.made import Row, Rows, as_csv, as_files, clever, header, manifest, oneroster
-from tests.roster.processes import killed_at
 from tests.roster.test_at_once import applied
-from tests.thorough import cases
+from tests.support.roster.generated_sets import Row, Rows, as_csv, as_files, clever, header, manifest, oneroster
+from tests.support.roster.processes import killed_at
+from tests.support.sampling import cases
 
 pytestmark = pytest.mark.slow
 

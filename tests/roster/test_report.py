@@ -32,8 +32,8 @@ from rollover.roster.reporting.keep import remove_old_reports
 from rollover.roster.reporting.report import deliver_findings, outdated
 from rollover.roster.reporting.sheet import write_sheet
 from tests.roster.conftest import District as Source
-from tests.roster.sets import as_files, row_of, whole_set
-from tests.world import PRODUCTS, unguarded
+from tests.support.roster.small_set import as_files, row_of, whole_set
+from tests.support.small_district import PRODUCTS, unguarded
 
 IMPORT = "hero__springfield-il__0123456789ab"
 OUTBOX = "/springfield-il/hero/outbox/imports/2026-08-03T0910Z-6789ab"

@@ -25,7 +25,7 @@ from rollover.roster.comparing.compare import compare
 from rollover.roster.comparing.comparison import Comparison, TypeCount
 from rollover.roster.comparing.safety import Breach, Code, Season
 from tests.conftest import TEMPLATE
-from tests.roster.years import (
+from tests.support.roster.school_years import (
     HIGH,
     MID,
     OAK,
@@ -40,7 +40,7 @@ from tests.roster.years import (
     go_live,
     stage,
 )
-from tests.thorough import others_slow
+from tests.support.sampling import others_slow
 
 LIMITS = RosterLimits()
 NUMBERS = count(1)

@@ -15,10 +15,10 @@ from rollover.errors import Refused
 from rollover.roster.applying.tidy import tidy
 from rollover.roster.files import import_folder
 from tests.roster.conftest import District
-from tests.roster.desk import Desk, expected
-from tests.roster.sets import as_files, whole_set
-from tests.roster.years import Town
-from tests.thorough import others_slow
+from tests.support.roster.school_years import Town
+from tests.support.roster.small_set import as_files, whole_set
+from tests.support.roster.stored_sets import Desk, expected
+from tests.support.sampling import others_slow
 
 GRACE = 30
 NOW = datetime.now(UTC)

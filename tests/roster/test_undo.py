@@ -15,10 +15,10 @@ from rollover.errors import ProofFailed, Refused
 from rollover.roster.deciding.answers import Answer
 from rollover.roster.pending import awaited_import, pending
 from tests.roster.conftest import District
-from tests.roster.desk import Desk
-from tests.roster.sets import row_of, whole_set
-from tests.roster.years import Town
-from tests.thorough import others_slow
+from tests.support.roster.school_years import Town
+from tests.support.roster.small_set import row_of, whole_set
+from tests.support.roster.stored_sets import Desk
+from tests.support.sampling import others_slow
 
 PRODUCTS = ("hero", "imagine_math", "imagine_math_facts")
 NEXT = "2026-27"

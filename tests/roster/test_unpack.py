@@ -14,7 +14,7 @@ import pytest
 from rollover.roster.fetching import unpack
 from rollover.roster.fetching.unpack import Unusable, opened
 from rollover.roster.formats import SPELLING
-from tests.roster.sets import as_files, whole_set
+from tests.support.roster.small_set import as_files, whole_set
 
 LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 

@@ -25,8 +25,7 @@ from rollover.roster.files import staged_file
 from rollover.roster.verifying.checks import MEASURES, SAMPLE
 from rollover.roster.verifying.verify import Files, verify_roster
 from tests.roster.conftest import District
-from tests.roster.sets import whole_set
-from tests.roster.years import (
+from tests.support.roster.school_years import (
     ELM,
     MID,
     OAK,
@@ -42,8 +41,9 @@ from tests.roster.years import (
     go_live,
     stage,
 )
-from tests.thorough import others_slow
-from tests.world import unguarded
+from tests.support.roster.small_set import whole_set
+from tests.support.sampling import others_slow
+from tests.support.small_district import unguarded
 
 NEW_YEAR = YEAR.next.key
 LIMITS = RosterLimits()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from tests.roster.made import STANDARD, Rows, as_csv, as_files, header, manifest
+from tests.support.roster.generated_sets import STANDARD, Rows, as_csv, as_files, header, manifest
 
 Files = dict[str, bytes]
 DATES = ("2026-02-30", "soon", "3/4/2012", "03/04/12", "2012-3-4", "2012-03-04T00:00:00Z", "0012-03-04", "13/13/2012")
@@ -18,7 +18,7 @@ IDS = ("a b", "x" * 256, "ü", "{123}", "")
 WORDS = ("pupil", "TRUE", "Student", "yes", "ext:own", "none", "")
 
 
-class Spoiler:
+class RandomDefects:
     """Spoils rows by seed."""
 
     def __init__(self, spec: str, rows: Rows, seed: int) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 RUNNING = "SELECT id::text, dag_id, run_id, task_id FROM task_instance WHERE state = 'running'"
 
 
-class Saboteur(threading.Thread):
+class WorkerKiller(threading.Thread):
     """SIGKILLs the first try of some tasks, once per DAG; `killed` lists what it got, as ``dag_id task_id``.
 
     Mostly it kills the task's own process. Of tasks in `with_worker` it kills the executor's worker too, so that

@@ -19,7 +19,9 @@ from sqlalchemy import Engine, event
 from rollover.database.session import connect
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.roster.desk", "rollover.roster.fetching.fetch", "rollover.roster.staging.stage"])
+CONTEXT.set_forkserver_preload(
+    ["tests.support.roster.stored_sets", "rollover.roster.fetching.fetch", "rollover.roster.staging.stage"]
+)
 SECONDS = 120.0
 
 Work = Callable[..., Any]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.roster import made
-from tests.roster.sets import Rows, row_of, whole_set
-from tests.roster.sets import manifest as manifest_1_1
+from tests.support.roster import generated_sets
+from tests.support.roster.small_set import Rows, row_of, whole_set
+from tests.support.roster.small_set import manifest as manifest_1_1
 
 Where = tuple[str, str, int | None, str | None]  # code, file, row, column
 Files = dict[str, bytes]
@@ -526,7 +526,7 @@ REFUSED: dict[str, tuple[Callable[[Files], object], Where]] = {
 
 
 # Rules of the other formats; of deltas: test_delta.py.
-OTHERS: dict[str, tuple[str, Callable[[made.Rows], object], tuple[str, str, str, int | None, str | None]]] = {
+OTHERS: dict[str, tuple[str, Callable[[generated_sets.Rows], object], tuple[str, str, str, int | None, str | None]]] = {
     "person without a role": (
         "oneroster_1_2",
         lambda rows: rows["roles.csv"].pop(0),

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import Engine
 
 from rollover.run import Run
-from tests.world import NORTH, everything
+from tests.support.small_district import NORTH, everything
 
 Rows = dict[str, list[tuple[Any, ...]]]
 GO = {

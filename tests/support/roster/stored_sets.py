@@ -26,8 +26,8 @@ from rollover.roster.imports import Import
 from rollover.roster.staged import value_columns
 from rollover.roster.version import roster_version
 from rollover.tenant import Tenant
-from tests.roster.years import YEAR, Rows, School, Town, add_tenant, stage
-from tests.world import everything
+from tests.support.roster.school_years import YEAR, Rows, School, Town, add_tenant, stage
+from tests.support.small_district import everything
 
 DISTRICT = "springfield-il"
 SMALL = (School("ash", "KG", "03", 12, feeds="bay"), School("bay", "04", "06", 12))

@@ -1,0 +1,1 @@
+"""What several tests need: servers, data, and independent checks of results."""

@@ -1,0 +1,1 @@
+"""Roster sets for tests: whole, generated, and with defects."""
