@@ -177,7 +177,7 @@ def test_the_command_names_entries_head_and_the_first_broken_link(
     chain = chain_of(run)
     assert command() == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"{HERO}: {chain.entries} entries, head {chain.head}, whole",
+        f"{HERO}: {chain.entries} entries, head {chain.head}, intact",
         "1 chains, 0 broken",
     ]
     tamper(owner, "UPDATE ledger.evidence SET facts = '{}' WHERE kind IN ('plan', 'archive') AND tenant_id = :t")

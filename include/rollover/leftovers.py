@@ -36,7 +36,7 @@ NAMED_IN_FINDINGS = """
 def past_their_time(connection: Connection, run: Run) -> dict[str, int]:
     """How much is still there of what the nightly sync removes: staged sets, exports, rows and history of the roster;
     and how many findings name a person, which none may."""
-    # A pause that ended long ago is no excuse: the nights since then have been.
+    # Pauses that ended more than NIGHTS ago are ignored: cleanup has run since.
     lately = or_(pauses.c.ended_at.is_(None), pauses.c.ended_at > run.now - NIGHTS)
     paused_at = connection.scalar(select(func.max(pauses.c.paused_at)).where(lately))
     nightly = min(paused_at or run.now, run.now) - NIGHTS

@@ -1,4 +1,4 @@
-"""The note of a DAG run: what came of it, in a few lines. Made of what its tasks returned; numbers, dates and ids only.
+"""The note of a DAG run: its result, in a few lines. Made of what its tasks returned; numbers, dates and ids only.
 
 A note that a person wrote stays: ours stands below it.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from rollover.tenant import SEPARATOR
 
-MARK = "What came of it:"
+MARK = "Result:"
 """The line above what is ours in a note."""
 LONGEST = 1000
 """Characters that Airflow keeps of a note."""
@@ -53,7 +53,7 @@ def note_of(dag_id: str, results: Results, failed: Sequence[str], before: str | 
 def _failed(failed: Sequence[str]) -> list[str]:
     if not failed:
         return []
-    return [f"failed at {', '.join(sorted(set(failed)))}: its log says how to go on, and what was done stays"]
+    return [f"stopped at {', '.join(sorted(set(failed)))}: the log says how to continue; what was done stays"]
 
 
 def _rollover(results: Results) -> list[str]:

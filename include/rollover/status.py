@@ -32,7 +32,7 @@ def status_of(connection: Connection) -> str:
     parts.append(
         f"sync paused since {_time(lease['paused_at'])} by {lease['paused_by']}: {lease['reason']}"
         if lease
-        else "sync on"
+        else "nightly sync: on"
     )
     parts += [f"{hold}, set by {hold.set_by}" for hold in holds.in_force(connection)]
     last = connection.execute(text(LAST_IMPORTS)).all()
@@ -44,7 +44,8 @@ def status_of(connection: Connection) -> str:
     parts += _held(connection)
     parts += _not_read(connection)
     waiting = connection.scalar(select(func.count()).where(imports.c.state == "ready")) or 0
-    parts.append(f"{waiting} drops kept" if waiting else "no drop kept")
+    if waiting:
+        parts.append(f"{waiting} {'drop waits' if waiting == 1 else 'drops wait'} to be applied")
     return "; ".join(parts)
 
 

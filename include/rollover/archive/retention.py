@@ -1,4 +1,4 @@
-"""Which archived years' time is over, what has to stay all the same, and what goes of a year.
+"""Finds archives past their retention, what blocks their disposal, and what is disposed of with a year.
 
 Time counts from the year's reset date, by `archive_kept_years` of the product or the district file. A year stays while
 a hold may concern it, while its rollover is not certified, and while rows of it are live: then it was put back, or

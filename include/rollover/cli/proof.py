@@ -34,7 +34,7 @@ def verify_evidence(options: argparse.Namespace, settings: Settings) -> int:
                 wrong += evidence.not_held(connection, signed.certificate, signed.sha256)
         broken += bool(wrong)
         first = f", first broken entry {chain.broken[0]}" if chain.broken else ""
-        print(f"{tenant.id}: {chain.entries} entries, head {chain.head}, {'BROKEN' if wrong else 'whole'}{first}")
+        print(f"{tenant.id}: {chain.entries} entries, head {chain.head}, {'BROKEN' if wrong else 'intact'}{first}")
         for said in wrong:
             print(f"  {said}")
     if signed is not None and not broken:

@@ -34,7 +34,7 @@ def held(options: argparse.Namespace, settings: Settings) -> int:
             for found in decision.held(connection):
                 count += 1
                 print(decision.question(connection, found.import_id).markdown)
-    print(f"{count} imports are held")
+    print("1 import is held" if count == 1 else f"{count} imports are held")
     return 0
 
 

@@ -24,7 +24,7 @@ def remove_expired(engine: Engine, tenant_id: str, *, kept_days: int, now: datet
     """Remove a tenant's exports whose time is over, here and in the outbox; returns how many files that were.
 
     Time counts from the certificate: before it, the files prove that nothing was lost. Receipts stay, with the time of
-    the removal, which is evidence. Killed in between, it is done again; files that are already gone are ignored.
+    the removal, which is evidence. Safe to run again after a crash: files that are already gone are ignored.
     """
     with tenant_session(engine, tenant_id, exclusive=True) as connection:
         expired = connection.execute(

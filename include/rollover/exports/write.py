@@ -47,7 +47,7 @@ def write_report(
     """Write a report into `folder`; files of the same names are replaced, each when the new one is complete.
 
     One file, or for a printed report one per part; never none: a blank report is a file that says so. Raises
-    ProofFailed where a file, read back, holds not as much as was written to it.
+    ProofFailed if a file, read back, has fewer rows than were written.
     """
     if report.format == "pdf":
         return list(_printed(connection, report, scope, folder, name))

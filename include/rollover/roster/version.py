@@ -14,7 +14,7 @@ def roster_version(connection: Connection) -> int:
 
 
 def bump_version(connection: Connection) -> int:
-    """Say that the live roster has changed: what was compared with it holds no longer. Returns its new version.
+    """Increment the version of the live roster, which makes comparisons with the old one invalid. Returns the new one.
 
     The caller holds the tenant's lock, and makes the change in the same transaction.
     """

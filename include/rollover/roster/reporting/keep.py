@@ -22,7 +22,7 @@ Remove = Callable[[str], None]
 def remove_old_reports(engine: Engine, tenant_id: str, *, kept_days: int, now: datetime, remove: Remove) -> int:
     """Remove a tenant's reports about imports that have been at their end for `kept_days`; returns how many.
 
-    Killed in between, it is done again. The ledger keeps the findings, which name no id.
+    Safe to run again after a crash. The ledger keeps the findings, which name no id.
     """
     row = imports.c
     report = row.counts[REPORTED]

@@ -118,7 +118,7 @@ def _load(files: list[File], load_live: LoadLive) -> None:
 
 def _find_lost(duck: duckdb.DuckDBPyConnection, file: File, unnamed: int) -> tuple[int, int]:
     """Make ``lost_<stem>`` of what the rows that were kept out are about; returns its number of rows, and how many rows
-    are about nobody knows who: `unnamed` and those without an id that can be right."""
+    cannot be identified: `unnamed`, and those without an id that can be right."""
     keys = file.delta_key
     is_named = " AND ".join(f"coalesce(NOT regexp_matches(\"{key}\", '{NEVER_IN_ID}|{BROKEN}'), false)" for key in keys)
     duck.execute(f"""
