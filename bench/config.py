@@ -143,8 +143,8 @@ def main() -> None:
         print(f"{each.what:<60} {each.seconds:>8.2f} {each.count:>6} {asked}")
     target = HOME / "var" / "bench" / "config.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    told = {"machine": computer(), "districts": arguments.districts, "found": [asdict(each) for each in found]}
-    target.write_text(json.dumps(told, indent=2))
+    answer = {"machine": computer(), "districts": arguments.districts, "found": [asdict(each) for each in found]}
+    target.write_text(json.dumps(answer, indent=2))
 
 
 if __name__ == "__main__":

@@ -313,7 +313,7 @@ def test_a_district_may_send_no_manifest(district: District) -> None:
     result = district.take(files)
     assert (result["state"], result["counts"]["errors"]) == ("ready", {})
     del files["courses.csv"]
-    assert "file_missing" in district.take(files)["reason"], "that no file is missing is not told by its absence"
+    assert "file_missing" in district.take(files)["reason"], "without a manifest, too, a required file has to be there"
 
 
 OTHER_SYSTEMS = {

@@ -374,7 +374,7 @@ def live_after(desk: Desk, rows: Rows) -> Everything:
 
 
 def assert_seated_as_enrolled(desk: Desk) -> None:
-    """Each import moves only whom it touched; that must come to the same as to seat everybody again."""
+    """Each import moves only the students it touched; the result must be the same as seating everybody again."""
     if desk.product == "hero":
         return
     its = desk.product

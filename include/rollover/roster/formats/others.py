@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class OtherFormat:
-    """A format that is not read, and how it is recognised: by its files, or by columns of one of them."""
+    """A format that is not read, and how it is recognized: by its files, or by columns of one of them."""
 
     label: str
     instead: str
@@ -55,7 +55,7 @@ OTHER_FORMATS = (
 )
 
 
-def recognised(names: Collection[str], header: Callable[[str], Collection[str]]) -> tuple[OtherFormat, str] | None:
+def recognized(names: Collection[str], header: Callable[[str], Collection[str]]) -> tuple[OtherFormat, str] | None:
     """The other format that a set is of, and the file that tells; None where it is of none that is known.
 
     `names` are the set's files in lower case; `header` gives the columns of one of them in lower case, none where the

@@ -170,6 +170,8 @@ def with_usernames(frame: pl.DataFrame, file: File, findings: Findings) -> pl.Da
     if USERNAME not in frame.columns or not file.identity or file.identity not in frame.columns:
         return frame
     blank = frame[USERNAME].is_null() & frame[file.identity].is_not_null() & ~frame[KEPT_OUT]
+    if STATUS in frame.columns:  # of who is gone, nothing else has to be right
+        blank = blank & frame[STATUS].str.to_lowercase().ne_missing(DELETED)
     if blank.any():
         rows = frame[ROW].filter(blank)
         findings.add_for_column(NO_USERNAME, file.name, USERNAME, int(rows.min()), len(rows))  # type: ignore[arg-type]

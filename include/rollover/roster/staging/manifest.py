@@ -16,7 +16,7 @@ from upath import UPath
 from rollover.roster.columnar import local_copy
 from rollover.roster.findings import Findings
 from rollover.roster.formats import FORMATS, MANIFEST, SPELLING, Format
-from rollover.roster.formats.others import recognised
+from rollover.roster.formats.others import recognized
 from rollover.roster.formats.spec import File
 from rollover.roster.staging.read import ENCODINGS
 from rollover.roster.staging.text import as_text
@@ -65,7 +65,7 @@ def contents(
     def header(name: str) -> Collection[str]:
         return _header(folder / SPELLING[name]) if name in SPELLING else ()
 
-    if other := recognised({*(name.lower() for name in names), *others}, header):
+    if other := recognized({*(name.lower() for name in names), *others}, header):
         kind, file = other
         message = f"These are files of {kind.label}, which Rollover does not read. {kind.instead}"
         findings.refuse("format_other", SPELLING.get(file, file), message)

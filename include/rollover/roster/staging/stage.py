@@ -125,11 +125,7 @@ def stage(
     if found is not None and config.roster_format not in (None, found.format.name):
         message = f"The set is {found.format.label}, but the district file says {config.roster_format}."
         findings.refuse("other_format", MANIFEST, message)
-    if (
-        found is not None
-        and not findings.refusing
-        and _is_live_already(engine, tenant_id, fetched, found, read_as.as_json())
-    ):
+    if found is not None and not findings.refusing and _is_live_already(engine, tenant_id, fetched, found, known_as):
         return imports.current(engine, tenant_id, import_id).summary()
     read = {} if found is None else read_all(found, storage, import_id, read_as)
     for each in read.values():
