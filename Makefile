@@ -12,7 +12,7 @@ help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/installed ## a season's rollovers on real parts; ARGS=--exit, --ask, --snapshots
-	@$(BIN)/python -m rollover.local.demo $(ARGS)
+	@$(BIN)/python -m rollover_demo.demo $(ARGS)
 
 test: $(VENV)/installed-dev ## the tests, against a real PostgreSQL, SFTP server and Airflow; ARGS for pytest
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)

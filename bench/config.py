@@ -39,7 +39,7 @@ TENANT = """\
 """
 LOAD = """
 import sys, time
-from rollover.config import load_catalog
+from rollover.lint import load_catalog
 from rollover.settings import Settings
 started = time.perf_counter()
 known = load_catalog(Settings().districts, Settings().products, only=sys.argv[1] or None)

@@ -20,8 +20,8 @@ from bench.measure import in_process, machine
 from bench.steps import YEAR, fill
 from rollover.database import migrate
 from rollover.database.session import connect
-from rollover.local.postgres import LOGIN, PostgresServer
 from rollover.settings import HOME
+from rollover_demo.postgres import LOGIN, PostgresServer
 
 AT_LEAST = 5
 """Times as fast as pandas: what was asked of the CSV reports."""

@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from rollover.local import openssh
-from rollover.local.openssh import OpenSsh
-from rollover.roster.fetching import transfer
 from rollover.settings import HOME
+from rollover.sftp import transfer
+from rollover_demo import openssh
+from rollover_demo.openssh import OpenSsh
 
 KEY = "ssh-ed25519"
 CONNECTION = "bench_sftp"

@@ -22,14 +22,14 @@ import paramiko
 from sqlalchemy import Engine, text
 
 from rollover.calendar import SchoolYear
-from rollover.local.airflow_client import FINISHED
-from rollover.local.demo.services import Services, prepared, running
-from rollover.local.seed import oneroster
-from rollover.local.seed.season import demo_year
-from rollover.local.seed.specs import DistrictSpec, SchoolSpec, SubscriptionSpec, TenantSpec
-from rollover.local.seed.uploads import new_year_files
 from rollover.settings import HOME
 from rollover.tenant import Tenant
+from rollover_demo.airflow_client import FINISHED
+from rollover_demo.demo.services import Services, prepared, running
+from rollover_demo.seed import oneroster
+from rollover_demo.seed.season import demo_year
+from rollover_demo.seed.specs import DistrictSpec, SchoolSpec, SubscriptionSpec, TenantSpec
+from rollover_demo.seed.uploads import new_year_files
 
 ASKED = 30.0
 """Seconds of orchestration that a rollover may take on top of its work."""

@@ -28,8 +28,8 @@ from bench.roster_ways import ACCOUNTS, CHANGED, FIRST, SAME, STEPS, Job
 from rollover.database import migrate
 from rollover.database.session import connect
 from rollover.database.tables import directory
-from rollover.local.postgres import LOGIN, PostgresServer
 from rollover.settings import HOME
+from rollover_demo.postgres import LOGIN, PostgresServer
 
 TEMPLATE = "bench"
 DISTRICT = "bench-xx"

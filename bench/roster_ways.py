@@ -71,12 +71,13 @@ def rollover(job: Job, clock: Clock) -> dict[str, Any]:
     """Every step of an import but the transfer, whose hash of the files is counted all the same."""
     from upath import UPath
 
-    from rollover.config import TenantConfig, load_catalog
+    from rollover.config import TenantConfig
     from rollover.database.session import connect
+    from rollover.lint import load_catalog
     from rollover.roster.applying import merge
     from rollover.roster.applying.apply import apply
     from rollover.roster.comparing.compare import compare
-    from rollover.roster.staging.stage import stage
+    from rollover.roster.reading.stage import stage
     from rollover.roster.validating.validate import validate
     from rollover.settings import Settings
 
@@ -115,9 +116,9 @@ def _timed(module: Any, function: str, clock: Clock, name: str) -> Iterator[None
 def _as_fetched(engine: Any, storage: Any, job: Job, clock: Clock) -> str:
     """Put the files and the ledger's rows where a fetch leaves them, and return the import's id. The hash is timed."""
     from rollover.database.session import tenant_session
-    from rollover.drops import Candidate, RemoteFile, record
     from rollover.roster import imports
     from rollover.roster.files import fetched_folder
+    from rollover.sftp.drops import Candidate, RemoteFile, record
 
     number = len(list(Path(job.work).glob("storage/imports/*")))
     names = sorted((MANIFEST, *FILES))

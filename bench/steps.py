@@ -24,8 +24,8 @@ from rollover.database import migrate
 from rollover.database.school_years import ensure_school_year
 from rollover.database.session import connect
 from rollover.database.tables import directory
-from rollover.local.postgres import LOGIN, PostgresServer
 from rollover.settings import HOME
+from rollover_demo.postgres import LOGIN, PostgresServer
 
 YEAR = SchoolYear.parse("2025-26")
 DISTRICT, OTHERS = "bench-xx", ("other-xx", "another-xx")

@@ -22,13 +22,14 @@ from sqlalchemy import Engine, text
 from tests.support.outboxes import NoOutbox
 from upath import UPath
 
-from rollover import steps
 from rollover.calendar import SchoolYear
-from rollover.config import District, load_catalog
+from rollover.config import District
 from rollover.database.session import connect
+from rollover.lint import load_catalog
 from rollover.run import Run
 from rollover.settings import Settings
 from rollover.tenant import Tenant
+from rollover.yearend import steps
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 CHUNK = 50_000

@@ -49,13 +49,13 @@ from rollover.settings import Settings
 def archive_expiry() -> None:
     @task
     def due() -> list[str]:
-        from rollover.archive.retention import due
+        from rollover.disposal.retention import due
 
         return due(connections.engine(), runs.catalog(), Settings().storage_root, runs.clock())
 
     @task
     def erase(year: str, answer: dict[str, str]) -> dict[str, Any]:
-        from rollover.archive import expiry
+        from rollover.disposal import expiry
 
         if answer["answer"] != "Approve":
             raise AirflowSkipException(f"nobody approved that {year} is erased: the next run asks again")

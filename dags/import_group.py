@@ -14,7 +14,7 @@ from wiring import ROSTER_DROPS, tell_district
 
 from rollover.adapter import asking, connections, importing, runs
 from rollover.errors import Refused
-from rollover.roster.deciding.answers import Answer
+from rollover.roster.review.answers import Answer
 
 IMPORTS_AT_ONCE = 8
 """Of each step, over all runs of a DAG: runs that only wait for a person are not limited, but work is."""
@@ -35,7 +35,7 @@ def roster_import_group(*, for_rollover: bool) -> Any:
     @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def fetch(import_id: str) -> dict[str, Any]:
         from rollover.roster import imports
-        from rollover.roster.fetching import fetch
+        from rollover.roster.intake import fetch
 
         work = importing.open_import(import_id)
         found, where = imports.current(work.engine, work.tenant.id, import_id), work.district.sftp_connection
@@ -47,7 +47,7 @@ def roster_import_group(*, for_rollover: bool) -> Any:
 
     @task(max_active_tis_per_dag=IMPORTS_AT_ONCE)
     def stage(import_id: str) -> dict[str, Any]:
-        from rollover.roster.staging import stage
+        from rollover.roster.reading import stage
 
         work = importing.open_import(import_id)
         given = (work.engine, work.tenant.id, import_id, work.storage, work.config)
@@ -70,7 +70,7 @@ def roster_import_group(*, for_rollover: bool) -> Any:
 
     @task
     def decide(import_id: str, answer: dict[str, str]) -> dict[str, Any]:
-        from rollover.roster.deciding import decision
+        from rollover.roster.review import decision
 
         work = importing.open_import(import_id)
         done = decision.decide(work.engine, work.tenant.id, import_id, **answer)
@@ -99,8 +99,8 @@ def roster_import_group(*, for_rollover: bool) -> Any:
 
     @task(task_id="apply")
     def apply_for_rollover(import_id: str, partition_key: str | None = None) -> dict[str, Any]:
-        from rollover import steps
         from rollover.roster.applying import apply
+        from rollover.yearend import steps
 
         work = importing.open_import(import_id)
         run = runs.open_run(partition_key, work.tenant.id)

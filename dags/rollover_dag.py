@@ -47,7 +47,7 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
 
         @task(task_id=name, **options)
         def do(partition_key: str | None = None) -> dict[str, Any]:
-            from rollover import steps
+            from rollover.yearend import steps
 
             run = runs.open_run(partition_key, tenant.id)
             if only_current_year:
@@ -59,7 +59,7 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
 
     @task.short_circuit
     def guard(partition_key: str | None = None) -> dict[str, Any] | None:
-        from rollover import steps
+        from rollover.yearend import steps
 
         run_id = get_current_context()["run_id"]
         result = steps.guard(runs.open_run(partition_key, tenant.id), run_id, runs.is_alive)
@@ -67,7 +67,7 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
 
     @task(trigger_rule=AFTER_A_SKIP)
     def approve(answer: dict[str, Any] | None, partition_key: str | None = None) -> dict[str, Any]:
-        from rollover import steps
+        from rollover.yearend import steps
 
         return steps.approve(runs.open_run(partition_key, tenant.id), answer)
 

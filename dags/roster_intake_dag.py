@@ -43,7 +43,7 @@ from rollover.adapter import connections, failing, waiting
 def roster_intake() -> None:
     @task(outlets=[ROSTER_DROPS])
     def record(found: list[dict[str, Any]], *, outlet_events: Any = None) -> list[str]:
-        from rollover.intake import Found, record_all
+        from rollover.roster.intake.watch import Found, record_all
 
         woken = record_all(connections.engine(), map(Found.from_json, found))
         if not woken:

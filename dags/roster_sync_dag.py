@@ -82,8 +82,8 @@ def roster_sync() -> None:
 
     @task
     def stray_files() -> None:
-        from rollover import stray_files
         from rollover.database.session import tenant_session
+        from rollover.yearend import stray_files
 
         known, engine, storage = runs.catalog(), connections.engine(), Settings().storage_root
         found = {}
@@ -106,7 +106,7 @@ def roster_sync() -> None:
 
     @task
     def overdue_pauses() -> None:
-        from rollover import pause
+        from rollover.ledger import pause
 
         pause.refuse_overdue(connections.engine(), runs.catalog(), runs.clock())
 

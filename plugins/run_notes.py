@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
-from rollover.run_note import TASKS, has_note, note_of
+from rollover.season.run_note import TASKS, has_note, note_of
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun

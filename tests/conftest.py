@@ -17,7 +17,7 @@ from upath import UPath
 
 from rollover.database import migrate
 from rollover.database.session import connect
-from rollover.local.postgres import LOGIN, PostgresServer
+from rollover_demo.postgres import LOGIN, PostgresServer
 
 TEMPLATE = "rollover_template"
 PERSONS = ("dana", "kim")

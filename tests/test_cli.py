@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rollover import cli
+from rollover.season.readiness import METADATA_URL
 from tests.archive.test_query import DISTRICT
 
 HOME = Path(__file__).parents[1]
@@ -84,6 +85,7 @@ def test_a_reader_that_stops_is_no_error(
 ) -> None:
     reading, writing = os.pipe()
     monkeypatch.delenv("ROLLOVER_DATABASE_URL")
+    monkeypatch.delenv(METADATA_URL, raising=False)  # tests of DAGs set it
     os.close(reading)
     try:
         done = subprocess.run(

@@ -20,12 +20,12 @@ from upath import UPath
 from rollover.certificate.check import checked
 from rollover.database.session import connect
 from rollover.exports import REPORTS
-from rollover.local.demo.season import Season
-from rollover.local.demo.services import METADATA, prepared, running
-from rollover.local.demo.summary import summary
-from rollover.local.seed.season import demo_year, season
-from rollover.local.seed.specs import DistrictSpec
-from rollover.local.snapshot import snapshot
+from rollover_demo.demo.season import Season
+from rollover_demo.demo.services import METADATA, prepared, running
+from rollover_demo.demo.summary import summary
+from rollover_demo.seed.season import demo_year, season
+from rollover_demo.seed.specs import DistrictSpec
+from rollover_demo.snapshot import snapshot
 from tests import rules_check
 from tests.support.personal_values import Secrets, places
 from tests.support.worker_killer import WorkerKiller

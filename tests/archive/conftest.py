@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import Engine, update
 from upath import UPath
 
-from rollover import steps
 from rollover.config import Action, Product
 from rollover.database.tables import directory
 from rollover.run import Run
+from rollover.yearend import steps
 from tests.support.small_district import hero_world, imagine_world, run_of
-from tests.test_rollover_steps import until_approved
+from tests.yearend.test_rollover_steps import until_approved
 
 
 def subscribe_all(owner: Engine) -> None:

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Engine, insert, text
 from upath import UPath
 
-from rollover import cli, steps
+from rollover import cli
 from rollover.archive import manifest as manifests
 from rollover.archive.keys import Keys
 from rollover.archive.query import archived, ask, readable
@@ -26,13 +26,14 @@ from rollover.errors import ProofFailed, Refused
 from rollover.exports import reports_of
 from rollover.run import Run
 from rollover.tenant import PRODUCTS
+from rollover.yearend import steps
 from tests.archive.conftest import run_for, subscribe_all, until_archived
 from tests.archive.test_query import DISTRICT
 from tests.archive.test_restore import archived_rows
 from tests.support.certified import certificate_of, until_resumed
 from tests.support.sampling import others_slow
 from tests.support.small_district import NORTH, STUDENTS, YEAR, hero_world, imagine_world, run_of
-from tests.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, no_outbox, nobody, until_approved
+from tests.yearend.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, no_outbox, nobody, until_approved
 
 WHO: dict[str, Any] = {"by": "dana", "reason": "the district asks"}
 PERSONAL = (b"Zebrowski", b"Rosalind", b"=Quentin", b"wing", b"Kindness", b"North School")

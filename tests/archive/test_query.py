@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, insert, update
 from upath import UPath
 
-from rollover import cli, steps
+from rollover import cli
 from rollover.archive import manifest as manifests
 from rollover.archive.keys import Keys
 from rollover.archive.query import archived, as_csv, ask, without_values
@@ -22,10 +22,11 @@ from rollover.database.tables import hero
 from rollover.errors import Refused
 from rollover.run import Run
 from rollover.tenant import Tenant
+from rollover.yearend import steps
 from tests.archive.conftest import subscribe_all, until_archived
 from tests.support.sampling import others_slow
 from tests.support.small_district import NORTH, YEAR, add_hero, district, hero_world, run_of
-from tests.test_rollover_steps import answer_to, certify, no_outbox
+from tests.yearend.test_rollover_steps import answer_to, certify, no_outbox
 
 PLAIN = Keys(None)
 

@@ -11,20 +11,20 @@ import pytest
 from sqlalchemy import Engine, delete, update
 from upath import UPath
 
-from rollover import steps
 from rollover.archive.keys import Keys
 from rollover.archive.report import ArchivedReport, tables_of_report, write_archived_report
 from rollover.archive.tables import PEOPLE, SCHOOLS, archived_tables, settings_tables
-from rollover.config import load_catalog
 from rollover.database.tables import directory, hero, roster
 from rollover.errors import Refused
 from rollover.exports import REPORTS, reports_of
 from rollover.exports.printed.page import pages_in
+from rollover.lint import load_catalog
 from rollover.run import Run
+from rollover.yearend import steps
 from tests.archive.conftest import run_for, until_archived
 from tests.support.sampling import others_slow
 from tests.support.small_district import PRODUCTS, YEAR, everything, hero_world, run_of
-from tests.test_rollover_steps import HERO
+from tests.yearend.test_rollover_steps import HERO
 
 
 def live(run: Run, name: str) -> Path:

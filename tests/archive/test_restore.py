@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import Engine, insert, text, update
 from upath import UPath
 
-from rollover import evidence, steps
 from rollover.archive import manifest as manifests
 from rollover.archive.keys import Keys
 from rollover.archive.restore import into_live, into_schema
@@ -18,11 +17,13 @@ from rollover.database.fingerprint import fingerprints_by_school
 from rollover.database.session import tenant_session
 from rollover.database.tables import hero, metadata
 from rollover.errors import ProofFailed, Refused
+from rollover.ledger import evidence
 from rollover.run import Run
+from rollover.yearend import steps
 from tests.archive.conftest import run_for, until_archived
 from tests.support.sampling import others_slow
 from tests.support.small_district import YEAR, add_hero, everything, rows
-from tests.test_rollover_steps import OTHER, RUN_ID, answer_to, no_outbox, nobody
+from tests.yearend.test_rollover_steps import OTHER, RUN_ID, answer_to, no_outbox, nobody
 
 WHO: dict[str, Any] = {"keys": Keys(None), "by": "dana", "reason": "the district asks"}
 

@@ -13,17 +13,17 @@ import pytest
 from sqlalchemy import Engine, insert, select, update
 from upath import UPath
 
-from rollover import steps
 from rollover.archive import form, parquet
 from rollover.archive import manifest as manifests
 from rollover.database.session import tenant_session
 from rollover.database.tables import hero, ledger, roster
 from rollover.errors import ProofFailed
 from rollover.run import Run
+from rollover.yearend import steps
 from tests.archive.conftest import until_archived
 from tests.support.sampling import others_slow
 from tests.support.small_district import NORTH, SOUTH, STUDENTS, hero_world, imagine_world, run_of
-from tests.test_rollover_steps import HERO, RUN_ID, answer_to, no_outbox, nobody, until_approved
+from tests.yearend.test_rollover_steps import HERO, RUN_ID, answer_to, no_outbox, nobody, until_approved
 
 YEAR_FOLDER = ("archive", "hero", "riverside-ca", "2025-26")
 

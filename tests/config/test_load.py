@@ -10,7 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from rollover.cli import main
-from rollover.config import Catalog, RosterLimits, load_catalog
+from rollover.config import Catalog, RosterLimits
+from rollover.lint import load_catalog
 from rollover.settings import HOME
 
 PRODUCTS = HOME / "include" / "products"

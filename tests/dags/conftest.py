@@ -18,7 +18,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 
 from rollover.adapter import runs, waiting
-from rollover.local.postgres import LOGIN, PostgresServer
+from rollover_demo.postgres import LOGIN, PostgresServer
 from tests.support import small_district
 from tests.support.sftp_server import Sftp, sftp, sftp_server
 

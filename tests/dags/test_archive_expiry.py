@@ -13,15 +13,16 @@ from airflow.sdk import DAG
 from sqlalchemy import Engine, text
 from upath import UPath
 
-from rollover import holds, steps
 from rollover.adapter import runs
 from rollover.archive import manifest as manifests
 from rollover.database.session import tenant_session
+from rollover.ledger import holds
 from rollover.run import Run
+from rollover.yearend import steps
 from tests.archive.conftest import until_archived
 from tests.support.run_dag import run_dag
 from tests.support.small_district import YEAR, add_hero, run_of
-from tests.test_rollover_steps import certify
+from tests.yearend.test_rollover_steps import certify
 
 HERO = "hero__riverside-ca"
 ASK, ERASE = "expire.ask", "expire.erase"

@@ -17,10 +17,10 @@ from upath import UPath
 
 from rollover.adapter import asking, connections, importing, waiting
 from rollover.database.session import tenant_session
-from rollover.local.seed.oneroster import as_zip
 from rollover.roster.comparing.compare import compare
-from rollover.roster.deciding.answers import Answer
-from rollover.roster.deciding.decision import decide, held, question
+from rollover.roster.review.answers import Answer
+from rollover.roster.review.decision import decide, held, question
+from rollover_demo.seed.oneroster import as_zip
 from tests.dags.test_rollover_dag import HERO, ROLLOVER, YES, drop, imports, take_in
 from tests.support.roster.school_years import School, Town, as_oneroster, go_live, stage
 from tests.support.run_dag import Answer as Given
@@ -301,7 +301,7 @@ def test_a_set_that_is_held_in_a_rollover_stops_it(
     send(riverside, town.next_year())
     take_in(airflow)
     assert imports(owner)[0] == ("ready", "2026-27")
-    from rollover import steps
+    from rollover.yearend import steps
 
     before_import = steps.before_import
 

@@ -13,7 +13,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 
-from rollover.config import load_catalog
+from rollover.lint import load_catalog
 from rollover.settings import Settings
 from tests.dags.airflow_home import DISTRICTS, HOME
 

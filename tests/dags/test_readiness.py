@@ -12,8 +12,9 @@ from airflow.models.dagbundle import DagBundleModel
 from airflow.utils.session import create_session
 from sqlalchemy import Engine, text
 
-from rollover import cli, readiness
-from rollover.local.postgres import PostgresServer
+from rollover import cli
+from rollover.season import readiness
+from rollover_demo.postgres import PostgresServer
 from tests.dags.airflow_home import DISTRICTS
 from tests.support.small_district import PRODUCTS
 

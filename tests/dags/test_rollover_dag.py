@@ -271,7 +271,7 @@ def test_data_that_changed_after_the_plan_stops_the_rollover(
     airflow: Load, riverside: Path, owner: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rows change while the approval waits; the archive must not take what nobody approved."""
-    from rollover import steps
+    from rollover.yearend import steps
 
     approve = steps.approve
 

@@ -16,7 +16,7 @@ from airflow.sdk import DAG, task, task_group
 from airflow.utils.session import create_session
 from sqlalchemy import Engine, event, select
 
-from rollover.run_note import LONGEST, MARK, has_note, note_of
+from rollover.season.run_note import LONGEST, MARK, has_note, note_of
 from tests.dags.airflow_home import HOME
 from tests.dags.test_rollover_dag import HERO, drop, new_year_zip
 from tests.support.run_dag import Finished, run_dag

@@ -43,7 +43,7 @@ def test_a_column_that_says_nothing_and_an_exemption_that_no_longer_fits(table: 
 def test_lint_refuses_a_product_with_such_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
     from pathlib import Path
 
-    from rollover.config import load_catalog
+    from rollover.lint import load_catalog
 
     products = Path(__file__).parents[2] / "include" / "products"
     monkeypatch.setitem(COLUMNS, "hero.student_logins", COLUMNS["hero.parent_logins"].__class__("tenant_id school_id"))

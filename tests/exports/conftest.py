@@ -19,10 +19,10 @@ from rollover.database.session import connect, tenant_session
 from rollover.database.tables import metadata
 from rollover.exports import Scope, reports_of
 from rollover.exports.write import Receipt, write_report
-from rollover.local import seed
-from rollover.local.postgres import LOGIN, PostgresServer
-from rollover.local.seed.specs import DistrictSpec, SchoolSpec, SubscriptionSpec, TenantSpec
 from rollover.tenant import Tenant
+from rollover_demo import seed
+from rollover_demo.postgres import LOGIN, PostgresServer
+from rollover_demo.seed.specs import DistrictSpec, SchoolSpec, SubscriptionSpec, TenantSpec
 from tests.conftest import TEMPLATE
 
 YEAR = SchoolYear.parse("2025-26")

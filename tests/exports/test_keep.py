@@ -9,14 +9,15 @@ import pytest
 from sqlalchemy import Engine, text
 from upath import UPath
 
-from rollover import evidence, steps
 from rollover.database.session import tenant_session
 from rollover.exports.keep import remove_expired
+from rollover.ledger import evidence
 from rollover.run import Run
+from rollover.yearend import steps
 from tests.support.outboxes import NoOutbox
 from tests.support.sftp_server import Sftp, sftp, sftp_server  # noqa: F401
 from tests.support.small_district import YEAR, add_hero, everything, hero_world, run_of
-from tests.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, certify, nobody
+from tests.yearend.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, certify, nobody
 
 KEPT = 30
 CERTIFIED = datetime(2026, 8, 1, 12, tzinfo=UTC)
@@ -33,7 +34,7 @@ def outbox(sftp: Sftp) -> Sftp:  # noqa: F811
 @pytest.fixture
 def past(owner: Engine, engine: Engine, storage: UPath, outbox: Sftp) -> Run:
     """A past year that was exported and certified."""
-    from rollover import drops
+    from rollover.sftp import drops
 
     hero_world(owner)
     run = run_of(engine, storage, year=YEAR.previous)
@@ -63,7 +64,7 @@ def kept(run: Run, outbox: Sftp) -> tuple[int, int]:
 
 
 def remove(run: Run, outbox: Sftp, now: datetime, tenant_id: str = HERO) -> int:
-    from rollover import drops
+    from rollover.sftp import drops
 
     def take_away(remote: str) -> None:
         drops.remove_file(outbox.client, remote)

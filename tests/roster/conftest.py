@@ -13,17 +13,17 @@ from upath import UPath
 
 from rollover.config import RosterLimits, TenantConfig
 from rollover.database.session import tenant_session
-from rollover.drops import candidates, list_folder, record
 from rollover.roster import imports
 from rollover.roster.applying.apply import apply
 from rollover.roster.applying.undo import undo
 from rollover.roster.comparing.compare import compare
-from rollover.roster.deciding.answers import Answer
-from rollover.roster.deciding.decision import decide
-from rollover.roster.fetching.fetch import fetch
 from rollover.roster.imports import Import
-from rollover.roster.staging.stage import stage
+from rollover.roster.intake.fetch import fetch
+from rollover.roster.reading.stage import stage
+from rollover.roster.review.answers import Answer
+from rollover.roster.review.decision import decide
 from rollover.roster.validating.validate import validate
+from rollover.sftp.drops import candidates, list_folder, record
 from tests.support.roster.small_set import as_files
 from tests.support.sftp_server import DISTRICT, Sftp, sftp, sftp_server
 

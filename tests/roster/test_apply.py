@@ -9,9 +9,9 @@ import pytest
 from rollover.database.session import tenant_session
 from rollover.database.tables import metadata
 from rollover.errors import Refused
-from rollover.roster.deciding.answers import Answer
 from rollover.roster.files import staged_file
 from rollover.roster.pending import pending, ready_import
+from rollover.roster.review.answers import Answer
 from rollover.roster.version import roster_version
 from tests.roster.conftest import OTHER, District
 from tests.support.roster.small_set import Rows, row_of, whole_set

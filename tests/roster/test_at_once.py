@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy import Engine
 from upath import UPath
 
-from rollover import pause
 from rollover.config import RosterLimits
 from rollover.database.session import tenant_session
+from rollover.ledger import pause
 from rollover.roster.applying.apply import apply
 from rollover.roster.applying.undo import undo
 from rollover.roster.comparing.compare import compare
-from rollover.roster.deciding.answers import Answer
 from rollover.roster.pending import pending
+from rollover.roster.review.answers import Answer
 from tests.support.roster.processes import Held, at_once
 from tests.support.roster.school_years import Town
 from tests.support.roster.stored_sets import Desk, expected

@@ -27,9 +27,9 @@ from rollover.roster.comparing.comparison import Comparison, school_counts, type
 from rollover.roster.comparing.diff import write_differences
 from rollover.roster.comparing.safety import Code, Numbers, Season, judge
 from rollover.roster.comparing.tally import TYPES, Flow, School, Tally, open_set, tally
-from rollover.roster.deciding.decision import decide
 from rollover.roster.files import diff_file
 from rollover.roster.imports import Import
+from rollover.roster.review.decision import decide
 from tests.support.roster.school_years import TENANT, YEAR, Rows, Town, add_tenant, go_live, stage
 from tests.support.roster.school_years import School as TownSchool
 

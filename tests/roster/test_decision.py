@@ -10,20 +10,20 @@ import pytest
 from sqlalchemy import Engine, text
 from upath import UPath
 
-from rollover import evidence
 from rollover.config import RosterLimits
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
+from rollover.ledger import evidence
 from rollover.roster import imports
 from rollover.roster.comparing.compare import compare
 from rollover.roster.comparing.comparison import Comparison, SchoolCount, TypeCount
 from rollover.roster.comparing.rekeyed import IdMap
 from rollover.roster.comparing.safety import Breach, Code, Season
 from rollover.roster.comparing.tally import TYPES
-from rollover.roster.deciding.answers import Answer
-from rollover.roster.deciding.decision import Question, decide, held, open_question, question, why_not_asked
-from rollover.roster.deciding.in_words import SENTENCES, SHOWN_BREACHES, SHOWN_SCHOOLS, in_words, markdown
 from rollover.roster.imports import Import
+from rollover.roster.review.answers import Answer
+from rollover.roster.review.decision import Question, decide, held, open_question, question, why_not_asked
+from rollover.roster.review.in_words import SENTENCES, SHOWN_BREACHES, SHOWN_SCHOOLS, in_words, markdown
 from tests.support.roster.school_years import TENANT, YEAR, School, Town, add_tenant, go_live, stage
 
 SMALL = (School("ash", "KG", "03", 12, feeds="bay"), School("bay", "04", "06", 12))

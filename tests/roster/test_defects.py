@@ -15,10 +15,10 @@ import pytest
 
 from rollover.roster.findings import Findings
 from rollover.roster.formats import FORMATS
-from rollover.roster.staging.clean import clean
-from rollover.roster.staging.columns import KEPT_OUT
-from rollover.roster.staging.read import batches, read_header
-from rollover.roster.staging.text import as_text
+from rollover.roster.reading.clean import clean
+from rollover.roster.reading.columns import KEPT_OUT
+from rollover.roster.reading.read import batches, read_header
+from rollover.roster.reading.text import as_text
 from tests.support.roster.generated_sets import Rows, as_csv, as_files, header, made
 from tests.support.roster.read_set import Taken, take
 from tests.support.sampling import cases, others_slow, some

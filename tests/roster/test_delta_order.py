@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from rollover import pause
 from rollover.database.session import tenant_session
+from rollover.ledger import pause
 from rollover.roster.applying.tidy import tidy
-from rollover.roster.deciding.answers import Answer
 from rollover.roster.pending import lets_another_go_on, pending
+from rollover.roster.review.answers import Answer
 from tests.roster.conftest import District
 from tests.roster.test_at_once import applied
 from tests.roster.test_delta import NOW, Sync

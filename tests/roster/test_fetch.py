@@ -14,14 +14,15 @@ import pytest
 from upath import UPath
 
 from rollover.database.session import tenant_session
-from rollover.drops import list_folder, passed_over, record
 from rollover.errors import Refused
-from rollover.roster.fetching import fetch as fetch_module
-from rollover.roster.fetching import transfer, unpack
-from rollover.roster.fetching.fetch import CHANGED
-from rollover.roster.fetching.transfer import Server, Wanted
+from rollover.roster.intake import fetch as fetch_module
+from rollover.roster.intake import unpack
+from rollover.roster.intake.fetch import CHANGED
 from rollover.roster.reporting.report import deliver_findings
-from rollover.status import status_of
+from rollover.season.status import status_of
+from rollover.sftp import transfer
+from rollover.sftp.drops import list_folder, passed_over, record
+from rollover.sftp.transfer import Server, Wanted
 from tests.roster.conftest import District
 from tests.roster.test_report import HERO, SPRINGFIELD
 from tests.support.roster.small_set import PASSWORD, as_csv, as_files, as_zip, whole_set

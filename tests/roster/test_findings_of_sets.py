@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from rollover.roster.fetching import fetch, passwords, unpack
 from rollover.roster.findings import KEPT_PER_CODE
 from rollover.roster.formats import FORMATS, clever, enrollments, oneroster, oneroster_1_1, oneroster_1_2, people
-from rollover.roster.staging import clean, manifest, read, stage
+from rollover.roster.intake import fetch, passwords, unpack
+from rollover.roster.reading import clean, manifest, read, stage
 from rollover.roster.validating import rules, validate
 from tests.roster.conftest import CONFIG, District
 from tests.support.roster import generated_sets

@@ -12,17 +12,17 @@ from upath import UPath
 
 from rollover.config import RosterLimits
 from rollover.database.session import tenant_session
-from rollover.drops import candidates, list_folder, record
 from rollover.roster import imports
 from rollover.roster.applying.apply import apply
 from rollover.roster.applying.tidy import tidy
 from rollover.roster.applying.undo import undo
 from rollover.roster.comparing.compare import compare
-from rollover.roster.deciding.answers import Answer
-from rollover.roster.fetching.fetch import fetch
-from rollover.roster.fetching.transfer import Server
-from rollover.roster.staging.stage import stage
+from rollover.roster.intake.fetch import fetch
+from rollover.roster.reading.stage import stage
+from rollover.roster.review.answers import Answer
 from rollover.roster.validating.validate import validate
+from rollover.sftp.drops import candidates, list_folder, record
+from rollover.sftp.transfer import Server
 from tests.roster.conftest import CONFIG
 from tests.roster.test_tidy import GRACE, LATER
 from tests.support.roster.processes import killed_at

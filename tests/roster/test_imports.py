@@ -13,8 +13,8 @@ from upath import UPath
 from rollover.database.session import tenant_session
 from rollover.roster import imports
 from rollover.roster.comparing.comparison import Comparison
-from rollover.roster.deciding.answers import Answer
-from rollover.roster.deciding.in_words import in_words
+from rollover.roster.review.answers import Answer
+from rollover.roster.review.in_words import in_words
 from tests.support.roster.school_years import Town
 from tests.support.roster.stored_sets import Desk
 from tests.support.sampling import others_slow

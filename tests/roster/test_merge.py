@@ -15,11 +15,11 @@ from upath import UPath
 
 from rollover.database.session import connect, tenant_session
 from rollover.errors import ProofFailed, Refused
-from rollover.local.postgres import LOGIN, PostgresServer
 from rollover.roster.applying import bulk
 from rollover.roster.comparing.diff import write_differences, written_counts
-from rollover.roster.deciding.answers import Answer
 from rollover.roster.files import diff_file
+from rollover.roster.review.answers import Answer
+from rollover_demo.postgres import LOGIN, PostgresServer
 from tests.conftest import TEMPLATE
 from tests.support.roster.school_years import Rows, Town
 from tests.support.roster.stored_sets import Desk, Everything, expected

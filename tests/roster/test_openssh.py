@@ -25,13 +25,13 @@ from upath import UPath
 
 from rollover.adapter import connections
 from rollover.database.session import tenant_session
-from rollover.drops import candidates, list_folder, put_file, record
 from rollover.errors import Refused
-from rollover.local import openssh
-from rollover.local.openssh import OpenSsh
-from rollover.roster.fetching import transfer
-from rollover.roster.fetching.fetch import fetch
-from rollover.roster.fetching.transfer import Changed, Server, Wanted, download
+from rollover.roster.intake.fetch import fetch
+from rollover.sftp import transfer
+from rollover.sftp.drops import candidates, list_folder, put_file, record
+from rollover.sftp.transfer import Changed, Server, Wanted, download
+from rollover_demo import openssh
+from rollover_demo.openssh import OpenSsh
 from tests.support.roster.small_set import PASSWORD, as_files, as_zip, whole_set
 from tests.support.sampling import others_slow
 

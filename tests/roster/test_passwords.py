@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rollover.roster.fetching import passwords
-from rollover.roster.fetching.passwords import WithoutPasswords, is_password
-from rollover.roster.fetching.unpack import Unusable
+from rollover.roster.intake import passwords
+from rollover.roster.intake.passwords import WithoutPasswords, is_password
+from rollover.roster.intake.unpack import Unusable
 
 SECRET = "Xy7"
 

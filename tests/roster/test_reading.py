@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from rollover.roster.findings import Findings
 from rollover.roster.formats import FORMATS
 from rollover.roster.formats.spec import Column, File
-from rollover.roster.staging import text
-from rollover.roster.staging.columns import KEPT_OUT, ROW
-from rollover.roster.staging.read import batches, read_header
-from rollover.roster.staging.text import RECORD_BYTES, as_text
+from rollover.roster.reading import text
+from rollover.roster.reading.columns import KEPT_OUT, ROW
+from rollover.roster.reading.read import batches, read_header
+from rollover.roster.reading.text import RECORD_BYTES, as_text
 from tests.support.roster import generated_sets
 from tests.support.roster.read_set import take
 from tests.support.roster.small_set import as_files, whole_set

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rollover.roster.deciding.answers import Answer
+from rollover.roster.review.answers import Answer
 from tests.roster.conftest import District
 from tests.roster.test_at_once import applied
 from tests.support.roster.generated_sets import Row, Rows, as_csv, as_files, clever, header, manifest, oneroster

@@ -17,11 +17,11 @@ import pytest
 from sqlalchemy import Engine, insert, text, update
 from upath import UPath
 
-from rollover import pause
-from rollover.config import District, load_catalog
+from rollover.config import District
 from rollover.database.session import tenant_session
 from rollover.database.tables import ledger
-from rollover.drops import put_file
+from rollover.ledger import pause
+from rollover.lint import load_catalog
 from rollover.roster import imports
 from rollover.roster.comparing.comparison import Comparison, TypeCount
 from rollover.roster.comparing.safety import Breach, Code, Season
@@ -31,6 +31,7 @@ from rollover.roster.findings import KEPT_PER_CODE
 from rollover.roster.reporting.keep import remove_old_reports
 from rollover.roster.reporting.report import deliver_findings, outdated
 from rollover.roster.reporting.sheet import write_sheet
+from rollover.sftp.drops import put_file
 from tests.roster.conftest import District as Source
 from tests.support.roster.small_set import as_files, row_of, whole_set
 from tests.support.small_district import PRODUCTS, unguarded

@@ -16,14 +16,14 @@ from upath import UPath
 
 from rollover.config import RosterLimits
 from rollover.database.session import connect
-from rollover.local.postgres import PostgresServer
-from rollover.local.seed.cohorts import finished_year, later, promoted
-from rollover.local.seed.roster import Roster, grade_code
-from rollover.local.seed.season import demo_year, season
 from rollover.roster import imports
 from rollover.roster.comparing.compare import compare
 from rollover.roster.comparing.comparison import Comparison, TypeCount
 from rollover.roster.comparing.safety import Breach, Code, Season
+from rollover_demo.postgres import PostgresServer
+from rollover_demo.seed.cohorts import finished_year, later, promoted
+from rollover_demo.seed.roster import Roster, grade_code
+from rollover_demo.seed.season import demo_year, season
 from tests.conftest import TEMPLATE
 from tests.support.roster.school_years import (
     HIGH,

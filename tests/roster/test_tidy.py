@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Engine
 from upath import UPath
 
-from rollover import evidence, pause
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
+from rollover.ledger import evidence, pause
 from rollover.roster.applying.tidy import tidy
 from rollover.roster.files import import_folder
 from tests.roster.conftest import District

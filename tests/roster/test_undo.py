@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import Engine
 from upath import UPath
 
-from rollover import evidence, pause
 from rollover.database.session import tenant_session
-from rollover.drops import known_fingerprints
 from rollover.errors import ProofFailed, Refused
-from rollover.roster.deciding.answers import Answer
+from rollover.ledger import evidence, pause
 from rollover.roster.pending import awaited_import, pending
+from rollover.roster.review.answers import Answer
+from rollover.sftp.drops import known_fingerprints
 from tests.roster.conftest import District
 from tests.support.roster.school_years import Town
 from tests.support.roster.small_set import row_of, whole_set

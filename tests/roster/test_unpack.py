@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
-from rollover.roster.fetching import unpack
-from rollover.roster.fetching.unpack import Unusable, opened
 from rollover.roster.formats import SPELLING
+from rollover.roster.intake import unpack
+from rollover.roster.intake.unpack import Unusable, opened
 from tests.support.roster.small_set import as_files, whole_set
 
 LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"

@@ -8,10 +8,12 @@ from typing import Any
 
 from upath import UPath
 
-from rollover import ledger, receipts, steps
 from rollover.database.session import tenant_session
+from rollover.ledger import receipts
+from rollover.ledger import steps as ledger
 from rollover.run import Run
-from tests.test_rollover_steps import certify, until_reset
+from rollover.yearend import steps
+from tests.yearend.test_rollover_steps import certify, until_reset
 
 
 def until_resumed(run: Run) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from rollover.local.sftp_server import Account, SftpServer, start
-from rollover.roster.fetching.transfer import Server
+from rollover.sftp.transfer import Server
+from rollover_demo.sftp_server import Account, SftpServer, start
 
 DISTRICT = "springfield-il"
 ACCOUNTS = {

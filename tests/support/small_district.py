@@ -21,9 +21,10 @@ from upath import UPath
 
 from rollover.calendar import SchoolYear
 from rollover.certificate.signing import new_key
-from rollover.config import District, load_catalog
+from rollover.config import District
 from rollover.database.school_years import ensure_school_year
 from rollover.database.tables import directory, hero, metadata, roster
+from rollover.lint import load_catalog
 from rollover.run import Run
 from rollover.settings import HOME
 from rollover.tenant import Tenant

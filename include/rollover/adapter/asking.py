@@ -10,12 +10,12 @@ from airflow.sdk import BaseNotifier
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
-from rollover import ledger
 from rollover.adapter.importing import open_import
 from rollover.adapter.runs import clock, open_rollover
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
-from rollover.roster.deciding.answers import QUESTION_LASTS, Answer
+from rollover.ledger import steps as ledger
+from rollover.roster.review.answers import QUESTION_LASTS, Answer
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -121,7 +121,7 @@ class AskAboutImport(_Ask):
         self.import_id = import_id
 
     def asked(self, run_id: str) -> tuple[str, str, list[str], str]:
-        from rollover.roster.deciding.decision import open_question, question, why_not_asked
+        from rollover.roster.review.decision import open_question, question, why_not_asked
 
         work = open_import(self.import_id)
         with tenant_session(work.engine, work.tenant.id, exclusive=True) as connection:
@@ -145,7 +145,7 @@ class AskAboutExpiry(_Ask):
         self.year = year
 
     def asked(self, run_id: str) -> tuple[str, str, list[str], str]:
-        from rollover.archive import expiry, retention
+        from rollover.disposal import expiry, retention
 
         run = open_rollover(self.year)
         try:

@@ -18,7 +18,7 @@ from rollover.errors import Refused
 if TYPE_CHECKING:
     import paramiko
 
-    from rollover.roster.fetching.transfer import Server
+    from rollover.sftp.transfer import Server
 
 PRODUCT_DB = "product_db"
 SFTP_CONNECT_SECONDS = 30
@@ -61,7 +61,7 @@ def sftp(connection_id: str) -> Iterator[paramiko.SFTPClient]:
 
 def sftp_server(connection_id: str) -> Server:
     """A district's SFTP server, to fetch from. Raises Refused like :func:`sftp`."""
-    from rollover.roster.fetching.transfer import CONNECT_SECONDS, Server
+    from rollover.sftp.transfer import CONNECT_SECONDS, Server
 
     hook = _sftp_hook(connection_id)
     extra = hook.get_connection(connection_id).extra_dejson
@@ -100,18 +100,18 @@ class Outbox:
         self._connection, self._session = district.sftp_connection, session
 
     def deliver(self, file: UPath, remote_path: str) -> None:
-        from rollover import drops
+        from rollover.sftp import drops
 
         with file.open("rb") as stream:
             drops.put_file(self._client, stream, remote_path)
 
     def remove(self, remote_path: str) -> None:
-        from rollover import drops
+        from rollover.sftp import drops
 
         drops.remove_file(self._client, remote_path)
 
     def listing(self, remote_folder: str) -> list[str]:
-        from rollover import drops
+        from rollover.sftp import drops
 
         return drops.files_below(self._client, remote_folder)
 

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from rollover import ledger
 from rollover.adapter.connections import engine
 from rollover.calendar import SchoolYear
-from rollover.config import Catalog, District, load_catalog
+from rollover.config import Catalog, District
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
+from rollover.ledger import steps as ledger
+from rollover.lint import load_catalog
 from rollover.run import Run
 from rollover.settings import Settings
 from rollover.tenant import SEPARATOR, Tenant

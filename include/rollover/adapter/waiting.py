@@ -19,7 +19,7 @@ from rollover.settings import Settings
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from rollover.intake import Place, Watch
+    from rollover.roster.intake.watch import Place, Watch
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class DropsSettledTrigger(BaseTrigger):
         return f"{__name__}.{type(self).__name__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        from rollover.intake import Watch, places
+        from rollover.roster.intake.watch import Watch, places
 
         watch = _watches.setdefault(self.settle_seconds, Watch(self.settle_seconds))
         where: tuple[Place, ...] = ()

@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import secrets
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -150,6 +151,20 @@ class Keys:
         if self.folder is None:
             raise Refused(f"{SETTING} is not set.", "set it to the folder with the keys of archives.")
         return self.folder / f"{tenant_id}.key"
+
+
+def unreadable(receipts: Iterable[Mapping[str, Any]], keys: Keys) -> list[str]:
+    """Why archived files cannot be decrypted, one sentence per missing key; empty if every file has its key.
+
+    `receipts` are rows of ``ledger.archives``: ``tenant_id`` and ``key_id`` are read.
+    """
+    found = []
+    for tenant_id, key_id in sorted({(receipt["tenant_id"], receipt["key_id"]) for receipt in receipts}, key=str):
+        try:
+            keys.to_read(tenant_id, key_id)
+        except Refused as error:
+            found.append(error.reason)
+    return found
 
 
 def _read(path: Path, missing: str | None = None) -> Key:

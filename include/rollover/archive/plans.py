@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, select, update
 
-from rollover import evidence
 from rollover.database.tables.ledger import archive_plans
+from rollover.ledger import evidence
 
 EXPIRE, DESTROY_KEY = "expire", "destroy_key"
 Content = dict[str, Any]

@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import Column, Connection, Engine, MetaData, PrimaryKeyConstraint, Table, select, text
 from upath import UPath
 
-from rollover import evidence
 from rollover.archive import manifest as manifests
 from rollover.archive import plans
 from rollover.archive.form import Content
@@ -29,6 +28,7 @@ from rollover.database.school_years import ensure_school_year
 from rollover.database.session import APP_ROLE, tenant_session
 from rollover.database.tables.ledger import steps
 from rollover.errors import ProofFailed, Refused
+from rollover.ledger import evidence
 from rollover.tenant import Tenant, rollover_id
 
 log = logging.getLogger(__name__)

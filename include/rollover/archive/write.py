@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Table, insert, select
 from upath import UPath
 
-from rollover import artifacts, erase, ledger, plan, receipts
 from rollover.archive import manifest as manifests
 from rollover.archive import plans
 from rollover.archive.form import Content
@@ -25,6 +24,9 @@ from rollover.database.fingerprint import NOTHING, Fingerprint, scope
 from rollover.database.tables import metadata
 from rollover.database.tables.ledger import archives, evidence, steps
 from rollover.errors import ProofFailed
+from rollover.ledger import artifacts, receipts
+from rollover.ledger import steps as ledger
+from rollover.ledger.plans import ARCHIVE, Line, current_lines, hash_of, holds_current_state, stayed
 from rollover.run import Run
 from rollover.storage import read_back, remove_parts, whole_file
 
@@ -86,7 +88,7 @@ def archive(connection: Connection, run: Run) -> dict[str, Any]:
     where it is not encrypted. Raises ProofFailed where the live rows are no longer those of the plan, or a file does
     not hold the rows it was made of; Refused where the tenant's key is not there.
     """
-    lines = plan.current_lines(connection, run, plan.ARCHIVE)
+    lines = current_lines(connection, run, ARCHIVE)
     if not lines:
         return {"files": 0, "rows": 0, "bytes": 0, "key_id": None, "manifest": None}
     remove_parts(manifests.folder_of(run))
@@ -107,7 +109,7 @@ def archive(connection: Connection, run: Run) -> dict[str, Any]:
     }
 
 
-def _paths(run: Run, plan_no: int, lines: list[plan.Line]) -> list[UPath]:
+def _paths(run: Run, plan_no: int, lines: list[Line]) -> list[UPath]:
     """Every file that archiving these lines may write, the manifest last."""
     folder = manifests.folder_of(run)
     bound = [*settings_tables(run.product), SCHOOLS, PEOPLE]
@@ -117,7 +119,7 @@ def _paths(run: Run, plan_no: int, lines: list[plan.Line]) -> list[UPath]:
     return [*files, folder / receipts.file_name(manifests.STEM, "json", plan_no)]
 
 
-def _planned(run: Run, lines: list[plan.Line]) -> Iterator[_Lot]:
+def _planned(run: Run, lines: list[Line]) -> Iterator[_Lot]:
     """What the plan says is archived."""
     for name in sorted({line.table_name for line in lines}):
         table = metadata.tables[name]
@@ -263,10 +265,10 @@ def _manifest(connection: Connection, run: Run, kept: list[_Kept]) -> dict[str, 
         district=run.tenant.district,
         school_year=run.school_year.key,
         plan_no=number,
-        plan_hash=plan.hash_of(connection, run, number),
+        plan_hash=hash_of(connection, run, number),
         archived_at=run.now,
         reset_date=ledger.rollover(connection, run)["reset_date"],
-        holds_current_state=before.holds_current_state if before else plan.holds_current_state(connection, run),
+        holds_current_state=before.holds_current_state if before else holds_current_state(connection, run),
         tools=manifests.tools(connection),
         tables=sorted(table.fullname for table in covered),
         files=[*(_readable(connection, before.files) if before else []), *files],
@@ -307,5 +309,4 @@ def _carried_out_before(connection: Connection, run: Run, number: int) -> Manife
 
 def _went(connection: Connection, run: Run, file: ArchivedFile) -> bool:
     """Whether a file holds rows that left the live database, or what those are read with: not of a part that stayed."""
-    stayed = erase.stayed(connection, run, file.plan_no)
-    return file.bound or (file.school, file.table) not in stayed
+    return file.bound or (file.school, file.table) not in stayed(connection, run, file.plan_no)

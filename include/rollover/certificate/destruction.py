@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Engine, func, select
 from upath import UPath
 
-from rollover import artifacts, evidence
 from rollover.archive.plans import DESTROY_KEY, EXPIRE, Plan
 from rollover.certificate import signing
 from rollover.certificate.facts import TOOL, Times
 from rollover.config import District, Product
 from rollover.errors import ProofFailed
+from rollover.ledger import artifacts, evidence
 from rollover.storage import read_back, whole_file
 from rollover.tenant import Tenant
 

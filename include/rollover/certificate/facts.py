@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Table, select, text
 
-from rollover import erase, ledger
 from rollover.archive import plans as archive_plans
 from rollover.calendar import begins_on
 from rollover.certificate.signing import SCHEMA
@@ -24,8 +23,9 @@ from rollover.database.session import APP_ROLE
 from rollover.database.tables import metadata
 from rollover.database.tables.directory import schools
 from rollover.database.tables.ledger import archives, exports, plan_lines, plan_subscriptions, plans, steps
-from rollover.evidence import Chain
-from rollover.plan import ARCHIVE, ERASE, HOLD
+from rollover.ledger import steps as ledger
+from rollover.ledger.evidence import Chain
+from rollover.ledger.plans import ARCHIVE, ERASE, HOLD, stayed
 from rollover.run import Run
 
 Facts = dict[str, Any]
@@ -131,10 +131,10 @@ def _disposal(connection: Connection, run: Run, number: int, remaining: Mapping[
 
     lines = rows(plan_lines, "school_id", "table_name")
     over = archive_plans.expired(connection, run.school_year.key)
-    stayed = erase.stayed(connection, run, number)
+    others = stayed(connection, run, number)
 
     def went(row: dict[str, Any]) -> bool:
-        return (row["school_id"], row["table_name"]) not in stayed
+        return (row["school_id"], row["table_name"]) not in others
 
     done = rows(steps)
     (erased_at,) = (row["finished_at"] for row in done if row["step"] == "erase")

@@ -20,7 +20,8 @@ from rollover.cli.arguments import (
     tenant_of,
     year_of,
 )
-from rollover.config import Catalog, load_catalog
+from rollover.config import Catalog
+from rollover.lint import load_catalog
 from rollover.settings import Settings
 from rollover.tenant import PRODUCTS
 
@@ -143,7 +144,7 @@ def restore(options: argparse.Namespace, settings: Settings) -> int:
     """Put an archived year back, row for row: into a new schema, or into the live tables where the year is empty."""
     from rollover.archive.keys import Keys
     from rollover.archive.restore import into_live, into_schema
-    from rollover.identity import caller
+    from rollover.ledger.identity import caller
 
     tenant, year = tenant_of(options, load_catalog(settings.districts, settings.products)), year_of(options)
     engine, keys = engine_of(settings), Keys(settings.archive_keys)
@@ -171,8 +172,8 @@ def keygen(options: argparse.Namespace, settings: Settings) -> int:
 
 def destroy_key(options: argparse.Namespace, settings: Settings) -> int:
     """Destroy a tenant's key, and with it every copy of what it encrypts: one person asks, another approves."""
-    from rollover.archive import destroy
     from rollover.archive.keys import Keys
+    from rollover.disposal import destroy
 
     catalog = load_catalog(settings.districts, settings.products)
     tenant, keys, by = tenant_of(options, catalog), Keys(settings.archive_keys), person_of(settings)

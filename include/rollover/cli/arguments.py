@@ -86,7 +86,7 @@ def _unknown(what: str, name: str, known: Sequence[str]) -> BadArgument:
 
 def person_of(settings: Settings) -> str:
     """The name of the person who runs the command: the database login. Raises Refused for a shared one."""
-    from rollover import identity
+    from rollover.ledger import identity
 
     return identity.person(engine_of(settings))
 

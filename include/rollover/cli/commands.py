@@ -23,8 +23,9 @@ from rollover.cli.arguments import (
     tenants_of,
     year_of,
 )
-from rollover.config import Catalog, load_catalog
+from rollover.config import Catalog
 from rollover.errors import DatabaseFailed
+from rollover.lint import load_catalog
 from rollover.settings import Settings
 from rollover.tenant import Tenant
 
@@ -45,7 +46,7 @@ def lint(options: argparse.Namespace, settings: Settings) -> int:
 
 def _not_ready(catalog: Catalog, settings: Settings, tenants: Sequence[Tenant]) -> list[tuple[str, str]]:
     """Whose rollover could not run, and why, as far as the databases are known here."""
-    from rollover import readiness
+    from rollover.season import readiness
 
     active = set(readiness.active_tenants(catalog, datetime.now(UTC).date()))
     wanted = [tenant for tenant in tenants if tenant in active]
@@ -96,7 +97,7 @@ def dates(options: argparse.Namespace, settings: Settings) -> int:
 def status(options: argparse.Namespace, settings: Settings) -> int:
     """Say where each tenant is: current year, last rollover, pause, last import."""
     from rollover.database.session import tenant_session
-    from rollover.status import status_of
+    from rollover.season.status import status_of
 
     engine, catalog = engine_of(settings), load_catalog(settings.districts, settings.products)
     tenants = tenants_of(options, catalog)
@@ -114,8 +115,8 @@ def status(options: argparse.Namespace, settings: Settings) -> int:
 
 def resume(options: argparse.Namespace, settings: Settings) -> int:
     """End the pause of a tenant's roster sync by hand."""
-    from rollover import pause
     from rollover.database.session import tenant_session
+    from rollover.ledger import pause
 
     tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
     by = person_of(settings)
@@ -127,9 +128,9 @@ def resume(options: argparse.Namespace, settings: Settings) -> int:
 
 def plan(options: argparse.Namespace, settings: Settings) -> int:
     """Show what a rollover of a tenant, or of each of a district, would do now; changes nothing."""
-    from rollover import plan as planning
     from rollover.database.session import tenant_session
     from rollover.run import Run
+    from rollover.yearend import plan as planning
 
     catalog = load_catalog(settings.districts, settings.products)
     tenants = tenants_of(options, catalog)
@@ -155,9 +156,9 @@ def switch_on(options: argparse.Namespace, settings: Settings) -> int:
     """Switch on again what the reset switched off: Hero's notification e-mails, or its portal schedules."""
     from sqlalchemy import update
 
-    from rollover import evidence
     from rollover.database.session import tenant_session
     from rollover.database.tables import tables_of
+    from rollover.ledger import evidence
 
     catalog = load_catalog(settings.districts, settings.products)
     tenant = tenant_of(options, catalog)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rollover.cli.arguments import TENANT, YEAR, BadArgument, Subparsers, added, engine_of, tenant_of, year_of
-from rollover.config import load_catalog
 from rollover.config.problems import nearest
+from rollover.lint import load_catalog
 from rollover.settings import Settings
 
 
@@ -17,10 +17,10 @@ def export(options: argparse.Namespace, settings: Settings) -> int:
     from sqlalchemy import text
     from upath import UPath
 
-    from rollover import plan
     from rollover.database.session import tenant_session
     from rollover.exports import Scope, reports_of
     from rollover.exports.write import write_report
+    from rollover.yearend import plan
 
     catalog = load_catalog(settings.districts, settings.products)
     tenant, year = tenant_of(options, catalog), year_of(options)

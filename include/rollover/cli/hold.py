@@ -15,14 +15,14 @@ from rollover.cli.arguments import (
     tenant_of,
     tenants_of,
 )
-from rollover.config import load_catalog
+from rollover.lint import load_catalog
 from rollover.settings import Settings
 
 
 def place(options: argparse.Namespace, settings: Settings) -> int:
     """Hold the data of a tenant, of one of its schools or students: it is neither erased nor reset."""
-    from rollover import holds
     from rollover.database.session import tenant_session
+    from rollover.ledger import holds
 
     tenants = tenants_of(options, load_catalog(settings.districts, settings.products))
     by = person_of(settings)
@@ -46,8 +46,8 @@ def place(options: argparse.Namespace, settings: Settings) -> int:
 
 def lift(options: argparse.Namespace, settings: Settings) -> int:
     """Lift a hold; somebody else than who set it. What it held goes with the next plan."""
-    from rollover import holds
     from rollover.database.session import tenant_session
+    from rollover.ledger import holds
 
     tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
     by = person_of(settings)
@@ -59,8 +59,8 @@ def lift(options: argparse.Namespace, settings: Settings) -> int:
 
 def show(options: argparse.Namespace, settings: Settings) -> int:
     """List the open holds; with --all, also those that were lifted."""
-    from rollover import holds
     from rollover.database.session import tenant_session
+    from rollover.ledger import holds
 
     engine = engine_of(settings)
     for tenant in tenants_of(options, load_catalog(settings.districts, settings.products)):

@@ -13,7 +13,7 @@ NEEDS_OWNER = "needs the owner's URL in ROLLOVER_DATABASE_URL"
 
 def add(options: argparse.Namespace, settings: Settings) -> int:
     """Create the database login of one person; its password is asked for, unless --no-password."""
-    from rollover import identity
+    from rollover.ledger import identity
 
     password = None if options.no_password else getpass.getpass(f"Password of {options.name}: ")
     with engine_of(settings).begin() as connection:
@@ -24,7 +24,7 @@ def add(options: argparse.Namespace, settings: Settings) -> int:
 
 def remove(options: argparse.Namespace, settings: Settings) -> int:
     """End the login of a person who has left; the name stays on what was signed with it."""
-    from rollover import identity
+    from rollover.ledger import identity
 
     with engine_of(settings).begin() as connection:
         identity.remove_person(connection, options.name)
@@ -34,7 +34,7 @@ def remove(options: argparse.Namespace, settings: Settings) -> int:
 
 def show(options: argparse.Namespace, settings: Settings) -> int:
     """List the personal logins."""
-    from rollover import identity
+    from rollover.ledger import identity
 
     with engine_of(settings).connect() as connection:
         for name in identity.persons(connection):

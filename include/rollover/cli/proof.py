@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rollover.cli.arguments import BadArgument, Subparsers, added, engine_of, group, tenants_of
-from rollover.config import load_catalog
 from rollover.errors import Refused
+from rollover.lint import load_catalog
 from rollover.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 def verify_evidence(options: argparse.Namespace, settings: Settings) -> int:
     """Check the chain of evidence of every tenant, or of one; with a certificate, that its tenant's chain holds it."""
-    from rollover import evidence, holds
     from rollover.database.session import tenant_session
+    from rollover.ledger import evidence, holds
 
     catalog = load_catalog(settings.districts, settings.products)
     signed = _signed_in(options.certificate) if options.certificate else None

@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rollover.cli.arguments import TENANT, YEAR, Subparsers, added, engine_of, tenant_of, year_of
-from rollover.config import District, load_catalog
+from rollover.config import District
 from rollover.errors import RolloverError
+from rollover.lint import load_catalog
 from rollover.settings import Settings
 
 if TYPE_CHECKING:
-    from rollover.outbox import Outbox
+    from rollover.sftp.outbox import Outbox
 
 
 def residue(options: argparse.Namespace, settings: Settings) -> int:
@@ -24,12 +25,12 @@ def residue(options: argparse.Namespace, settings: Settings) -> int:
     Asked are the product's tables and staging, storage, the outbox and the drops on SFTP, XComs and questions in
     Airflow's database, and this machine's temporary folder. A place that cannot be asked counts as found.
     """
-    from rollover import residue as places
     from rollover.certificate.facts import disposals
-    from rollover.certificate.still_kept import still_kept
     from rollover.database.session import tenant_session
-    from rollover.readiness import metadata_engine
     from rollover.run import Run
+    from rollover.season.readiness import metadata_engine
+    from rollover.yearend import residue as places
+    from rollover.yearend.still_kept import still_kept
 
     catalog = load_catalog(settings.districts, settings.products)
     tenant = tenant_of(options, catalog)

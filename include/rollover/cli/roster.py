@@ -16,7 +16,7 @@ from rollover.cli.arguments import (
     tenant_of,
     tenants_of,
 )
-from rollover.config import load_catalog
+from rollover.lint import load_catalog
 from rollover.settings import Settings
 
 REPORTED = "The nightly roster_sync tells the district, in its outbox."
@@ -25,7 +25,7 @@ REPORTED = "The nightly roster_sync tells the district, in its outbox."
 def held(options: argparse.Namespace, settings: Settings) -> int:
     """List the imports that are held for a person, with the numbers and what each answer does."""
     from rollover.database.session import tenant_session
-    from rollover.roster.deciding import decision
+    from rollover.roster.review import decision
 
     engine = engine_of(settings)
     count = 0
@@ -40,8 +40,8 @@ def held(options: argparse.Namespace, settings: Settings) -> int:
 
 def decide(options: argparse.Namespace, settings: Settings) -> int:
     """Answer for an import that is held; --seen is the number under the table that you looked at."""
-    from rollover.roster.deciding import decision
-    from rollover.roster.deciding.answers import Answer
+    from rollover.roster.review import decision
+    from rollover.roster.review.answers import Answer
 
     tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
     answers = {answer.value.lower().replace(" ", "-"): answer.value for answer in Answer if answer is not Answer.LATER}

@@ -1,12 +1,13 @@
 """District and product files: read into frozen models, or refused with file, line, field and reason."""
 
-from rollover.config.load import Catalog, load_catalog
+from rollover.config.load import Catalog, CrossChecks, load_catalog
 from rollover.config.models import Action, DataClassRule, District, Product, RosterLimits, TenantConfig
 from rollover.config.problems import Problem
 
 __all__ = [
     "Action",
     "Catalog",
+    "CrossChecks",
     "DataClassRule",
     "District",
     "Problem",

@@ -6,6 +6,7 @@ The others load: one district's mistake never takes another district's rollover 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -13,8 +14,6 @@ from rollover.calendar import SchoolYear, date_problems
 from rollover.config.document import Document
 from rollover.config.models import District, Product, TenantConfig
 from rollover.config.problems import Problem
-from rollover.config.tables import table_problems
-from rollover.roster.formats import FORMATS
 from rollover.tenant import Tenant
 
 
@@ -34,20 +33,29 @@ class Catalog:
         )
 
 
-def load_catalog(districts: Path, products: Path, *, only: str | None = None) -> Catalog:
+@dataclass(frozen=True)
+class CrossChecks:
+    """What a file is compared with beyond its own fields. `rollover.lint` has the checks that everyone uses."""
+
+    product: Callable[[Document, Product], list[Problem]]
+    tenant: Callable[[Document, tuple[str, str], TenantConfig], list[Problem]]
+    """The tuple is where the tenant stands in its district file."""
+
+
+def load_catalog(districts: Path, products: Path, checks: CrossChecks, *, only: str | None = None) -> Catalog:
     """Read both folders. Raises nothing for a bad file: it is in `problems`, and not in the catalog.
 
     With `only`, the id of a district, no other district's file is read: what a task costs does not depend on how many
     districts there are. Whether two files claim one folder is then not looked at; whoever reads all of them does.
     """
-    product_files, problems = _load_products(products)
+    product_files, problems = _load_products(products, checks)
     paths = [path for path in _files(districts) if only in (None, path.stem)]
     read = [(document := Document(path), document.validate(District)) for path in paths]
     if not districts.is_dir():
         problems.append(Problem(districts, 1, "", "is not a folder; set ROLLOVER_DISTRICTS"))
     candidates = [(document, district) for document, district in read if district is not None]
     for document, district in candidates:
-        document.problems += _problems_of(document, district, product_files)
+        document.problems += _problems_of(document, district, product_files, checks)
     _refuse_shared_folders(candidates)
     _refuse_twins([document for document, _ in read])
     for document, _ in read:
@@ -71,7 +79,7 @@ def _refuse_twins(documents: list[Document]) -> None:
             document.problems.append(document.problem((), f"has a twin, {twins[0]}: keep one of them"))
 
 
-def _load_products(folder: Path) -> tuple[dict[str, Product], list[Problem]]:
+def _load_products(folder: Path, checks: CrossChecks) -> tuple[dict[str, Product], list[Problem]]:
     products: dict[str, Product] = {}
     problems: list[Problem] = []
     read = [(document := Document(path), document.validate(Product)) for path in _files(folder)]
@@ -81,7 +89,7 @@ def _load_products(folder: Path) -> tuple[dict[str, Product], list[Problem]]:
         if product is not None and product.product != stem:
             document.problems.append(document.problem(("product",), f"is not the file's name, '{stem}'"))
         if product is not None:
-            document.problems += table_problems(product, document)
+            document.problems += checks.product(document, product)
         problems += document.problems
         if product is not None and not document.problems:
             products[product.product] = product
@@ -90,7 +98,9 @@ def _load_products(folder: Path) -> tuple[dict[str, Product], list[Problem]]:
     return products, problems
 
 
-def _problems_of(document: Document, district: District, products: dict[str, Product]) -> list[Problem]:
+def _problems_of(
+    document: Document, district: District, products: dict[str, Product], checks: CrossChecks
+) -> list[Problem]:
     found = []
     if district.district != document.path.stem:
         found.append(document.problem(("district",), f"is not the file's name, '{document.path.stem}'"))
@@ -102,30 +112,10 @@ def _problems_of(document: Document, district: District, products: dict[str, Pro
         first, last = tenant.first_school_year, tenant.last_school_year
         if last is not None and last < first:
             found.append(document.problem((*where, "last_school_year"), f"{last} is before {first}"))
-        found += _format_problems(document, where, tenant)
+        found += checks.tenant(document, where, tenant)
         for year in sorted({first, *tenant.reset_dates, *district.school_years}):
             found += _date_problems(document, district, products[name], year)
     return list(dict.fromkeys(found))
-
-
-def _format_problems(document: Document, where: tuple[str, ...], tenant: TenantConfig) -> list[Problem]:
-    """A format, file or column that Rollover does not know would be passed over without a word."""
-    if tenant.roster_format not in (None, *FORMATS):
-        message = f"'{tenant.roster_format}' is not one of {', '.join(FORMATS)}"
-        return [document.problem((*where, "roster_format"), message)]
-    found = []
-    formats = [spec for spec in FORMATS.values() if tenant.roster_format in (None, spec.name)]
-    for name, columns in tenant.column_map.items():
-        files = [file for spec in formats for file in spec.files if file.name == name]
-        if not files:
-            known = sorted({file.name for spec in formats for file in spec.files})
-            found.append(document.problem((*where, "column_map", name), f"'{name}' is not one of {', '.join(known)}"))
-        read = sorted({column.name for file in files for column in file.columns})
-        for column in columns if files else ():
-            if column not in read:
-                message = f"'{column}' is not one of {', '.join(read)}"
-                found.append(document.problem((*where, "column_map", name, column), message))
-    return found
 
 
 def _date_problems(document: Document, district: District, product: Product, year: SchoolYear) -> list[Problem]:

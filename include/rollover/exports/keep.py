@@ -10,9 +10,9 @@ from itertools import groupby
 from sqlalchemy import Connection, Engine, select, update
 from upath import UPath
 
-from rollover import evidence
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import exports, rollovers
+from rollover.ledger import evidence
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Which imports there are to work on, which ones wait for others, which one a rollover waits for, and which is live.
 
 The newest import is the one that was found last: ``found_at`` rises with every drop of a tenant, whatever the clock
-says (see :func:`rollover.drops.record`).
+says (see :func:`rollover.sftp.drops.record`).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from rollover.database.session import connect
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["tests.support.roster.stored_sets", "rollover.roster.fetching.fetch", "rollover.roster.staging.stage"]
+    ["tests.support.roster.stored_sets", "rollover.roster.intake.fetch", "rollover.roster.reading.stage"]
 )
 SECONDS = 120.0
 

@@ -17,9 +17,9 @@ from rollover.roster.columnar import columnar
 from rollover.roster.files import fetched_folder, typed_file
 from rollover.roster.findings import Findings
 from rollover.roster.formats import SPELLING
+from rollover.roster.reading.manifest import contents
+from rollover.roster.reading.stage import ReadAs, not_said, read_all
 from rollover.roster.staged import value_columns, write_staged
-from rollover.roster.staging.manifest import contents
-from rollover.roster.staging.stage import ReadAs, not_said, read_all
 from rollover.roster.validating.rules import CheckedSet
 from rollover.roster.validating.validate import shape
 

@@ -15,12 +15,12 @@ from upath import UPath
 
 from rollover.calendar import SchoolYear
 from rollover.database.tables import directory, ledger, roster
-from rollover.local.seed import oneroster
 from rollover.roster.columnar import columnar
 from rollover.roster.files import staged_file
 from rollover.roster.model import GRADES
 from rollover.roster.staged import ROW_HASH, key_columns, row_hash, value_columns
 from rollover.tenant import Tenant
+from rollover_demo.seed import oneroster
 
 GIVEN = ("Ana", "Ben", "Cleo", "Dov", "Ewa", "Finn", "Gia", "Hugo", "Ines", "Jonas", "Kaya")
 FAMILY = ("Abt", "Brook", "Cruz", "Dorn", "Egan", "Falk", "Grau", "Haas", "Ito", "Jung", "Kerr", "Lund", "Moss")

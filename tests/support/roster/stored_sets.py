@@ -20,9 +20,9 @@ from rollover.roster import imports
 from rollover.roster.applying.apply import apply
 from rollover.roster.applying.undo import undo
 from rollover.roster.comparing.compare import compare
-from rollover.roster.deciding.answers import Answer
-from rollover.roster.deciding.decision import decide
 from rollover.roster.imports import Import
+from rollover.roster.review.answers import Answer
+from rollover.roster.review.decision import decide
 from rollover.roster.staged import value_columns
 from rollover.roster.version import roster_version
 from rollover.tenant import Tenant

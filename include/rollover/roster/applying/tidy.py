@@ -13,11 +13,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select, text
 from upath import UPath
 
-from rollover import evidence, pause
 from rollover.database.held import is_held_in_roster
 from rollover.database.session import lock_tenant, tenant_session
 from rollover.database.tables.ledger import imports
 from rollover.database.tables.roster import ROSTER_TABLES
+from rollover.ledger import evidence, pause
 from rollover.roster.applying.history import mark_gone
 from rollover.roster.files import import_folder
 from rollover.roster.imports import TERMINAL

@@ -12,11 +12,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, select, text
 
-from rollover import evidence
 from rollover.database.session import lock_tenant, tenant_session
 from rollover.database.tables import directory, ledger, product_tables
 from rollover.database.tables.roster import ROSTER_TABLES, people
 from rollover.errors import ProofFailed, Refused
+from rollover.ledger import evidence
 from rollover.roster import imports
 from rollover.roster.applying import history
 from rollover.roster.applying.bulk import planner

@@ -1,6 +1,6 @@
 """Hold a valid set against the live roster before anything is applied: what would change, and is that believable?
 
-What is within its limits is ready. What is over one is held for a person (:mod:`rollover.roster.deciding.decision`).
+What is within its limits is ready. What is over one is held for a person (:mod:`rollover.roster.review.decision`).
 """
 
 from __future__ import annotations

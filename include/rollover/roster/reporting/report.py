@@ -18,19 +18,19 @@ from sqlalchemy import Connection, Engine, bindparam, cast, func, select, text, 
 from sqlalchemy.dialects.postgresql import JSONB
 from upath import UPath
 
-from rollover import pause
 from rollover.config import District, Product
 from rollover.database.session import tenant_session
 from rollover.database.tables import directory, ledger
+from rollover.ledger import pause
 from rollover.roster import imports
 from rollover.roster.columnar import local_copy
 from rollover.roster.files import TYPED, import_folder, typed_file
 from rollover.roster.findings import CONSEQUENCES
 from rollover.roster.formats import FORMATS
 from rollover.roster.imports import REPORTED, Import
+from rollover.roster.reading.columns import ROW
 from rollover.roster.reporting.sheet import write_sheet
 from rollover.roster.reporting.summary import SHOWN_PLACES, ImportReport, Place, Problem, ranked_problems, summary
-from rollover.roster.staging.columns import ROW
 from rollover.storage import whole_file
 from rollover.tenant import Tenant
 

@@ -19,11 +19,11 @@ from rollover.roster import imports
 from rollover.roster.comparing.comparison import Comparison
 from rollover.roster.comparing.safety import Code
 from rollover.roster.comparing.tally import TYPES
-from rollover.roster.deciding.in_words import TYPE_NAMES, in_words
 from rollover.roster.findings import CONSEQUENCES
 from rollover.roster.formats import FORMATS
 from rollover.roster.formats.spec import Severity
 from rollover.roster.imports import Import
+from rollover.roster.review.in_words import TYPE_NAMES, in_words
 from rollover.roster.validating.validate import KEPT_LIVE
 
 WIDTH = 78

@@ -22,9 +22,9 @@ from sqlalchemy import Table
 
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.roster.formats.spec import File, Keeps
+from rollover.roster.reading.clean import NEVER_IN_ID
+from rollover.roster.reading.text import BROKEN
 from rollover.roster.staged import key_columns, value_columns
-from rollover.roster.staging.clean import NEVER_IN_ID
-from rollover.roster.staging.text import BROKEN
 from rollover.roster.validating.rules import CheckedSet
 
 REQUIRED = {

@@ -1,0 +1,174 @@
+"""The end of a tenant's key, and so of every copy of what it encrypts: also of those that nobody can reach any more.
+
+One person asks for it, another approves and does it. The database checks that they are two.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select
+from upath import UPath
+
+from rollover.archive import plans
+from rollover.archive.keys import Keys
+from rollover.archive.plans import DESTROY_KEY, Content, Plan
+from rollover.certificate import destruction, signing
+from rollover.config import District, Product
+from rollover.database.session import tenant_session
+from rollover.database.tables.ledger import archives, rollovers
+from rollover.disposal.retention import archived_years, holds_on
+from rollover.errors import ProofFailed, Refused
+from rollover.ledger import evidence
+from rollover.ledger.identity import is_same
+from rollover.storage import sync_folder
+from rollover.tenant import Tenant
+
+log = logging.getLogger(__name__)
+
+DESTROYED = "archive_key_destroyed"
+"""The kind of evidence of a key that was destroyed."""
+ASK_AGAIN = "ask for it again: `rollover archive destroy-key TENANT --why TEXT`."
+
+
+@dataclass(frozen=True)
+class Tenancy:
+    """Whose key it is, and what its destruction takes."""
+
+    engine: Engine
+    tenant: Tenant
+    district: District
+    product: Product
+    storage: UPath
+    signing_key: Path | None
+
+
+def ask(of: Tenancy, keys: Keys, *, by: str, why: str) -> Plan:
+    """Freeze the plan to destroy the tenant's key. Raises Refused where anything holds an archived year of it."""
+    key = keys.of(of.tenant.id)
+    with tenant_session(of.engine, of.tenant.id, exclusive=True) as connection:
+        content = _draft(connection, of, key.id, why)
+        return plans.freeze(connection, of.tenant.id, DESTROY_KEY, content, asked_by=by)
+
+
+def carry_out(of: Tenancy, keys: Keys, *, plan_hash: str, by: str) -> dict[str, Any]:
+    """Destroy the key of a plan, which another person asked for; returns what the evidence says.
+
+    `plan_hash` may be its first characters, twelve at least. Killed at any point, it is run again: a key that is gone
+    already is ignored. Raises Refused or ProofFailed, with the key as it was, where anything is other than planned.
+    """
+    signing_key = signing.read_key(of.signing_key)
+    with tenant_session(of.engine, of.tenant.id, exclusive=True) as connection:
+        frozen = _asked_for(connection, of, plan_hash)
+        if is_same(str(frozen.asked_by), by):
+            raise Refused(f"{by} asked for it: a second person approves.", "ask somebody else to run this command.")
+        if frozen.done_at is None:
+            _check_still_holds(connection, of, frozen, keys)
+            plans.approve(connection, of.tenant.id, frozen, by)
+    with tenant_session(of.engine, of.tenant.id, exclusive=True) as connection:
+        frozen = _asked_for(connection, of, plan_hash)
+        if frozen.done_at is not None:
+            return _facts(frozen)
+        _check_still_holds(connection, of, frozen, keys)
+        _overwrite(keys.path(of.tenant.id))
+        issued = destruction.issue(connection, of, frozen, signing_key)
+        plans.finish(connection, frozen)
+        evidence.record(connection, of.tenant.id, DESTROYED, {**_facts(frozen), **issued}, None)
+        log.info("the key %s of %s is destroyed", frozen.content["key_id"], of.tenant)
+        return _facts(frozen)
+
+
+def markdown(of: Tenancy, content: Content) -> str:
+    """The plan as the second person reads it."""
+    years = [
+        f"| {each['school_year']} | {each['files']:,} | {each['rows']:,} | {each['not_encrypted']:,} |"
+        for each in content["years"]
+    ]
+    return "\n".join(
+        [
+            f"The key {content['key_id']} of {of.tenant} is destroyed. Nobody can read what it encrypts any more, "
+            "in no copy.",
+            f"Why: {content['why']}",
+            "",
+            "| School year | Files of this key | Rows in them | Files not of this key, which stay readable |",
+            "|---|---:|---:|---:|",
+            *years,
+        ]
+    )
+
+
+def _draft(connection: Connection, of: Tenancy, key_id: str, why: str) -> Content:
+    """What goes with the key, by the receipts of the archived years. Raises Refused where one has to stay."""
+    if held := holds_on(connection, None):
+        raise Refused(
+            f"The key of {of.tenant} stays: {'; '.join(map(str, held))}.", "wait until the hold is lifted, then ask."
+        )
+    running = connection.scalar(select(rollovers.c.rollover_id).where(rollovers.c.state == "running").limit(1))
+    if running is not None:
+        raise Refused(f"{running} is not finished: its archive may be all that is left of it.", "finish it first.")
+    years = archived_years(connection)
+    own = archives.c.key_id == key_id
+    query = (
+        select(
+            rollovers.c.school_year,
+            func.count().filter(own).label("files"),
+            func.coalesce(func.sum(archives.c.rows).filter(own), 0).label("rows"),
+            func.count().filter(~func.coalesce(own, False)).label("not_encrypted"),
+        )
+        .join(rollovers, rollovers.c.rollover_id == archives.c.rollover_id)
+        .where(rollovers.c.school_year.in_(years))
+        .group_by(rollovers.c.school_year)
+        .order_by(rollovers.c.school_year)
+    )
+    found = [
+        {name: value if name == "school_year" else int(value) for name, value in row.items()}
+        for row in connection.execute(query).mappings()
+    ]
+    return {"key_id": key_id, "why": why, "years": found}
+
+
+def _asked_for(connection: Connection, of: Tenancy, plan_hash: str) -> Plan:
+    frozen = plans.newest(connection, DESTROY_KEY)
+    if frozen is None or len(plan_hash) < 12 or not frozen.plan_hash.startswith(plan_hash):
+        raise Refused(f"The last plan to destroy the key of {of.tenant} is not {plan_hash}.", ASK_AGAIN)
+    return frozen
+
+
+def _check_still_holds(connection: Connection, of: Tenancy, frozen: Plan, keys: Keys) -> None:
+    """What goes must be what was asked for; once the approval is recorded, the key may be gone already."""
+    content = frozen.content
+    if _draft(connection, of, content["key_id"], content["why"]) != content:
+        raise ProofFailed(f"The archive of {of.tenant} changed since its plan was frozen.", ASK_AGAIN)
+    if frozen.approved_by is None or keys.path(of.tenant.id).exists():
+        keys.to_read(of.tenant.id, content["key_id"])
+
+
+def _overwrite(path: Path) -> None:
+    """Write over a file and remove it: what a disk keeps of it besides, no program can say.
+
+    It loses its name first, so that what a killed task left is never taken for a key that is there.
+    """
+    going = path.with_suffix(".destroyed")
+    with suppress(FileNotFoundError):
+        path.rename(going)
+    with suppress(FileNotFoundError):
+        with going.open("r+b") as stream:
+            stream.write(os.urandom(going.stat().st_size))
+            stream.flush()
+            os.fsync(stream.fileno())
+        going.unlink()
+    sync_folder(UPath(path.parent))
+
+
+def _facts(frozen: Plan) -> dict[str, Any]:
+    return {
+        **frozen.content,
+        "plan_hash": frozen.plan_hash,
+        "asked_by": frozen.asked_by,
+        "approved_by": frozen.approved_by,
+    }

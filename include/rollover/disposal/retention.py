@@ -1,0 +1,210 @@
+"""Finds archives past their retention, what blocks their disposal, and what is disposed of with a year.
+
+Time counts from the year's reset date, by `archive_kept_years` of the product or the district file. A year stays while
+a hold may concern it, while its rollover is not certified, and while rows of it are live: then it was put back, or
+rows came late, and they go by a rollover first.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Engine, Row, exists, func, or_, select
+from upath import UPath
+
+from rollover.archive import manifest as manifests
+from rollover.archive import plans
+from rollover.archive.plans import EXPIRE, Content
+from rollover.archive.restore import COPIED
+from rollover.archive.tables import archived_tables
+from rollover.calendar import SchoolYear
+from rollover.config import Catalog
+from rollover.database.session import tenant_session
+from rollover.database.tables.base import is_activity
+from rollover.database.tables.directory import schools
+from rollover.database.tables.ledger import archive_plans, archives, rollovers
+from rollover.database.tables.ledger import evidence as evidence_table
+from rollover.errors import Refused
+from rollover.ledger import holds
+from rollover.markdown import escaped
+from rollover.run import Run
+from rollover.tenant import SEPARATOR
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 500
+"""Questions that are put in a day; Airflow maps a task to 1,024 at most."""
+
+
+def due(engine: Engine, known: Catalog, storage: UPath, now: datetime) -> list[str]:
+    """The archived years whose time is over, as rollover ids, oldest first; a year that has to stay is named in the
+    log. Not more than `AT_ONCE`: the others come when these are answered."""
+    found = []
+    for tenant in known.tenants:
+        district, product = known.districts[tenant.district], known.products[tenant.product]
+        with tenant_session(engine, tenant.id) as connection:
+            for year in archived_years(connection):
+                run = Run(engine, tenant, SchoolYear.parse(year), district, product, storage, now)
+                why = _why_kept(connection, run)
+                if why is None:
+                    found.append(run.id)
+                else:
+                    log.info("the archive of %s stays: %s", run.id, why)
+    if len(found) > AT_ONCE:
+        log.warning("%s archived years are due: %s of them wait", len(found), len(found) - AT_ONCE)
+    return sorted(found, key=lambda rollover_id: (rollover_id.rpartition(SEPARATOR)[2], rollover_id))[:AT_ONCE]
+
+
+def archived_years(connection: Connection) -> list[str]:
+    """The school years of the session's tenant that have an archive, oldest first."""
+    ends = (
+        select(archive_plans.c.school_year, func.max(archive_plans.c.done_at).label("at"))
+        .where(archive_plans.c.kind == EXPIRE)
+        .group_by(archive_plans.c.school_year)
+        .subquery()
+    )
+    query = (
+        select(rollovers.c.school_year)
+        .distinct()
+        .join(archives, archives.c.rollover_id == rollovers.c.rollover_id)
+        .outerjoin(ends, ends.c.school_year == rollovers.c.school_year)
+        .where(or_(ends.c.at.is_(None), archives.c.read_back_at > ends.c.at))
+        .order_by(rollovers.c.school_year)
+    )
+    return list(connection.scalars(query))
+
+
+def markdown(connection: Connection, run: Run, content: Content) -> str:
+    """The plan as a person reads it before approving."""
+    names = {row.school_id: row.name for row in connection.execute(select(schools.c.school_id, schools.c.name))}
+    size = sum(file["bytes"] for file in content["files"])
+    table = [
+        f"| {escaped(names.get(each['school'], each['school']))} | "
+        f"{each['files']:,} | {each['rows']:,} | {each['bytes']:,} |"
+        for each in content["schools"]
+    ]
+    said = [
+        f"**The archive of {run.school_year} of {escaped(run.district.name)} in {run.product.name} is erased for "
+        f"good:** {content['rows']:,} rows in {len(content['files']):,} files, {size:,} bytes.",
+        "",
+        f"Its time is over: {content['kept_years']} years from its reset date, {content['reset_date']}, ended on "
+        f"{content['expires_on']}. No hold is on it, and no row of that year is live. Nothing can bring it back but "
+        "older versions or backups of the storage, which this does not reach.",
+        "",
+        *(f"- Warning: {escaped(note)}" for note in _notes(content)),
+        "",
+        "| School | Files | Rows | Bytes |",
+        "|---|---:|---:|---:|",
+        *table,
+    ]
+    return "\n".join(said)
+
+
+def _notes(content: Content) -> Iterator[str]:
+    named = (file["path"] for file in content["files"] if file["sha256"] is None)
+    if unknown := [path for path in named if not path.startswith(manifests.STEM)]:
+        yield f"{len(unknown):,} of the files have no receipt in the ledger: nobody recorded what is in them."
+    if content["gone"]:
+        yield f"{len(content['gone']):,} files that the ledger has a receipt of are not there."
+    if content["copies"]:
+        yield f"the year was copied into schemas, which this does not reach: {', '.join(content['copies'])}."
+
+
+def _why_kept(connection: Connection, run: Run) -> str | None:
+    """Why an archived year has to stay; None where its time is over."""
+    rollover = _rollover(connection, run)
+    expires = run.product.archive_expires_on(run.config, rollover.reset_date)
+    if expires is None:
+        return "the rule keeps it for good"
+    if run.now.astimezone(ZoneInfo(run.district.time_zone)).date() < expires:
+        return f"it expires on {expires}"
+    if rollover.state != "certified":
+        return "the rollover of the year is not certified"
+    if held := holds_on(connection, run.school_year.key):
+        return "; ".join(map(str, held))
+    live = [
+        table.fullname
+        for table in archived_tables(run.product)
+        if is_activity(table) and connection.scalar(select(exists().where(table.c.school_year == run.school_year.key)))
+    ]
+    return f"rows of the year are live in {', '.join(live)}: they go by a rollover first" if live else None
+
+
+def holds_on(connection: Connection, school_year: str | None) -> list[holds.Hold]:
+    """The open holds that an archived year may be held by; of every year, where none is given.
+
+    A student's hold is on every year of the tenant: the people that an archive names are not looked up.
+    """
+    query = select(archives.c.school_id).join(rollovers, rollovers.c.rollover_id == archives.c.rollover_id)
+    if school_year is not None:
+        query = query.where(rollovers.c.school_year == school_year)
+    held = set(connection.scalars(query))
+    return [hold for hold in holds.in_force(connection) if hold.school_id is None or hold.school_id in held]
+
+
+def _rollover(connection: Connection, run: Run) -> Any:
+    columns = (rollovers.c.reset_date, rollovers.c.state)
+    return connection.execute(select(*columns).where(rollovers.c.rollover_id == run.id)).one()
+
+
+def draft(connection: Connection, run: Run) -> Content:
+    """What an expiry of the year would erase now. Raises Refused where the year has to stay."""
+    if run.school_year.key not in archived_years(connection):
+        raise Refused(
+            f"The ledger has no archive of {run.school_year} of {run.tenant}.", "see `rollover archive list`."
+        )
+    if why := _why_kept(connection, run):
+        raise Refused(f"The archive of {run.id} stays: {why}.", "nothing is to be done: it is looked at every day.")
+    reset_date, receipts = _rollover(connection, run).reset_date, _receipts(connection, run)
+    found = listing(manifests.folder_of(run))
+    own = {table.fullname for table in archived_tables(run.product)}
+    by_school: dict[str, dict[str, int]] = {}
+    for path in sorted(found.keys() & receipts.keys()):
+        receipt = receipts[path]
+        school = by_school.setdefault(receipt.school_id, {"files": 0, "rows": 0, "bytes": 0})
+        school["files"] += 1
+        school["rows"] += receipt.rows if receipt.table_name in own else 0
+        school["bytes"] += found[path]
+    copies = select(evidence_table.c.facts["into"].astext).where(
+        evidence_table.c.rollover_id == run.id, evidence_table.c.kind == COPIED
+    )
+    return {
+        "reset_date": reset_date.isoformat(),
+        "kept_years": run.product.archive_kept_years_of(run.config),
+        "expires_on": str(run.product.archive_expires_on(run.config, reset_date)),
+        "rows": sum(school["rows"] for school in by_school.values()),
+        "schools": [{"school": school_id, **counts} for school_id, counts in sorted(by_school.items())],
+        "files": [
+            {
+                "path": path,
+                "bytes": size,
+                "sha256": receipts[path].sha256 if path in receipts else None,
+                "key_id": receipts[path].key_id if path in receipts else None,
+            }
+            for path, size in sorted(found.items())
+        ],
+        "gone": sorted(receipts.keys() - found.keys()),
+        "copies": sorted(set(connection.scalars(copies))),
+    }
+
+
+def _receipts(connection: Connection, run: Run) -> dict[str, Row[Any]]:
+    """The receipts of the year's files by their path below its folder, wherever the storage was then."""
+    before = plans.expired(connection, run.school_year.key)
+    query = select(archives).where(archives.c.rollover_id == run.id)
+    if before is not None:
+        query = query.where(archives.c.read_back_at > before.done_at)
+    below = f"/{run.tenant.product}/{run.tenant.district}/{run.school_year}/"
+    return {row.path.rpartition(below)[2]: row for row in connection.execute(query)}
+
+
+def listing(folder: UPath) -> dict[str, int]:
+    """The size of every file below a folder, by its path below it, as the storage lists it now."""
+    folder.fs.invalidate_cache()
+    root = folder.path.rstrip("/")
+    found = folder.fs.find(root, detail=True)
+    return {name.removeprefix(root).lstrip("/"): int(about["size"]) for name, about in found.items()}

@@ -1,0 +1,86 @@
+"""Checks district and product files against the tables, reports and roster formats that they name.
+
+Every reader of the files loads them through :func:`load_catalog`: a file that names something unknown is left out of
+the catalog, so that its tenants do not run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rollover import config
+from rollover.config import Action, Catalog, CrossChecks, Problem, Product, TenantConfig
+from rollover.config.document import Document
+from rollover.config.problems import nearest
+from rollover.database.tables import product_tables, roster
+from rollover.database.tables.base import is_activity
+from rollover.database.tables.columns import column_problems
+from rollover.exports import reports_of
+from rollover.roster.formats import FORMATS
+
+FIELD = "data_classes"
+
+
+def load_catalog(districts: Path, products: Path, *, only: str | None = None) -> Catalog:
+    """Read both folders with every check; see :func:`rollover.config.load_catalog`."""
+    return config.load_catalog(districts, products, CrossChecks(product_problems, format_problems), only=only)
+
+
+def product_problems(document: Document, product: Product) -> list[Problem]:
+    """Where a product file disagrees with the tables or reports.
+
+    Each data class has exactly one rule, each table a data class, each listed report a definition.
+    """
+    tables = [*product_tables(product.product), *roster.ROSTER_TABLES]
+    in_tables = {str(table.info.get("data_class")) for table in tables if table.info.get("data_class")}
+    found = [
+        document.problem((FIELD,), f"table {table.fullname} names no data class")
+        for table in tables
+        if not table.info.get("data_class")
+    ]
+    for missing in sorted(in_tables - product.data_classes.keys()):
+        found.append(document.problem((FIELD,), f"has no rule for '{missing}'"))
+    for extra in sorted(product.data_classes.keys() - in_tables):
+        found.append(document.problem((FIELD, extra), "is a data class of no table", nearest(extra, in_tables)))
+    found += [document.problem((FIELD,), said) for table in tables for said in column_problems(table)]
+    for table in tables:
+        name = str(table.info.get("data_class"))
+        rule = product.data_classes.get(name)
+        if rule is None:
+            continue
+        if rule.action is Action.ARCHIVE_OR_ERASE and not is_activity(table):
+            message = f"{table.fullname} has no school year, so a year of it cannot be archived"
+            found.append(document.problem((FIELD, name, "action"), message))
+        if rule.action is Action.RESET and is_activity(table):
+            message = f"{table.fullname} belongs to a school year: archive or erase it"
+            found.append(document.problem((FIELD, name, "action"), message))
+        if rule.set:
+            for column in sorted(rule.set.keys() - set(table.c.keys())):
+                message = f"{table.fullname} has no column '{column}'"
+                found.append(document.problem((FIELD, name, "set", column), message, nearest(column, table.c.keys())))
+    known = reports_of(product.product)
+    for n, report in enumerate(product.reports):
+        if report not in known:
+            message = f"'{report}' is not a report of {product.product}"
+            found.append(document.problem(("reports", str(n)), message, nearest(report, known)))
+    return found
+
+
+def format_problems(document: Document, where: tuple[str, ...], tenant: TenantConfig) -> list[Problem]:
+    """Where a district file names a roster format, file or column that Rollover does not read."""
+    if tenant.roster_format not in (None, *FORMATS):
+        message = f"'{tenant.roster_format}' is not one of {', '.join(FORMATS)}"
+        return [document.problem((*where, "roster_format"), message)]
+    found = []
+    formats = [spec for spec in FORMATS.values() if tenant.roster_format in (None, spec.name)]
+    for name, columns in tenant.column_map.items():
+        files = [file for spec in formats for file in spec.files if file.name == name]
+        if not files:
+            known = sorted({file.name for spec in formats for file in spec.files})
+            found.append(document.problem((*where, "column_map", name), f"'{name}' is not one of {', '.join(known)}"))
+        read = sorted({column.name for file in files for column in file.columns})
+        for column in columns if files else ():
+            if column not in read:
+                message = f"'{column}' is not one of {', '.join(read)}"
+                found.append(document.problem((*where, "column_map", name, column), message))
+    return found

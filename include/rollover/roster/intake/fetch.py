@@ -1,0 +1,229 @@
+"""Copy a drop's files from SFTP into storage."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+import paramiko
+from sqlalchemy import select
+from sqlalchemy.engine import Engine
+from upath import UPath
+
+from rollover.database.session import tenant_session
+from rollover.database.tables import ledger
+from rollover.roster import imports
+from rollover.roster.files import fetched_file
+from rollover.roster.findings import Findings, why_refused
+from rollover.roster.formats import SPELLING
+from rollover.roster.imports import Import
+from rollover.roster.intake.passwords import WithoutPasswords
+from rollover.roster.intake.unpack import MAX_BYTES, MAX_MEMBERS, Unusable, opened
+from rollover.sftp.drops import RemoteFile, candidates, is_read, list_folder
+from rollover.sftp.transfer import Changed, Server, Wanted, download
+from rollover.storage import whole_file
+
+CHANGED = "changed while fetching; the files as they are now make a new drop"
+NAME_LENGTH = 100
+PACKED = (".gz", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".gpg", ".pgp")
+
+
+def fetch(
+    engine: Engine, tenant_id: str, import_id: str, sftp: paramiko.SFTPClient, server: Server, storage: UPath
+) -> dict[str, Any]:
+    """Copy the roster files of an import's drop to storage: found → fetched.
+
+    `sftp` lists the folder, and the files come from `server`, which is the same one. Only the files that a format
+    knows are kept, with passwords blanked on the way; ``counts`` has ``files``, each with its bytes and SHA-256 as
+    they were sent, and ``files_ignored``, the names of the others. The SHA-256 over the set is the same however the
+    files were packed. The files appear in storage when all of them are there.
+
+    The drop is compared with a fresh listing before and after: where the district has changed it meanwhile, the
+    import becomes ``superseded`` (the new state of the files is a new drop). A set that cannot be trusted or read is
+    ``rejected``. A connection that breaks raises ConnectionError, and a retry starts over; so does a copy that
+    differs from the listing while the listing has not changed. Raises Refused where the server denies us something.
+    """
+    found = imports.current(engine, tenant_id, import_id)
+    if found.state != "found":
+        return found.summary()
+    folder, files = _drop(engine, tenant_id, import_id)
+    findings = Findings()
+    if not is_read(files[0].name):
+        return _reject_unread(engine, found, files)
+    try:
+        kept = _copy_drop(sftp, server, folder, files, _Kept(storage, import_id, findings))
+        moved: dict[str, Any] = {
+            "after": "fetched",
+            "sha256": kept.sha256,
+            "counts": {"files": kept.files, "files_ignored": kept.names_ignored, "warnings": findings.warnings},
+        }
+    except Changed as changed:
+        if _is_as_listed(sftp, folder, files):
+            raise ConnectionError("the SFTP server gave other files than it lists") from changed
+        findings = Findings()
+        moved = {"after": "superseded", "reason": CHANGED}
+    except Unusable as problem:
+        findings = Findings()
+        findings.refuse(problem.code, problem.file or files[0].name, problem.message, row=problem.row)
+        moved = {"after": "rejected", "reason": why_refused(findings.refusing), "counts": {"errors": findings.errors}}
+    with tenant_session(engine, tenant_id) as connection:
+        if imports.advance(connection, import_id, before="found", **moved):
+            findings.store(connection, import_id, tenant_id)
+        return imports.load(connection, import_id).summary()
+
+
+def _reject_unread(engine: Engine, found: Import, files: tuple[RemoteFile, ...]) -> dict[str, Any]:
+    """Reject files that no roster is read from, so that the district reads in its outbox what to send instead."""
+    findings = Findings()
+    for file in files:
+        findings.refuse("not_read", _storable(file.name), _what_to_send(file.name))
+    with tenant_session(engine, found.tenant_id) as connection:
+        reason, counts = why_refused(findings.refusing), {"errors": findings.errors}
+        if imports.advance(connection, found.import_id, before="found", after="rejected", reason=reason, counts=counts):
+            findings.store(connection, found.import_id, found.tenant_id)
+        return imports.load(connection, found.import_id).summary()
+
+
+def _what_to_send(name: str) -> str:
+    if "/" in name:
+        return (
+            "Files in sub folders are not read. Put the roster's CSV files, or one zip of them, into the folder itself."
+        )
+    if name.lower().endswith(PACKED):
+        return "A file packed like this is not read. Send the CSV files as they are, or in a zip."
+    return "Only CSV files, and zips of them, are read. Export the roster as CSV; remove what is not a roster."
+
+
+def _drop(engine: Engine, tenant_id: str, import_id: str) -> tuple[str, tuple[RemoteFile, ...]]:
+    with tenant_session(engine, tenant_id) as connection:
+        row = connection.execute(
+            select(ledger.drops.c.folder, ledger.drops.c.files).where(ledger.drops.c.drop_id == import_id)
+        ).one()
+    return row.folder, tuple(RemoteFile(**file) for file in row.files)
+
+
+@dataclass
+class _Kept:
+    """The files of a set on their way into storage, and what is recorded about them."""
+
+    storage: UPath
+    import_id: str
+    findings: Findings
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By name as the format spells it: ``bytes`` and ``sha256``, as sent."""
+    ignored: list[str] = field(default_factory=list)
+
+    def wants(self, name: str) -> bool:
+        if name.lower() in SPELLING:
+            return True
+        self.ignored.append(name)
+        return False
+
+    def begin(self, name: str, parts: ExitStack) -> tuple[str, WithoutPasswords]:
+        """Where a wanted file's bytes go; it appears under its name when `parts` ends well."""
+        known = SPELLING[name.lower()]
+        if known in self.files:
+            message = f"{known} is there twice, in upper and lower case. Keep one."
+            raise Unusable("file_twice", message, file=known)
+        if known != name:
+            self.findings.add("file_name", "warning", known, f"The file name is not spelled {known}. Rename it.")
+        self.files[known] = {}
+        target = parts.enter_context(whole_file(fetched_file(self.storage, self.import_id, known)))
+        return known, WithoutPasswords(known, target)
+
+    def finish(self, known: str, passed: WithoutPasswords, size: int, sha256: str) -> None:
+        passed.finish()
+        self.files[known] = {"bytes": size, "sha256": sha256}
+
+    @property
+    def sha256(self) -> str:
+        """Over the set, however its files were packed and in whatever order they came."""
+        lines = sorted(f"{name} {file['sha256']}\n" for name, file in self.files.items())
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    @property
+    def names_ignored(self) -> list[str]:
+        """Names that fit into the ledger, of so many files as a zip may have."""
+        return [_storable(name) for name in sorted(self.ignored)[:MAX_MEMBERS]]
+
+
+def _storable(name: str) -> str:
+    return name[:NAME_LENGTH].encode("utf-8", "replace").decode().replace("\0", "?")
+
+
+def _copy_drop(
+    sftp: paramiko.SFTPClient, server: Server, folder: str, files: tuple[RemoteFile, ...], kept: _Kept
+) -> _Kept:
+    _refuse_changed(sftp, folder, files)
+    with ExitStack() as parts:
+        if files[0].name.lower().endswith(".zip"):
+            _copy_zip(server, folder, files[0], kept, parts)
+        else:
+            _copy_loose(server, folder, files, kept, parts)
+        _refuse_changed(sftp, folder, files)
+    return kept
+
+
+def _copy_loose(server: Server, folder: str, files: tuple[RemoteFile, ...], kept: _Kept, parts: ExitStack) -> None:
+    wanted = [file for file in files if kept.wants(file.name)]
+    _refuse_too_large(wanted)
+    targets = [kept.begin(file.name, parts) for file in wanted]
+    sums = download(
+        server,
+        [
+            Wanted(posixpath.join(folder, file.name), file.size, passed)
+            for file, (_, passed) in zip(wanted, targets, strict=True)
+        ],
+    )
+    for file, (known, passed), sha256 in zip(wanted, targets, sums, strict=True):
+        kept.finish(known, passed, file.size, sha256)
+
+
+def _copy_zip(server: Server, folder: str, file: RemoteFile, kept: _Kept, parts: ExitStack) -> None:
+    _refuse_too_large([file])
+    with _nameless_copy(server, folder, file) as local, opened(local, file.size, SPELLING) as zipped:
+        kept.ignored += zipped.ignored
+        if zipped.in_folder:
+            message = "The files lie in a folder of the zip; they were taken. Put them at its root."
+            kept.findings.add("zip_folder", "warning", file.name, message)
+        for member in zipped.members:
+            known, passed = kept.begin(member.name, parts)
+            digest = hashlib.sha256()
+            for block in zipped.blocks(member):
+                digest.update(block)
+                passed.write(block)
+            kept.finish(known, passed, member.info.file_size, digest.hexdigest())
+
+
+def _refuse_too_large(files: list[RemoteFile]) -> None:
+    if sum(file.size for file in files) > MAX_BYTES:
+        raise Unusable("set_too_large", f"The files have more than {MAX_BYTES // 2**30} GiB. Send the roster only.")
+
+
+@contextmanager
+def _nameless_copy(server: Server, folder: str, file: RemoteFile) -> Iterator[IO[bytes]]:
+    """A copy that has no name on disk and goes when it is closed: it may still hold passwords."""
+    with tempfile.TemporaryFile() as local:
+        download(server, [Wanted(posixpath.join(folder, file.name), file.size, local)])
+        local.seek(0)
+        yield local
+
+
+def _refuse_changed(sftp: paramiko.SFTPClient, folder: str, files: tuple[RemoteFile, ...]) -> None:
+    if not _is_as_listed(sftp, folder, files):
+        raise Changed
+
+
+def _is_as_listed(sftp: paramiko.SFTPClient, folder: str, files: tuple[RemoteFile, ...]) -> bool:
+    try:
+        listed = list_folder(sftp, folder)
+    except FileNotFoundError:
+        return False
+    except (EOFError, paramiko.SSHException) as error:  # how paramiko tells that the connection is gone
+        raise ConnectionError("the SFTP server closed the connection") from error
+    return tuple(sorted(files)) in [candidate.files for candidate in candidates(listed)]

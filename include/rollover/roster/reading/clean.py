@@ -1,0 +1,414 @@
+"""Turn the text of a file's columns into typed values, and find every value that breaks a rule.
+
+What breaks an identity, a reference or something that a row cannot be without is an error, and keeps the row out.
+Else it is a warning: the value is fixed where its meaning is plain, and left blank where it is not. All of it works
+on columns: a rule is an expression, and rows are looked up only where it fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+
+import polars as pl
+
+from rollover.roster.findings import KEPT_PER_CODE, Findings
+from rollover.roster.formats.spec import STATUS, Column, File, Format, Kind, Severity
+from rollover.roster.model import GRADES
+from rollover.roster.reading.columns import IS_DELETED, KEPT_OUT, ROW
+
+ID_LENGTH = 255
+NEVER_IN_ID = r'[\x00-\x1f\x7f"]'
+"""Only the remains of a row that was broken have these in an identity."""
+# Not \d, which has the digits of every script: only these can be calculated with.
+INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z$"
+ISO_DATE = (r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "%Y-%m-%d")
+US_DATE = (r"^[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}$", "%m/%d/%Y")
+"""What a date looks like, and how it is read."""
+# With other signs between year, month and day, without leading zeros, and with a midnight behind them. Days before
+# months are not understood: nothing tells them from months before days.
+_MIDNIGHT = r"(?:[T ](?:0?0:00(?::00(?:\.0+)?)?|12:00(?::00)? ?AM)(?:Z|[+-]00:?00)?)?$"
+LOOSE_YMD = r"^([0-9]{4})[-/.]?([0-9]{2})[-/.]?([0-9]{2})" + _MIDNIGHT
+LOOSE_YMD_SHORT = r"^([0-9]{4})[-/.]([0-9]{1,2})[-/.]([0-9]{1,2})" + _MIDNIGHT
+SHORT_YEAR = r"^[0-9]{1,2}/[0-9]{1,2}/[0-9]{2}([^0-9]|$)"
+LOOSE_MDY = r"^([0-9]{1,2})/([0-9]{1,2})/([0-9]{4}|[0-9]{2})" + _MIDNIGHT
+YEAR = r"^((?:19|20|21)[0-9]{2})(?:[-/ ]((?:19|20|21)?[0-9]{2}))?$"
+CENTURY_FROM, BIRTH_CENTURY_FROM = 69, 31
+"""From which year of two digits on the last century is meant (POSIX); for births, that of a student or parent."""
+FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
+EXTENSION = "ext:"
+BIRTH = ("people", "birth_date")
+_ORDINALS = {1: "1ST", 2: "2ND", 3: "3RD"}
+GRADE_WORDS = {
+    **{str(n): f"{n:02d}" for n in range(1, 14)},
+    **{f"GRADE{n}": f"{n:02d}" for n in range(1, 14)},
+    **{_ORDINALS.get(n, f"{n}TH"): f"{n:02d}" for n in range(1, 14)},
+    **{grade.upper(): grade for grade in GRADES},
+    "0": "KG",
+    "00": "KG",
+    "K": "KG",
+    "KINDER": "KG",
+    "KINDERGARTEN": "KG",
+    "-1": "PK",
+    "PREK": "PK",
+    "PREKINDERGARTEN": "PK",
+    "TRANSITIONALKINDERGARTEN": "TK",
+    "INFANTTODDLER": "IT",
+    "PRESCHOOL": "PR",
+    "POSTGRADUATE": "13",
+    "POSTSECONDARY": "PS",
+    "UNGRADED": "UG",
+}
+BOOLEAN_WORDS = {
+    **dict.fromkeys(("TRUE", "T", "YES", "Y", "1"), "true"),
+    **dict.fromkeys(("FALSE", "F", "NO", "N", "0"), "false"),
+}
+USERNAME = "username"
+NO_USERNAME = "username_blank"
+NO_USERNAME_MESSAGE = "{column} is blank in {count:,} rows; the sourcedId was taken in its place. Fill it in."
+DELETED = "tobedeleted"
+ACTIVE = "active"
+OTHER_STATUS = "status_other"
+OTHER_STATUS_MESSAGE = (
+    "{column} is neither active nor tobedeleted in {count:,} rows, and nobody has said what it means. Leave it blank, "
+    "and leave out who is not there any more; or tell the data team what it means."
+)
+FILLED = "bulk_filled"
+FILLED_MESSAGE = (
+    "{column} must be blank in a full set; it is filled in {count:,} rows. These rows are imported all the same."
+)
+"""One for each column: it is the commonest deviation there is, and harmless."""
+
+
+class _Batch:
+    """One batch of one file on its way: what was read, what is in error, and where findings go."""
+
+    def __init__(self, frame: pl.DataFrame, file: File, spec: Format, findings: Findings) -> None:
+        self.frame = frame
+        self.file = file
+        self.spec = spec
+        self.kept_out = frame[KEPT_OUT]
+        self.passed_over = frame[KEPT_OUT]
+        """Rows that make no finding."""
+        self._findings = findings
+
+    def report(self, broken: pl.Series, code: str, severity: Severity, column: str | None, message: str) -> None:
+        """Make a finding of every row where `broken` is true; an error keeps the row out."""
+        broken = broken.fill_null(False) & ~self.passed_over
+        if not broken.any():
+            return
+        rows = self.frame[ROW].filter(broken)
+        first = rows.head(KEPT_PER_CODE).to_list()
+        self._findings.add(code, severity, self.file.name, message, column=column, rows=first, count=len(rows))
+        if severity == "error":
+            self.kept_out = self.kept_out | broken
+
+
+def clean(frame: pl.DataFrame, file: File, spec: Format, findings: Findings, *, delta: bool) -> pl.DataFrame:
+    """One batch as typed columns by the names of the file, with ``row``, ``kept_out`` and ``is_deleted``.
+
+    A column that the file does not have is null. In a full set, rows that the sender marks as deleted are left out; in
+    a delta, of such a row only what tells whose it is has to be right.
+    """
+    if not delta:
+        frame = _without_deleted(frame, file, spec, findings)
+    batch = _Batch(frame, file, spec, findings)
+    deleted = pl.repeat(False, frame.height, eager=True)
+    if delta:
+        deleted = _judge_delta(batch)
+    always = (file.identity, *file.delta_key)
+    typed = []
+    for column in file.columns:
+        if column.name not in file.bulk_is_blank:
+            batch.passed_over = frame[KEPT_OUT] | (deleted if column.name not in always else False)
+            typed.append(_typed(batch, column))
+    return pl.DataFrame([frame[ROW], batch.kept_out.alias(KEPT_OUT), deleted.alias(IS_DELETED), *typed])
+
+
+def _judge_delta(batch: _Batch) -> pl.Series:
+    """Check the columns that a delta fills; which rows say that their record is gone."""
+    columns = {column.name: column for column in batch.file.columns if column.name in batch.file.bulk_is_blank}
+    status = _typed(batch, columns.pop(STATUS), required="error")
+    for column in columns.values():
+        _typed(batch, column, required="warning")
+    return status.eq_missing(DELETED)
+
+
+def _without_deleted(frame: pl.DataFrame, file: File, spec: Format, findings: Findings) -> pl.DataFrame:
+    batch = _Batch(frame, file, spec, findings)
+    for name in file.bulk_is_blank:
+        if name not in frame.columns or frame[name].null_count() == frame.height:
+            continue
+        filled = frame[name].is_not_null()
+        if name == STATUS:
+            deleted = (frame[name].str.to_lowercase() == DELETED).fill_null(False)
+            message = "A full set holds only what is there: the row says tobedeleted and is left out. Leave it blank."
+            batch.report(deleted, "status_deleted", "warning", name, message)
+            filled = filled & ~deleted
+            filled = filled & ~_find_other_status(batch, filled, findings)
+        filled = filled.fill_null(False) & ~batch.passed_over
+        if filled.any():
+            rows = frame[ROW].filter(filled)
+            findings.add_for_column(FILLED, file.name, name, int(rows.min()), len(rows))  # type: ignore[arg-type]
+    if STATUS not in file.bulk_is_blank or STATUS not in frame.columns:
+        return frame
+    return frame.filter((frame[STATUS].str.to_lowercase() != DELETED).fill_null(True))
+
+
+def _find_other_status(batch: _Batch, filled: pl.Series, findings: Findings) -> pl.Series:
+    """The rows whose status nobody understands: taken for active they would be live."""
+    is_known = batch.frame[STATUS].str.to_lowercase() == ACTIVE
+    other = (filled & ~is_known).fill_null(False) & ~batch.passed_over
+    if other.any():
+        rows = batch.frame[ROW].filter(other)
+        findings.add_for_column(OTHER_STATUS, batch.file.name, STATUS, int(rows.min()), len(rows))  # type: ignore[arg-type]
+    return other
+
+
+def with_usernames(frame: pl.DataFrame, file: File, findings: Findings) -> pl.DataFrame:
+    """The same rows; where a person of a product without such logins has no username, the id takes its place."""
+    if USERNAME not in frame.columns or not file.identity or file.identity not in frame.columns:
+        return frame
+    blank = frame[USERNAME].is_null() & frame[file.identity].is_not_null() & ~frame[KEPT_OUT]
+    if STATUS in frame.columns:  # of who is gone, nothing else has to be right
+        blank = blank & frame[STATUS].str.to_lowercase().ne_missing(DELETED)
+    if blank.any():
+        rows = frame[ROW].filter(blank)
+        findings.add_for_column(NO_USERNAME, file.name, USERNAME, int(rows.min()), len(rows))  # type: ignore[arg-type]
+    return frame.with_columns(pl.when(blank).then(pl.col(file.identity)).otherwise(USERNAME).alias(USERNAME))
+
+
+def with_status(frame: pl.DataFrame, means: Mapping[str, str]) -> pl.DataFrame:
+    """The same rows, with what a district's own words for the status mean in their place, in whatever case."""
+    if not means or STATUS not in frame.columns:
+        return frame
+    words = {word.lower(): meaning for word, meaning in means.items()}
+    meant = pl.col(STATUS).str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.String)
+    return frame.with_columns(meant.fill_null(pl.col(STATUS)).alias(STATUS))
+
+
+def _typed(batch: _Batch, column: Column, *, required: Severity | None = None) -> pl.Series:
+    """One column's values. ``value`` is the text, null where it is empty."""
+    if column.name not in batch.frame.columns:
+        value = pl.Series(column.name, [None], dtype=pl.String).new_from_index(0, batch.frame.height)
+        missing = None
+    else:
+        value = batch.frame[column.name]
+        missing = value.is_null() if value.null_count() else None
+    if required is None and column.required:
+        required = "error" if column.instead is None else "warning"
+    if required and missing is not None:
+        instead = f" '{column.instead}' was taken." if column.instead else ""
+        message = f"{column.name} is required.{instead} Fill it in."
+        batch.report(missing, "value_missing", required, column.name, message)
+    if column.instead is not None and value.null_count():
+        value = value.fill_null(column.instead)
+    typed = _READERS[column.kind](batch, column, value, required or "warning")
+    return typed.alias(column.name)
+
+
+Reader = Callable[[_Batch, Column, pl.Series, Severity], pl.Series]
+
+
+def _identifier(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
+    long = value.str.len_bytes() > ID_LENGTH
+    if long.any():
+        long = value.str.len_chars() > ID_LENGTH
+        message = f"{column.name} is longer than {ID_LENGTH} characters."
+        batch.report(long, "id_length", severity, column.name, message)
+    if batch.spec.id_characters is None:
+        odd = value.str.contains(NEVER_IN_ID)
+    else:
+        odd = ~value.str.contains(batch.spec.id_characters)
+    if odd.any():
+        broken = value.str.contains(NEVER_IN_ID)
+        message = f"{column.name} holds a quote, a line break or another control character. Fix the quoting."
+        batch.report(broken, "id_characters", severity, column.name, message)
+        message = f"{column.name} holds characters other than these: 0-9 A-Z a-z . _ / @ - Use these only."
+        batch.report(odd & ~broken, "id_characters", "warning", column.name, message)
+        long = long | broken
+    if severity == "error" or not long.any():
+        return value
+    return value.zip_with(~long.fill_null(False), value.clear(len(value)))
+
+
+def _as_is(_batch: _Batch, _column: Column, value: pl.Series, _severity: Severity) -> pl.Series:
+    return value
+
+
+def _list(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
+    """The items between commas; no items where there is no value. An item that is there twice counts once."""
+    items = value.str.split(",").list.eval(pl.element().str.strip_chars())
+    items = items.list.eval(pl.element().filter(pl.element() != ""))
+    if column.required:
+        message = f"{column.name} is required. Fill it in."
+        batch.report(items.list.len() == 0, "value_missing", severity, column.name, message)
+    return items.list.unique(maintain_order=True).fill_null(pl.lit([], dtype=pl.List(pl.String)))
+
+
+def _date(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
+    pattern, written = US_DATE if batch.spec.us_dates else ISO_DATE
+    read = _plausible(value.str.to_date(written, strict=False).zip_with(value.str.contains(pattern), _no_dates(value)))
+    if read.null_count() > value.null_count():
+        odd = value.filter(read.is_null()).drop_nulls().unique()
+        meant = _understood(odd, BIRTH_CENTURY_FROM if column.fills == BIRTH else CENTURY_FROM)
+        other = value.replace_strict(odd, meant, default=None, return_dtype=pl.Date)
+        understood = read.is_null() & other.is_not_null()
+        short = value.str.contains(SHORT_YEAR).fill_null(False) & batch.spec.us_dates
+        message = f"The year of {column.name} has two digits; it was understood. Write it as MM/DD/YYYY."
+        batch.report(understood & short, "date_format", "warning", column.name, message)
+        message = f"{column.name} is not written {'month/day/year' if batch.spec.us_dates else 'YYYY-MM-DD'}; "
+        message += "it was understood."
+        batch.report(understood & ~short, "date_format", "warning", column.name, message)
+        read = read.fill_null(other)
+    message = f"{column.name} is not a date. Write it as {'MM/DD/YYYY' if batch.spec.us_dates else 'YYYY-MM-DD'}."
+    batch.report(value.is_not_null() & read.is_null(), "bad_date", severity, column.name, message)
+    return read
+
+
+def _no_dates(value: pl.Series) -> pl.Series:
+    return pl.repeat(None, len(value), dtype=pl.Date, eager=True)
+
+
+def _understood(value: pl.Series, century_from: int) -> pl.Series:
+    """Dates that are written in another way, where only one day can be meant."""
+    read = _dates(value, LOOSE_YMD, "ymd").fill_null(_dates(value, LOOSE_YMD_SHORT, "ymd"))
+    return read.fill_null(_dates(value, LOOSE_MDY, "mdy", century_from))
+
+
+def _dates(value: pl.Series, pattern: str, order: str, century_from: int = 100) -> pl.Series:
+    """Null where it is not written so, or is none that a roster can hold: a year of two digits is of this century or,
+    from `century_from` on, of the last."""
+    parts = value.str.extract_groups(pattern).struct.unnest()
+    parts.columns = list(order)
+    year, month, day = (pl.col(part).cast(pl.Int32) for part in "ymd")
+    short = pl.col("y").str.len_bytes() == 2
+    year = pl.when(short & (year >= century_from)).then(year + 1900).when(short).then(year + 2000).otherwise(year)
+    text = pl.format("{}-{}-{}", year, month, day)
+    read = parts.select(pl.when(pl.all_horizontal(pl.all().is_not_null())).then(text)).to_series()
+    return _plausible(read.str.to_date("%Y-%m-%d", strict=False))
+
+
+def _plausible(value: pl.Series) -> pl.Series:
+    is_plausible = pl.first().is_between(FIRST_DATE, LAST_DATE)
+    return value.to_frame().select(pl.when(is_plausible).then(pl.first())).to_series()
+
+
+def _instant(batch: _Batch, column: Column, value: pl.Series, _severity: Severity) -> pl.Series:
+    message = f"{column.name} is not written as a moment in UTC, like 2026-08-01T12:00:00Z."
+    batch.report(~value.str.contains(INSTANT), "bad_datetime", "warning", column.name, message)
+    return value
+
+
+def _year(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
+    """``2027``, the year in which the school year ends, as ``2026-27``."""
+    parts = value.str.extract_groups(YEAR).struct.unnest()
+    begins, ends = (parts[name].str.slice(-4).cast(pl.Int32) for name in parts.columns)
+    spans = ends.is_not_null()
+    fits = (ends % 100 == (begins + 1) % 100) & ((ends < 100) | (ends == begins + 1))
+    begins = begins.to_frame("y").select(pl.when(spans).then(pl.col("y")).otherwise(pl.col("y") - 1)).to_series()
+    read = begins.is_not_null() & (~spans | fits.fill_null(False))
+    message = f"{column.name} is not written as one year of four digits, that in which it ends; it was understood."
+    batch.report(read & spans, "year_format", "warning", column.name, message)
+    message = f"{column.name} is not the four digits of the year in which the school year ends."
+    batch.report(value.is_not_null() & ~read, "bad_year", severity, column.name, message)
+    key = begins.cast(pl.String) + "-" + (begins + 1).cast(pl.String).str.slice(2)
+    return key.zip_with(read, key.clear(len(key)))
+
+
+def _boolean(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
+    words = _one_of(batch, column, value, severity, ("true", "false"), BOOLEAN_WORDS)
+    return words == "true"
+
+
+def _enum(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
+    words = {word.upper(): word for word in column.values}
+    return _one_of(batch, column, value, severity, column.values, words)
+
+
+def _one_of(
+    batch: _Batch, column: Column, value: pl.Series, severity: Severity, values: tuple[str, ...], words: dict[str, str]
+) -> pl.Series:
+    right = value.is_in(values)
+    if column.extensible:
+        right = right | value.str.starts_with(EXTENSION)
+    if right.fill_null(True).all():
+        return value
+    meant = value.str.to_uppercase().replace_strict(words, default=None, return_dtype=pl.String)
+    wrong = (~right).fill_null(False)
+    choice = ", ".join(values)
+    message = f"{column.name} is not spelled as one of: {choice}. It was understood; values are case-sensitive."
+    batch.report(wrong & meant.is_not_null(), "value_spelling", "warning", column.name, message)
+    what = f"; '{column.instead}' was taken" if column.instead else "" if severity == "error" else "; it was left blank"
+    message = f"{column.name} is none of: {choice}{what}."
+    batch.report(wrong & meant.is_null(), "bad_value", severity, column.name, message)
+    return value.zip_with(~wrong, meant.fill_null(column.instead) if column.instead else meant)
+
+
+def _grade(batch: _Batch, column: Column, value: pl.Series, _severity: Severity) -> pl.Series:
+    """One grade level; of several the first."""
+    several = value.str.contains(",", literal=True).fill_null(False)
+    first = value
+    if several.any():
+        items = value.str.split(",").list.eval(pl.element().str.strip_chars())
+        items = items.list.eval(pl.element().filter(pl.element() != ""))
+        message = f"{column.name} holds several grade levels; the first is taken."
+        batch.report(items.list.len() > 1, "grades_several", "warning", column.name, message)
+        first = items.list.first()
+    right = (_are_grades(batch.spec, first) | (first == "")).fill_null(True)
+    if right.all() and batch.spec.grades is None:
+        return first
+    meant = first.to_frame().select(_grade_words(pl.first())).to_series()
+    message = f"{column.name} is not spelled as {_known_grades(batch.spec)}; it was understood."
+    batch.report(~right & meant.is_not_null(), "grade_spelling", "warning", column.name, message)
+    message = f"{column.name} is no grade level that is known; kept as it is."
+    batch.report(~right & meant.is_null(), "grade_unknown", "warning", column.name, message)
+    return meant.fill_null(first)
+
+
+def _are_grades(spec: Format, value: pl.Series) -> pl.Series:
+    if spec.grades is None:
+        return value.is_in(GRADES)
+    return value.str.replace_all(" ", "", literal=True).str.to_uppercase().is_in([each.upper() for each in spec.grades])
+
+
+def _known_grades(spec: Format) -> str:
+    words = GRADES if spec.grades is None else spec.grades
+    return f"a grade level of {spec.label} ({', '.join(words)})"
+
+
+def _grade_words(value: pl.Expr) -> pl.Expr:
+    """The grade levels that words mean; null for others."""
+    words = value.str.replace_all(r"\s", "").str.replace_all(r"([A-Za-z])-", "$1").str.to_uppercase()
+    return words.replace_strict(GRADE_WORDS, default=None, return_dtype=pl.String)
+
+
+def _grades(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
+    """Grade levels; those that are spelled otherwise are fixed."""
+    items = _list(batch, column, value, severity)
+    if value.null_count() == len(value):
+        return items
+    known = items.list.eval(pl.element().is_in(GRADES)).list.all()
+    if known.all():
+        return items
+    fixed = items.list.eval(pl.coalesce(_grade_words(pl.element()), pl.element()))
+    understood = fixed.list.eval(pl.element().is_in(GRADES)).list.all()
+    message = f"{column.name} is not spelled as {_known_grades(batch.spec)}; it was understood."
+    batch.report(~known & understood, "grade_spelling", "warning", column.name, message)
+    message = f"{column.name} holds a grade level that is not known; kept as it is."
+    batch.report(~understood, "grade_unknown", "warning", column.name, message)
+    return fixed
+
+
+_READERS: dict[Kind, Reader] = {
+    Kind.ID: _identifier,
+    Kind.TEXT: _as_is,
+    Kind.TEXTS: _list,
+    Kind.GRADE: _grade,
+    Kind.GRADES: _grades,
+    Kind.DATE: _date,
+    Kind.DATETIME: _instant,
+    Kind.YEAR: _year,
+    Kind.BOOLEAN: _boolean,
+    Kind.ENUM: _enum,
+}

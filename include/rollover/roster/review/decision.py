@@ -1,0 +1,224 @@
+"""A drop that is held is put to a person: with the numbers, what each answer does, and what it was about on record.
+
+An answer counts for the numbers that the person saw, and for no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, bindparam, cast, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import JSONB
+
+from rollover.database.session import tenant_session
+from rollover.database.tables import ledger
+from rollover.errors import Refused
+from rollover.ledger import evidence
+from rollover.roster import imports
+from rollover.roster.comparing.compare import supersede_held
+from rollover.roster.comparing.comparison import Comparison
+from rollover.roster.imports import Import
+from rollover.roster.review.answers import QUESTION_LASTS, Answer
+from rollover.roster.review.in_words import markdown
+
+LEAST_OF_A_DIGEST = 12
+"""So many characters of a comparison's digest name it, on the command line."""
+
+
+ASKED = "asked"
+"""In an import's counts: which run asks about it, about which numbers, and until when."""
+DECISIONS = {
+    Answer.APPROVE: "approve",
+    Answer.APPROVE_WITH_ID_MAP: "approve_with_id_map",
+    Answer.ADDITIONS_ONLY: "additions_only",
+    Answer.DISCARD: "discard",
+}
+WHAT_IT_DOES = {
+    Answer.APPROVE: "the set is applied as it is: what is missing from it is marked for deletion.",
+    Answer.APPROVE_WITH_ID_MAP: "as Approve, but first the {people} people who have another id now are given it "
+    "everywhere, so that logins, points and parent links stay with them.",
+    Answer.ADDITIONS_ONLY: "only what is new is added. Nothing is removed, and nothing that is live is changed: nobody "
+    "moves up a grade either.",
+    Answer.DISCARD: "nothing of the set is applied. The district has to drop another one.",
+    Answer.LATER: "nothing is decided; the question comes again with the next nightly sync. A newer drop that is "
+    "within its limits replaces it.",
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is put to a person. Numbers and schools, nobody's name."""
+
+    import_id: str
+    subject: str
+    markdown: str
+    answers: tuple[Answer, ...]
+    digest: str
+
+
+def held(connection: Connection) -> list[Import]:
+    """The session's tenant's imports that wait for a person, oldest first."""
+    rows = ledger.imports.c
+    query = select(rows.import_id).where(rows.state == "held").order_by(rows.found_at, rows.import_id)
+    return [imports.load(connection, import_id) for import_id in connection.scalars(query).all()]
+
+
+def why_not_asked(connection: Connection, import_id: str) -> str | None:
+    """Why nobody is to be asked about an import now; None where somebody is.
+
+    Of several of a school year that are held, the newest is asked about: it is the district's last word.
+    """
+    found = imports.load(connection, import_id)
+    if found.state != "held":
+        return f"import {import_id} is {found.state}"
+    rows = ledger.imports.c
+    newer = connection.scalar(
+        select(rows.import_id)
+        .where(rows.state == "held", rows.school_year == found.school_year)
+        .where(tuple_(rows.found_at, rows.import_id) > (found.found_at, found.import_id))
+        .limit(1)
+    )
+    return None if newer is None else f"import {newer} of the same school year is newer, and is asked about first"
+
+
+def question(connection: Connection, import_id: str) -> Question:
+    """What a person is asked about a held import. Raises Refused for one that is not held."""
+    found = imports.load(connection, import_id)
+    if found.state != "held" or found.comparison is None:
+        raise Refused(_why_not_open(found), "look at `rollover status`.")
+    seen = Comparison.from_json(found.comparison)
+    answers = tuple(answer for answer in Answer if answer is not Answer.APPROVE_WITH_ID_MAP or seen.id_map_is_offered)
+    return Question(
+        import_id=import_id,
+        subject=f"the roster of {seen.school_year} needs review, {len(seen.breaches)} over the limits ({import_id})",
+        markdown=markdown(found, seen, [(answer, _effect(answer, seen)) for answer in answers]),
+        answers=answers,
+        digest=seen.digest,
+    )
+
+
+def open_question(connection: Connection, import_id: str, *, by_run: str, digest: str, now: datetime) -> str | None:
+    """Record that a run asks about an import from now on, or return why it must not: another run's question is open.
+
+    `digest` is of the numbers that are asked about: other numbers are another question, and so is one that nobody
+    answered within `QUESTION_LASTS`. The caller holds the tenant's lock.
+    """
+    counts = imports.load(connection, import_id).counts
+    asked = counts.get(ASKED, {})
+    is_open = asked.get("digest") == digest and now < datetime.fromisoformat(asked["until"])
+    if is_open and asked["run"] != by_run:
+        return f"import {import_id} is asked about by the run {asked['run']} until {asked['until']}"
+    said = {ASKED: {"run": by_run, "digest": digest, "until": (now + QUESTION_LASTS).isoformat(timespec="seconds")}}
+    row = ledger.imports.c
+    added = cast(bindparam("asked", said, type_=JSONB), JSONB)
+    connection.execute(
+        update(ledger.imports).where(row.import_id == import_id).values(counts=row.counts.op("||")(added))
+    )
+    return None
+
+
+def _close_question(connection: Connection, found: Import, digest: str) -> None:
+    """Record that the question about some numbers is over. One about other numbers may be open: it stays."""
+    asked = found.counts.get(ASKED)
+    if asked is None or len(digest) < LEAST_OF_A_DIGEST or not asked["digest"].startswith(digest):
+        return
+    row = ledger.imports.c
+    connection.execute(
+        update(ledger.imports).where(row.import_id == found.import_id).values(counts=row.counts.op("-")(ASKED))
+    )
+
+
+def decide(
+    engine: Engine, tenant_id: str, import_id: str, answer: str, by: str, *, digest: str, reason: str | None = None
+) -> dict[str, Any]:
+    """Do what a person answered: held → ready, or rejected; returns what was decided, or why nothing was.
+
+    `digest` is of the comparison that the person saw, or its first characters. Nothing happens where that is not the
+    one in force any more, or where the import is not held: it was superseded, or somebody else was faster. Raises
+    Refused for an answer that nobody gave, and for one that was not offered.
+    """
+    given = _answer(answer)
+    with tenant_session(engine, tenant_id, exclusive=True) as connection:
+        found = imports.load(connection, import_id, for_update=True)
+        if given is Answer.LATER:
+            _close_question(connection, found, digest)
+            said = "nothing is decided; it is asked again" if found.state == "held" else _why_not_open(found)
+            return _told(found, decided=False, said=said)
+        if found.state != "held" or found.comparison is None:
+            return _told(found, decided=False, said=_why_not_open(found))
+        seen = Comparison.from_json(found.comparison)
+        if len(digest) < LEAST_OF_A_DIGEST or not seen.digest.startswith(digest):
+            return _told(found, decided=False, said="its numbers are others by now: look at them, and answer again")
+        if not by:
+            raise Refused(f"Nobody is named as the one who decided about {import_id}.", "answer as a user.")
+        if given is Answer.APPROVE_WITH_ID_MAP and not seen.id_map_is_offered:
+            raise Refused(f"No id map is proposed for {import_id}.", f"answer one of: {', '.join(_others())}.")
+        _record(connection, tenant_id, found, seen, given, by, reason)
+        return _told(imports.load(connection, import_id), decided=True, said=given.value)
+
+
+def _answer(answer: str) -> Answer:
+    try:
+        return Answer(answer)
+    except ValueError:
+        raise Refused(f"'{answer}' is no answer.", f"answer one of: {', '.join(Answer)}.") from None
+
+
+def _effect(answer: Answer, seen: Comparison) -> str:
+    return WHAT_IT_DOES[answer].format(people=f"{seen.id_map.people:,}")
+
+
+def _others() -> Iterator[str]:
+    return (answer.value for answer in Answer if answer is not Answer.APPROVE_WITH_ID_MAP)
+
+
+def _record(
+    connection: Connection,
+    tenant_id: str,
+    found: Import,
+    seen: Comparison,
+    answer: Answer,
+    by: str,
+    reason: str | None,
+) -> None:
+    after = "rejected" if answer is Answer.DISCARD else "ready"
+    said = "discarded by a person" if answer is Answer.DISCARD else f"held, then decided by a person: {answer.lower()}"
+    imports.advance(connection, found.import_id, before="held", after=after, reason=said)
+    decision = {"decision": DECISIONS[answer], "decided_by": by, "decided_at": func.clock_timestamp()}
+    connection.execute(update(ledger.imports).where(ledger.imports.c.import_id == found.import_id).values(**decision))
+    if after == "ready":
+        supersede_held(connection, found)
+    facts = {
+        "import_id": found.import_id,
+        "school_year": seen.school_year,
+        "answer": DECISIONS[answer],
+        "by": by,
+        "why": reason,
+        "digest": seen.digest,
+        "over_limits": [
+            {
+                "code": b.code,
+                "what": b.what,
+                "school": b.school,
+                "grade": b.grade,
+                "expected": b.expected,
+                "found": b.found,
+            }
+            for b in seen.breaches
+        ],
+        "people_with_other_ids": seen.id_map.people if answer is Answer.APPROVE_WITH_ID_MAP else None,
+    }
+    evidence.record(connection, tenant_id, "roster_decision", facts, None)
+
+
+def _told(found: Import, *, decided: bool, said: str) -> dict[str, Any]:
+    return {"import_id": found.import_id, "state": found.state, "decided": decided, "said": said}
+
+
+def _why_not_open(found: Import) -> str:
+    if found.decision is not None:
+        return f"it is decided already ({found.decision.replace('_', ' ')}) and {found.state}; nothing was done"
+    return f"it is {found.state}{f' ({found.reason})' if found.reason else ''}, not held; nothing was done"

@@ -1,0 +1,1 @@
+"""What state each tenant is in, as people see it."""

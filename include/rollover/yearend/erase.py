@@ -1,0 +1,325 @@
+"""Erase exactly the rows of the frozen plan, and prove in the same transaction that nothing else changed.
+
+Law 2: what was archived goes only if the rows that go are the archived ones. Law 8: what is kept has the same
+fingerprint before and after. While rows are deleted, the plan is drawn up again over the very rows that the deleting
+transaction sees; it commits only if that plan has the hash of the frozen one. What one transaction would take too long
+for goes in parts, each proved so, and recorded as evidence; the last one proves that together they are the plan.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from rollover.archive.keys import Keys, unreadable
+from rollover.config import Action
+from rollover.database.fingerprint import Fingerprint, delete_rows, fingerprints_by_school
+from rollover.database.session import snapshot_of, tenant_session
+from rollover.database.tables import metadata, product_tables, tables_of
+from rollover.database.tables.base import is_activity
+from rollover.database.tables.ledger import evidence as evidence_table
+from rollover.database.tables.ledger import plans
+from rollover.errors import ProofFailed, Refused
+from rollover.ledger import evidence, receipts
+from rollover.ledger import steps as ledger
+from rollover.ledger.plans import ARCHIVE, ERASE, HOLD, Line, current_lines
+from rollover.run import Run
+from rollover.yearend import plan
+
+log = logging.getLogger(__name__)
+
+PART_ROWS = 10_000_000
+"""How many rows go in one transaction at most, unless one school's rows of one table are more."""
+EMPTIED_FROM = 1_000_000
+"""From how many rows of a table on its partition is emptied at once, where it holds nothing else: fewer are deleted."""
+COMPARING_WAITS = "60s"
+"""How long the comparison with the plan waits for a lock that somebody else has on a table."""
+GOES = (ARCHIVE, ERASE)
+
+
+def in_parts(run: Run) -> None:
+    """Erase all but the last part of a plan, each in a transaction of its own; what is left, :func:`erase` takes.
+
+    Does nothing where the plan is one part, as most are, or done. Killed and run again, it goes on. Raises as
+    :func:`erase` does; what went before stays gone, as the plan said.
+    """
+    with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
+        if _is_due(connection, run):
+            _empty_partitions(connection, run)
+    more = True
+    while more:
+        with tenant_session(run.engine, run.tenant.id, isolation="REPEATABLE READ", exclusive=True) as connection:
+            more = _is_due(connection, run) and _erase_a_part(connection, run)
+
+
+def erase(connection: Connection, run: Run) -> dict[str, Any]:
+    """Delete the archived rows and the rows to be erased that are still there; returns the rows gone per action and
+    data class, and per table, and the fingerprints of what is kept.
+
+    Needs a REPEATABLE READ transaction: proof and deletion see the same rows. Raises ProofFailed, with nothing
+    changed, where rows were added, changed or removed since the plan, a subscription or a hold now says otherwise, a
+    report has no receipt, or an archived or exported file is no longer as it was written.
+    """
+    left = _left(connection, run)
+    _check_kept_elsewhere(connection, run, left)
+    with kept_unchanged(connection, run) as kept, _compared(connection, run, left):
+        deleted = _delete(connection, run, left)
+    planned = current_lines(connection, run, *GOES)
+    result = _told(planned, kept)
+    for part in _parts_of(connection, run):
+        for name, rows in part["deleted"].items():
+            deleted[name] = deleted.get(name, 0) + rows
+    if deleted != result["deleted"]:
+        raise ProofFailed(f"The parts of {run.id} are together not its plan.", "report this.")
+    return result
+
+
+def close(connection: Connection, run: Run) -> None:
+    """End the erasure of a plan of which parts went and the rest goes by the next plan."""
+    parts = _parts_of(connection, run)
+    if parts and ledger.result_of(connection, run, "erase") is None:
+        left = _left(connection, run)
+        went = [line for line in current_lines(connection, run, *GOES) if line not in left]
+        stayed = [[line.school_id, line.table_name] for line in left]
+        ledger.finish(connection, run, "erase", {**_told(went, parts[-1]["kept"]), "stayed": stayed}, 0)
+
+
+def has_begun(connection: Connection, run: Run, plan_no: int) -> bool:
+    """Whether parts of a plan are gone."""
+    return bool(_parts_of(connection, run, plan_no))
+
+
+def _parts_of(connection: Connection, run: Run, plan_no: int | None = None) -> list[dict[str, Any]]:
+    """What is recorded of the parts of a plan that are gone, in order; without a number, of the plan in force."""
+    number = ledger.plan_number(connection, run) if plan_no is None else plan_no
+    facts = evidence_table.c.facts
+    query = select(facts).where(
+        evidence_table.c.rollover_id == run.id,
+        evidence_table.c.kind == evidence.ERASE_PART,
+        facts["plan_no"].as_integer() == number,
+    )
+    return list(connection.scalars(query.order_by(facts["part"].as_integer())))
+
+
+def _is_due(connection: Connection, run: Run) -> bool:
+    if ledger.result_of(connection, run, "erase") is not None:
+        return False
+    ledger.require(connection, run, "erase")
+    return True
+
+
+def _left(connection: Connection, run: Run) -> list[Line]:
+    """The lines of the plan in force that are still to be run."""
+    gone = {tuple(line) for part in _parts_of(connection, run) for line in part["lines"]}
+    lines = current_lines(connection, run, *GOES)
+    return [line for line in lines if (line.school_id, line.table_name) not in gone]
+
+
+def _check_kept_elsewhere(connection: Connection, run: Run, left: list[Line]) -> None:
+    """The plan is approved, and what is kept elsewhere of the rows that go is there and whole."""
+    _check_approved(connection, run)
+    archives = receipts.of_archives(connection, run)
+    wrong = receipts.missing(connection, run) + receipts.damaged(receipts.of_files(connection, run))
+    wrong += unreadable(archives, Keys(run.archive_keys))
+    if wrong:
+        raise ProofFailed(f"{run.id} cannot erase what is kept nowhere else: {'; '.join(wrong)}.", ledger.PLAN_AGAIN)
+    archived = {(row["school_id"], row["table_name"]): row for row in archives}
+    for line in left:
+        if line.action == ARCHIVE:
+            _check_archived(line, archived.get((line.school_id, line.table_name)))
+
+
+def _compare(connection: Connection, run: Run, left: list[Line]) -> None:
+    """Draw the plan up again. Raises ProofFailed where it is not the one in force."""
+    if not plan.still_holds(connection, run, left):
+        number = ledger.plan_number(connection, run)
+        raise ProofFailed(
+            f"The data, a subscription or a hold of {run.id} changed since its plan {number} was frozen.",
+            ledger.PLAN_AGAIN,
+        )
+
+
+@contextmanager
+def _compared(connection: Connection, run: Run, left: list[Line]) -> Iterator[None]:
+    """Compare the rows that this transaction sees with the plan while a block deletes them: in another session with
+    the same snapshot. Raises ProofFailed where they are others, also if the block failed."""
+    snapshot = snapshot_of(connection)
+
+    def compare() -> None:
+        with tenant_session(run.engine, run.tenant.id, isolation="REPEATABLE READ", snapshot=snapshot) as same:
+            # Who waits for the block to end can stand before this session: PostgreSQL would not see that as a deadlock.
+            waits = func.set_config("lock_timeout", COMPARING_WAITS, True)
+            # To hash a row takes about as long as to delete it: one core is enough, and another is left to the block.
+            same.execute(select(waits, func.set_config("max_parallel_workers_per_gather", "0", True)))
+            _compare(same, run, left)
+
+    with ThreadPoolExecutor(1) as aside:
+        comparing = aside.submit(compare)
+        try:
+            yield
+        except Exception:
+            if isinstance(wrong := comparing.exception(), ProofFailed):
+                raise wrong from None
+            raise
+        comparing.result()
+
+
+def _erase_a_part(connection: Connection, run: Run) -> bool:
+    """Erase the first part of what is left; returns whether there was more than one."""
+    left = _left(connection, run)
+    part = _first_part(left)
+    if len(part) == len(left):
+        return False
+    _check_kept_elsewhere(connection, run, left)
+    with kept_unchanged(connection, run) as kept, _compared(connection, run, left):
+        _delete(connection, run, part)
+    _record_part(connection, run, part, kept)
+    return True
+
+
+def _first_part(lines: list[Line]) -> list[Line]:
+    rows, part = 0, list[Line]()
+    for line in sorted(lines, key=lambda line: (line.table_name, line.school_id)):
+        rows += line.rows
+        if part and rows > PART_ROWS:
+            break
+        part.append(line)
+    return part
+
+
+def _empty_partitions(connection: Connection, run: Run) -> None:
+    """Empty the year's partitions of large tables in which all rows are the plan's.
+
+    Such a partition is locked first, and its rows compared with the plan while nobody else can change them. Needs a
+    READ COMMITTED transaction: what others committed before the lock counts. Where the lock is not to be had in a few
+    seconds, the rows are deleted instead.
+    """
+    left = _left(connection, run)
+    large = {name for name in _tables(left) if sum(_rows_of(left, name)) >= EMPTIED_FROM}
+    held = {line.table_name for line in current_lines(connection, run, HOLD)}
+    alone = sorted(name for name in large - held if is_activity(metadata.tables[name]))
+    locked = [name for name in alone if _locked_alone(connection, run, name)]
+    if not locked:
+        return
+    _check_kept_elsewhere(connection, run, left)
+    _compare(connection, run, left)
+    part = [line for line in left if line.table_name in locked]
+    with kept_unchanged(connection, run) as kept:
+        for name in locked:
+            connection.execute(select(func.ledger.empty_partition(name, run.school_year.key)))
+            log.info("%s: the partition of %s is emptied", name, run.school_year)
+    _record_part(connection, run, part, kept)
+
+
+def _locked_alone(connection: Connection, run: Run, table: str) -> bool:
+    is_alone = select(func.ledger.lock_partition(table, run.school_year.key))
+    return bool(connection.scalar(is_alone))
+
+
+def _delete(connection: Connection, run: Run, lines: list[Line]) -> dict[str, int]:
+    """Delete the rows of some lines of the plan, which are known to be the planned ones; returns how many, by table."""
+    gone = {}
+    for name in _tables(lines):
+        schools = [line.school_id for line in lines if line.table_name == name]
+        planned = sum(_rows_of(lines, name))
+        deleted = delete_rows(connection, metadata.tables[name], school_year=run.school_year.key, schools=schools)
+        if deleted != planned:
+            raise ProofFailed(
+                f"{name} of {run.id}: {planned} rows were planned, {deleted} would have gone.", ledger.PLAN_AGAIN
+            )
+        log.info("%s: %s rows of %s schools deleted", name, deleted, len(schools))
+        gone[name] = deleted
+    return gone
+
+
+def _record_part(connection: Connection, run: Run, part: list[Line], kept: dict[str, Any]) -> None:
+    facts = {
+        "plan_no": ledger.plan_number(connection, run),
+        "part": len(_parts_of(connection, run)) + 1,
+        "lines": [[line.school_id, line.table_name] for line in part],
+        **_told(part, kept),
+    }
+    evidence.record(connection, run.tenant.id, evidence.ERASE_PART, facts, run.id)
+
+
+def _told(lines: Iterable[Line], kept: dict[str, Any]) -> dict[str, Any]:
+    """What went, in small JSON."""
+
+    def summed(key: Callable[[Line], str], *actions: str) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for line in lines:
+            if line.action in actions:
+                counts[key(line)] = counts.get(key(line), 0) + line.rows
+        return counts
+
+    return {
+        "archived": summed(lambda line: line.data_class, ARCHIVE),
+        "erased": summed(lambda line: line.data_class, ERASE),
+        "deleted": summed(lambda line: line.table_name, *GOES),
+        "kept_unchanged": True,
+        "kept": kept,
+    }
+
+
+def _tables(lines: list[Line]) -> list[str]:
+    return sorted({line.table_name for line in lines})
+
+
+def _rows_of(lines: list[Line], table: str) -> list[int]:
+    return [line.rows for line in lines if line.table_name == table]
+
+
+@contextmanager
+def kept_unchanged(connection: Connection, run: Run) -> Iterator[dict[str, Any]]:
+    """Prove that a block leaves every kept and every held row of the tenant as it was; else everything rolls back.
+
+    After the block, what was yielded holds the proof: each kept table's fingerprint before and after, as small JSON.
+    """
+    proof: dict[str, Any] = {}
+    before = _kept(connection, run)
+    yield proof
+    after = _kept(connection, run)
+    changed = sorted(name for name in before | after if before.get(name) != after.get(name))
+    if changed:
+        raise ProofFailed(
+            f"{', '.join(changed)} of {run.tenant} would have changed, but is kept or held.", "report this."
+        )
+    proof |= {name: {"before": _whole(before[name]), "after": _whole(after[name])} for name in sorted(before)}
+
+
+def _whole(by_school: dict[str, Fingerprint]) -> dict[str, Any]:
+    """The fingerprint of a table's rows in all schools: both of its numbers are sums."""
+    marks = by_school.values()
+    return {"rows": sum(mark.rows for mark in marks), "checksum": str(sum(int(mark.checksum) for mark in marks))}
+
+
+def _kept(connection: Connection, run: Run) -> dict[str, dict[str, Fingerprint]]:
+    classes = run.product.classes(Action.KEEP)
+    tables = [table for name in classes for table in tables_of(run.product.product, name)]
+    kept = {t.fullname: dict(fingerprints_by_school(connection, t, run.school_year.key)) for t in tables}
+    for line in plan.held_lines(connection, run, product_tables(run.product.product)):
+        kept.setdefault(line.table_name, {})[line.school_id] = line.fingerprint
+    return kept
+
+
+def _check_approved(connection: Connection, run: Run) -> None:
+    approved_by = connection.scalar(
+        select(plans.c.approved_by).where(
+            plans.c.rollover_id == run.id, plans.c.plan_no == ledger.plan_number(connection, run)
+        )
+    )
+    required = plan.needs_approval(connection, run, current_lines(connection, run))
+    if required and approved_by is None:
+        raise Refused(f"The plan of {run.id} is not approved.", ledger.PLAN_AGAIN)
+
+
+def _check_archived(line: Line, receipt: dict[str, Any] | None) -> None:
+    if receipt is None or Fingerprint(receipt["rows"], receipt["checksum"]) != line.fingerprint:
+        raise ProofFailed(
+            f"{line.table_name} of school {line.school_id} is not archived as planned.", ledger.PLAN_AGAIN
+        )

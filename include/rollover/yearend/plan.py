@@ -1,0 +1,307 @@
+"""The plan: per school and table what will happen to which rows, why, and how many. Frozen before anything goes.
+
+Law 1: nothing is erased that is not in a frozen plan. Law 3: a school that the directory does not know, or a
+subscription that is not certain, stops the plan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import time, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, insert, select
+
+from rollover.calendar import reset_instant
+from rollover.config import Action, DataClassRule
+from rollover.database.fingerprint import Fingerprint, fingerprints_by_school
+from rollover.database.tables import hero, product_tables
+from rollover.database.tables.base import is_activity
+from rollover.database.tables.directory import schools, tenants
+from rollover.database.tables.ledger import plan_lines, plan_subscriptions, plans
+from rollover.errors import Refused
+from rollover.ledger import holds
+from rollover.ledger import steps as ledger
+from rollover.ledger.plans import ARCHIVE, ERASE, HOLD, KEEP, RESET, Line, current_lines, hash_of, holds_current_state
+from rollover.markdown import escaped
+from rollover.run import Run
+from rollover.yearend.subscription import AGAIN, Standing, standings
+
+log = logging.getLogger(__name__)
+
+SHOWN_IN_ORDER = (ERASE, ARCHIVE, HOLD, RESET, KEEP)
+
+
+def freeze(connection: Connection, run: Run) -> dict[str, Any]:
+    """Freeze the plan, or the next one where the data changed since the last; returns what the approval shows.
+
+    The same data gives the same hash, so planning again without a change keeps the plan in force. A plan after an
+    erase holds the rows that came late; a plan that was run is never run again. Nor is one that a
+    person rejected: the next plan may say the same, but it is asked about as a plan of its own.
+    """
+    lines, known = _draft(connection, run, current=holds_current_state(connection, run))
+    digest = plan_hash(lines)
+    number = ledger.plan_number(connection, run)
+    if number and _stays_in_force(connection, run, number, digest):
+        return summary(connection, run, lines, digest, number)
+    number += 1
+    key = {"tenant_id": run.tenant.id, "rollover_id": run.id, "plan_no": number}
+    notes = warnings(connection, run)
+    connection.execute(insert(plans).values(**key, plan_hash=digest, warnings=notes))
+    if lines:
+        connection.execute(insert(plan_lines), [{**key, **asdict(line)} for line in lines])
+    if known:  # where all rows are held, no school's subscription decides
+        connection.execute(insert(plan_subscriptions), [{**key, **standing.as_record()} for standing in known])
+    return summary(connection, run, lines, digest, number)
+
+
+def _stays_in_force(connection: Connection, run: Run, number: int, digest: str) -> bool:
+    return (
+        ledger.result_of(connection, run, "erase") is None
+        and ledger.rejection(connection, run, number) is None
+        and hash_of(connection, run, number) == digest
+    )
+
+
+def needs_approval(connection: Connection, run: Run, lines: list[Line]) -> bool:
+    """Whether a person must approve.
+
+    A past year's plan with nothing to do asks nobody. In the current year a plan by which nothing goes is asked about,
+    whatever the product file says: it may be the wrong database.
+    """
+    if not rows_to_go(lines) and not ledger.is_current(connection, run):
+        return False
+    if schools_with_a_gap(lines):
+        return True
+    return run.product.approval_required or not rows_to_go(lines)
+
+
+def schools_with_a_gap(lines: Iterable[Line]) -> dict[str, int]:
+    """The schools whose rows are erased for a subscription that was not active on the reset date and is again now, with
+    the number of rows. A person has to confirm each by its name."""
+    rows: dict[str, int] = {}
+    for line in lines:
+        if line.action == ERASE and AGAIN in line.reason:
+            rows[line.school_id] = rows.get(line.school_id, 0) + line.rows
+    return rows
+
+
+def confirmations(connection: Connection, lines: Iterable[Line]) -> list[str]:
+    """What an approval has to choose besides Approve, a sentence for each school with a gap."""
+    names = school_names(connection)
+    return [f"Erase {' '.join(names[school].split())} ({school})" for school in sorted(schools_with_a_gap(lines))]
+
+
+def school_names(connection: Connection) -> dict[str, str]:
+    """The names of the district's schools, by id."""
+    return {row.school_id: row.name for row in connection.execute(select(schools.c.school_id, schools.c.name))}
+
+
+def rows_to_go(lines: list[Line]) -> int:
+    """How many rows a plan removes from the live database."""
+    return sum(line.rows for line in lines if line.action in (ARCHIVE, ERASE))
+
+
+def draft(connection: Connection, run: Run, *, current: bool) -> list[Line]:
+    """What a plan would say now. Changes nothing.
+
+    A past year's plan holds the rows of that year only; the current year's also the tenant's current state.
+    """
+    return _draft(connection, run, current=current)[0]
+
+
+def _draft(connection: Connection, run: Run, *, current: bool, sizes: bool = True) -> tuple[list[Line], list[Standing]]:
+    """The lines, and the standing of each school that has one."""
+
+    def look(table: Table, held: bool | None) -> Mapping[str, Fingerprint]:
+        return fingerprints_by_school(connection, table, run.school_year.key, held=held, sizes=sizes)
+
+    tables = [
+        table
+        for table in product_tables(run.product.product)
+        if _rule(run, table).action is not Action.FOLLOW_ROSTER and (current or is_activity(table))
+    ]
+    found = {table: look(table, _unless_kept(run, table)) for table in tables}
+    known = standings(connection, run, {school_id for marks in found.values() for school_id in marks})
+    lines = held_lines(connection, run, tables)
+    for table, marks in found.items():
+        _refuse_unknown_schools(run, table, marks, known)
+        for school_id, mark in marks.items():
+            action, reason = _decide(_rule(run, table).action, known[school_id])
+            lines.append(_line(table, school_id, action, reason, mark))
+    return sorted(lines), [known[school_id] for school_id in sorted(known)]
+
+
+def held_lines(connection: Connection, run: Run, tables: Iterable[Table]) -> list[Line]:
+    """What stays of some tables, as it is, since a hold is on it: what is kept anyway is not among it."""
+    why = "; ".join(str(hold) for hold in holds.in_force(connection))
+    if not why:
+        return []
+    return [
+        _line(table, school_id, HOLD, why, mark)
+        for table in tables
+        if _unless_kept(run, table) is not None
+        for school_id, mark in fingerprints_by_school(
+            connection, table, run.school_year.key, held=True, sizes=True
+        ).items()
+    ]
+
+
+def _unless_kept(run: Run, table: Table) -> bool | None:
+    """Which rows of a table its rule is for: those that are not held, or all of a table that is kept."""
+    return None if _rule(run, table).action is Action.KEEP else False
+
+
+def _line(table: Table, school_id: str, action: str, reason: str, mark: Fingerprint) -> Line:
+    return Line(
+        school_id, table.info["data_class"], table.fullname, action, reason, mark.rows, mark.checksum, mark.bytes
+    )
+
+
+def still_holds(connection: Connection, run: Run, left: list[Line]) -> bool:
+    """Whether a plan drawn up now would be the one in force, of which the lines `left` are still to be run:
+    the same rows, subscriptions and holds."""
+    now, _ = _draft(connection, run, current=holds_current_state(connection, run), sizes=False)
+    return plan_hash(now) == plan_hash([*left, *current_lines(connection, run, HOLD)])
+
+
+def plan_hash(lines: Iterable[Line]) -> str:
+    """SHA-256 over the lines by which rows go. The reason counts too: another subscription is another plan, and so is
+    another hold.
+
+    When the source was read may differ between two readings of the same subscription, so it does not count. Nor do
+    the rows that are kept, held or reset: people go on working with them. Bytes are those of a disk.
+    """
+    content = [_what_goes(line) for line in sorted(lines) if line.action in (ARCHIVE, ERASE)]
+    content += [
+        {"school_id": line.school_id, "table_name": line.table_name, "held": line.reason}
+        for line in sorted(lines)
+        if line.action == HOLD
+    ]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _what_goes(line: Line) -> dict[str, Any]:
+    said = {**asdict(line), "checksum": str(line.checksum), "reason": re.sub(r", read [^)]*", "", line.reason)}
+    del said["bytes"]
+    return said
+
+
+def summary(connection: Connection, run: Run, lines: list[Line], digest: str, number: int) -> dict[str, Any]:
+    """The plan in small JSON: for the approval, the log and the evidence. Numbers and school names only."""
+    rows: dict[str, int] = {}
+    for line in lines:
+        rows[line.action] = rows.get(line.action, 0) + line.rows
+    notes = connection.scalar(select(plans.c.warnings).where(plans.c.rollover_id == run.id, plans.c.plan_no == number))
+    log.info("plan %s of %s: %s", number, run.id, ", ".join(f"{action} {n} rows" for action, n in rows.items()))
+    return {
+        "plan_no": number,
+        "plan_hash": digest,
+        "rows": rows,
+        "warnings": notes,
+        "approval_required": needs_approval(connection, run, lines),
+        "confirmations": confirmations(connection, lines),
+        "question": question(run, rows),
+        "markdown": markdown(connection, lines, notes or []),
+    }
+
+
+def question(run: Run, rows: dict[str, int]) -> str:
+    """The question about a plan in one line: who, which year, and what goes. It may be cut off at its end."""
+    going = {"erase": rows.get(ERASE, 0), "archive": rows.get(ARCHIVE, 0)}
+    what = ", ".join(f"{word} {number:,} rows" for word, number in going.items() if number) or "nothing is to go"
+    return f"{run.district.name} · {run.product.name} {run.school_year}: {what}?"
+
+
+def markdown(connection: Connection, lines: list[Line], notes: list[str]) -> str:
+    """The plan as a person reads it before approving: one row per school and data class, what goes first."""
+    names = school_names(connection)
+    cells: dict[tuple[str, str, str, str], tuple[int, int]] = {}
+    for line in sorted(lines, key=lambda line: (SHOWN_IN_ORDER.index(line.action), line)):
+        key = (line.school_id, line.data_class, line.action, line.reason)
+        rows, size = cells.get(key, (0, 0))
+        cells[key] = (rows + line.rows, size + line.bytes)
+    table = [
+        f"| {escaped(names[school])} | {data_class} | **{action}** | {rows:,} | {_size(size)} | {escaped(reason)} |"
+        for (school, data_class, action, reason), (rows, size) in cells.items()
+    ]
+    head = ["| School | Data class | Action | Rows | Size | Why |", "|---|---|---|---:|---:|---|"]
+    erased = sum(line.rows for line in lines if line.action == ERASE)
+    archived = sum(line.rows for line in lines if line.action == ARCHIVE)
+    held = sum(line.rows for line in lines if line.action == HOLD)
+    intro = f"**{erased:,} rows are erased for good.** {archived:,} are archived, then removed from the live database."
+    if held:
+        intro += f" {held:,} are held, and stay as they are."
+    first = [_gap(names[school_id], rows, lines, school_id) for school_id, rows in schools_with_a_gap(lines).items()]
+    return "\n".join([*first, intro, "", *(f"- Warning: {escaped(note)}" for note in notes), "", *head, *table])
+
+
+def _gap(name: str, rows: int, lines: list[Line], school_id: str) -> str:
+    """What stands before everything else: a whole year may go by a mistake in the source of subscriptions."""
+    why = next(line.reason for line in lines if line.school_id == school_id and AGAIN in line.reason)
+    since = why.split(AGAIN)[1].split(":")[0].strip()
+    return (
+        f"**{escaped(name)} has a subscription again since {since}, but had none on the reset date: {rows:,} rows of "
+        "its year would be erased for good.** If that gap is a mistake, choose *Reject*, correct the subscription at "
+        "its source so that its from-to covers the reset date, and trigger the DAG again: the year is archived then. "
+        "If it is right, choose the school by its name beside *Approve*.\n"
+    )
+
+
+def _size(size: int) -> str:
+    """Bytes as a person reads them."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
+
+
+def warnings(connection: Connection, run: Run) -> list[str]:
+    """What may have altered the year's history: codes or settings changed after the school year ended."""
+    if run.product.product != "hero" or run.school_year.key != current_school_year(connection):
+        return []
+    if run.facts.ends is None:
+        return [f"The district file does not say when {run.school_year} ended: whether codes changed since is unknown."]
+    over = reset_instant(run.facts.ends + timedelta(days=1), time(0), run.district.time_zone)
+    notes = []
+    for table in (hero.behavior_codes, hero.action_settings):
+        changed = connection.scalar(select(func.count()).where(table.c.updated_at >= over))
+        if changed:
+            notes.append(
+                f"{changed} {table.name.replace('_', ' ')} changed after the school year ended on {run.facts.ends}; "
+                "records of the year may read differently. The archive binds them as they are now."
+            )
+    return notes
+
+
+def current_school_year(connection: Connection) -> str | None:
+    """The session's tenant's current school year, as the directory has it."""
+    return connection.scalar(select(tenants.c.current_school_year))
+
+
+def _rule(run: Run, table: Table) -> DataClassRule:
+    return run.product.data_classes[table.info["data_class"]]
+
+
+def _decide(action: Action, standing: Standing) -> tuple[str, str]:
+    match action:
+        case Action.ARCHIVE_OR_ERASE:
+            return (ARCHIVE if standing.active else ERASE), f"subscription {standing.reason}"
+        case Action.ERASE:
+            return ERASE, "erased whatever the subscription"
+        case Action.RESET:
+            return RESET, "starts again each school year"
+        case _:
+            return KEEP, "kept from year to year"
+
+
+def _refuse_unknown_schools(run: Run, table: Table, found: Iterable[str], known: dict[str, Standing]) -> None:
+    unknown = sorted(set(found) - known.keys())
+    if unknown:
+        raise Refused(
+            f"{table.fullname} holds rows of {run.tenant} in schools that the directory does not know: "
+            f"{', '.join(unknown[:5])}{' and more' if len(unknown) > 5 else ''}.",
+            "add the school to the directory, or correct the rows, then clear this task.",
+        )

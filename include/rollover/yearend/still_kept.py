@@ -1,0 +1,204 @@
+"""What of a tenant's year is still kept when its certificate is issued: where, how much, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, func, or_, select, text
+
+from rollover.archive.restore import COPIED
+from rollover.certificate.facts import Disposal
+from rollover.config import Action
+from rollover.database.tables import tables_of
+from rollover.database.tables.ledger import evidence, exports, imports
+from rollover.database.tables.roster import ROSTER_TABLES
+from rollover.ledger.steps import rollover
+from rollover.roster.imports import REMOVED_AT, REPORTED
+from rollover.run import Run
+from rollover.sftp.outbox import Outbox
+from rollover.yearend.residue import drops_on_sftp
+
+MARKED = """
+    SELECT count(*) AS rows, max(i.changed_at) AS last FROM {table} t JOIN ledger.imports i USING (import_id)
+    WHERE t.status = 'tobedeleted'
+"""
+TO_UNDO = """
+    SELECT count(*) AS rows, max(i.changed_at) AS last FROM roster.history h JOIN ledger.imports i USING (import_id)
+"""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One thing that is still there. `until` is the day (ISO) after which it goes by itself; None if none is set."""
+
+    what: str
+    where: str
+    number: int
+    unit: str
+    until: str | None
+    ends: str
+    """How its time ends, in a sentence."""
+
+
+def still_kept(
+    connection: Connection, run: Run, done: list[Disposal], outbox: Outbox, at: datetime
+) -> list[dict[str, Any]]:
+    """Everything of the year that the certificate has to name as still kept, issued `at`; what is nowhere is left out.
+
+    Kept and reset data classes are listed with their rows now. It names no person.
+    """
+    found = [
+        _exports(connection, run, at),
+        _import_reports(connection, run),
+        *_marked(connection, run),
+        _held(run, done),
+        _archives(connection, run, done),
+        *_copies(connection, run),
+        _drops(connection, run, outbox),
+        *_kept_classes(connection, run),
+        _backups(run, done),
+    ]
+    return [asdict(kept) for kept in found if kept is not None]
+
+
+def _exports(connection: Connection, run: Run, at: datetime) -> Kept | None:
+    query = select(func.count()).where(exports.c.rollover_id == run.id, exports.c.removed_at.is_(None))
+    if not (files := connection.scalar(query)):
+        return None
+    tenant, days = run.tenant, run.product.exports_kept_days_of(run.config)
+    return Kept(
+        "exported reports, and lists for the check of the new roster",
+        f"storage: exports/{tenant.product}/{tenant.district}; the district's SFTP: {run.config.outbox}",
+        files,
+        "files",
+        _day(at + timedelta(days=days)),
+        f"the nightly cleanup removes them {days} days after this certificate",
+    )
+
+
+def _import_reports(connection: Connection, run: Run) -> Kept | None:
+    """Reports about roster files of the year: their lists of findings name the ids of people."""
+    row = imports.c
+    reported = row.counts[REPORTED]
+    reports, last = connection.execute(
+        select(func.count(), func.max(row.changed_at)).where(
+            or_(row.school_year.is_(None), row.school_year <= run.school_year.key),
+            reported["folder"].isnot(None),
+            reported[REMOVED_AT].is_(None),
+        )
+    ).one()
+    if not reports:
+        return None
+    days = run.product.grace_days_of(run.config)
+    return Kept(
+        "reports to the district about its roster files, with the ids of records in error",
+        f"the district's SFTP: {run.config.outbox}/imports",
+        reports,
+        "reports",
+        _day(last + timedelta(days=days)),
+        f"the nightly cleanup removes them {days} days after their import has ended",
+    )
+
+
+def _marked(connection: Connection, run: Run) -> Iterator[Kept]:
+    days = run.product.grace_days_of(run.config)
+    ends = f"the nightly cleanup deletes them {days} days after their import, unless they are held"
+    rows, last = 0, None
+    for table in ROSTER_TABLES:
+        found = connection.execute(text(MARKED.format(table=table.fullname))).one()
+        rows += found.rows
+        last = max(filter(None, (last, found.last)), default=None)
+    if rows and last:
+        yield Kept(
+            "people and classes that left the roster, marked for deletion",
+            "database: schema roster",
+            rows,
+            "rows",
+            _day(last + timedelta(days=days)),
+            ends,
+        )
+    found = connection.execute(text(TO_UNDO)).one()
+    if found.rows and found.last:
+        yield Kept(
+            "what the last roster imports replaced, kept so that they can be undone",
+            "database: roster.history",
+            found.rows,
+            "rows",
+            _day(found.last + timedelta(days=days)),
+            ends,
+        )
+
+
+def _held(run: Run, done: list[Disposal]) -> Kept | None:
+    rows = sum(line["rows"] for line in done[-1].held)
+    if not rows:
+        return None
+    ends = "a second person lifts the hold; then they go with the next plan"
+    return Kept("held rows", f"database: schema {run.product.product}", rows, "rows", None, ends)
+
+
+def _archives(connection: Connection, run: Run, done: list[Disposal]) -> Kept | None:
+    files = [row for disposal in done for row in disposal.archives if not row["expired_at"]]
+    if not files:
+        return None
+    expires_on = run.product.archive_expires_on(run.config, rollover(connection, run)["reset_date"])
+    return Kept(
+        "archived rows, with the codes, settings and names that they are read with",
+        f"storage: archive/{run.tenant.product}/{run.tenant.district}/{run.school_year}",
+        len(files),
+        "files",
+        expires_on.isoformat() if expires_on else None,
+        "a person approves their erasure after that day" if expires_on else "the rule keeps them for good",
+    )
+
+
+def _copies(connection: Connection, run: Run) -> Iterator[Kept]:
+    """Schemas that the archived year was restored into and that are still there."""
+    into = evidence.c.facts["into"].astext
+    copied = select(into).where(evidence.c.kind == COPIED, evidence.c.rollover_id == run.id).distinct()
+    there = text("SELECT nspname FROM pg_namespace WHERE nspname = ANY(:names)")
+    names = list(connection.scalars(copied))
+    for name in connection.scalars(there, {"names": names}):
+        yield Kept(
+            "a copy of the archived year", f"database: schema {name}", 1, "schemas", None, "its owner drops the schema"
+        )
+
+
+def _drops(connection: Connection, run: Run, outbox: Outbox) -> Kept | None:
+    files = drops_on_sftp(connection, run, outbox)
+    if not files:
+        return None
+    ends = "the district removes them: Rollover only reads there"
+    where = f"the district's SFTP: {run.config.folder}"
+    return Kept("roster files of the year that the district uploaded", where, len(files), "files", None, ends)
+
+
+def _kept_classes(connection: Connection, run: Run) -> Iterator[Kept]:
+    for name in run.product.classes(Action.KEEP):
+        tables = tables_of(run.product.product, name)
+        rows = sum(connection.scalar(select(func.count()).select_from(table)) or 0 for table in tables)
+        if rows:
+            where = f"database: schema {run.product.product}"
+            ends = "the product's rule keeps it from year to year"
+            yield Kept(name.replace("_", " "), where, rows, "rows", None, ends)
+
+
+def _backups(run: Run, done: list[Disposal]) -> Kept:
+    days, erased_at = run.backup_days, done[-1].erased_at
+    return Kept(
+        "backups of the database with the deleted rows in them",
+        "the deployment's backups",
+        0,
+        "not counted",
+        _day(erased_at + timedelta(days=days)) if days else None,
+        f"the deployment declares that it keeps backups for {days} days; not checked"
+        if days
+        else "nobody has said how long backups are kept",
+    )
+
+
+def _day(at: datetime) -> str:
+    return at.date().isoformat()

@@ -1,0 +1,161 @@
+"""The demo's parts: PostgreSQL, an SFTP server and Airflow, on free ports, with all data in one folder."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shlex
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import paramiko
+import psutil
+from sqlalchemy import Engine
+
+from rollover.certificate.signing import new_key
+from rollover.database import migrate
+from rollover.database.session import connect
+from rollover.settings import HOME
+from rollover_demo import sftp_server
+from rollover_demo.airflow import LocalAirflow, end_left_over
+from rollover_demo.airflow_client import AirflowClient
+from rollover_demo.postgres import LOGIN, PostgresServer
+from rollover_demo.seed.load import load
+from rollover_demo.seed.season import write_district_files
+from rollover_demo.seed.specs import DistrictSpec
+from rollover_demo.sftp_server import ROLLOVER, Account, SftpServer, start
+
+DATABASE, METADATA = "rollover", "airflow"
+SIGNING_KEY = "signing-key.pem"
+USERS = {"dana": "admin"}
+"""Who logs in to the demo's Airflow: Dana, the data engineer."""
+PERSONS = ("dana", "lee")
+"""Who has a personal login to the product database: the same Dana, and a second person."""
+ENV = "env"
+"""The file that a shell reads to work with the demo: ``. var/demo/env``."""
+# What takes minutes in production takes seconds here. By configuration: the code is the same.
+SHORT_WAITS = {
+    "ROLLOVER_SETTLE_SECONDS": "4",
+    "ROLLOVER_POLL_SECONDS": "1",
+    "ROLLOVER_ROSTER_SYNC_SCHEDULE": "* * * * *",
+    "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "5",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+}
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything running, and how to reach it."""
+
+    folder: Path
+    specs: tuple[DistrictSpec, ...]
+    owner: Engine
+    airflow: LocalAirflow
+    api: AirflowClient
+    sftp: SftpServer
+    sftp_accounts: dict[str, Account]
+
+    def district_it(self, district: str) -> paramiko.Transport:
+        """A connection as a district's IT department; it sees its own folder as ``/``."""
+        transport = paramiko.Transport((self.sftp.host, self.sftp.port))
+        transport.connect(username=district, password=self.sftp_accounts[district].password)
+        return transport
+
+
+@contextmanager
+def prepared(folder: Path, specs: Iterable[DistrictSpec]) -> Iterator[tuple[PostgresServer, Engine]]:
+    """A fresh `folder` with a PostgreSQL that holds the finished year. What an interrupted demo left is removed."""
+    specs = tuple(specs)
+    remove(folder)
+    server = PostgresServer(folder / "postgres")
+    try:
+        for name in (DATABASE, METADATA):
+            server.create(name)
+        owner = connect(server.url(DATABASE))
+        migrate.upgrade(owner)
+        server.create_login()
+        for name in PERSONS:
+            server.create_person(name)
+        load(owner, specs, datetime.now(UTC))
+        write_district_files(specs, folder / "districts")
+        new_key(folder / SIGNING_KEY)
+        yield server, owner
+    finally:
+        server.stop()
+
+
+@contextmanager
+def running(folder: Path, specs: Iterable[DistrictSpec], server: PostgresServer, owner: Engine) -> Iterator[Services]:
+    """SFTP server and Airflow, started and healthy; stopped at the end, whatever happens."""
+    specs = tuple(specs)
+    accounts = {ROLLOVER: Account(secrets.token_urlsafe(16), ".")}
+    accounts |= {spec.id: Account(secrets.token_urlsafe(16), spec.id) for spec in specs}
+    root = folder / "sftp"
+    for spec in specs:
+        for tenant in spec.tenants:
+            (root / spec.id / tenant.tenant.product).mkdir(parents=True)
+    sftp = start(root, accounts, folder / "sftp-server")
+    environment = SHORT_WAITS | {
+        "ROLLOVER_DISTRICTS": str(folder / "districts"),
+        "ROLLOVER_STORAGE": f"file://{folder / 'storage'}",
+        "ROLLOVER_SIGNING_KEY": str(folder / SIGNING_KEY),
+        "ROLLOVER_DATABASE_URL": database_url(server, PERSONS[0]),
+        "AIRFLOW_CONN_PRODUCT_DB": json.dumps(
+            {"conn_type": "postgres", "host": server.socket_folder, "login": LOGIN, "schema": DATABASE}
+        ),
+        "AIRFLOW_CONN_DISTRICT_SFTP": json.dumps(
+            {
+                "conn_type": "sftp",
+                "host": sftp.host,
+                "port": sftp.port,
+                "login": ROLLOVER,
+                "password": accounts[ROLLOVER].password,
+                "extra": {"host_key": sftp.host_key},
+            }
+        ),
+    }
+    metadata = server.url(METADATA, driver="psycopg2")
+    airflow = LocalAirflow(folder / "airflow", metadata, environment=environment, users=USERS)
+    try:
+        api = airflow.start()
+        write_env(folder / ENV, server, airflow)
+        yield Services(folder, specs, owner, airflow, api, sftp, accounts)
+    finally:
+        airflow.stop()
+        sftp.stop()
+
+
+def database_url(server: PostgresServer, person: str) -> str:
+    """The product database, as one person reaches it."""
+    return server.url(DATABASE, user=person).render_as_string(hide_password=False)
+
+
+def write_env(path: Path, server: PostgresServer, airflow: LocalAirflow) -> None:
+    """Write what a second shell needs for every command of the README, readable by its owner only."""
+    bin_folder = HOME / ".venv" / "bin"
+    ours = ("AIRFLOW", "ROLLOVER")
+    exports = sorted((name, value) for name, value in airflow.environment.items() if name.startswith(ours))
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in exports]
+    lines.append(f'export PATH={shlex.quote(str(bin_folder))}:"$PATH"')
+    second = shlex.quote(database_url(server, PERSONS[1]))
+    lines += [f"# A second person, who may lift what {PERSONS[0]} holds: as_{PERSONS[1]} rollover hold lift ..."]
+    lines += [f'as_{PERSONS[1]}() {{ ROLLOVER_DATABASE_URL={second} "$@"; }}']
+    path.touch(mode=0o600)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def remove(folder: Path) -> None:
+    """Stop what an interrupted demo left running in `folder`, and remove its data."""
+    end_left_over(folder / "airflow")
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if sftp_server.__name__ in command and any(part.startswith(f"{folder}/") for part in command):
+            process.terminate()
+    if (folder / "postgres" / "postmaster.pid").exists():
+        PostgresServer(folder / "postgres").stop()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
