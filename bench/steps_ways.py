@@ -30,6 +30,7 @@ from rollover.run import Run
 from rollover.settings import Settings
 from rollover.tenant import Tenant
 from rollover.yearend import steps
+from rollover.yearend.approval import PlanAnswer
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 CHUNK = 50_000
@@ -122,19 +123,20 @@ def _approved(job: Job) -> None:
         steps.pause_sync(run)
     plan = steps.plan(run)
     steps.export_reports(run, NoOutbox())
-    steps.approve(run, {"chosen_options": ["Approve"], "responded_by_user": {"id": "bench"}, **plan})
+    answer = {"chosen_options": ["Approve"], "responded_by_user": {"id": "bench"}}
+    steps.approve(run, PlanAnswer.model_validate({**answer, "plan_no": plan.plan_no, "plan_hash": plan.plan_hash}))
 
 
 def _archive(job: Job) -> None:
-    assert steps.archive(job.run)["rows"] == job.rows
+    assert steps.archive(job.run).rows == job.rows
 
 
 def _archive_nothing(job: Job) -> None:
-    assert steps.archive(job.run)["rows"] == 0
+    assert steps.archive(job.run).rows == 0
 
 
 def _erase(job: Job) -> None:
-    assert steps.erase(job.run)["deleted"]["hero.tracking_events"] == job.rows
+    assert steps.erase(job.run).deleted["hero.tracking_events"] == job.rows
 
 
 WAYS: dict[str, Callable[[Job], None]] = {

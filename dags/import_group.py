@@ -107,7 +107,7 @@ def roster_import_group(*, for_rollover: bool) -> Any:
         steps.before_import(run)
         applied = apply.apply(run.engine, run.tenant.id, import_id, run.storage, work.limits, rollover_id=run.id)
         unless_over(applied)
-        return steps.import_roster(run, import_id)
+        return steps.import_roster(run, import_id).as_json()
 
     def report(task_id: str, import_id: str) -> Any:
         """A task that tells the district, in its outbox, where its files are by now; also when they were refused."""

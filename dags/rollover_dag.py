@@ -32,6 +32,7 @@ from wiring import DEFAULT_ARGS, Tag
 
 from rollover.adapter import asking, connections, failing, runs, waiting
 from rollover.config import District, Product
+from rollover.ledger.results import Step
 from rollover.tenant import SEPARATOR, Tenant
 from school_year_timetable import SchoolYearTimetable
 
@@ -42,18 +43,18 @@ AFTER_A_SKIP = TriggerRule.NONE_FAILED  # what is skipped for a past year does n
 def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
     """The DAG of one tenant."""
 
-    def step(name: str, *, only_current_year: bool = False, delivers: bool = False, **options: Any) -> Any:
-        """A task that does the step of this name; where it belongs to the current year, a past year skips it."""
+    def step(name: Step, *, only_current_year: bool = False, **options: Any) -> Any:
+        """A task that does one step; a past year skips those that belong to the current year only."""
 
-        @task(task_id=name, **options)
+        @task(task_id=name.value, **options)
         def do(partition_key: str | None = None) -> dict[str, Any]:
-            from rollover.yearend import steps
+            from rollover.yearend.steps import do
 
             run = runs.open_run(partition_key, tenant.id)
             if only_current_year:
                 runs.only_current_year(run)
             with connections.outbox_of(run.district) as outbox:
-                return dict(getattr(steps, name)(run, *([outbox] if delivers else [])))
+                return do(name, run, outbox).as_json()
 
         return do()
 
@@ -62,14 +63,15 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
         from rollover.yearend import steps
 
         run_id = get_current_context()["run_id"]
-        result = steps.guard(runs.open_run(partition_key, tenant.id), run_id, runs.is_alive)
-        return result if result["go"] else None
+        admission = steps.guard(runs.open_run(partition_key, tenant.id), run_id, runs.is_alive)
+        return admission.as_json() if admission.go else None
 
     @task(trigger_rule=AFTER_A_SKIP)
     def approve(answer: dict[str, Any] | None, partition_key: str | None = None) -> dict[str, Any]:
         from rollover.yearend import steps
+        from rollover.yearend.approval import PlanAnswer
 
-        return steps.approve(runs.open_run(partition_key, tenant.id), answer)
+        return steps.approve(runs.open_run(partition_key, tenant.id), PlanAnswer.of(answer)).as_json()
 
     @dag(
         dag_id=tenant.dag_id,
@@ -83,28 +85,28 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
     )
     def rollover() -> None:
         ask_approval = asking.ApprovePlan(
-            task_id="ask_approval",
-            plan_task="plan",
+            task_id=Step.ASK_APPROVAL.value,
+            plan_task=Step.PLAN.value,
             subject="{{ ti.xcom_pull(task_ids='plan')['question'] }}",
             body="{{ ti.xcom_pull(task_ids='plan')['markdown'] }}",
         )
-        await_roster = waiting.AwaitRoster(task_id="await_roster", tenant_id=tenant.id)
+        await_roster = waiting.AwaitRoster(task_id=Step.AWAIT_ROSTER.value, tenant_id=tenant.id)
         chain(
             guard(),
-            step("pause_sync", only_current_year=True),
-            step("plan", trigger_rule=AFTER_A_SKIP),
-            step("export_reports", delivers=True),
+            step(Step.PAUSE_SYNC, only_current_year=True),
+            step(Step.PLAN, trigger_rule=AFTER_A_SKIP),
+            step(Step.EXPORT_REPORTS),
             ask_approval,
             approve(ask_approval.output),
-            step("archive"),
-            step("erase"),
-            step("reset", only_current_year=True),
-            step("verify_reset", trigger_rule=AFTER_A_SKIP),
+            step(Step.ARCHIVE),
+            step(Step.ERASE),
+            step(Step.RESET, only_current_year=True),
+            step(Step.VERIFY_RESET, trigger_rule=AFTER_A_SKIP),
             await_roster,
             roster_import_group(for_rollover=True)(await_roster.output),
-            step("verify_roster", delivers=True),
-            step("resume_sync"),
-            step("certify", trigger_rule=AFTER_A_SKIP, delivers=True),
+            step(Step.VERIFY_ROSTER),
+            step(Step.RESUME_SYNC),
+            step(Step.CERTIFY, trigger_rule=AFTER_A_SKIP),
         )
 
     return rollover()

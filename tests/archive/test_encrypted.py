@@ -73,7 +73,7 @@ def test_a_year_is_written_read_back_reported_and_restored(
     assert all(before.values())
     until_approved(run)
     key = keys.to_write(run.tenant.id)
-    assert key is not None and steps.archive(run)["key_id"] == key.id
+    assert key is not None and steps.archive(run).key_id == key.id
     steps.erase(run)
     tables = [name for name, found in before.items() if found]
     for name in tables:
@@ -263,7 +263,7 @@ def test_no_rollover_begins_without_its_key(owner: Engine, engine: Engine, stora
     with pytest.raises(Refused, match=f"The archive of {HERO} has no key.*rollover archive keygen"):
         steps.guard(run, RUN_ID, nobody)
     Keys(tmp_path / "keys").make(HERO)
-    assert steps.guard(run, RUN_ID, nobody)["go"] is True
+    assert steps.guard(run, RUN_ID, nobody).go is True
 
 
 def test_a_product_that_archives_nothing_needs_no_key(
@@ -271,7 +271,7 @@ def test_a_product_that_archives_nothing_needs_no_key(
 ) -> None:
     imagine_world(owner)
     run = replace(run_of(engine, storage, "imagine_math"), archive_keys=tmp_path / "keys")
-    assert steps.guard(run, RUN_ID, nobody)["go"] is True
+    assert steps.guard(run, RUN_ID, nobody).go is True
 
 
 def test_the_certificate_says_with_which_key(run: Run, keys: Keys, owner: Engine) -> None:

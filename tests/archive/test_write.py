@@ -18,6 +18,7 @@ from rollover.archive import manifest as manifests
 from rollover.database.session import tenant_session
 from rollover.database.tables import hero, ledger, roster
 from rollover.errors import ProofFailed
+from rollover.ledger.results import Archived
 from rollover.run import Run
 from rollover.yearend import steps
 from tests.archive.conftest import until_archived
@@ -36,15 +37,15 @@ def test_the_manifest_says_what_each_file_is(run: Run) -> None:
     until_approved(run)
     result = steps.archive(run)
     path = folder_of(run) / "manifest.json"
-    assert result["manifest"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert result.manifest is not None and result.manifest.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     with tenant_session(run.engine, HERO) as connection:
         facts = connection.scalar(select(ledger.evidence.c.facts).where(ledger.evidence.c.kind == "archive"))
         receipts = {row.path: row for row in connection.execute(select(ledger.archives))}
-    assert facts["manifest"] == result["manifest"], "its hash is in the chain of evidence"
+    assert facts == result.as_json(), "its hash is in the chain of evidence"
     manifest = json.loads(path.read_text())
     assert (manifest["tenant"], manifest["school_year"], manifest["plan_no"]) == (HERO, "2025-26", 1)
     assert set(manifest["tools"]) == {"rollover", "pyarrow", "postgresql"}
-    assert len(manifest["files"]) == result["files"] == len(receipts) == 14
+    assert len(manifest["files"]) == result.files == len(receipts) == 14
     for file in manifest["files"]:
         found = folder_of(run) / file["path"]
         receipt = receipts[str(run.storage.joinpath(*YEAR_FOLDER) / file["path"])]
@@ -94,9 +95,9 @@ def test_where_nothing_is_archived_there_is_no_manifest(owner: Engine, engine: E
     imagine_world(owner)
     run = run_of(engine, storage, "imagine_math")
     until_approved(run)
-    assert steps.archive(run) == {"files": 0, "rows": 0, "bytes": 0, "key_id": None, "manifest": None}
+    assert steps.archive(run) == Archived(files=0, rows=0, bytes=0, key_id=None, manifest=None)
     assert not (storage / "archive").exists()
-    assert steps.erase(run)["erased"]["usage"] == 5
+    assert steps.erase(run).erased["usage"] == 5
 
 
 @pytest.mark.parametrize("damage", others_slow(["change", "truncate", "remove"]))

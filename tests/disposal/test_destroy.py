@@ -18,7 +18,7 @@ from rollover.archive.keys import Keys
 from rollover.archive.restore import into_live
 from rollover.database.session import tenant_session
 from rollover.database.tables import hero
-from rollover.disposal.destroy import Tenancy, ask, carry_out
+from rollover.disposal.destroy import Tenancy, ask, destroy
 from rollover.disposal.expiry import freeze
 from rollover.errors import DatabaseFailed, ProofFailed, Refused
 from rollover.ledger import evidence, holds
@@ -69,7 +69,7 @@ def test_one_asks_another_does_it_and_nobody_reads_it_any_more(
     plan = ask(of, keys, **WHY)
     assert plan.content["years"] == [{"school_year": "2024-25", "files": 14, "rows": 56, "not_encrypted": 0}]
     assert keys.path(HERO).read_bytes() == secret, "nothing is destroyed yet"
-    done = carry_out(of, keys, plan_hash=plan.plan_hash[:12], by="kim")
+    done = destroy(of, keys, plan_hash=plan.plan_hash[:12], by="kim")
     assert not keys.path(HERO).exists() and keys.path(OTHER).read_bytes() == other
     assert [path.read_bytes() for path in files(past)] == archived, "the files stay, and are nothing but noise"
     (facts,) = recorded(owner, "archive_key_destroyed")
@@ -78,7 +78,7 @@ def test_one_asks_another_does_it_and_nobody_reads_it_any_more(
     said = rf"The key {key.id} of the archive of 2024-25 of {HERO} was destroyed on 20.*by dana, approved by kim"
     with pytest.raises(Refused, match=said):
         into_live(past.engine, past.tenant, PAST, keys, **WHO)
-    assert carry_out(of, keys, plan_hash=plan.plan_hash, by="kim") == done, "run again, it does nothing"
+    assert destroy(of, keys, plan_hash=plan.plan_hash, by="kim") == done, "run again, it does nothing"
     with tenant_session(past.engine, HERO) as connection:
         assert evidence.check(connection).wrong == ()
 
@@ -86,7 +86,7 @@ def test_one_asks_another_does_it_and_nobody_reads_it_any_more(
 @pytest.mark.slow
 def test_the_certificate_is_signed_and_in_the_evidence(past: Run, of: Tenancy, keys: Keys, owner: Engine) -> None:
     key_id = keys.of(HERO).id
-    carry_out(of, keys, plan_hash=ask(of, keys, **WHY).plan_hash, by="kim")
+    destroy(of, keys, plan_hash=ask(of, keys, **WHY).plan_hash, by="kim")
     (facts,) = recorded(owner, "archive_key_destroyed")
     assert cli.main(["certificate", "verify", UPath(facts["path"]).path]) == 0
     said = json.loads(UPath(facts["path"]).read_bytes())["certificate"]
@@ -99,14 +99,14 @@ def test_the_certificate_is_signed_and_in_the_evidence(past: Run, of: Tenancy, k
 def test_nobody_destroys_it_alone(past: Run, of: Tenancy, keys: Keys) -> None:
     plan = ask(of, keys, **WHY)
     with pytest.raises(Refused, match="dana asked for it: a second person"):
-        carry_out(of, keys, plan_hash=plan.plan_hash, by="dana")
+        destroy(of, keys, plan_hash=plan.plan_hash, by="dana")
     with pytest.raises(DatabaseFailed, match="second_person"), tenant_session(past.engine, HERO) as connection:
         connection.execute(text("UPDATE ledger.archive_plans SET approved_by = asked_by, approved_at = now()"))
     for wrong in ("", plan.plan_hash[:11], "0" * 64):
         with pytest.raises(Refused, match="is not"):
-            carry_out(of, keys, plan_hash=wrong, by="kim")
+            destroy(of, keys, plan_hash=wrong, by="kim")
     with pytest.raises(Refused, match="no key to sign"):
-        carry_out(replace(of, signing_key=None), keys, plan_hash=plan.plan_hash, by="kim")
+        destroy(replace(of, signing_key=None), keys, plan_hash=plan.plan_hash, by="kim")
     assert keys.path(HERO).exists()
 
 
@@ -121,11 +121,11 @@ def test_a_hold_keeps_the_key(past: Run, of: Tenancy, keys: Keys, on: dict[str, 
     plan = ask(of, keys, **WHY)
     placed = hold(past, **on)
     with pytest.raises(Refused, match=r"stays: legal hold"):
-        carry_out(of, keys, plan_hash=plan.plan_hash, by="kim")
+        destroy(of, keys, plan_hash=plan.plan_hash, by="kim")
     assert keys.path(HERO).exists()
     with tenant_session(past.engine, HERO, exclusive=True) as connection:
         holds.lift(connection, HERO, placed.hold_id, reason="settled", by="kim")
-    carry_out(of, keys, plan_hash=plan.plan_hash, by="kim")
+    destroy(of, keys, plan_hash=plan.plan_hash, by="kim")
 
 
 @pytest.mark.slow
@@ -134,7 +134,7 @@ def test_what_changed_since_it_was_asked_for_stops_it(past: Run, of: Tenancy, ke
     current = replace(past, school_year=YEAR)
     steps.guard(current, RUN_ID, nobody)
     with pytest.raises(Refused, match="2025-26 is not finished"):
-        carry_out(of, keys, plan_hash=plan.plan_hash, by="kim")
+        destroy(of, keys, plan_hash=plan.plan_hash, by="kim")
     assert keys.path(HERO).exists()
 
 
@@ -143,7 +143,7 @@ def test_another_key_in_its_place_is_not_destroyed(past: Run, of: Tenancy, keys:
     plan = ask(of, keys, **WHY)
     keys.path(HERO).write_bytes(keys.path(OTHER).read_bytes())
     with pytest.raises(Refused, match="which is not there"):
-        carry_out(of, keys, plan_hash=plan.plan_hash, by="kim")
+        destroy(of, keys, plan_hash=plan.plan_hash, by="kim")
     assert keys.path(HERO).exists()
 
 
@@ -152,7 +152,7 @@ def test_killed_at_any_instant_it_ends_when_it_is_run_again(past: Run, of: Tenan
     plan, instant, there = ask(of, keys, **WHY), 1, [True]
 
     def step(own: Run) -> None:
-        carry_out(replace(of, engine=own.engine), keys, plan_hash=plan.plan_hash, by="kim")
+        destroy(replace(of, engine=own.engine), keys, plan_hash=plan.plan_hash, by="kim")
 
     while killed_at(instant, step, past):
         there.append(keys.path(HERO).exists())
@@ -165,17 +165,17 @@ def test_killed_at_any_instant_it_ends_when_it_is_run_again(past: Run, of: Tenan
 
 @pytest.mark.slow
 def test_a_year_whose_key_is_gone_still_expires(past: Run, of: Tenancy, keys: Keys) -> None:
-    carry_out(of, keys, plan_hash=ask(of, keys, **WHY).plan_hash, by="kim")
+    destroy(of, keys, plan_hash=ask(of, keys, **WHY).plan_hash, by="kim")
     assert len(freeze(kept_for(replace(past, now=AFTER), KEPT)).content["files"]) == 15
 
 
 @pytest.mark.slow
 def test_a_new_key_opens_nothing_of_the_old(past: Run, of: Tenancy, keys: Keys) -> None:
-    carry_out(of, keys, plan_hash=ask(of, keys, **WHY).plan_hash, by="kim")
+    destroy(of, keys, plan_hash=ask(of, keys, **WHY).plan_hash, by="kim")
     with pytest.raises(Refused, match="has no key"):
         steps.guard(replace(past, school_year=YEAR), RUN_ID, nobody)
     keys.make(HERO)
-    assert steps.guard(replace(past, school_year=YEAR), RUN_ID, nobody)["go"] is True
+    assert steps.guard(replace(past, school_year=YEAR), RUN_ID, nobody).go is True
     with pytest.raises(Refused, match="was destroyed"):
         into_live(past.engine, past.tenant, PAST, keys, **WHO)
 
@@ -223,7 +223,7 @@ def test_the_commands(
 def test_rows_that_come_after_it_are_archived_with_a_new_key_and_readable(
     past: Run, of: Tenancy, keys: Keys, owner: Engine
 ) -> None:
-    carry_out(of, keys, plan_hash=ask(of, keys, **WHY).plan_hash, by="kim")
+    destroy(of, keys, plan_hash=ask(of, keys, **WHY).plan_hash, by="kim")
     new = keys.make(HERO)
     with owner.begin() as connection:
         late = {"tenant_id": HERO, "school_year": PAST.key, "school_id": NORTH, "student_id": "n1"}
@@ -235,7 +235,7 @@ def test_rows_that_come_after_it_are_archived_with_a_new_key_and_readable(
     steps.approve(past, answer_to(plan))
     for step in (steps.archive, steps.erase, steps.verify_reset):
         step(past)
-    said = json.loads(UPath(certify(past)["path"]).read_text())["certificate"]
+    said = json.loads(UPath(certify(past).path).read_text())["certificate"]
     assert any("was destroyed since" in claim for claim in said["not_claimed"])
     (_, manifest), *_ = manifests.newest(past.storage)
     assert {file.key_id for file in manifest.files} == {new.id}
@@ -249,4 +249,4 @@ def test_a_lost_key_cannot_be_destroyed(past: Run, of: Tenancy, keys: Keys) -> N
     with pytest.raises(Refused, match="has no key"):
         ask(of, keys, **WHY)
     with pytest.raises((Refused, ProofFailed), match="which is not there"):
-        carry_out(of, keys, plan_hash=plan.plan_hash, by="kim")
+        destroy(of, keys, plan_hash=plan.plan_hash, by="kim")

@@ -16,7 +16,6 @@ from upath import UPath
 
 from rollover import cli
 from rollover.archive import manifest as manifests
-from rollover.archive import plans
 from rollover.archive.keys import Keys
 from rollover.archive.report import write_archived_report
 from rollover.archive.restore import into_live, into_schema
@@ -29,6 +28,7 @@ from rollover.disposal.expiry import erase, freeze
 from rollover.disposal.retention import archived_years, due, markdown
 from rollover.errors import DatabaseFailed, ProofFailed, Refused
 from rollover.exports import reports_of
+from rollover.ledger import disposal_plans as plans
 from rollover.ledger import evidence, holds
 from rollover.run import Run
 from rollover.tenant import Tenant
@@ -365,13 +365,13 @@ def test_rows_that_come_after_it_are_archived_anew(past: Run, owner: Engine) -> 
         more = {"entry_id": 99, "kind": "earned", "points": 5, "entered_at": past.reset_at}
         connection.execute(insert(hero.points_ledger).values(**late, **more))
     again = replace(past, now=datetime(2026, 8, 2, tzinfo=UTC))
-    assert steps.guard(again, "late", lambda _: False)["go"] is True
+    assert steps.guard(again, "late", lambda _: False).go is True
     plan = steps.plan(again)
     steps.export_reports(again, no_outbox)
     steps.approve(again, answer_to(plan))
     for step in (steps.archive, steps.erase, steps.verify_reset):
         step(again)
-    issued = json.loads(UPath(certify(again)["path"]).read_text())["certificate"]
+    issued = json.loads(UPath(certify(again).path).read_text())["certificate"]
     ends = [{row["expired_at"] is None for row in disposal["archives"]} for disposal in issued["disposals"]]
     assert ends == [{False}, {True}]
     (_, manifest), *_ = manifests.newest(past.storage, district="riverside-ca")

@@ -15,7 +15,7 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import directory, hero, ledger
 from rollover.errors import ProofFailed
 from rollover.ledger import artifacts
-from rollover.ledger.steps import Result
+from rollover.ledger.results import Certified
 from rollover.run import Run
 from rollover.sftp.outbox import Outbox
 from rollover.yearend import steps, stray_files
@@ -43,7 +43,7 @@ def plan_and_approve(run: Run, outbox: Outbox = no_outbox) -> int:
     plan = steps.plan(run)
     steps.export_reports(run, outbox)
     steps.approve(run, answer_to(plan))
-    return int(plan["plan_no"])
+    return int(plan.plan_no)
 
 
 def begin(run: Run) -> None:
@@ -64,7 +64,7 @@ def end_subscription(owner: Engine) -> None:
         connection.execute(subscription.values(state="ended", ends_on=date(2025, 12, 31)))
 
 
-def finish(run: Run, outbox: Outbox = no_outbox) -> Result:
+def finish(run: Run, outbox: Outbox = no_outbox) -> Certified:
     steps.archive(run)
     steps.erase(run)
     steps.reset(run)
@@ -136,7 +136,7 @@ def test_exports_of_a_broken_outbox_are_gone_from_storage_and_outbox(
     with tenant_session(run.engine, HERO) as connection:
         receipts = connection.execute(select(ledger.exports.c.file).where(ledger.exports.c.plan_no == 2)).scalars()
         expected = {f"{year}/{file}" for file in receipts if file != "roster_check.csv"}
-    expected |= {f"{year}/certificate_{UPath(issued[name]).name}" for name in ("path", "pdf")}
+    expected |= {f"{year}/certificate_{UPath(path).name}" for path in (issued.path, issued.pdf)}
     assert set(outbox.listing("/")) == expected
     assert {name for name in files(run) if ".plan-2." not in name} == set()
 

@@ -18,6 +18,7 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import metadata, product_tables
 from rollover.errors import DatabaseFailed, ProofFailed, Refused
 from rollover.ledger import holds
+from rollover.ledger.results import ResetVerified
 from rollover.roster.applying.tidy import tidy
 from rollover.roster.review.answers import Answer
 from rollover.run import Run
@@ -71,7 +72,7 @@ def held_rows(owner: Engine, tenant_id: str, where: dict[str, str]) -> dict[str,
         }
 
 
-def finish(run: Run) -> dict[str, Any]:
+def finish(run: Run) -> ResetVerified:
     steps.archive(run)
     steps.erase(run)
     steps.reset(run)
@@ -89,16 +90,16 @@ def test_a_held_student_keeps_everything_and_the_others_do_not(run: Run, owner: 
     before = held_rows(owner, HERO, OF_A_STUDENT)
     assert all(before.values())
     plan = until_approved(run)
-    assert plan["rows"]["hold"] == 4 + 1 + 4 + 1
-    assert plan["rows"]["erase"] == 18 - 9
-    assert "open inspection request 1 on one student" in plan["markdown"]
-    assert "10 are held, and stay as they are" in plan["markdown"]
-    assert "s1" not in plan["markdown"]
+    assert plan.rows["hold"] == 4 + 1 + 4 + 1
+    assert plan.rows["erase"] == 18 - 9
+    assert "open inspection request 1 on one student" in plan.markdown
+    assert "10 are held, and stay as they are" in plan.markdown
+    assert "s1" not in plan.markdown
     result = finish(run)
     assert held_rows(owner, HERO, OF_A_STUDENT) == before
     assert rows(owner, "hero.tracking_events", HERO) == 4
     assert rows(owner, "hero.point_balances", HERO, balance=0) == 4
-    assert (result["rows_left"], result["rows_held"], result["reports_blank"]) == (0, 10, True)
+    assert (result.rows_left, result.rows_held, result.reports_blank) == (0, 10, True)
 
 
 def test_a_hold_on_one_student_does_not_hide_what_others_left(run: Run, owner: Engine) -> None:
@@ -123,7 +124,7 @@ def test_what_was_held_when_the_reset_was_made_goes_with_the_next_rollover(run: 
     steps.approve(run, answer_to(plan))
     steps.archive(run)
     steps.erase(run)
-    assert steps.verify_reset(run)["changed_by_users_since_reset"] == []
+    assert steps.verify_reset(run).changed_by_users_since_reset == []
     assert rows(owner, "hero.tracking_events", HERO) == 0
     assert rows(owner, "hero.point_balances", HERO, balance=0) == 4, "the one that was held is as it was"
 
@@ -133,8 +134,8 @@ def test_a_held_school_keeps_everything(run: Run, owner: Engine) -> None:
     where = {table.fullname: f"school_id = '{SOUTH}'" for table in product_tables("hero")}
     before = held_rows(owner, HERO, where)
     plan = until_approved(run)
-    assert "erase" not in plan["rows"]
-    assert f"legal hold 1 on school {SOUTH}" in plan["markdown"]
+    assert "erase" not in plan.rows
+    assert f"legal hold 1 on school {SOUTH}" in plan.markdown
     finish(run)
     assert held_rows(owner, HERO, where) == before
     assert rows(owner, "hero.tracking_events", HERO, school_id=NORTH) == 0
@@ -146,7 +147,7 @@ def test_a_held_district_keeps_everything_and_another_tenant_is_not_held(
     hold(run)
     before = everything(owner, HERO, ["hero", "roster"])
     plan = until_approved(run)
-    assert set(plan["rows"]) == {"hold", "keep"}
+    assert set(plan.rows) == {"hold", "keep"}
     finish(run)
     assert everything(owner, HERO, ["hero", "roster"]) == before
     with tenant_session(run.engine, OTHER) as connection:
@@ -190,7 +191,7 @@ def test_a_hold_that_is_set_right_before_the_erase_stops_it(run: Run, owner: Eng
         steps.erase(run)
     assert everything(owner, HERO, ["hero", "roster"]) == before
     again = steps.plan(run)
-    assert (again["plan_no"], again["rows"]["hold"] > 0) == (2, True)
+    assert (again.plan_no, again.rows["hold"] > 0) == (2, True)
     steps.export_reports(run, no_outbox)
     steps.approve(run, answer_to(again))
     finish(run)
@@ -214,11 +215,11 @@ def test_once_it_is_lifted_what_was_held_goes_by_a_further_plan(run: Run, owner:
         # Here a rollover is certified without its certificate, which is not the subject.
         connection.execute(text("ALTER TABLE ledger.rollovers DISABLE TRIGGER rollover_is_certified_by_a_certificate"))
         connection.execute(text("UPDATE ledger.rollovers SET state = 'certified', finished_at = now()"))
-    assert steps.guard(run, RUN_ID, nobody)["go"] is False, "what is held is nothing that came late"
+    assert steps.guard(run, RUN_ID, nobody).go is False, "what is held is nothing that came late"
     lift(run, placed)
-    assert steps.guard(run, RUN_ID, nobody)["go"] is True
+    assert steps.guard(run, RUN_ID, nobody).go is True
     plan = steps.plan(run)
-    assert (plan["plan_no"], plan["rows"]) == (2, {"erase": 9})
+    assert (plan.plan_no, plan.rows) == (2, {"erase": 9})
     steps.export_reports(run, no_outbox)
     steps.approve(run, answer_to(plan))
     steps.archive(run)
@@ -238,7 +239,7 @@ def test_held_rows_of_an_earlier_year_do_not_keep_the_next_from_its_rollover(run
         for name in ("action_assignments", "points_ledger"):
             connection.execute(text(f"DELETE FROM hero.{name} WHERE tenant_id = :t"), {"t": HERO})
     later = run_of(run.engine, run.storage, year=run.school_year.next, now=run.now + timedelta(days=365))
-    assert steps.guard(later, "scheduled__2026-27", nobody)["go"] is True
+    assert steps.guard(later, "scheduled__2026-27", nobody).go is True
 
 
 def test_a_second_person_lifts_a_hold(run: Run, owner: Engine) -> None:
@@ -277,7 +278,7 @@ def test_the_certificate_says_what_is_held_and_names_no_student(run: Run, owner:
     finish(run)
     with owner.begin() as connection:
         connection.execute(text("UPDATE ledger.rollovers SET is_current = false WHERE tenant_id = :t"), {"t": HERO})
-    issued = UPath(certify(run)["path"]).read_text()
+    issued = UPath(certify(run).path).read_text()
     (disposal,) = json.loads(issued)["certificate"]["disposals"]
     assert sum(row["rows"] for row in disposal["held"]) == 10
     assert {row["why"][:25] for row in disposal["held"]} == {"open inspection request 1"}

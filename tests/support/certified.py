@@ -9,10 +9,11 @@ from typing import Any
 from upath import UPath
 
 from rollover.database.session import tenant_session
-from rollover.ledger import receipts
-from rollover.ledger import steps as ledger
+from rollover.ledger import plans, receipts
+from rollover.ledger.results import RosterImported, RosterVerified
+from rollover.ledger.steps import finish
 from rollover.run import Run
-from rollover.yearend import steps
+from rollover.yearend import export, steps
 from tests.yearend.test_rollover_steps import certify, until_reset
 
 
@@ -26,11 +27,11 @@ def until_resumed(run: Run) -> None:
 def resumed(run: Run) -> None:
     """What lies between verify_reset and certify."""
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
-        for step in ("import_roster", "verify_roster"):
-            ledger.finish(connection, run, step, {"import_id": "seed"}, 0)
+        finish(connection, run, RosterImported(import_id="seed"), 0)
+        finish(connection, run, RosterVerified(school_year=run.school_year.next.key), 0)
         told = receipts.exports_folder(run).parent / run.school_year.next.key / "roster_check.csv"
         said = {"report": "roster_check", "file": told.name, "path": str(told), "delivered_to": None}
-        steps._record_export(connection, run, **said, rows=2, bytes=10, sha256="a" * 64)
+        export.record(connection, plans.in_force(connection, run), **said, rows=2, bytes=10, sha256="a" * 64)
     steps.resume_sync(run)
 
 
@@ -42,4 +43,4 @@ def certificate_of(run: Run) -> dict[str, Any]:
 def files_of(run: Run) -> tuple[Path, Path]:
     """The JSON and the PDF of a certified run."""
     result = certify(run)
-    return Path(UPath(result["path"]).path), Path(UPath(result["pdf"]).path)
+    return Path(UPath(result.path).path), Path(UPath(result.pdf).path)

@@ -17,7 +17,7 @@ from rollover.database.session import connect, tenant_session
 from rollover.database.tables import hero
 from rollover.database.tables.ledger import holds as holds_table
 from rollover.errors import DatabaseUnavailable, ProofFailed, Refused, RolloverError
-from rollover.ledger import evidence, holds
+from rollover.ledger import evidence, holds, plans
 from rollover.run import Run
 from rollover.yearend import erase as erasing
 from rollover.yearend import steps
@@ -215,7 +215,7 @@ def test_a_row_added_while_rows_go_is_neither_lost_nor_overlooked(
     with pytest.raises(ProofFailed, match=rf"{name} still has 1 rows.*trigger the DAG again"):
         steps.verify_reset(run)
     plan = steps.plan(run)
-    assert sum(plan["rows"].values()) == 1
+    assert sum(plan.rows.values()) == 1
     steps.export_reports(run, no_outbox)
     steps.approve(run, answer_to(plan))
     for step in (steps.archive, steps.erase, steps.verify_reset):
@@ -281,7 +281,7 @@ def test_when_a_deletion_fails_it_is_told_why(
     with (
         pytest.raises(told),
         tenant_session(run.engine, HERO, isolation="REPEATABLE READ") as connection,
-        erasing._compared(connection, run, []),
+        erasing._compared(connection, plans.in_force(connection, run), []),
     ):
         raise ZeroDivisionError
 
@@ -310,7 +310,7 @@ def test_what_people_change_meanwhile_of_what_is_kept_stays_theirs(
         connection.execute(text("UPDATE hero.behavior_codes SET name = 'Renamed' WHERE tenant_id = :t"), {"t": HERO})
     erase.result()
     steps.reset(run)
-    assert steps.verify_reset(run)["kept_changed_by_users_since_plan"] == ["hero.behavior_codes"]
+    assert steps.verify_reset(run).kept_changed_by_users_since_plan == ["hero.behavior_codes"]
     assert rows(owner, "hero.behavior_codes", HERO, name="Renamed") == 2
 
 
@@ -324,7 +324,7 @@ def test_points_that_change_while_they_are_reset_stop_it_and_the_next_try_resets
     with pytest.raises(DatabaseUnavailable, match="SerializationFailure"):
         reset.result()
     steps.reset(run)
-    assert steps.verify_reset(run)["rows_left"] == 0
+    assert steps.verify_reset(run).rows_left == 0
     judge(owner, run, before)
 
 

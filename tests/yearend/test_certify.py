@@ -20,8 +20,10 @@ from rollover.certificate.check import checked
 from rollover.database.session import tenant_session
 from rollover.database.tables import directory, ledger, metadata, roster
 from rollover.errors import DatabaseFailed, ProofFailed, Refused
+from rollover.ledger import plans
 from rollover.run import Run
 from rollover.yearend import certify as issue
+from rollover.yearend import erase as erasing
 from rollover.yearend import steps
 from tests.support.certified import certificate_of, files_of, resumed, until_resumed
 from tests.support.killable_steps import killed_at
@@ -140,8 +142,8 @@ def test_it_says_what_was_done(run: Run, owner: Engine) -> None:
                 ledger.evidence.c.kind == "resume_sync", ledger.evidence.c.tenant_id == HERO
             )
         )
-    assert (row["sha256"], row["path"], row["pdf_sha256"]) == (result["sha256"], result["path"], result["pdf_sha256"])
-    assert row["evidence_head"] == said["evidence"]["head"] == head and row["signature"] == result["signature"]
+    assert (row["sha256"], row["path"], row["pdf_sha256"]) == (result.sha256, result.path, result.pdf_sha256)
+    assert row["evidence_head"] == said["evidence"]["head"] == head and row["signature"] == result.signature
 
 
 def test_what_a_deployment_says_about_backups_is_told_as_its_word(run: Run) -> None:
@@ -236,7 +238,7 @@ def test_what_the_working_role_could_still_write_does_not_get_into_it(run: Run, 
     with tenant_session(run.engine, HERO) as connection:
         connection.execute(ledger.plan_lines.insert().values({**line, "school_id": "x", "action": "erase", "rows": 0}))
         with pytest.raises(ProofFailed, match="lines of plan 1 are not those that it was frozen and approved with"):
-            issue.certify(connection, run, no_outbox)
+            issue.certify(connection, plans.in_force(connection, run), no_outbox)
         connection.rollback()
     with owner.begin() as connection:
         unguarded(connection, "plans")
@@ -246,8 +248,10 @@ def test_what_the_working_role_could_still_write_does_not_get_into_it(run: Run, 
 
 
 def test_counts_that_do_not_meet_refuse_it(run: Run, owner: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = steps.erasing.erase
-    monkeypatch.setattr(steps.erasing, "erase", lambda *given: {**real(*given), "deleted": {"hero.points_ledger": 19}})
+    real = erasing.erase
+    monkeypatch.setattr(
+        erasing, "erase", lambda *given: real(*given).model_copy(update={"deleted": {"hero.points_ledger": 19}})
+    )
     until_resumed(run)
     with pytest.raises(ProofFailed) as refused:
         certify(run)
@@ -285,9 +289,9 @@ def test_rows_that_come_late_to_the_new_year_go_by_a_further_plan_and_one_certif
         connection.execute(text(LATE))
     with pytest.raises(ProofFailed, match=r"assessments has 1 rows of the year that came late.* trigger the DAG again"):
         certify(run)
-    assert steps.guard(run, "again", nobody)["is_current"] is False
+    assert steps.guard(run, "again", nobody).is_current is False
     plan = steps.plan(run)
-    assert plan["plan_no"] == 2 and plan["rows"] == {"erase": 1}
+    assert plan.plan_no == 2 and plan.rows == {"erase": 1}
     steps.export_reports(run, no_outbox)
     steps.approve(run, answer_to(plan))
     for step in (steps.archive, steps.erase, steps.verify_reset):
@@ -323,7 +327,7 @@ def test_no_rollover_begins_without_a_key_to_certify_it(run: Run, owner: Engine,
     with pytest.raises(Refused, match=r"ROLLOVER_SIGNING_KEY is not set.*keygen"):
         steps.guard(Run(**{**vars(run), "signing_key": None}), RUN_ID, nobody)
     assert rows(owner, "ledger.rollovers", HERO) == 0 and rows(owner, "ledger.evidence", HERO) == 0
-    assert steps.guard(run, RUN_ID, nobody)["go"] is True
+    assert steps.guard(run, RUN_ID, nobody).go is True
 
 
 def test_the_district_finds_it_in_its_outbox_also_where_that_failed_at_first(run: Run, owner: Engine) -> None:
@@ -341,9 +345,9 @@ def test_the_district_finds_it_in_its_outbox_also_where_that_failed_at_first(run
         steps.certify(run, NoOutbox(deliver))
     issued = steps.certify(run, NoOutbox(deliver))
     assert rows(owner, "ledger.certificates", HERO) == 1
-    name = f"/riverside-ca/hero/outbox/2025-26/certificate_2025-26-{issued['sha256'][:12]}"
-    signed = hashlib.sha256(UPath(issued["path"]).read_bytes()).hexdigest()
-    assert delivered == {f"{name}.json": signed, f"{name}.pdf": issued["pdf_sha256"]}
+    name = f"/riverside-ca/hero/outbox/2025-26/certificate_2025-26-{issued.sha256[:12]}"
+    signed = hashlib.sha256(UPath(issued.path).read_bytes()).hexdigest()
+    assert delivered == {f"{name}.json": signed, f"{name}.pdf": issued.pdf_sha256}
 
 
 def test_it_says_until_when_people_marked_for_deletion_are_kept(run: Run, owner: Engine) -> None:
@@ -380,7 +384,7 @@ def test_a_past_year_is_certified_and_not_done_again(run: Run, owner: Engine) ->
     assert {row["step"] for row in said["retained"]} == {"erase of plan 1"}
     assert certify(past) == first and rows(owner, "ledger.certificates", HERO) == 1
     without_key = Run(**{**vars(past), "signing_key": None})
-    assert steps.guard(without_key, "again", nobody)["go"] is False, "what is certified needs no key any more"
+    assert steps.guard(without_key, "again", nobody).go is False, "what is certified needs no key any more"
 
 
 @pytest.mark.slow
@@ -394,9 +398,9 @@ def test_killed_at_any_statement_it_is_issued_once_and_whole(run: Run, owner: En
     assert statement > 15, "nothing was killed"
     result = certify(run)
     for file in files_of(run):
-        assert checked(file.read_bytes()).sha256 == result["sha256"]
+        assert checked(file.read_bytes()).sha256 == result.sha256
     with owner.connect() as connection:
-        assert connection.scalars(select(ledger.certificates.c.sha256)).all() == [result["sha256"]]
+        assert connection.scalars(select(ledger.certificates.c.sha256)).all() == [result.sha256]
     with tenant_session(run.engine, HERO) as connection:
         facts = connection.scalars(select(ledger.evidence.c.facts).where(ledger.evidence.c.kind == "certify")).all()
     assert json.loads(json.dumps(facts)) == [result]

@@ -53,13 +53,13 @@ def finish(run: Run) -> None:
 
 def test_parts_are_together_the_plan(run: Run, owner: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     untouched = everything(owner, OTHER, ["hero", "roster", "ledger"])
-    planned = until_approved(run)["rows"]
+    planned = until_approved(run).rows
     steps.archive(run)
     monkeypatch.setattr(erase, "PART_ROWS", 5)
     result = steps.erase(run)
     assert len(parts(run)) > 2 and [part["part"] for part in parts(run)] == [*range(1, len(parts(run)) + 1)]
     assert all(sum(part["deleted"].values()) <= 5 or len(part["lines"]) == 1 for part in parts(run))
-    assert sum(result["deleted"].values()) == planned["archive"] + planned["erase"]
+    assert sum(result.deleted.values()) == planned["archive"] + planned["erase"]
     assert left(owner) == 0
     finish(run)
     assert everything(owner, OTHER, ["hero", "roster", "ledger"]) == untouched
@@ -108,7 +108,7 @@ def test_what_changes_after_a_part_is_asked_about_anew(
         assert len(holds.gone_before(connection)) == went
 
     plan = steps.plan(run)
-    assert plan["plan_no"] == 2 and plan["rows"]["archive"] + plan["rows"]["erase"] >= remaining
+    assert plan.plan_no == 2 and plan.rows["archive"] + plan.rows["erase"] >= remaining
     steps.export_reports(run, no_outbox)
     steps.approve(run, answer_to(plan))
     steps.archive(run)
@@ -157,7 +157,7 @@ def test_a_partition_of_its_own_is_emptied(alone: Run, owner: Engine) -> None:
     assert file_of(owner) != before, "a new file: the rows are not marked as dead, they are gone"
     [part] = parts(alone)
     assert set(part["deleted"]) == {EVENTS, "hero.action_assignments", "hero.points_ledger"}
-    assert result["deleted"] == part["deleted"] and left(owner) == 0
+    assert result.deleted == part["deleted"] and left(owner) == 0
     assert everything(owner, OTHER, ["hero"]) == other
     finish(alone)
 

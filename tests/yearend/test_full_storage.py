@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from upath import UPath
 
 from rollover.errors import StorageFailed
+from rollover.ledger.results import Planned
 from rollover.run import Run
 from rollover.storage import whole_file
 from rollover.yearend import steps
@@ -32,7 +33,7 @@ def run(owner: Engine, engine: Engine, storage: UPath) -> Run:
     return run_of(engine, storage)
 
 
-def until_planned(run: Run) -> dict[str, Any]:
+def until_planned(run: Run) -> Planned:
     steps.guard(run, RUN_ID, nobody)
     steps.pause_sync(run)
     return steps.plan(run)

@@ -103,7 +103,7 @@ def test_restarted_in_the_middle_of_each_step(restarted: Restarted, storage: UPa
     steps.approve(run, answer_to(plan))
     for step in (steps.archive, steps.erase, steps.reset):
         restart_in_the_middle(restarted, run, step)
-    assert steps.verify_reset(run)["rows_left"] == 0
+    assert steps.verify_reset(run).rows_left == 0
     resumed(run)
     restart_in_the_middle(restarted, run, certify)
     judge(restarted.owner, run, before)

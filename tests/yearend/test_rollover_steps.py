@@ -21,13 +21,13 @@ from rollover import cli
 from rollover.database.session import tenant_session
 from rollover.database.tables import directory, hero, ledger
 from rollover.errors import DatabaseFailed, ProofFailed, Refused
-from rollover.ledger import evidence, holds, pause
-from rollover.ledger.plans import current_lines
-from rollover.ledger.steps import Result
-from rollover.ledger.steps import rollover as rollover_of
+from rollover.ledger import evidence, holds, pause, plans
+from rollover.ledger.results import Certified, Planned
+from rollover.ledger.rollovers import load as rollover_of
 from rollover.run import Run
 from rollover.yearend import plan as planning
 from rollover.yearend import steps
+from rollover.yearend.approval import Person, PlanAnswer
 from tests.support.outboxes import NoOutbox
 from tests.support.sampling import others_slow
 from tests.support.small_district import (
@@ -51,7 +51,7 @@ RUN_ID = "scheduled__2025-26"
 no_outbox = NoOutbox()
 
 
-def certify(run: Run) -> Result:
+def certify(run: Run) -> Certified:
     return steps.certify(run, no_outbox)
 
 
@@ -59,7 +59,7 @@ def nobody(run_id: str) -> bool:
     return False
 
 
-def until_approved(run: Run) -> dict[str, Any]:
+def until_approved(run: Run) -> Planned:
     steps.guard(run, RUN_ID, nobody)
     if run.school_year == YEAR:
         steps.pause_sync(run)
@@ -69,9 +69,13 @@ def until_approved(run: Run) -> dict[str, Any]:
     return plan
 
 
-def answer_to(plan: dict[str, Any]) -> dict[str, Any]:
-    which = {name: plan[name] for name in ("plan_no", "plan_hash")}
-    return {"chosen_options": ["Approve"], "responded_by_user": {"id": "dana"}, **which}
+def answer_to(plan: Planned, *chosen: str) -> PlanAnswer:
+    return PlanAnswer(
+        chosen_options=list(chosen or ("Approve",)),
+        responded_by_user=Person(id="dana"),
+        plan_no=plan.plan_no,
+        plan_hash=plan.plan_hash,
+    )
 
 
 def until_reset(run: Run) -> None:
@@ -90,12 +94,12 @@ def run(owner: Engine, engine: Engine, storage: UPath) -> Run:
 def test_hero_archives_the_subscribed_and_erases_the_others(run: Run, owner: Engine) -> None:
     untouched = everything(owner, OTHER, ["hero", "roster", "ledger"])
     plan = until_approved(run)
-    assert plan["rows"]["archive"] == 12 + 3 + 12
-    assert plan["rows"]["erase"] == 8 + 2 + 8
-    assert "North School" in plan["markdown"] and "not active on 2026-07" in plan["markdown"]
+    assert plan.rows["archive"] == 12 + 3 + 12
+    assert plan.rows["erase"] == 8 + 2 + 8
+    assert "North School" in plan.markdown and "not active on 2026-07" in plan.markdown
 
     archived = steps.archive(run)
-    assert archived["rows"] == 27
+    assert archived.rows == 27
     folder = run.storage / "archive" / "hero" / "riverside-ca" / "2025-26" / NORTH
     events = pq.read_table(str(folder / "tracking_events.parquet"))
     assert events.num_rows == 12
@@ -105,18 +109,18 @@ def test_hero_archives_the_subscribed_and_erases_the_others(run: Run, owner: Eng
     assert not (folder.parent / SOUTH).exists()
 
     gone = steps.erase(run)
-    assert gone["archived"] == {"tracking_data": 15, "points_history": 12}
-    assert gone["erased"] == {"tracking_data": 10, "points_history": 8}
+    assert gone.archived == {"tracking_data": 15, "points_history": 12}
+    assert gone.erased == {"tracking_data": 10, "points_history": 8}
     for table in ("tracking_events", "action_assignments", "points_ledger"):
         assert rows(owner, f"hero.{table}", HERO) == 0
 
-    assert steps.reset(run)["rows"] == {"points": 5, "notification_switch": 2, "portal_schedules": 2}
+    assert steps.reset(run).rows == {"points": 5, "notification_switch": 2, "portal_schedules": 2}
     assert rows(owner, "hero.point_balances", HERO, balance=0) == 5
     assert rows(owner, "hero.points_ledger", HERO, kind="reset", school_year="2026-27") == 5
     assert rows(owner, "hero.notification_settings", HERO, sending=False) == 2
     for table in ("student_logins", "parent_logins"):
         assert rows(owner, f"hero.{table}", HERO) == 5
-    assert steps.verify_reset(run)["rows_left"] == 0
+    assert steps.verify_reset(run).rows_left == 0
     assert everything(owner, OTHER, ["hero", "roster", "ledger"]) == untouched
 
 
@@ -153,15 +157,15 @@ def test_imagine_erases_whatever_the_subscription(product: str, owner: Engine, e
     assert sheet.cell(2, header.index("Minutes") + 1).value == 30
     assert sheet.cell(2, header.index("Average score") + 1).value == 81.5
     steps.archive(run)
-    erased = steps.erase(run)["erased"]
+    erased = steps.erase(run).erased
     assert erased["student_accounts"] == 5 and erased["assessment"] == 5 and erased["classrooms"] == 7
     assert (erased.get("think_points"), erased.get("avatars")) == (
         (5, 5) if product == "imagine_math" else (None, None)
     )
-    assert steps.reset(run)["rows"] == {}
+    assert steps.reset(run).rows == {}
     left = {name: len(found) for name, found in everything(owner, tenant, [product]).items() if found}
     assert left == {f"{product}.educator_accounts": 2}
-    assert steps.verify_reset(run)["reports_blank"] is True
+    assert steps.verify_reset(run).reports_blank is True
     assert everything(owner, other, [product, "roster", "ledger"]) == untouched
 
 
@@ -176,7 +180,7 @@ def test_a_past_year_leaves_the_current_one_alone(run: Run, owner: Engine) -> No
 
     past = run_of(run.engine, run.storage, year=YEAR.previous)
     # South's subscription ended in December 2025: in July 2025 it was in force.
-    assert until_approved(past)["rows"] == {"archive": 45}
+    assert until_approved(past).rows == {"archive": 45}
     steps.archive(past)
     steps.erase(past)
     with pytest.raises(Refused, match="not the current year"):
@@ -184,7 +188,7 @@ def test_a_past_year_leaves_the_current_one_alone(run: Run, owner: Engine) -> No
     steps.verify_reset(past)
     certify(past)
     assert everything(owner, HERO, ["hero"]) == current
-    assert steps.guard(run, RUN_ID, nobody)["is_current"] is True
+    assert steps.guard(run, RUN_ID, nobody).is_current is True
 
 
 def test_a_certified_year_is_not_done_again(run: Run) -> None:
@@ -193,13 +197,13 @@ def test_a_certified_year_is_not_done_again(run: Run) -> None:
     for step in (steps.archive, steps.erase, steps.verify_reset, certify):
         step(past)
     again = steps.guard(past, "another_run", nobody)
-    assert again["go"] is False and "certified" in again["why"]
+    assert again.go is False and "certified" in again.why
 
 
 @pytest.mark.parametrize(
     "step", [steps.plan, steps.archive, steps.erase, steps.reset, steps.verify_reset, certify, steps.resume_sync]
 )
-def test_no_step_runs_before_what_it_needs(run: Run, step: Callable[[Run], Result]) -> None:
+def test_no_step_runs_before_what_it_needs(run: Run, step: Callable[[Run], object]) -> None:
     with pytest.raises(Refused, match=r"guard|needs"):
         step(run)
     steps.guard(run, RUN_ID, nobody)
@@ -213,7 +217,8 @@ def test_nothing_is_erased_without_the_approval_of_this_plan(run: Run, owner: En
     plan = steps.plan(run)
     steps.export_reports(run, no_outbox)
     right = answer_to(plan)
-    for answer in (None, {**right, "plan_hash": "0" * 64}, {**right, "plan_no": 2}):
+    others = [right.model_copy(update=change) for change in ({"plan_hash": "0" * 64}, {"plan_no": 2})]
+    for answer in (None, *others):
         with pytest.raises(Refused, match="approv"):
             steps.approve(run, answer)
     with pytest.raises(Refused, match="needs approve"):
@@ -265,7 +270,7 @@ def test_a_change_between_archive_and_erase_stops_and_asks_again(run: Run, owner
         steps.erase(run)
     assert everything(owner, HERO, ["hero"]) == before
     plan = steps.plan(run)
-    assert plan["plan_no"] == 2
+    assert plan.plan_no == 2
     with pytest.raises(Refused, match="needs"):
         steps.erase(run)
     steps.export_reports(run, no_outbox)
@@ -301,7 +306,7 @@ def test_points_of_the_new_year_do_not_stop_it(run: Run, owner: Engine) -> None:
         steps.verify_reset(run)
     with owner.begin() as connection:
         connection.execute(changed.values(as_of=func.now()))
-    assert steps.verify_reset(run)["changed_by_users_since_reset"] == ["hero.point_balances"]
+    assert steps.verify_reset(run).changed_by_users_since_reset == ["hero.point_balances"]
 
 
 def test_every_step_run_twice_changes_nothing_more(run: Run, owner: Engine) -> None:
@@ -378,7 +383,7 @@ def test_the_guard_refuses_what_cannot_be_right(run: Run, owner: Engine) -> None
     steps.guard(run, RUN_ID, nobody)
     with pytest.raises(Refused, match="under way"):
         steps.guard(run, "second_run", lambda run_id: True)
-    assert steps.guard(run, "second_run", nobody)["go"] is True
+    assert steps.guard(run, "second_run", nobody).go is True
     with pytest.raises(Refused, match="not finished"):
         steps.guard(run_of(run.engine, run.storage, year=YEAR.previous), RUN_ID, nobody)
 
@@ -392,7 +397,7 @@ def test_codes_changed_after_the_year_are_warned_of(run: Run, owner: Engine) -> 
     run = run_of(run.engine, run.storage, district=late)
     steps.guard(run, RUN_ID, nobody)
     steps.pause_sync(run)
-    assert any("2 behavior codes changed after the school year" in note for note in steps.plan(run)["warnings"])
+    assert any("2 behavior codes changed after the school year" in note for note in steps.plan(run).warnings)
 
 
 def test_a_damaged_archive_is_found(run: Run) -> None:
@@ -466,8 +471,9 @@ def test_a_report_that_cannot_be_delivered_has_no_receipt(run: Run, owner: Engin
 def test_planning_again_after_the_erase_changes_nothing(run: Run) -> None:
     until_approved(run)
     steps.archive(run)
-    plan = steps.erase(run) and steps.plan(run)
-    assert plan["plan_no"] == 1 and plan["rows"]["archive"] == 27
+    steps.erase(run)
+    plan = steps.plan(run)
+    assert plan.plan_no == 1 and plan.rows["archive"] == 27
     steps.reset(run)
     assert steps.plan(run) == plan
 
@@ -479,12 +485,12 @@ def test_rows_that_came_late_go_by_a_further_plan(run: Run, owner: Engine) -> No
     with pytest.raises(ProofFailed, match=r"tracking_events still has 1 rows.* trigger the DAG again"):
         steps.verify_reset(run)
     plan = steps.plan(run)
-    assert plan["plan_no"] == 2 and plan["rows"] == {"archive": 1}
+    assert plan.plan_no == 2 and plan.rows == {"archive": 1}
     steps.export_reports(run, no_outbox)
     steps.approve(run, answer_to(plan))
-    assert steps.archive(run)["rows"] == 1
-    assert steps.erase(run)["archived"] == {"tracking_data": 1}
-    assert steps.reset(run)["rows"]["points"] == 5, "the reset is not done again"
+    assert steps.archive(run).rows == 1
+    assert steps.erase(run).archived == {"tracking_data": 1}
+    assert steps.reset(run).rows["points"] == 5, "the reset is not done again"
     steps.verify_reset(run)
     exports = Path(run.storage.path) / "exports" / "hero" / "riverside-ca" / "2025-26"
     names = {str(path.relative_to(exports)) for path in exports.rglob("*.*")}
@@ -501,11 +507,11 @@ def test_a_certified_year_is_opened_again_for_late_rows_only(run: Run, owner: En
         add_hero(connection, HERO, YEAR.previous)
     with pytest.raises(Refused, match=r"2024-25 .* still has rows"):
         steps.guard(run, RUN_ID, nobody)
-    assert steps.guard(past, "again", nobody)["go"] is True
+    assert steps.guard(past, "again", nobody).go is True
     until_erased(past)
     steps.verify_reset(past)
     certify(past)
-    assert steps.guard(past, "third", nobody)["go"] is False
+    assert steps.guard(past, "third", nobody).go is False
     assert rows(owner, "hero.tracking_events", HERO, school_year=YEAR.previous.key) == 0
 
 
@@ -530,9 +536,9 @@ def test_a_moved_reset_date_is_checked_again(run: Run) -> None:
     with pytest.raises(Refused, match="is not reached"):
         steps.guard(later, RUN_ID, nobody)
     earlier = run_of(run.engine, run.storage, district=district(own_reset_date=date(2026, 7, 30)))
-    assert steps.guard(earlier, RUN_ID, nobody)["go"] is True
+    assert steps.guard(earlier, RUN_ID, nobody).go is True
     with tenant_session(run.engine, HERO) as connection:
-        assert rollover_of(connection, earlier)["reset_date"] == date(2026, 7, 30)
+        assert rollover_of(connection, earlier).reset_date == date(2026, 7, 30)
 
 
 def test_a_year_is_not_reset_after_its_rostering_began(run: Run) -> None:
@@ -541,7 +547,7 @@ def test_a_year_is_not_reset_after_its_rostering_began(run: Run) -> None:
         steps.guard(run_of(run.engine, run.storage, district=district(school_years=dates)), RUN_ID, nobody)
     dates = {YEAR.key: {"rostering_begins": date(2026, 8, 2)}}
     on_time = run_of(run.engine, run.storage, district=district(school_years=dates))
-    assert steps.guard(on_time, RUN_ID, nobody)["go"] is True
+    assert steps.guard(on_time, RUN_ID, nobody).go is True
 
 
 def test_a_tenant_that_was_moved_on_by_hand_is_not_half_erased(run: Run, owner: Engine) -> None:
@@ -558,7 +564,7 @@ def test_a_plan_by_which_nothing_goes_is_asked_about(owner: Engine, engine: Engi
     steps.guard(run, RUN_ID, nobody)
     steps.pause_sync(run)
     plan = steps.plan(run)
-    assert run.product.approval_required is False and plan["approval_required"] is True
+    assert run.product.approval_required is False and plan.approval_required is True
     steps.export_reports(run, no_outbox)
     with pytest.raises(Refused, match="not approved"):
         steps.approve(run, None)
@@ -569,9 +575,9 @@ def test_a_past_year_without_data_asks_nobody(run: Run) -> None:
     steps.guard(past, RUN_ID, nobody)
     plan = steps.plan(past)
     assert run.product.approval_required is True
-    assert plan["rows"] == {} and plan["approval_required"] is False
+    assert plan.rows == {} and plan.approval_required is False
     steps.export_reports(past, no_outbox)
-    assert steps.approve(past, None)["why"] == "the plan has nothing to do"
+    assert steps.approve(past, None).why == "the plan has nothing to do"
     for step in (steps.archive, steps.erase, steps.verify_reset, certify):
         step(past)
 
@@ -582,7 +588,7 @@ def test_a_rejected_plan_says_who_when_and_how_to_go_on(run: Run, owner: Engine)
     plan = steps.plan(run)
     steps.export_reports(run, no_outbox)
     before = everything(owner, HERO, ["hero", "roster"])
-    rejected = {**answer_to(plan), "chosen_options": ["Reject"]}
+    rejected = answer_to(plan, "Reject")
     for _ in range(2):  # the task is cleared, and run again
         with pytest.raises(
             Refused,
@@ -594,25 +600,25 @@ def test_a_rejected_plan_says_who_when_and_how_to_go_on(run: Run, owner: Engine)
     with tenant_session(run.engine, HERO) as connection:
         query = select(ledger.evidence.c.facts).where(ledger.evidence.c.kind == "plan_rejected")
         (facts,) = connection.scalars(query)
-    assert (facts["by"], facts["plan_hash"]) == ("dana", plan["plan_hash"])
+    assert (facts["by"], facts["plan_hash"]) == ("dana", plan.plan_hash)
     for answer in (None, answer_to(plan)):
         with pytest.raises(Refused, match=r"^dana rejected plan 1 .* cannot be approved .* trigger the DAG again"):
             steps.approve(run, answer)
     again = steps.plan(run)
-    assert (again["plan_no"], again["plan_hash"]) == (2, plan["plan_hash"]), "the same rows are asked about again"
+    assert (again.plan_no, again.plan_hash) == (2, plan.plan_hash), "the same rows are asked about again"
     steps.export_reports(run, no_outbox)
     with pytest.raises(Refused, match="for another plan than 2"):
         steps.approve(run, answer_to(plan))  # an answer that an older run still has
     steps.approve(run, answer_to(again))
     steps.archive(run)
-    assert sum(steps.erase(run)["erased"].values()) == 18
+    assert sum(steps.erase(run).erased.values()) == 18
     with pytest.raises(Refused, match=r"^Too late: plan 2 of .* was run before dana rejected it"):
-        steps.approve(run, {**answer_to(again), "chosen_options": ["Reject"]})
+        steps.approve(run, answer_to(again, "Reject"))
 
 
 @pytest.mark.parametrize("done", [(), (steps.archive,)])
 def test_a_plan_that_was_approved_and_then_rejected_erases_nothing(
-    run: Run, owner: Engine, done: tuple[Callable[[Run], Result], ...]
+    run: Run, owner: Engine, done: tuple[Callable[[Run], object], ...]
 ) -> None:
     """A run that failed after its approval is followed by another, which asks about the same plan."""
     plan = until_approved(run)
@@ -620,7 +626,7 @@ def test_a_plan_that_was_approved_and_then_rejected_erases_nothing(
         step(run)
     before = everything(owner, HERO, ["hero", "roster"])
     with pytest.raises(Refused, match="dana rejected plan 1"):
-        steps.approve(run, {**answer_to(plan), "chosen_options": ["Reject"]})
+        steps.approve(run, answer_to(plan, "Reject"))
     with pytest.raises(Refused, match=r"cannot be approved or run any more"):
         steps.erase(run) if done else steps.archive(run)
     assert everything(owner, HERO, ["hero", "roster"]) == before
@@ -629,19 +635,17 @@ def test_a_plan_that_was_approved_and_then_rejected_erases_nothing(
 def test_an_answer_of_an_older_version_names_its_plan_by_the_hash_alone(run: Run) -> None:
     steps.guard(run, RUN_ID, nobody)
     steps.pause_sync(run)
-    answer = answer_to(steps.plan(run))
-    del answer["plan_no"]
+    answer = answer_to(steps.plan(run)).model_copy(update={"plan_no": None})
     steps.export_reports(run, no_outbox)
     with pytest.raises(Refused, match="dana rejected plan 1"):
-        steps.approve(run, {**answer, "chosen_options": ["Reject"]})
+        steps.approve(run, answer.model_copy(update={"chosen_options": ["Reject"]}))
     with pytest.raises(Refused, match=r"rejected a plan that .* does not have"):
-        steps.approve(run, {**answer, "chosen_options": ["Reject"], "plan_hash": "0" * 64})
+        steps.approve(run, answer.model_copy(update={"chosen_options": ["Reject"], "plan_hash": "0" * 64}))
     with pytest.raises(Refused, match="cannot be approved"):
         steps.approve(run, answer)
-    again = answer_to(steps.plan(run))
-    del again["plan_no"]
+    again = answer_to(steps.plan(run)).model_copy(update={"plan_no": None})
     steps.export_reports(run, no_outbox)
-    assert steps.approve(run, again)["approved_by"] == "dana"
+    assert steps.approve(run, again).approved_by == "dana"
 
 
 def test_the_database_refuses_to_approve_a_rejected_plan(run: Run) -> None:
@@ -650,8 +654,8 @@ def test_the_database_refuses_to_approve_a_rejected_plan(run: Run) -> None:
     plan = steps.plan(run)
     steps.export_reports(run, no_outbox)
     with pytest.raises(Refused):
-        steps.approve(run, {**answer_to(plan), "chosen_options": ["Reject"]})
-    approved = {"approved_by": "dana", "plan_hash": plan["plan_hash"]}
+        steps.approve(run, answer_to(plan, "Reject"))
+    approved = {"approved_by": "dana", "plan_hash": plan.plan_hash}
     with (
         pytest.raises(DatabaseFailed, match="IntegrityConstraintViolation"),
         tenant_session(run.engine, HERO, exclusive=True) as connection,
@@ -668,7 +672,7 @@ def test_a_past_year_that_is_wholly_held_is_planned(run: Run, owner: Engine) -> 
     past = run_of(run.engine, run.storage, year=YEAR.previous)
     steps.guard(past, RUN_ID, nobody)
     plan = steps.plan(past)
-    assert set(plan["rows"]) == {"hold"} and plan["approval_required"] is False
+    assert set(plan.rows) == {"hold"} and plan.approval_required is False
 
 
 @pytest.mark.parametrize("data_class", ["notification_switch", "portal_schedules"])
@@ -690,7 +694,7 @@ def test_what_a_person_switched_on_after_the_reset_does_not_stop_it(
     table = {"notification_switch": "hero.notification_settings", "portal_schedules": "hero.portal_settings"}[
         data_class
     ]
-    assert steps.verify_reset(run)["changed_by_users_since_reset"] == [table]
+    assert steps.verify_reset(run).changed_by_users_since_reset == [table]
 
 
 def test_a_school_switched_on_behind_the_steps_still_stops_it(run: Run, owner: Engine) -> None:
@@ -711,9 +715,9 @@ def test_a_school_with_a_gap_on_the_reset_date_is_confirmed_by_its_name(run: Run
     steps.guard(run, RUN_ID, nobody)
     steps.pause_sync(run)
     plan = steps.plan(run)
-    assert plan["markdown"].startswith(f"**South School has a subscription again since {again}, but had none on the")
-    assert "18 rows of its year would be erased for good" in plan["markdown"].splitlines()[0]
-    assert plan["confirmations"] == [f"Erase South School ({SOUTH})"]
+    assert plan.markdown.startswith(f"**South School has a subscription again since {again}, but had none on the")
+    assert "18 rows of its year would be erased for good" in plan.markdown.splitlines()[0]
+    assert plan.confirmations == [f"Erase South School ({SOUTH})"]
     steps.export_reports(run, no_outbox)
     with pytest.raises(Refused, match=r"does not confirm: Erase South School .*Nothing was changed"):
         steps.approve(run, answer_to(plan))
@@ -721,10 +725,10 @@ def test_a_school_with_a_gap_on_the_reset_date_is_confirmed_by_its_name(run: Run
     unasked = Run(**{**vars(run), "product": product})
     with pytest.raises(Refused, match="nobody was asked"):
         steps.approve(unasked, None)
-    by_name = {**answer_to(plan), "chosen_options": ["Approve", *plan["confirmations"]]}
-    assert steps.approve(run, by_name)["approved_by"] == "dana"
+    by_name = answer_to(plan, "Approve", *plan.confirmations)
+    assert steps.approve(run, by_name).approved_by == "dana"
     steps.archive(run)
-    assert sum(steps.erase(run)["erased"].values()) == 18
+    assert sum(steps.erase(run).erased.values()) == 18
 
 
 def test_a_subscription_that_begins_again_after_the_plan_stops_it(run: Run, owner: Engine) -> None:
@@ -742,12 +746,12 @@ def test_a_name_cannot_add_rows_to_the_question(run: Run, owner: Engine) -> None
     name = "North | x | **archive** | 0 |\n| Fake [School](https://example.org) <b>"
     with owner.begin() as connection:
         connection.execute(update(directory.schools).where(directory.schools.c.school_id == NORTH).values(name=name))
-    before = len(until_approved(run)["markdown"].splitlines())
+    before = len(until_approved(run).markdown.splitlines())
     with owner.begin() as connection:
         connection.execute(update(directory.schools).where(directory.schools.c.school_id == NORTH).values(name="North"))
     with tenant_session(run.engine, HERO) as connection:
-        plain = planning.markdown(connection, current_lines(connection, run), [])
-    said = steps.plan(run)["markdown"]
+        plain = planning.markdown(connection, list(plans.in_force(connection, run).lines), [])
+    said = steps.plan(run).markdown
     assert before == len(said.splitlines()) and plain.splitlines()[-1] in said
 
 

@@ -14,7 +14,7 @@ from rollover.adapter.importing import open_import
 from rollover.adapter.runs import clock, open_rollover
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
-from rollover.ledger import steps as ledger
+from rollover.ledger.steps import PLAN_AGAIN
 from rollover.roster.review.answers import QUESTION_LASTS, Answer
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class ApprovePlan(HITLOperator):
         if asked_before not in ((None, None), (plan["plan_no"], plan_hash)):
             raise Refused(
                 "This run has asked about another plan before, and Airflow would show that one again.",
-                ledger.PLAN_AGAIN,
+                PLAN_AGAIN,
             )
         store.set("plan_no", plan["plan_no"], retention=NEVER_EXPIRE)
         store.set("plan_hash", plan_hash, retention=NEVER_EXPIRE)

@@ -12,7 +12,7 @@ from rollover.calendar import SchoolYear
 from rollover.config import Catalog, District
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
-from rollover.ledger import steps as ledger
+from rollover.ledger import rollovers
 from rollover.lint import load_catalog
 from rollover.run import Run
 from rollover.settings import Settings
@@ -74,7 +74,7 @@ def is_alive(run_id: str) -> bool:
 def only_current_year(run: Run) -> None:
     """Skip the current task in the rollover of a past year, which only archives or erases."""
     with tenant_session(run.engine, run.tenant.id) as connection:
-        if not ledger.is_current(connection, run):
+        if not rollovers.load(connection, run).is_current:
             raise AirflowSkipException(f"{run.school_year} is a past year of {run.tenant}: nothing to do here")
 
 

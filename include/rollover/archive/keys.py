@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from rollover.errors import ProofFailed, Refused
+from rollover.ledger.receipts import ArchiveReceipt
 
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
@@ -153,13 +154,10 @@ class Keys:
         return self.folder / f"{tenant_id}.key"
 
 
-def unreadable(receipts: Iterable[Mapping[str, Any]], keys: Keys) -> list[str]:
-    """Why archived files cannot be decrypted, one sentence per missing key; empty if every file has its key.
-
-    `receipts` are rows of ``ledger.archives``: ``tenant_id`` and ``key_id`` are read.
-    """
+def unreadable(receipts: Iterable[ArchiveReceipt], keys: Keys) -> list[str]:
+    """Why archived files cannot be decrypted, one sentence per missing key; empty if every file has its key."""
     found = []
-    for tenant_id, key_id in sorted({(receipt["tenant_id"], receipt["key_id"]) for receipt in receipts}, key=str):
+    for tenant_id, key_id in sorted({(receipt.tenant_id, receipt.key_id) for receipt in receipts}, key=str):
         try:
             keys.to_read(tenant_id, key_id)
         except Refused as error:

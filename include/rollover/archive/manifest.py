@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterator
 from datetime import date, datetime
 from importlib.metadata import version
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Connection, text
@@ -18,6 +17,7 @@ from upath import UPath
 
 from rollover.archive.parquet import SCHEMA_VERSION
 from rollover.errors import ProofFailed, Refused
+from rollover.ledger.results import ManifestFile
 from rollover.run import Run
 from rollover.storage import read_back, whole_file
 
@@ -86,8 +86,8 @@ def folder_of(run: Run) -> UPath:
     return folder(run.storage, run.tenant.product, run.tenant.district, run.school_year.key)
 
 
-def write(manifest: Manifest, path: UPath) -> dict[str, Any]:
-    """Write a manifest; returns its ``{"path", "sha256", "bytes"}`` as read back."""
+def write(manifest: Manifest, path: UPath) -> ManifestFile:
+    """Write a manifest; returns its file as read back."""
     digest = hashlib.sha256(_as_json(manifest, "")).hexdigest()
     content = _as_json(manifest, digest)
     with whole_file(path) as stream:
@@ -95,7 +95,7 @@ def write(manifest: Manifest, path: UPath) -> dict[str, Any]:
     written, size = read_back(path)
     if written != hashlib.sha256(content).hexdigest():
         raise ProofFailed(f"{path} does not read back as it was written.", "clear this task.")
-    return {"path": str(path), "sha256": written, "bytes": size}
+    return ManifestFile(path=str(path), sha256=written, bytes=size)
 
 
 def read(path: UPath, sha256: str | None = None) -> Manifest:

@@ -14,7 +14,6 @@ from sqlalchemy import Column, Connection, Engine, MetaData, PrimaryKeyConstrain
 from upath import UPath
 
 from rollover.archive import manifest as manifests
-from rollover.archive import plans
 from rollover.archive.form import Content
 from rollover.archive.keys import Key, Keys
 from rollover.archive.manifest import ArchivedFile, Manifest
@@ -28,7 +27,7 @@ from rollover.database.school_years import ensure_school_year
 from rollover.database.session import APP_ROLE, tenant_session
 from rollover.database.tables.ledger import steps
 from rollover.errors import ProofFailed, Refused
-from rollover.ledger import evidence
+from rollover.ledger import disposal_plans, evidence
 from rollover.tenant import Tenant, rollover_id
 
 log = logging.getLogger(__name__)
@@ -54,7 +53,7 @@ def archived_year(connection: Connection, tenant: Tenant, year: SchoolYear) -> A
 
     Raises Refused where there is none, or none any more; ProofFailed where the manifest is not as it was written.
     """
-    over = plans.expired(connection, year.key)
+    over = disposal_plans.expired(connection, year.key)
     query = (
         select(steps.c.result["manifest"])
         .where(steps.c.rollover_id == rollover_id(tenant.id, year.key), steps.c.step == "archive")
@@ -70,7 +69,7 @@ def archived_year(connection: Connection, tenant: Tenant, year: SchoolYear) -> A
     path = UPath(receipt["path"])
     manifest = manifests.read(path, receipt["sha256"])
     for key_id in {file.key_id for file in manifest.files if file.key_id}:
-        if gone := plans.destroyed(connection, key_id):
+        if gone := disposal_plans.destroyed(connection, key_id):
             raise Refused(
                 f"The key {key_id} of the archive of {year} of {tenant} was destroyed {gone}.",
                 "nothing brings it back.",

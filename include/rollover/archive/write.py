@@ -13,7 +13,6 @@ from sqlalchemy import Connection, Table, insert, select
 from upath import UPath
 
 from rollover.archive import manifest as manifests
-from rollover.archive import plans
 from rollover.archive.form import Content
 from rollover.archive.keys import Key, Keys
 from rollover.archive.manifest import ArchivedFile, Manifest
@@ -24,9 +23,10 @@ from rollover.database.fingerprint import NOTHING, Fingerprint, scope
 from rollover.database.tables import metadata
 from rollover.database.tables.ledger import archives, evidence, steps
 from rollover.errors import ProofFailed
-from rollover.ledger import artifacts, receipts
-from rollover.ledger import steps as ledger
-from rollover.ledger.plans import ARCHIVE, Line, current_lines, hash_of, holds_current_state, stayed
+from rollover.ledger import artifacts, disposal_plans, receipts
+from rollover.ledger.plans import ARCHIVE, FrozenPlan, Line, stayed
+from rollover.ledger.results import Archived, ManifestFile, Step
+from rollover.ledger.steps import PLAN_AGAIN
 from rollover.run import Run
 from rollover.storage import read_back, remove_parts, whole_file
 
@@ -80,39 +80,37 @@ class _Kept(_Written):
     key_id: str | None
 
 
-def archive(connection: Connection, run: Run) -> dict[str, Any]:
+def archive(connection: Connection, plan: FrozenPlan) -> Archived:
     """Archive every line of the plan that says so, with what the year is read with bound in, and its manifest.
 
-    Needs a REPEATABLE READ transaction: all files are of the same instant. Returns ``{"files": n, "rows": n,
-    "bytes": n, "key_id", "manifest": {"path", "sha256", "bytes"}}``; no manifest where nothing is archived, no key
-    where it is not encrypted. Raises ProofFailed where the live rows are no longer those of the plan, or a file does
-    not hold the rows it was made of; Refused where the tenant's key is not there.
+    Needs a REPEATABLE READ transaction: all files are of the same instant. Raises ProofFailed if the live rows are no
+    longer those of the plan, or a file does not hold the rows it was made of; Refused if the tenant's key is not there.
     """
-    lines = current_lines(connection, run, ARCHIVE)
+    lines = plan.lines_of(ARCHIVE)
     if not lines:
-        return {"files": 0, "rows": 0, "bytes": 0, "key_id": None, "manifest": None}
+        return Archived(files=0, rows=0, bytes=0, key_id=None, manifest=None)
+    run = plan.run
     remove_parts(manifests.folder_of(run))
-    number = ledger.plan_number(connection, run)
-    artifacts.intend(run, number, artifacts.STORAGE, _paths(run, number, lines))
+    artifacts.intend(plan, artifacts.STORAGE, _paths(plan, lines))
     key = Keys(run.archive_keys).to_write(run.tenant.id)
-    kept = _keep(connection, run, _planned(run, lines), key)
-    kept += _keep(connection, run, _bound(run, kept), key)
+    kept = _keep(connection, plan, _planned(run, lines), key)
+    kept += _keep(connection, plan, _bound(run, kept), key)
     for file in kept:
-        _record(connection, run, file)
+        _record(connection, plan, file)
     log.info("archived %s files", len(kept))
-    return {
-        "files": len(kept),
-        "rows": sum(line.rows for line in lines),
-        "bytes": sum(file.bytes for file in kept),
-        "key_id": key.id if key else None,
-        "manifest": _manifest(connection, run, kept),
-    }
+    return Archived(
+        files=len(kept),
+        rows=sum(line.rows for line in lines),
+        bytes=sum(file.bytes for file in kept),
+        key_id=key.id if key else None,
+        manifest=_manifest(connection, plan, kept),
+    )
 
 
-def _paths(run: Run, plan_no: int, lines: list[Line]) -> list[UPath]:
+def _paths(plan: FrozenPlan, lines: list[Line]) -> list[UPath]:
     """Every file that archiving these lines may write, the manifest last."""
-    folder = manifests.folder_of(run)
-    bound = [*settings_tables(run.product), SCHOOLS, PEOPLE]
+    folder, plan_no = manifests.folder_of(plan.run), plan.number
+    bound = [*settings_tables(plan.run.product), SCHOOLS, PEOPLE]
     names = [(line.school_id, metadata.tables[line.table_name].name) for line in lines]
     names += [(school_id, table.name) for school_id in {line.school_id for line in lines} for table in bound]
     files = [folder / school_id / receipts.file_name(name, "parquet", plan_no) for school_id, name in names]
@@ -155,17 +153,16 @@ def _of_schools(lot: _Lot) -> _Lot:
     return replace(lot, where=where, values={**lot.values, "schools": list(lot.schools)})
 
 
-def _keep(connection: Connection, run: Run, lots: Iterable[_Lot], key: Key | None) -> list[_Kept]:
+def _keep(connection: Connection, plan: FrozenPlan, lots: Iterable[_Lot], key: Key | None) -> list[_Kept]:
     """A file for each school of each lot. While one lot is written, the files of those before it are read back."""
     with ThreadPoolExecutor(READERS) as aside:
-        checks = [aside.submit(_checked, file, key) for lot in lots for file in _written(connection, run, lot, key)]
+        checks = [aside.submit(_checked, file, key) for lot in lots for file in _written(connection, plan, lot, key)]
         return [check.result() for check in checks]
 
 
-def _written(connection: Connection, run: Run, lot: _Lot, key: Key | None) -> list[_Written]:
-    """Write a lot. Raises ProofFailed, and leaves no file, where the rows are not those of the plan."""
-    number = ledger.plan_number(connection, run)
-    name = receipts.file_name(lot.table.name, "parquet", number)
+def _written(connection: Connection, plan: FrozenPlan, lot: _Lot, key: Key | None) -> list[_Written]:
+    """Write a lot. Raises ProofFailed, and leaves no file, if the rows are not those of the plan."""
+    run, name = plan.run, receipts.file_name(lot.table.name, "parquet", plan.number)
     same = {
         "tenant_id": run.tenant.id,
         "district_id": run.tenant.district,
@@ -196,7 +193,7 @@ def _check_planned(run: Run, table: Table, school_id: str, planned: Fingerprint,
         raise ProofFailed(
             f"{table.fullname} of school {school_id} in {run.id}: the plan has {planned.rows} rows, the database "
             f"{live.rows}{'' if live.rows != planned.rows else ' with other content'}.",
-            ledger.PLAN_AGAIN,
+            PLAN_AGAIN,
         )
 
 
@@ -216,12 +213,12 @@ def _checked(file: _Written, key: Key | None) -> _Kept:
     return _Kept(**vars(file), verified=verified, sha256=digest, bytes=size, key_id=key.id if key else None)
 
 
-def _record(connection: Connection, run: Run, file: _Kept) -> None:
+def _record(connection: Connection, plan: FrozenPlan, file: _Kept) -> None:
     connection.execute(
         insert(archives).values(
-            tenant_id=run.tenant.id,
-            rollover_id=run.id,
-            plan_no=ledger.plan_number(connection, run),
+            tenant_id=plan.run.tenant.id,
+            rollover_id=plan.run.id,
+            plan_no=plan.number,
             school_id=file.school_id,
             table_name=file.table.fullname,
             path=str(file.path),
@@ -234,10 +231,10 @@ def _record(connection: Connection, run: Run, file: _Kept) -> None:
     )
 
 
-def _manifest(connection: Connection, run: Run, kept: list[_Kept]) -> dict[str, Any]:
+def _manifest(connection: Connection, plan: FrozenPlan, kept: list[_Kept]) -> ManifestFile:
     """Write the manifest of the year: these files, and those of the plans that were run before."""
-    number = ledger.plan_number(connection, run)
-    before = _carried_out_before(connection, run, number)
+    run, number = plan.run, plan.number
+    before = _run_before(connection, run, number)
     folder = manifests.folder_of(run)
     files = [
         ArchivedFile(
@@ -265,10 +262,10 @@ def _manifest(connection: Connection, run: Run, kept: list[_Kept]) -> dict[str, 
         district=run.tenant.district,
         school_year=run.school_year.key,
         plan_no=number,
-        plan_hash=hash_of(connection, run, number),
+        plan_hash=plan.plan_hash,
         archived_at=run.now,
-        reset_date=ledger.rollover(connection, run)["reset_date"],
-        holds_current_state=before.holds_current_state if before else holds_current_state(connection, run),
+        reset_date=plan.rollover.reset_date,
+        holds_current_state=before.holds_current_state if before else plan.holds_current_state,
         tools=manifests.tools(connection),
         tables=sorted(table.fullname for table in covered),
         files=[*(_readable(connection, before.files) if before else []), *files],
@@ -278,20 +275,24 @@ def _manifest(connection: Connection, run: Run, kept: list[_Kept]) -> dict[str, 
 
 def _readable(connection: Connection, files: list[ArchivedFile]) -> list[ArchivedFile]:
     """The files whose key was not destroyed: a year is read whole or not at all, so it no longer lists the others."""
-    lost = {key_id for key_id in {file.key_id for file in files if file.key_id} if plans.destroyed(connection, key_id)}
+    lost = {
+        key_id
+        for key_id in {file.key_id for file in files if file.key_id}
+        if disposal_plans.destroyed(connection, key_id)
+    }
     return [file for file in files if file.key_id not in lost]
 
 
-def _carried_out_before(connection: Connection, run: Run, number: int) -> Manifest | None:
+def _run_before(connection: Connection, run: Run, number: int) -> Manifest | None:
     """The manifest of the last plan before this one whose rows left the live database, and are neither back in it nor
     expired."""
     erased = select(steps.c.plan_no).where(
-        steps.c.rollover_id == run.id, steps.c.step == "erase", steps.c.plan_no < number
+        steps.c.rollover_id == run.id, steps.c.step == Step.ERASE, steps.c.plan_no < number
     )
     query = select(steps.c.result["manifest"]).where(
-        steps.c.rollover_id == run.id, steps.c.step == "archive", steps.c.plan_no.in_(erased)
+        steps.c.rollover_id == run.id, steps.c.step == Step.ARCHIVE, steps.c.plan_no.in_(erased)
     )
-    if over := plans.expired(connection, run.school_year.key):
+    if over := disposal_plans.expired(connection, run.school_year.key):
         query = query.where(steps.c.finished_at > over.done_at)
     found = [row for row in connection.scalars(query.order_by(steps.c.plan_no.desc())) if row]
     if not found:

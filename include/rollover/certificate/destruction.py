@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Engine, func, select
 from upath import UPath
 
-from rollover.archive.plans import DESTROY_KEY, EXPIRE, Plan
 from rollover.certificate import signing
 from rollover.certificate.facts import TOOL, Times
 from rollover.config import District, Product
 from rollover.errors import ProofFailed
 from rollover.ledger import artifacts, evidence
+from rollover.ledger.disposal_plans import DESTROY_KEY, EXPIRE, DisposalPlan
 from rollover.storage import read_back, whole_file
 from rollover.tenant import Tenant
 
@@ -56,9 +57,11 @@ class Of(Protocol):
     def product(self) -> Product: ...
     @property
     def storage(self) -> UPath: ...
+    @property
+    def signing_key(self) -> Path | None: ...
 
 
-def issue(connection: Connection, of: Of, plan: Plan, key: Ed25519PrivateKey) -> dict[str, Any]:
+def issue(connection: Connection, of: Of, plan: DisposalPlan, key: Ed25519PrivateKey) -> dict[str, Any]:
     """Write the certificate of a plan that was just run; returns its path and SHA-256, for the evidence.
 
     Named by its hash: one that the evidence does not name is nobody's. Raises ProofFailed where the chain of evidence

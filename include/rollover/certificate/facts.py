@@ -6,16 +6,15 @@ them. Everything is read from the ledger, whose steps the chain of evidence cove
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Table, select, text
 
-from rollover.archive import plans as archive_plans
 from rollover.calendar import begins_on
 from rollover.certificate.signing import SCHEMA
 from rollover.config import Action
@@ -23,10 +22,16 @@ from rollover.database.session import APP_ROLE
 from rollover.database.tables import metadata
 from rollover.database.tables.directory import schools
 from rollover.database.tables.ledger import archives, exports, plan_lines, plan_subscriptions, plans, steps
-from rollover.ledger import steps as ledger
+from rollover.ledger import disposal_plans, rollovers
+from rollover.ledger.disposal_plans import DisposalPlan
 from rollover.ledger.evidence import Chain
-from rollover.ledger.plans import ARCHIVE, ERASE, HOLD, stayed
+from rollover.ledger.plans import ARCHIVE, ERASE, GOES, HOLD, Line, stayed
+from rollover.ledger.receipts import ArchiveReceipt, ExportReceipt, Written
+from rollover.ledger.results import AnyResult, Approval, Erased, Reset, ResetVerified, Step
 from rollover.run import Run
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Facts = dict[str, Any]
 Rows = list[dict[str, Any]]
@@ -64,100 +69,147 @@ TOOL = "Rollover"
 
 
 @dataclass(frozen=True)
-class Disposal:
-    """One plan that was run, and what its steps recorded. `results` by step.
+class ExportedFile(ExportReceipt):
+    """A file of a report that was exported before the deletion."""
 
-    `lines` are those by which rows went; `stayed` those that the next plan took, where it was ended in between.
+    rows: int
+    written_at: datetime
+    removed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ArchivedFile(ArchiveReceipt):
+    """An archived file; `expired_at` is when it was erased after its retention, if it was."""
+
+    read_back_at: datetime
+    expired_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class TableCounts:
+    """The rows of a table before, archived, erased, deleted and remaining; None if no step recorded it."""
+
+    table: str
+    data_class: str
+    before: int
+    archived: int
+    erased: int
+    deleted: int | None
+    remaining: int | None
+
+
+@dataclass(frozen=True)
+class Disposal:
+    """One plan that was run, and what its steps recorded.
+
+    `lines` are those by which rows went; `stayed` those that the next plan took, if this one was ended in between.
     `remaining` is how many rows the next step that looked again found, by table.
     """
 
-    plan: dict[str, Any]
-    lines: Rows
-    stayed: Rows
-    held: Rows
+    number: int
+    frozen_at: datetime
+    lines: list[Line]
+    stayed: list[Line]
+    held: list[Line]
     subscriptions: Rows
-    exports: Rows
-    archives: Rows
-    results: Mapping[str, dict[str, Any]]
+    exports: list[ExportedFile]
+    archives: list[ArchivedFile]
+    approval: Approval
+    erased: Erased
+    verified: ResetVerified | None
     remaining: Mapping[str, int]
     erased_at: datetime
 
-    @property
-    def number(self) -> int:
-        return int(self.plan["plan_no"])
-
     def rows(self, table: str, *actions: str) -> int:
         """The rows of a table that the plan takes by some of its actions."""
-        return sum(line["rows"] for line in self.lines if line["table_name"] == table and line["action"] in actions)
+        return sum(line.rows for line in self.lines if line.table_name == table and line.action in actions)
 
     @property
-    def tables(self) -> Rows:
-        """Per table: rows before, archived, erased, deleted and remaining; None where no step recorded it."""
-        deleted = self.results.get("erase", {}).get("deleted", {})
+    def tables(self) -> list[TableCounts]:
         return [
-            {
-                "table": name,
-                "data_class": metadata.tables[name].info["data_class"],
-                "before": self.rows(name, ARCHIVE, ERASE),
-                "archived": self.rows(name, ARCHIVE),
-                "erased": self.rows(name, ERASE),
-                "deleted": deleted.get(name),
-                "remaining": self.remaining.get(name),
-            }
-            for name in sorted({line["table_name"] for line in self.lines})
+            TableCounts(
+                table=name,
+                data_class=metadata.tables[name].info["data_class"],
+                before=self.rows(name, ARCHIVE, ERASE),
+                archived=self.rows(name, ARCHIVE),
+                erased=self.rows(name, ERASE),
+                deleted=self.erased.deleted.get(name),
+                remaining=self.remaining.get(name),
+            )
+            for name in sorted({line.table_name for line in self.lines})
         ]
+
+    @property
+    def files(self) -> list[Written]:
+        """The files of the plan that are still to be there."""
+        exported = [file for file in self.exports if file.removed_at is None]
+        return [*exported, *(file for file in self.archives if file.expired_at is None)]
 
 
 def disposals(connection: Connection, run: Run) -> list[Disposal]:
     """The plans that were run, in order. A plan that was frozen again before its erase disposed of nothing."""
-    numbers = select(steps.c.plan_no).where(steps.c.rollover_id == run.id, steps.c.step == "erase")
+    numbers = select(steps.c.plan_no).where(steps.c.rollover_id == run.id, steps.c.step == Step.ERASE)
     done: list[Disposal] = []
     remaining: Mapping[str, int] = {}
     for number in connection.scalars(numbers.order_by(steps.c.plan_no.desc())).all():
-        # Where rows came late, only the verification of the plan that took them passed: it counted for both.
-        looked = select(steps.c.result).where(
-            steps.c.rollover_id == run.id, steps.c.step == "verify_reset", steps.c.plan_no == number
-        )
-        remaining = (connection.scalar(looked) or {}).get("remaining", remaining)
-        done.insert(0, _disposal(connection, run, number, remaining))
+        disposal = _disposal(connection, run, number, remaining)
+        remaining = disposal.remaining
+        done.insert(0, disposal)
     return done
 
 
-def _disposal(connection: Connection, run: Run, number: int, remaining: Mapping[str, int]) -> Disposal:
-    def rows(table: Table, *order: str) -> Rows:
-        query = select(table).where(table.c.rollover_id == run.id, table.c.plan_no == number)
-        found = connection.execute(query.order_by(*[table.c[name] for name in order])).mappings()
-        return [dict(row) for row in found]
+def _disposal(connection: Connection, run: Run, number: int, later: Mapping[str, int]) -> Disposal:
+    """One plan. `later` is what the plan after it left: if rows came late, only the verification of the plan that took
+    them passed, and it counted for both."""
 
-    lines = rows(plan_lines, "school_id", "table_name")
-    over = archive_plans.expired(connection, run.school_year.key)
+    def rows(table: Table, columns: Iterable[str], *order: str) -> Rows:
+        query = select(*[table.c[name] for name in columns])
+        mine = query.where(table.c.rollover_id == run.id, table.c.plan_no == number)
+        return [dict(row) for row in connection.execute(mine.order_by(*[table.c[name] for name in order])).mappings()]
+
+    lines = [Line(**row) for row in rows(plan_lines, _names(Line), "school_id", "table_name")]
+    over = disposal_plans.expired(connection, run.school_year.key)
     others = stayed(connection, run, number)
-
-    def went(row: dict[str, Any]) -> bool:
-        return (row["school_id"], row["table_name"]) not in others
-
-    done = rows(steps)
-    (erased_at,) = (row["finished_at"] for row in done if row["step"] == "erase")
-    goes = [line for line in lines if line["action"] in (ARCHIVE, ERASE)]
+    results = {row["step"]: row for row in rows(steps, ("step", "result", "finished_at"))}
+    erased_at = results[Step.ERASE]["finished_at"]
+    verified = _result(run, ResetVerified, results)
+    approval, erased = _result(run, Approval, results), _result(run, Erased, results)
+    assert approval is not None and erased is not None  # the erase requires the approval
+    goes = [line for line in lines if line.action in GOES]
+    exported = [ExportedFile(**row) for row in rows(exports, _names(ExportedFile), "report")]
+    archived_columns = [name for name in _names(ArchivedFile) if name != "expired_at"]
+    archived = [ArchivedFile(**row) for row in rows(archives, archived_columns, "school_id", "table_name")]
     return Disposal(
-        plan=rows(plans)[0],
-        lines=[line for line in goes if went(line)],
-        stayed=[line for line in goes if not went(line)],
-        held=[line for line in lines if line["action"] == HOLD],
-        subscriptions=rows(plan_subscriptions, "school_id"),
+        number=number,
+        frozen_at=rows(plans, ("frozen_at",))[0]["frozen_at"],
+        lines=[line for line in goes if (line.school_id, line.table_name) not in others],
+        stayed=[line for line in goes if (line.school_id, line.table_name) in others],
+        held=[line for line in lines if line.action == HOLD],
+        subscriptions=rows(plan_subscriptions, plan_subscriptions.c.keys(), "school_id"),
         # What is reported about the new roster is written later, and of no row that went.
-        exports=[row for row in rows(exports, "report") if row["written_at"] < erased_at],
-        archives=[_with_its_end(row, over) for row in rows(archives, "school_id", "table_name") if went(row)],
-        results={row["step"]: row["result"] for row in done},
-        remaining=remaining,
+        exports=[file for file in exported if file.written_at < erased_at],
+        archives=[_with_its_end(file, over) for file in archived if (file.school_id, file.table_name) not in others],
+        approval=approval,
+        erased=erased,
+        verified=verified,
+        remaining=verified.remaining if verified else later,
         erased_at=erased_at,
     )
 
 
-def _with_its_end(receipt: dict[str, Any], over: archive_plans.Plan | None) -> dict[str, Any]:
-    """A receipt of an archived file, with the time at which the file expired."""
-    gone = over is not None and over.done_at is not None and receipt["read_back_at"] < over.done_at
-    return {**receipt, "expired_at": over.done_at if gone and over else None}
+def _names(kind: type[DataclassInstance]) -> list[str]:
+    return [field.name for field in fields(kind)]
+
+
+def _result(run: Run, kind: type[AnyResult], results: Mapping[str, dict[str, Any]]) -> AnyResult | None:
+    return rollovers.parsed(run, kind, results[kind.step]["result"]) if kind.step in results else None
+
+
+def _with_its_end(file: ArchivedFile, over: DisposalPlan | None) -> ArchivedFile:
+    """An archived file, with the time at which it expired."""
+    if over is None or over.done_at is None or file.read_back_at >= over.done_at:
+        return file
+    return replace(file, expired_at=over.done_at)
 
 
 def facts(
@@ -165,13 +217,13 @@ def facts(
 ) -> Facts:
     """The certificate. `again` is what was looked at once more when it was issued, `kept` what was still there then,
     `at` is when that was."""
-    rollover = ledger.rollover(connection, run)
+    rollover = rollovers.load(connection, run)
     times = Times(run.district.time_zone)
-    reset = ledger.result_of(connection, run, "reset") or {}
-    verified = done[-1].results["verify_reset"]
+    reset, verified = rollovers.result_of(connection, run, Reset), done[-1].verified
+    assert verified is not None  # the ledger requires it before the certificate
     finished = _finished(connection, run)
     own_date = run.facts.own_reset_date is not None
-    keys = {row["key_id"] for disposal in done for row in disposal.archives if row["key_id"]}
+    keys = {file.key_id for disposal in done for file in disposal.archives if file.key_id}
     return {
         "schema": SCHEMA,
         "number": f"{run.id}/{done[-1].number}",
@@ -183,9 +235,9 @@ def facts(
         "school_year": run.school_year.key,
         "authority": {
             "agreement": run.district.agreement,
-            "reset_date": rollover["reset_date"].isoformat(),
+            "reset_date": rollover.reset_date.isoformat(),
             "reset_date_is": "the district's own" if own_date else "the product's default",
-            "reset_at": times.of(rollover["reset_at"]),
+            "reset_at": times.of(rollover.reset_at),
         },
         "scope": {
             "date_range": {
@@ -202,35 +254,35 @@ def facts(
                 if rule.action is not Action.FOLLOW_ROSTER
             ],
         },
-        "disposals": [_told(disposal, times, finished) for disposal in done],
-        "reset": {"rows": reset.get("rows", {})},
+        "disposals": [_as_json(disposal, times, finished) for disposal in done],
+        "reset": {"rows": reset.rows if reset else {}},
         "retained": _retained(done, reset),
         "still_kept": kept,
         "verification": {
             "by": f"{TOOL}'s step verify_reset: queries of its own, in a transaction after the deletion",
-            "at": times.of(finished["verify_reset", done[-1].number]),
-            "rows_left": verified["rows_left"],
-            "reports_blank": verified["reports_blank"],
-            "files_intact": verified["files_intact"],
-            "kept_changed_by_users_since_plan": verified["kept_changed_by_users_since_plan"],
+            "at": times.of(finished[Step.VERIFY_RESET, done[-1].number]),
+            "rows_left": verified.rows_left,
+            "reports_blank": verified.reports_blank,
+            "files_intact": verified.files_intact,
+            "kept_changed_by_users_since_plan": verified.kept_changed_by_users_since_plan,
             "again_at_issue": again,
         },
         "method": {"deletion": DELETION, "comparison": CHECKSUM},
         "not_claimed": [
             *([HELD_STAYS] if any(d.held for d in done) else []),
-            *([ARCHIVE_STAYS] if any(not row["expired_at"] for d in done for row in d.archives) else []),
+            *([ARCHIVE_STAYS] if any(not file.expired_at for d in done for file in d.archives) else []),
             *([ARCHIVE_ENCRYPTED] if keys else []),
-            *([KEY_DESTROYED] if any(archive_plans.destroyed(connection, key_id) for key_id in keys) else []),
+            *([KEY_DESTROYED] if any(disposal_plans.destroyed(connection, key_id) for key_id in keys) else []),
             *([EXPORTS_STAY] if any(d.exports for d in done) else []),
             *NOT_CLAIMED,
         ],
-        "backups": _backups(run, times, max(finished["erase", disposal.number] for disposal in done)),
+        "backups": _backups(run, times, max(finished[Step.ERASE, disposal.number] for disposal in done)),
         "executed_by": {
             "tool": TOOL,
             "version": version("rollover"),
             "database": f"PostgreSQL {connection.scalar(text('SHOW server_version'))}",
             "database_role": APP_ROLE,
-            "airflow_run": rollover["run_id"],
+            "airflow_run": rollover.run_id,
         },
         "steps": [
             {"step": step, "plan": number, "finished_at": times.of(when)}
@@ -276,70 +328,70 @@ def _schools(connection: Connection, done: list[Disposal], times: Times) -> Rows
     ]
 
 
-def _told(disposal: Disposal, times: Times, finished: Mapping[tuple[str, int], datetime]) -> Facts:
+def _as_json(disposal: Disposal, times: Times, finished: Mapping[tuple[str, int], datetime]) -> Facts:
     """One plan that was run, as the certificate has it."""
-    approved = disposal.results["approve"]  # not the plan's row, to which an approval is added: the chain covers this
-    by_a_person = approved["approved_by"] is not None
+    approval = disposal.approval  # not the plan's row, to which an approval is added: the chain covers this
+    by_a_person = approval.approved_by is not None
     return {
         "plan": {
             "number": disposal.number,
-            "sha256": approved["plan_hash"],
-            "frozen_at": times.of(disposal.plan["frozen_at"]),
-            "approved_by": approved["approved_by"],
-            "approved_at": times.of(finished["approve", disposal.number]) if by_a_person else None,
+            "sha256": approval.plan_hash,
+            "frozen_at": times.of(disposal.frozen_at),
+            "approved_by": approval.approved_by,
+            "approved_at": times.of(finished[Step.APPROVE, disposal.number]) if by_a_person else None,
         },
-        "deleted_at": times.of(finished["erase", disposal.number]),
-        "tables": disposal.tables,
+        "deleted_at": times.of(finished[Step.ERASE, disposal.number]),
+        "tables": [asdict(counts) for counts in disposal.tables],
         "lines": [
             {
-                "school": line["school_id"],
-                "data_class": line["data_class"],
-                "table": line["table_name"],
-                "action": line["action"],
-                "rows": line["rows"],
-                "checksum": str(line["checksum"]),
-                "why": line["reason"],
+                **_held_as_json(line),
+                "action": line.action,
+                "checksum": str(line.checksum),
             }
             for line in disposal.lines
         ],
-        "rows_left_to_the_next_plan": sum(line["rows"] for line in disposal.stayed),
-        "held": [
-            {
-                "school": line["school_id"],
-                "data_class": line["data_class"],
-                "table": line["table_name"],
-                "rows": line["rows"],
-                "why": line["reason"],
-            }
-            for line in disposal.held
-        ],
+        "rows_left_to_the_next_plan": sum(line.rows for line in disposal.stayed),
+        "held": [_held_as_json(line) for line in disposal.held],
         "exports": [
             {
-                **{name: row[name] for name in ("report", "rows", "bytes", "sha256")},
-                "written_at": times.of(row["written_at"]),
+                **{name: getattr(file, name) for name in ("report", "rows", "bytes", "sha256")},
+                "written_at": times.of(file.written_at),
             }
-            for row in disposal.exports
+            for file in disposal.exports
         ],
         "archives": [
             {
-                **{name: row[name] for name in ("school_id", "table_name", "rows", "bytes", "sha256", "key_id")},
-                "checksum": str(row["checksum"]),
-                "read_back_at": times.of(row["read_back_at"]),
-                "expired_at": times.of(row["expired_at"]) if row["expired_at"] else None,
+                **{
+                    name: getattr(file, name)
+                    for name in ("school_id", "table_name", "rows", "bytes", "sha256", "key_id")
+                },
+                "checksum": str(file.checksum),
+                "read_back_at": times.of(file.read_back_at),
+                "expired_at": times.of(file.expired_at) if file.expired_at else None,
             }
-            for row in disposal.archives
+            for file in disposal.archives
         ],
     }
 
 
-def _retained(done: list[Disposal], reset: Facts) -> Rows:
-    """What is kept, with its fingerprint before and after each step that changes data, taken in that transaction."""
-    proofs = [(f"erase of plan {disposal.number}", disposal.results["erase"]["kept"]) for disposal in done]
-    proofs += [("reset", reset["kept"])] if reset else []
+def _held_as_json(line: Line) -> Facts:
+    return {
+        "school": line.school_id,
+        "data_class": line.data_class,
+        "table": line.table_name,
+        "rows": line.rows,
+        "why": line.reason,
+    }
+
+
+def _retained(done: list[Disposal], reset: Reset | None) -> Rows:
+    """What is kept, with its rows before and after each step that changes data, seen in that step's transaction."""
+    proofs = [(f"erase of plan {disposal.number}", disposal.erased.kept) for disposal in done]
+    proofs += [("reset", reset.kept)] if reset else []
     return [
-        {"data_class": metadata.tables[name].info["data_class"], "table": name, "step": step, **marks}
+        {"data_class": metadata.tables[name].info["data_class"], "table": name, "step": step, **rows.model_dump()}
         for step, kept in proofs
-        for name, marks in sorted(kept.items())
+        for name, rows in sorted(kept.items())
     ]
 
 

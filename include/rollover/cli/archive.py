@@ -191,7 +191,7 @@ def destroy_key(options: argparse.Namespace, settings: Settings) -> int:
         print(f"Nothing is destroyed yet. Somebody else than {by} carries it out:")
         print(f"  rollover archive destroy-key {tenant} --approve {plan.plan_hash[:12]}")
         return 0
-    done = destroy.carry_out(of, keys, plan_hash=options.approve, by=by)
+    done = destroy.destroy(of, keys, plan_hash=options.approve, by=by)
     print(f"The key {done['key_id']} of {tenant} is destroyed. Destroy its copies too, its backup among them.")
     return 0
 

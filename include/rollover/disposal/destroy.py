@@ -5,7 +5,6 @@ One person asks for it, another approves and does it. The database checks that t
 
 from __future__ import annotations
 
-import logging
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,21 +14,18 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 from upath import UPath
 
-from rollover.archive import plans
 from rollover.archive.keys import Keys
-from rollover.archive.plans import DESTROY_KEY, Content, Plan
-from rollover.certificate import destruction, signing
 from rollover.config import District, Product
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import archives, rollovers
+from rollover.disposal.lifecycle import Disposal, approve_and_run
 from rollover.disposal.retention import archived_years, holds_on
 from rollover.errors import ProofFailed, Refused
-from rollover.ledger import evidence
+from rollover.ledger import disposal_plans
+from rollover.ledger.disposal_plans import DESTROY_KEY, Content, DisposalPlan
 from rollover.ledger.identity import is_same
 from rollover.storage import sync_folder
 from rollover.tenant import Tenant
-
-log = logging.getLogger(__name__)
 
 DESTROYED = "archive_key_destroyed"
 """The kind of evidence of a key that was destroyed."""
@@ -48,39 +44,58 @@ class Tenancy:
     signing_key: Path | None
 
 
-def ask(of: Tenancy, keys: Keys, *, by: str, why: str) -> Plan:
-    """Freeze the plan to destroy the tenant's key. Raises Refused where anything holds an archived year of it."""
+def ask(of: Tenancy, keys: Keys, *, by: str, why: str) -> DisposalPlan:
+    """Freeze the plan to destroy the tenant's key. Raises Refused if anything holds an archived year of it."""
     key = keys.of(of.tenant.id)
     with tenant_session(of.engine, of.tenant.id, exclusive=True) as connection:
         content = _draft(connection, of, key.id, why)
-        return plans.freeze(connection, of.tenant.id, DESTROY_KEY, content, asked_by=by)
+        return disposal_plans.freeze(connection, of.tenant.id, DESTROY_KEY, content, asked_by=by)
 
 
-def carry_out(of: Tenancy, keys: Keys, *, plan_hash: str, by: str) -> dict[str, Any]:
-    """Destroy the key of a plan, which another person asked for; returns what the evidence says.
+def destroy(of: Tenancy, keys: Keys, *, plan_hash: str, by: str) -> dict[str, Any]:
+    """Destroy the key of a plan, which another person asked for; see :func:`lifecycle.approve_and_run`.
 
-    `plan_hash` may be its first characters, twelve at least. Killed at any point, it is run again: a key that is gone
-    already is ignored. Raises Refused or ProofFailed, with the key as it was, where anything is other than planned.
+    `plan_hash` may be its first characters, twelve at least.
     """
-    signing_key = signing.read_key(of.signing_key)
-    with tenant_session(of.engine, of.tenant.id, exclusive=True) as connection:
-        frozen = _asked_for(connection, of, plan_hash)
-        if is_same(str(frozen.asked_by), by):
+    return approve_and_run(KeyDestruction(of, keys), plan_hash, by)
+
+
+class KeyDestruction(Disposal):
+    """The destruction of a tenant's key."""
+
+    event = DESTROYED
+
+    def __init__(self, of: Tenancy, keys: Keys) -> None:
+        self.of = self._of = of
+        self._keys = keys
+
+    def find(self, connection: Connection, plan_hash: str) -> DisposalPlan:
+        frozen = disposal_plans.newest(connection, DESTROY_KEY)
+        if frozen is None or len(plan_hash) < 12 or not frozen.plan_hash.startswith(plan_hash):
+            raise Refused(f"The last plan to destroy the key of {self._of.tenant} is not {plan_hash}.", ASK_AGAIN)
+        return frozen
+
+    def check_approval(self, plan: DisposalPlan, by: str) -> None:
+        if is_same(str(plan.asked_by), by):
             raise Refused(f"{by} asked for it: a second person approves.", "ask somebody else to run this command.")
-        if frozen.done_at is None:
-            _check_still_holds(connection, of, frozen, keys)
-            plans.approve(connection, of.tenant.id, frozen, by)
-    with tenant_session(of.engine, of.tenant.id, exclusive=True) as connection:
-        frozen = _asked_for(connection, of, plan_hash)
-        if frozen.done_at is not None:
-            return _facts(frozen)
-        _check_still_holds(connection, of, frozen, keys)
-        _overwrite(keys.path(of.tenant.id))
-        issued = destruction.issue(connection, of, frozen, signing_key)
-        plans.finish(connection, frozen)
-        evidence.record(connection, of.tenant.id, DESTROYED, {**_facts(frozen), **issued}, None)
-        log.info("the key %s of %s is destroyed", frozen.content["key_id"], of.tenant)
-        return _facts(frozen)
+
+    def check_still_holds(self, connection: Connection, plan: DisposalPlan) -> None:
+        content, tenant = plan.content, self._of.tenant
+        if _draft(connection, self._of, content["key_id"], content["why"]) != content:
+            raise ProofFailed(f"The archive of {tenant} changed since its plan was frozen.", ASK_AGAIN)
+        if plan.approved_by is None or self._keys.path(tenant.id).exists():
+            self._keys.to_read(tenant.id, content["key_id"])
+
+    def run(self, plan: DisposalPlan) -> None:
+        _overwrite(self._keys.path(self._of.tenant.id))
+
+    def facts(self, plan: DisposalPlan) -> dict[str, Any]:
+        return {
+            **plan.content,
+            "plan_hash": plan.plan_hash,
+            "asked_by": plan.asked_by,
+            "approved_by": plan.approved_by,
+        }
 
 
 def markdown(of: Tenancy, content: Content) -> str:
@@ -132,22 +147,6 @@ def _draft(connection: Connection, of: Tenancy, key_id: str, why: str) -> Conten
     return {"key_id": key_id, "why": why, "years": found}
 
 
-def _asked_for(connection: Connection, of: Tenancy, plan_hash: str) -> Plan:
-    frozen = plans.newest(connection, DESTROY_KEY)
-    if frozen is None or len(plan_hash) < 12 or not frozen.plan_hash.startswith(plan_hash):
-        raise Refused(f"The last plan to destroy the key of {of.tenant} is not {plan_hash}.", ASK_AGAIN)
-    return frozen
-
-
-def _check_still_holds(connection: Connection, of: Tenancy, frozen: Plan, keys: Keys) -> None:
-    """What goes must be what was asked for; once the approval is recorded, the key may be gone already."""
-    content = frozen.content
-    if _draft(connection, of, content["key_id"], content["why"]) != content:
-        raise ProofFailed(f"The archive of {of.tenant} changed since its plan was frozen.", ASK_AGAIN)
-    if frozen.approved_by is None or keys.path(of.tenant.id).exists():
-        keys.to_read(of.tenant.id, content["key_id"])
-
-
 def _overwrite(path: Path) -> None:
     """Write over a file and remove it: what a disk keeps of it besides, no program can say.
 
@@ -163,12 +162,3 @@ def _overwrite(path: Path) -> None:
             os.fsync(stream.fileno())
         going.unlink()
     sync_folder(UPath(path.parent))
-
-
-def _facts(frozen: Plan) -> dict[str, Any]:
-    return {
-        **frozen.content,
-        "plan_hash": frozen.plan_hash,
-        "asked_by": frozen.asked_by,
-        "approved_by": frozen.approved_by,
-    }

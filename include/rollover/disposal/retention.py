@@ -17,8 +17,6 @@ from sqlalchemy import Connection, Engine, Row, exists, func, or_, select
 from upath import UPath
 
 from rollover.archive import manifest as manifests
-from rollover.archive import plans
-from rollover.archive.plans import EXPIRE, Content
 from rollover.archive.restore import COPIED
 from rollover.archive.tables import archived_tables
 from rollover.calendar import SchoolYear
@@ -29,7 +27,8 @@ from rollover.database.tables.directory import schools
 from rollover.database.tables.ledger import archive_plans, archives, rollovers
 from rollover.database.tables.ledger import evidence as evidence_table
 from rollover.errors import Refused
-from rollover.ledger import holds
+from rollover.ledger import disposal_plans, holds
+from rollover.ledger.disposal_plans import EXPIRE, Content
 from rollover.markdown import escaped
 from rollover.run import Run
 from rollover.tenant import SEPARATOR
@@ -194,7 +193,7 @@ def draft(connection: Connection, run: Run) -> Content:
 
 def _receipts(connection: Connection, run: Run) -> dict[str, Row[Any]]:
     """The receipts of the year's files by their path below its folder, wherever the storage was then."""
-    before = plans.expired(connection, run.school_year.key)
+    before = disposal_plans.expired(connection, run.school_year.key)
     query = select(archives).where(archives.c.rollover_id == run.id)
     if before is not None:
         query = query.where(archives.c.read_back_at > before.done_at)

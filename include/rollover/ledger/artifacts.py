@@ -22,6 +22,7 @@ from upath import UPath
 
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import artifacts, exports, steps
+from rollover.ledger.plans import FrozenPlan
 from rollover.run import Run
 from rollover.sftp.outbox import Outbox
 from rollover.storage import LOCAL, is_part
@@ -70,12 +71,13 @@ BELONGING = """
 """
 
 
-def intend(run: Run, plan_no: int, place: str, paths: Iterable[UPath | str]) -> None:
+def intend(plan: FrozenPlan, place: str, paths: Iterable[UPath | str]) -> None:
     """Record files that a plan is about to write. Committed at once, whatever becomes of the step's own transaction.
 
     A path that ends in a slash stands for all files below that folder.
     """
-    _record(run.engine, run.tenant, place, paths, rollover_id=run.id, plan_no=plan_no)
+    run = plan.run
+    _record(run.engine, run.tenant, place, paths, rollover_id=run.id, plan_no=plan.number)
 
 
 def intend_certificate(engine: Engine, tenant: Tenant, path: UPath) -> None:
@@ -103,10 +105,10 @@ def _record(
             )
 
 
-def deliver(run: Run, plan_no: int, outbox: Outbox, files: Iterable[tuple[UPath, str]]) -> None:
+def deliver(plan: FrozenPlan, outbox: Outbox, files: Iterable[tuple[UPath, str]]) -> None:
     """Put files into the outbox, each ``(file, remote path)``; all paths are recorded first."""
     files = list(files)
-    intend(run, plan_no, OUTBOX, [remote for _, remote in files])
+    intend(plan, OUTBOX, [remote for _, remote in files])
     for file, remote in files:
         outbox.deliver(file, remote)
 

@@ -1,19 +1,27 @@
-"""Frozen plans as the ledger has them: what happens to which rows, and how far it went."""
+"""The plan in force of a rollover: what happens to which rows, frozen, and how far it went."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 
 from sqlalchemy import Connection, select
 
 from rollover.database.fingerprint import Fingerprint
 from rollover.database.tables.ledger import plan_lines, plans
 from rollover.database.tables.ledger import steps as done
-from rollover.ledger import steps
+from rollover.errors import Refused
+from rollover.ledger import rollovers
+from rollover.ledger.results import Step
+from rollover.ledger.rollovers import Rollover
 from rollover.run import Run
 
 ARCHIVE, ERASE, RESET, KEEP, HOLD = "archive", "erase", "reset", "keep", "hold"
+GOES = (ARCHIVE, ERASE)
+"""The actions by which rows leave the live database."""
 
 
 @dataclass(frozen=True, order=True)
@@ -34,32 +42,66 @@ class Line:
         return Fingerprint(self.rows, self.checksum)
 
 
+@dataclass(frozen=True)
+class FrozenPlan:
+    """The plan in force, loaded once per step. `lines` are in the order of school and table."""
+
+    run: Run
+    rollover: Rollover
+    number: int
+    plan_hash: str
+    frozen_at: datetime
+    warnings: tuple[str, ...]
+    approved_by: str | None
+    lines: tuple[Line, ...]
+    holds_current_state: bool
+    """Whether it takes the tenant's current state too, and not only rows of the year: in the current year, until that
+    is reset."""
+
+    def lines_of(self, *actions: str) -> list[Line]:
+        return [line for line in self.lines if line.action in actions]
+
+    @cached_property
+    def going(self) -> list[Line]:
+        """The lines by which rows leave the live database."""
+        return self.lines_of(*GOES)
+
+
+def in_force(connection: Connection, run: Run) -> FrozenPlan:
+    """The plan with the highest number. Raises Refused if none is frozen."""
+    head = (plans.c.plan_no, plans.c.plan_hash, plans.c.frozen_at, plans.c.warnings, plans.c.approved_by)
+    newest = select(*head).where(plans.c.rollover_id == run.id).order_by(plans.c.plan_no.desc()).limit(1)
+    found = connection.execute(newest).one_or_none()
+    if found is None:
+        raise Refused(f"{run.id} has no plan.", "clear the task 'plan' and everything after it in Airflow.")
+    return FrozenPlan(
+        run=run,
+        rollover=rollovers.load(connection, run),
+        number=found.plan_no,
+        plan_hash=found.plan_hash,
+        frozen_at=found.frozen_at,
+        warnings=tuple(found.warnings),
+        approved_by=found.approved_by,
+        lines=tuple(_lines(connection, run, found.plan_no)),
+        holds_current_state=holds_current_state(connection, run),
+    )
+
+
+def _lines(connection: Connection, run: Run, number: int) -> Iterable[Line]:
+    columns = [plan_lines.c[name] for name in Line.__dataclass_fields__]
+    query = select(*columns).where(plan_lines.c.rollover_id == run.id, plan_lines.c.plan_no == number)
+    ordered = query.order_by(plan_lines.c.school_id, plan_lines.c.table_name)
+    return (Line(**row) for row in connection.execute(ordered).mappings())
+
+
 def holds_current_state(connection: Connection, run: Run) -> bool:
     """Whether a plan now holds the tenant's current state too: in its current year, until that is reset."""
-    return steps.is_current(connection, run) and steps.result_of(connection, run, "reset") is None
-
-
-def current_lines(connection: Connection, run: Run, *actions: str) -> list[Line]:
-    """The lines of the plan in force, of some actions or of all."""
-    number = steps.plan_number(connection, run)
-    query = select(*[plan_lines.c[name] for name in Line.__dataclass_fields__]).where(
-        plan_lines.c.rollover_id == run.id, plan_lines.c.plan_no == number
-    )
-    if actions:
-        query = query.where(plan_lines.c.action.in_(actions))
-    rows = connection.execute(query.order_by(plan_lines.c.school_id, plan_lines.c.table_name)).mappings()
-    return [Line(**row) for row in rows]
-
-
-def hash_of(connection: Connection, run: Run, number: int) -> str:
-    query = select(plans.c.plan_hash).where(plans.c.rollover_id == run.id, plans.c.plan_no == number)
-    digest: str = connection.scalars(query).one()
-    return digest
+    return rollovers.load(connection, run).is_current and not rollovers.is_done(connection, run, Step.RESET)
 
 
 def stayed(connection: Connection, run: Run, plan_no: int) -> set[tuple[str, str]]:
     """The schools and tables whose rows a plan did not take in the end: it went in parts, and another plan came."""
     query = select(done.c.result["stayed"]).where(
-        done.c.rollover_id == run.id, done.c.step == "erase", done.c.plan_no == plan_no
+        done.c.rollover_id == run.id, done.c.step == Step.ERASE, done.c.plan_no == plan_no
     )
     return {(school_id, table) for school_id, table in connection.scalar(query) or []}

@@ -1,43 +1,88 @@
-"""What was written for the plan in force, and whether it is still there as it was written."""
+"""What was written for a plan, and whether it is still there as it was written."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection, Table, select
 from upath import UPath
 
+from rollover.database.fingerprint import Fingerprint
 from rollover.database.tables.ledger import archives, exports
-from rollover.ledger import steps as ledger
+from rollover.ledger import rollovers
+from rollover.ledger.plans import FrozenPlan
+from rollover.ledger.results import Archived
 from rollover.run import Run
 from rollover.storage import read_back
 
-Receipt = dict[str, Any]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
-def of_archives(connection: Connection, run: Run) -> list[Receipt]:
-    return _of(connection, run, archives)
+class Written(Protocol):
+    """A file as it was read back when it was written; `bytes` is its size."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def bytes(self) -> int: ...
 
 
-def of_exports(connection: Connection, run: Run) -> list[Receipt]:
-    return _of(connection, run, exports)
+@dataclass(frozen=True)
+class ArchiveReceipt:
+    """One school's rows of a table in an archived file; no key if it is not encrypted."""
+
+    tenant_id: str
+    school_id: str
+    table_name: str
+    path: str
+    rows: int
+    checksum: Decimal
+    bytes: int
+    sha256: str
+    key_id: str | None
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return Fingerprint(self.rows, self.checksum)
 
 
-def of_manifest(connection: Connection, run: Run) -> list[Receipt]:
-    """The manifest of the plan's archive; none where it archived nothing."""
-    result = ledger.result_of(connection, run, "archive") or {}
-    return [result["manifest"]] if result.get("manifest") else []
+@dataclass(frozen=True)
+class ExportReceipt:
+    """A file of a report."""
+
+    report: str
+    path: str
+    bytes: int
+    sha256: str
 
 
-def of_files(connection: Connection, run: Run) -> list[Receipt]:
-    """Everything that the plan wrote."""
-    return [*of_archives(connection, run), *of_manifest(connection, run), *of_exports(connection, run)]
+def of_archives(connection: Connection, plan: FrozenPlan) -> list[ArchiveReceipt]:
+    """The archived files of a plan, by path."""
+    return [ArchiveReceipt(**row) for row in _of(connection, plan, archives, ArchiveReceipt)]
 
 
-def missing(connection: Connection, run: Run) -> list[str]:
+def of_exports(connection: Connection, plan: FrozenPlan) -> list[ExportReceipt]:
+    """The reports of a plan, by path."""
+    return [ExportReceipt(**row) for row in _of(connection, plan, exports, ExportReceipt)]
+
+
+def of_files(connection: Connection, plan: FrozenPlan) -> list[Written]:
+    """Everything that a plan wrote, its manifest included."""
+    archived = rollovers.result_of(connection, plan.run, Archived)
+    manifest: list[Written] = [archived.manifest] if archived and archived.manifest else []
+    return [*of_archives(connection, plan), *manifest, *of_exports(connection, plan)]
+
+
+def missing(connection: Connection, plan: FrozenPlan) -> list[str]:
     """The reports of the product file without a receipt, each as a sentence; a blank report has one too."""
-    there = {receipt["report"] for receipt in of_exports(connection, run)}
-    return [f"the report {name} was not exported" for name in run.product.reports if name not in there]
+    there = {receipt.report for receipt in of_exports(connection, plan)}
+    return [f"the report {name} was not exported" for name in plan.run.product.reports if name not in there]
 
 
 def exports_folder(run: Run) -> UPath:
@@ -45,14 +90,14 @@ def exports_folder(run: Run) -> UPath:
     return run.storage / "exports" / run.tenant.product / run.tenant.district / run.school_year.key
 
 
-def damaged(receipts: list[Receipt]) -> list[str]:
-    """What is wrong with the files of some receipts, each as a sentence; empty where all are intact."""
+def damaged(files: Iterable[Written]) -> list[str]:
+    """What is wrong with some files, each as a sentence; empty if all are intact."""
     found = []
-    for receipt in receipts:
-        path = UPath(receipt["path"])
+    for file in files:
+        path = UPath(file.path)
         if not path.exists():
             found.append(f"{path} is missing")
-        elif read_back(path) != (receipt["sha256"], receipt["bytes"]):
+        elif read_back(path) != (file.sha256, file.bytes):
             found.append(f"{path} is not the file that was written")
     return found
 
@@ -62,6 +107,9 @@ def file_name(stem: str, suffix: str, plan_no: int) -> str:
     return f"{stem}.{suffix}" if plan_no == 1 else f"{stem}.plan-{plan_no}.{suffix}"
 
 
-def _of(connection: Connection, run: Run, table: Table) -> list[Receipt]:
-    query = select(table).where(table.c.rollover_id == run.id, table.c.plan_no == ledger.plan_number(connection, run))
-    return [dict(row) for row in connection.execute(query.order_by(table.c.path)).mappings()]
+def _of(
+    connection: Connection, plan: FrozenPlan, table: Table, kind: type[DataclassInstance]
+) -> Iterable[dict[str, Any]]:
+    columns = [table.c[field.name] for field in fields(kind)]
+    query = select(*columns).where(table.c.rollover_id == plan.run.id, table.c.plan_no == plan.number)
+    return (dict(row) for row in connection.execute(query.order_by(table.c.path)).mappings())

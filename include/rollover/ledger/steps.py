@@ -8,182 +8,139 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert
 
 from rollover.database.session import Isolation, tenant_session
-from rollover.database.tables.ledger import evidence as evidence_table
-from rollover.database.tables.ledger import plans, rollovers, steps
+from rollover.database.tables.ledger import steps
 from rollover.errors import Refused
-from rollover.ledger import evidence, pause
+from rollover.ledger import evidence, pause, plans, rollovers
+from rollover.ledger.plans import FrozenPlan
+from rollover.ledger.results import AnyResult, Result, Step
 from rollover.run import Run
 
 log = logging.getLogger(__name__)
 
-Result = dict[str, Any]
-
-# What a step needs done before it may run. A past year has no pause, reset or roster.
-REQUIRES: dict[str, tuple[str, ...]] = {
-    "pause_sync": ("guard",),
-    "plan": ("guard",),
-    "export_reports": ("plan",),
-    "approve": ("plan", "export_reports"),
-    "archive": ("approve",),
-    "erase": ("approve", "export_reports", "archive"),
-    "reset": ("erase",),
-    "verify_reset": ("erase",),
-    "import_roster": ("verify_reset",),
-    "verify_roster": ("import_roster",),
-    "resume_sync": ("verify_roster",),
-    "certify": ("guard", "plan", "export_reports", "approve", "archive", "erase", "verify_reset"),
-}
-CURRENT_ONLY = ("pause_sync", "reset", "import_roster", "verify_roster", "resume_sync")
-REQUIRES_OF_CURRENT: dict[str, tuple[str, ...]] = {
-    "plan": ("pause_sync",),
-    "verify_reset": ("reset",),
-    "certify": ("pause_sync", "reset", "import_roster", "verify_roster", "resume_sync"),
-}
-ONCE_A_ROLLOVER = ("guard", "pause_sync", "reset", "import_roster", "verify_roster", "resume_sync")
-"""Done once, whatever the plan; the others once for each plan, should a further one hold rows that came late."""
-WHILE_PAUSED = ("plan", "archive", "erase", "reset", "import_roster")
-UNLESS_REJECTED = ("approve", "archive", "erase")
-BY_THE_RESET_DATE = ("plan", "export_reports", "approve", "archive", "erase")
 PLAN_AGAIN = "trigger the DAG again with the same partition key: it freezes a new plan, asks, and goes on from there."
 """A run cannot ask twice: Airflow keeps the text of a question when its task is cleared."""
 
 
-def once(run: Run, step: str, work: Callable[[Connection], Result], isolation: Isolation = "READ COMMITTED") -> Result:
-    """Do `work` and record its result, unless the ledger has it already; returns the result either way.
+@dataclass(frozen=True)
+class Rule:
+    """What must be true before a step may run."""
 
-    `work` returns small JSON without personal values. An error leaves neither change nor record.
+    needs: tuple[Step, ...] = ()
+    in_current_year: tuple[Step, ...] = ()
+    """Needed besides in the current year: a past year has no pause, reset or roster."""
+    only_current_year: bool = False
+    while_paused: bool = False
+    """In the current year, the roster sync is paused."""
+    unless_rejected: bool = False
+    by_reset_date: bool = False
+    """The reset date is still the one that the guard fixed."""
+
+
+RULES: dict[Step, Rule] = {
+    Step.PAUSE_SYNC: Rule(needs=(Step.GUARD,), only_current_year=True),
+    Step.PLAN: Rule(needs=(Step.GUARD,), in_current_year=(Step.PAUSE_SYNC,), while_paused=True, by_reset_date=True),
+    Step.EXPORT_REPORTS: Rule(needs=(Step.PLAN,), by_reset_date=True),
+    Step.APPROVE: Rule(needs=(Step.PLAN, Step.EXPORT_REPORTS), unless_rejected=True, by_reset_date=True),
+    Step.ARCHIVE: Rule(needs=(Step.APPROVE,), while_paused=True, unless_rejected=True, by_reset_date=True),
+    Step.ERASE: Rule(
+        needs=(Step.APPROVE, Step.EXPORT_REPORTS, Step.ARCHIVE),
+        while_paused=True,
+        unless_rejected=True,
+        by_reset_date=True,
+    ),
+    Step.RESET: Rule(needs=(Step.ERASE,), only_current_year=True, while_paused=True),
+    Step.VERIFY_RESET: Rule(needs=(Step.ERASE,), in_current_year=(Step.RESET,)),
+    Step.IMPORT_ROSTER: Rule(needs=(Step.VERIFY_RESET,), only_current_year=True, while_paused=True),
+    Step.VERIFY_ROSTER: Rule(needs=(Step.IMPORT_ROSTER,), only_current_year=True),
+    Step.RESUME_SYNC: Rule(needs=(Step.VERIFY_ROSTER,), only_current_year=True),
+    Step.CERTIFY: Rule(
+        needs=(
+            Step.GUARD,
+            Step.PLAN,
+            Step.EXPORT_REPORTS,
+            Step.APPROVE,
+            Step.ARCHIVE,
+            Step.ERASE,
+            Step.VERIFY_RESET,
+        ),
+        in_current_year=(Step.PAUSE_SYNC, Step.RESET, Step.IMPORT_ROSTER, Step.VERIFY_ROSTER, Step.RESUME_SYNC),
+    ),
+}
+
+
+def once(
+    run: Run,
+    kind: type[AnyResult],
+    work: Callable[[Connection, FrozenPlan], AnyResult],
+    isolation: Isolation = "READ COMMITTED",
+) -> AnyResult:
+    """Do a step's work for the plan in force and record its result, unless the ledger has it already.
+
+    `kind` is the type of the step's result. Returns the result either way. An error leaves neither change nor record.
     """
     started = time.monotonic()
     with tenant_session(run.engine, run.tenant.id, isolation=isolation, exclusive=True) as connection:
-        done = result_of(connection, run, step)
+        done = rollovers.result_of(connection, run, kind)
         if done is not None:
-            log.info("%s of %s is already done: nothing to do", step, run.id)
+            log.info("%s of %s is already done: nothing to do", kind.step, run.id)
             return done
-        require(connection, run, step)
-        result = work(connection)
-        finish(connection, run, step, result, time.monotonic() - started)
+        require(connection, run, kind.step)
+        result = work(connection, plans.in_force(connection, run))
+        finish(connection, run, result, time.monotonic() - started)
         return result
 
 
-def finish(connection: Connection, run: Run, step: str, result: Result, seconds: float) -> None:
+def finish(connection: Connection, run: Run, result: Result, seconds: float) -> None:
     """Record a step as done, and its result as evidence."""
-    number = _plan_number_for(connection, run, step)
     connection.execute(
         insert(steps).values(
             tenant_id=run.tenant.id,
             rollover_id=run.id,
-            plan_no=number,
-            step=step,
+            plan_no=rollovers.number_for(connection, run, result.step),
+            step=result.step,
             seconds=round(seconds, 3),
-            result=result,
+            result=result.as_json(),
         )
     )
-    evidence.record(connection, run.tenant.id, step, result, run.id)
+    record(connection, run, result)
 
 
-def result_of(connection: Connection, run: Run, step: str) -> Result | None:
-    """What a step returned when it was done; None while it is not."""
-    query = select(steps.c.result).where(
-        steps.c.rollover_id == run.id,
-        steps.c.step == step,
-        steps.c.plan_no == _plan_number_for(connection, run, step),
-    )
-    result: Result | None = connection.scalar(query)
-    return result
+def record(connection: Connection, run: Run, result: Result) -> None:
+    """Record a step's result as evidence; also of a step that was done before and did something again."""
+    evidence.record(connection, run.tenant.id, result.step, result.as_json(), run.id)
 
 
-def plan_number(connection: Connection, run: Run) -> int:
-    """The number of the plan in force; 0 where none is frozen yet."""
-    query = select(func.max(plans.c.plan_no)).where(plans.c.rollover_id == run.id)
-    return connection.scalar(query) or 0
-
-
-def rejection(connection: Connection, run: Run, plan_no: int) -> str | None:
-    """Who rejected a plan of the rollover and when, as a sentence; None if nobody did."""
-    known = evidence_table.c
-    query = select(known.facts["by"].astext.label("by"), known.recorded_at).where(
-        known.rollover_id == run.id,
-        known.kind == evidence.PLAN_REJECTED,
-        known.facts["plan_no"].as_integer() == plan_no,
-    )
-    found = connection.execute(query.order_by(known.evidence_id).limit(1)).one_or_none()
-    if found is None:
-        return None
-    return f"{found.by} rejected plan {plan_no} of {run.id}, recorded {found.recorded_at:%Y-%m-%d %H:%M} UTC."
-
-
-def is_erased(connection: Connection, run: Run, plan_no: int) -> bool:
-    """Whether the rows of a plan are erased, of whichever number."""
-    query = select(steps.c.step).where(
-        steps.c.rollover_id == run.id, steps.c.step == "erase", steps.c.plan_no == plan_no
-    )
-    return connection.scalar(query) is not None
-
-
-def rollover(connection: Connection, run: Run) -> Mapping[str, Any]:
-    """The ledger's row of the rollover. Raises Refused while its guard has not let it in."""
-    row = connection.execute(select(rollovers).where(rollovers.c.rollover_id == run.id)).mappings().one_or_none()
-    if row is None:
-        raise Refused(f"{run.id} has not passed its guard.", "run the task 'guard' first.")
-    return dict(row)
-
-
-def is_current(connection: Connection, run: Run) -> bool:
-    """Whether the rollover is of the tenant's current year (else it only archives or erases)."""
-    return bool(rollover(connection, run)["is_current"])
-
-
-def finished_at(connection: Connection, run: Run, step: str) -> datetime:
-    """When a step that is done was recorded."""
-    query = select(steps.c.finished_at).where(
-        steps.c.rollover_id == run.id,
-        steps.c.step == step,
-        steps.c.plan_no == _plan_number_for(connection, run, step),
-    )
-    instant: datetime = connection.scalars(query).one()
-    return instant
-
-
-def reset_at(connection: Connection, run: Run) -> datetime:
-    """The instant as of which the rollover happens, as its guard fixed it."""
-    instant: datetime = rollover(connection, run)["reset_at"]
-    return instant
-
-
-def require(connection: Connection, run: Run, step: str) -> None:
-    """Raise Refused unless the ledger has everything that `step` needs done before."""
-    if step == "guard":
-        return
-    needed = REQUIRES.get(step, ())
-    if is_current(connection, run):
-        needed += REQUIRES_OF_CURRENT.get(step, ())
-    elif step in CURRENT_ONLY:
+def require(connection: Connection, run: Run, step: Step) -> None:
+    """Raise Refused unless everything that `step` needs is true: see `RULES`."""
+    rule, rollover = RULES[step], rollovers.load(connection, run)
+    if rule.only_current_year and not rollover.is_current:
         raise Refused(f"{run.school_year} is not the current year of {run.tenant}: {step} is not for it.", "skip it.")
-    if step in BY_THE_RESET_DATE and (frozen := rollover(connection, run)["reset_date"]) != run.reset_date:
+    if rule.by_reset_date and rollover.reset_date != run.reset_date:
         raise Refused(
-            f"The reset date of {run.id} moved from {frozen} to {run.reset_date} since its guard.",
+            f"The reset date of {run.id} moved from {rollover.reset_date} to {run.reset_date} since its guard.",
             "clear 'guard' and everything after it.",
         )
-    if step in UNLESS_REJECTED and (rejected := rejection(connection, run, plan_number(connection, run))):
-        raise Refused(f"{rejected} It cannot be approved or run any more.", PLAN_AGAIN)
-    missing = [name for name in needed if result_of(connection, run, name) is None]
+    if rule.unless_rejected:
+        _refuse_rejected(connection, run)
+    needed = rule.needs + (rule.in_current_year if rollover.is_current else ())
+    missing = [name for name in needed if not rollovers.is_done(connection, run, name)]
     if missing:
         raise Refused(
             f"{step} of {run.id} needs {', '.join(missing)}, which the ledger does not have.",
             f"clear the task '{missing[0]}' and everything after it in Airflow.",
         )
-    if is_current(connection, run) and step in WHILE_PAUSED and pause.current(connection) is None:
+    if rule.while_paused and rollover.is_current and pause.current(connection) is None:
         raise Refused(
             f"The roster sync of {run.tenant} is not paused any more.", "clear 'pause_sync' and all after it."
         )
 
 
-def _plan_number_for(connection: Connection, run: Run, step: str) -> int:
-    return 0 if step in ONCE_A_ROLLOVER else plan_number(connection, run)
+def _refuse_rejected(connection: Connection, run: Run) -> None:
+    if rejected := rollovers.rejection(connection, run, rollovers.plan_number(connection, run)):
+        raise Refused(f"{rejected} It cannot be approved or run any more.", PLAN_AGAIN)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 from upath import UPath
@@ -14,8 +13,9 @@ from rollover.certificate.facts import Disposal, disposals, facts
 from rollover.database.tables.ledger import certificates, rollovers
 from rollover.errors import ProofFailed
 from rollover.ledger import artifacts, evidence, receipts
-from rollover.ledger import steps as ledger
-from rollover.ledger.plans import Line
+from rollover.ledger.plans import FrozenPlan
+from rollover.ledger.results import Certified
+from rollover.ledger.steps import PLAN_AGAIN
 from rollover.run import Run
 from rollover.sftp.outbox import Outbox
 from rollover.storage import read_back, remove_parts, whole_file
@@ -27,15 +27,15 @@ from rollover.yearend.verify import rows_left
 log = logging.getLogger(__name__)
 
 REMEDY = (
-    f"rows that came late: {ledger.PLAN_AGAIN} A file that is not as it was written: restore it from the storage's "
+    f"rows that came late: {PLAN_AGAIN} A file that is not as it was written: restore it from the storage's "
     "versions, then clear this task. A file that nobody knows: find out who put it there, move it away, then clear "
     "this task. What is past its time: trigger 'roster_sync', which removes it, then clear this "
     "task. Anything else: report it at once."
 )
 
 
-def certify(connection: Connection, run: Run, outbox: Outbox) -> dict[str, Any]:
-    """Issue the certificate as JSON and PDF, mark the rollover as certified; returns its paths, SHA-256 and key.
+def certify(connection: Connection, plan: FrozenPlan, outbox: Outbox) -> Certified:
+    """Issue the certificate as JSON and PDF, and mark the rollover as certified.
 
     Raises ProofFailed, naming everything that is not verified; steps that are missing are refused by the ledger
     before. Both files are named by the hash: those that a killed task left are nobody's certificate, since neither
@@ -43,11 +43,11 @@ def certify(connection: Connection, run: Run, outbox: Outbox) -> dict[str, Any]:
     """
     from rollover.certificate.pdf import drawn  # reportlab: only this step needs it
 
+    run = plan.run
     key = signing.read_key(run.signing_key)
     done, chain = disposals(connection, run), evidence.check(connection)
     left = rows_left(connection, run, current=False)
-    files = [receipt for disposal in done for receipt in (*disposal.exports, *disposal.archives)]
-    files = [receipt for receipt in files if not (receipt.get("removed_at") or receipt.get("expired_at"))]
+    files = [file for disposal in done for file in disposal.files]
     over = leftovers.past_their_time(connection, run)
     wrong = [*chain.wrong, *_unproven(done), *_late(left), *_left(over), *receipts.damaged(files)]
     wrong += map(str, (*residue.in_storage(connection, run), *residue.in_outbox(connection, run, outbox)))
@@ -67,7 +67,7 @@ def certify(connection: Connection, run: Run, outbox: Outbox) -> dict[str, Any]:
     pdf = drawn(content, key)
     remove_parts(_folder(run))
     path = _folder(run) / f"{run.school_year}-{signed.sha256[:12]}.json"
-    artifacts.intend(run, done[-1].number, artifacts.STORAGE, [path, path.with_suffix(".pdf")])
+    artifacts.intend(plan, artifacts.STORAGE, [path, path.with_suffix(".pdf")])
     _write(path, content)
     _write(path.with_suffix(".pdf"), pdf)
     connection.execute(
@@ -91,15 +91,15 @@ def certify(connection: Connection, run: Run, outbox: Outbox) -> dict[str, Any]:
         .values(state="certified", finished_at=func.clock_timestamp())
     )
     log.info("%s is certified: %s", run.id, path)
-    return {
-        "plan_no": done[-1].number,
-        "path": str(path),
-        "pdf": str(path.with_suffix(".pdf")),
-        "sha256": signed.sha256,
-        "pdf_sha256": hashlib.sha256(pdf).hexdigest(),
-        "key_id": signed.key_id,
-        "signature": signed.signature,
-    }
+    return Certified(
+        plan_no=done[-1].number,
+        path=str(path),
+        pdf=str(path.with_suffix(".pdf")),
+        sha256=signed.sha256,
+        pdf_sha256=hashlib.sha256(pdf).hexdigest(),
+        key_id=signed.key_id,
+        signature=signed.signature,
+    )
 
 
 def _folder(run: Run) -> UPath:
@@ -110,18 +110,14 @@ def _unproven(done: list[Disposal]) -> list[str]:
     """Where a plan is not the approved one, or its counts do not meet those of the steps that deleted and looked."""
     found = []
     for disposal in done:
-        rows = disposal.lines + disposal.stayed + disposal.held
-        lines = [Line(**{name: row[name] for name in Line.__dataclass_fields__}) for row in rows]
-        if plan_hash(lines) != disposal.results["approve"]["plan_hash"]:
+        if plan_hash(disposal.lines + disposal.stayed + disposal.held) != disposal.approval.plan_hash:
             found.append(f"the lines of plan {disposal.number} are not those that it was frozen and approved with")
-        for row in disposal.tables:
-            if (row["deleted"], row["remaining"]) != (row["before"], 0):
+        for counts in disposal.tables:
+            if (counts.deleted, counts.remaining) != (counts.before, 0):
                 found.append(
-                    f"plan {disposal.number} took {row['before']} rows of {row['table']}, deleted were "
-                    f"{_or_unknown(row['deleted'])}, left are {_or_unknown(row['remaining'])}"
+                    f"plan {disposal.number} took {counts.before} rows of {counts.table}, deleted were "
+                    f"{_or_unknown(counts.deleted)}, left are {_or_unknown(counts.remaining)}"
                 )
-        if "kept" not in disposal.results["erase"]:
-            found.append(f"the erase of plan {disposal.number} recorded no fingerprints of what is kept")
     return found
 
 

@@ -9,7 +9,8 @@ for goes in parts, each proved so, and recorded as evidence; the last one proves
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -23,13 +24,14 @@ from rollover.database.session import snapshot_of, tenant_session
 from rollover.database.tables import metadata, product_tables, tables_of
 from rollover.database.tables.base import is_activity
 from rollover.database.tables.ledger import evidence as evidence_table
-from rollover.database.tables.ledger import plans
 from rollover.errors import ProofFailed, Refused
-from rollover.ledger import evidence, receipts
-from rollover.ledger import steps as ledger
-from rollover.ledger.plans import ARCHIVE, ERASE, HOLD, Line, current_lines
+from rollover.ledger import evidence, receipts, rollovers
+from rollover.ledger.plans import ARCHIVE, HOLD, FrozenPlan, Line, in_force
+from rollover.ledger.receipts import ArchiveReceipt
+from rollover.ledger.results import BeforeAndAfter, Erased, Rows, Step
+from rollover.ledger.steps import PLAN_AGAIN, finish, require
 from rollover.run import Run
-from rollover.yearend import plan
+from rollover.yearend.plan import held_lines, needs_approval, still_holds
 
 log = logging.getLogger(__name__)
 
@@ -39,54 +41,54 @@ EMPTIED_FROM = 1_000_000
 """From how many rows of a table on its partition is emptied at once, where it holds nothing else: fewer are deleted."""
 COMPARING_WAITS = "60s"
 """How long the comparison with the plan waits for a lock that somebody else has on a table."""
-GOES = (ARCHIVE, ERASE)
 
 
 def in_parts(run: Run) -> None:
     """Erase all but the last part of a plan, each in a transaction of its own; what is left, :func:`erase` takes.
 
-    Does nothing where the plan is one part, as most are, or done. Killed and run again, it goes on. Raises as
+    Does nothing if the plan is one part, as most are, or done. Safe to run again after a crash. Raises as
     :func:`erase` does; what went before stays gone, as the plan said.
     """
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
-        if _is_due(connection, run):
-            _empty_partitions(connection, run)
+        if plan := _due(connection, run):
+            _empty_partitions(connection, plan)
     more = True
     while more:
         with tenant_session(run.engine, run.tenant.id, isolation="REPEATABLE READ", exclusive=True) as connection:
-            more = _is_due(connection, run) and _erase_a_part(connection, run)
+            plan = _due(connection, run)
+            more = plan is not None and _erase_a_part(connection, plan)
 
 
-def erase(connection: Connection, run: Run) -> dict[str, Any]:
-    """Delete the archived rows and the rows to be erased that are still there; returns the rows gone per action and
-    data class, and per table, and the fingerprints of what is kept.
+def erase(connection: Connection, plan: FrozenPlan) -> Erased:
+    """Delete the archived rows and the rows to be erased that are still there.
 
     Needs a REPEATABLE READ transaction: proof and deletion see the same rows. Raises ProofFailed, with nothing
-    changed, where rows were added, changed or removed since the plan, a subscription or a hold now says otherwise, a
+    changed, if rows were added, changed or removed since the plan, a subscription or a hold now says otherwise, a
     report has no receipt, or an archived or exported file is no longer as it was written.
     """
-    left = _left(connection, run)
-    _check_kept_elsewhere(connection, run, left)
-    with kept_unchanged(connection, run) as kept, _compared(connection, run, left):
-        deleted = _delete(connection, run, left)
-    planned = current_lines(connection, run, *GOES)
-    result = _told(planned, kept)
-    for part in _parts_of(connection, run):
+    gone = _parts_of(connection, plan.run, plan.number)
+    left = _left(plan, gone)
+    _check_kept_elsewhere(connection, plan, left)
+    with kept_unchanged(connection, plan.run) as kept, _compared(connection, plan, left):
+        deleted = _delete(connection, plan.run, left)
+    result = _erased(plan.going, kept)
+    for part in gone:
         for name, rows in part["deleted"].items():
             deleted[name] = deleted.get(name, 0) + rows
-    if deleted != result["deleted"]:
-        raise ProofFailed(f"The parts of {run.id} are together not its plan.", "report this.")
+    if deleted != result.deleted:
+        raise ProofFailed(f"The parts of {plan.run.id} are together not its plan.", "report this.")
     return result
 
 
 def close(connection: Connection, run: Run) -> None:
     """End the erasure of a plan of which parts went and the rest goes by the next plan."""
-    parts = _parts_of(connection, run)
-    if parts and ledger.result_of(connection, run, "erase") is None:
-        left = _left(connection, run)
-        went = [line for line in current_lines(connection, run, *GOES) if line not in left]
-        stayed = [[line.school_id, line.table_name] for line in left]
-        ledger.finish(connection, run, "erase", {**_told(went, parts[-1]["kept"]), "stayed": stayed}, 0)
+    parts = _parts_of(connection, run, rollovers.plan_number(connection, run))
+    if parts and not rollovers.is_done(connection, run, Step.ERASE):
+        plan = in_force(connection, run)
+        left = _left(plan, parts)
+        went = _erased((line for line in plan.going if line not in left), parts[-1]["kept"])
+        stayed = [(line.school_id, line.table_name) for line in left]
+        finish(connection, run, went.model_copy(update={"stayed": stayed}), 0)
 
 
 def has_begun(connection: Connection, run: Run, plan_no: int) -> bool:
@@ -94,61 +96,61 @@ def has_begun(connection: Connection, run: Run, plan_no: int) -> bool:
     return bool(_parts_of(connection, run, plan_no))
 
 
-def _parts_of(connection: Connection, run: Run, plan_no: int | None = None) -> list[dict[str, Any]]:
-    """What is recorded of the parts of a plan that are gone, in order; without a number, of the plan in force."""
-    number = ledger.plan_number(connection, run) if plan_no is None else plan_no
+def _parts_of(connection: Connection, run: Run, plan_no: int) -> list[dict[str, Any]]:
+    """The evidence of the parts of a plan that are gone, in order."""
     facts = evidence_table.c.facts
     query = select(facts).where(
         evidence_table.c.rollover_id == run.id,
         evidence_table.c.kind == evidence.ERASE_PART,
-        facts["plan_no"].as_integer() == number,
+        facts["plan_no"].as_integer() == plan_no,
     )
     return list(connection.scalars(query.order_by(facts["part"].as_integer())))
 
 
-def _is_due(connection: Connection, run: Run) -> bool:
-    if ledger.result_of(connection, run, "erase") is not None:
-        return False
-    ledger.require(connection, run, "erase")
-    return True
+def _due(connection: Connection, run: Run) -> FrozenPlan | None:
+    """The plan in force, if its erase is not done."""
+    if rollovers.is_done(connection, run, Step.ERASE):
+        return None
+    require(connection, run, Step.ERASE)
+    return in_force(connection, run)
 
 
-def _left(connection: Connection, run: Run) -> list[Line]:
-    """The lines of the plan in force that are still to be run."""
-    gone = {tuple(line) for part in _parts_of(connection, run) for line in part["lines"]}
-    lines = current_lines(connection, run, *GOES)
-    return [line for line in lines if (line.school_id, line.table_name) not in gone]
+def _left(plan: FrozenPlan, gone: Iterable[dict[str, Any]]) -> list[Line]:
+    """The lines that are still to be erased, beside the parts that are gone."""
+    done = {tuple(line) for part in gone for line in part["lines"]}
+    return [line for line in plan.going if (line.school_id, line.table_name) not in done]
 
 
-def _check_kept_elsewhere(connection: Connection, run: Run, left: list[Line]) -> None:
-    """The plan is approved, and what is kept elsewhere of the rows that go is there and whole."""
-    _check_approved(connection, run)
-    archives = receipts.of_archives(connection, run)
-    wrong = receipts.missing(connection, run) + receipts.damaged(receipts.of_files(connection, run))
+def _check_kept_elsewhere(connection: Connection, plan: FrozenPlan, left: list[Line]) -> None:
+    """Raise unless the plan is approved, and what is kept elsewhere of the rows that go is there and whole."""
+    run = plan.run
+    if plan.approved_by is None and needs_approval(plan):
+        raise Refused(f"The plan of {run.id} is not approved.", PLAN_AGAIN)
+    archives = receipts.of_archives(connection, plan)
+    wrong = receipts.missing(connection, plan) + receipts.damaged(receipts.of_files(connection, plan))
     wrong += unreadable(archives, Keys(run.archive_keys))
     if wrong:
-        raise ProofFailed(f"{run.id} cannot erase what is kept nowhere else: {'; '.join(wrong)}.", ledger.PLAN_AGAIN)
-    archived = {(row["school_id"], row["table_name"]): row for row in archives}
+        raise ProofFailed(f"{run.id} cannot erase what is kept nowhere else: {'; '.join(wrong)}.", PLAN_AGAIN)
+    archived = {(receipt.school_id, receipt.table_name): receipt for receipt in archives}
     for line in left:
         if line.action == ARCHIVE:
             _check_archived(line, archived.get((line.school_id, line.table_name)))
 
 
-def _compare(connection: Connection, run: Run, left: list[Line]) -> None:
-    """Draw the plan up again. Raises ProofFailed where it is not the one in force."""
-    if not plan.still_holds(connection, run, left):
-        number = ledger.plan_number(connection, run)
+def _compare(connection: Connection, plan: FrozenPlan, left: list[Line]) -> None:
+    """Draw the plan up again. Raises ProofFailed if it is not the one in force."""
+    if not still_holds(connection, plan, left):
         raise ProofFailed(
-            f"The data, a subscription or a hold of {run.id} changed since its plan {number} was frozen.",
-            ledger.PLAN_AGAIN,
+            f"The data, a subscription or a hold of {plan.run.id} changed since its plan {plan.number} was frozen.",
+            PLAN_AGAIN,
         )
 
 
 @contextmanager
-def _compared(connection: Connection, run: Run, left: list[Line]) -> Iterator[None]:
+def _compared(connection: Connection, plan: FrozenPlan, left: list[Line]) -> Iterator[None]:
     """Compare the rows that this transaction sees with the plan while a block deletes them: in another session with
     the same snapshot. Raises ProofFailed where they are others, also if the block failed."""
-    snapshot = snapshot_of(connection)
+    run, snapshot = plan.run, snapshot_of(connection)
 
     def compare() -> None:
         with tenant_session(run.engine, run.tenant.id, isolation="REPEATABLE READ", snapshot=snapshot) as same:
@@ -156,7 +158,7 @@ def _compared(connection: Connection, run: Run, left: list[Line]) -> Iterator[No
             waits = func.set_config("lock_timeout", COMPARING_WAITS, True)
             # To hash a row takes about as long as to delete it: one core is enough, and another is left to the block.
             same.execute(select(waits, func.set_config("max_parallel_workers_per_gather", "0", True)))
-            _compare(same, run, left)
+            _compare(same, plan, left)
 
     with ThreadPoolExecutor(1) as aside:
         comparing = aside.submit(compare)
@@ -169,16 +171,17 @@ def _compared(connection: Connection, run: Run, left: list[Line]) -> Iterator[No
         comparing.result()
 
 
-def _erase_a_part(connection: Connection, run: Run) -> bool:
+def _erase_a_part(connection: Connection, plan: FrozenPlan) -> bool:
     """Erase the first part of what is left; returns whether there was more than one."""
-    left = _left(connection, run)
+    gone = _parts_of(connection, plan.run, plan.number)
+    left = _left(plan, gone)
     part = _first_part(left)
     if len(part) == len(left):
         return False
-    _check_kept_elsewhere(connection, run, left)
-    with kept_unchanged(connection, run) as kept, _compared(connection, run, left):
-        _delete(connection, run, part)
-    _record_part(connection, run, part, kept)
+    _check_kept_elsewhere(connection, plan, left)
+    with kept_unchanged(connection, plan.run) as kept, _compared(connection, plan, left):
+        _delete(connection, plan.run, part)
+    _record_part(connection, plan, part, kept, number=len(gone) + 1)
     return True
 
 
@@ -192,28 +195,29 @@ def _first_part(lines: list[Line]) -> list[Line]:
     return part
 
 
-def _empty_partitions(connection: Connection, run: Run) -> None:
+def _empty_partitions(connection: Connection, plan: FrozenPlan) -> None:
     """Empty the year's partitions of large tables in which all rows are the plan's.
 
     Such a partition is locked first, and its rows compared with the plan while nobody else can change them. Needs a
     READ COMMITTED transaction: what others committed before the lock counts. Where the lock is not to be had in a few
     seconds, the rows are deleted instead.
     """
-    left = _left(connection, run)
+    run, gone = plan.run, _parts_of(connection, plan.run, plan.number)
+    left = _left(plan, gone)
     large = {name for name in _tables(left) if sum(_rows_of(left, name)) >= EMPTIED_FROM}
-    held = {line.table_name for line in current_lines(connection, run, HOLD)}
+    held = {line.table_name for line in plan.lines_of(HOLD)}
     alone = sorted(name for name in large - held if is_activity(metadata.tables[name]))
     locked = [name for name in alone if _locked_alone(connection, run, name)]
     if not locked:
         return
-    _check_kept_elsewhere(connection, run, left)
-    _compare(connection, run, left)
+    _check_kept_elsewhere(connection, plan, left)
+    _compare(connection, plan, left)
     part = [line for line in left if line.table_name in locked]
     with kept_unchanged(connection, run) as kept:
         for name in locked:
             connection.execute(select(func.ledger.empty_partition(name, run.school_year.key)))
             log.info("%s: the partition of %s is emptied", name, run.school_year)
-    _record_part(connection, run, part, kept)
+    _record_part(connection, plan, part, kept, number=len(gone) + 1)
 
 
 def _locked_alone(connection: Connection, run: Run, table: str) -> bool:
@@ -230,40 +234,29 @@ def _delete(connection: Connection, run: Run, lines: list[Line]) -> dict[str, in
         deleted = delete_rows(connection, metadata.tables[name], school_year=run.school_year.key, schools=schools)
         if deleted != planned:
             raise ProofFailed(
-                f"{name} of {run.id}: {planned} rows were planned, {deleted} would have gone.", ledger.PLAN_AGAIN
+                f"{name} of {run.id}: {planned} rows were planned, {deleted} would have gone.", PLAN_AGAIN
             )
         log.info("%s: %s rows of %s schools deleted", name, deleted, len(schools))
         gone[name] = deleted
     return gone
 
 
-def _record_part(connection: Connection, run: Run, part: list[Line], kept: dict[str, Any]) -> None:
-    facts = {
-        "plan_no": ledger.plan_number(connection, run),
-        "part": len(_parts_of(connection, run)) + 1,
-        "lines": [[line.school_id, line.table_name] for line in part],
-        **_told(part, kept),
-    }
-    evidence.record(connection, run.tenant.id, evidence.ERASE_PART, facts, run.id)
+def _record_part(
+    connection: Connection, plan: FrozenPlan, part: list[Line], kept: dict[str, BeforeAndAfter], *, number: int
+) -> None:
+    gone = _erased(part, kept).model_dump(mode="json", exclude={"stayed"})
+    lines = [[line.school_id, line.table_name] for line in part]
+    facts = {"plan_no": plan.number, "part": number, "lines": lines, **gone}
+    evidence.record(connection, plan.run.tenant.id, evidence.ERASE_PART, facts, plan.run.id)
 
 
-def _told(lines: Iterable[Line], kept: dict[str, Any]) -> dict[str, Any]:
-    """What went, in small JSON."""
-
-    def summed(key: Callable[[Line], str], *actions: str) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        for line in lines:
-            if line.action in actions:
-                counts[key(line)] = counts.get(key(line), 0) + line.rows
-        return counts
-
-    return {
-        "archived": summed(lambda line: line.data_class, ARCHIVE),
-        "erased": summed(lambda line: line.data_class, ERASE),
-        "deleted": summed(lambda line: line.table_name, *GOES),
-        "kept_unchanged": True,
-        "kept": kept,
-    }
+def _erased(lines: Iterable[Line], kept: dict[str, BeforeAndAfter]) -> Erased:
+    """What went with some lines of a plan."""
+    archived, erased, deleted = Counter[str](), Counter[str](), Counter[str]()
+    for line in lines:
+        (archived if line.action == ARCHIVE else erased)[line.data_class] += line.rows
+        deleted[line.table_name] += line.rows
+    return Erased(archived=archived, erased=erased, deleted=deleted, kept_unchanged=True, kept=kept)
 
 
 def _tables(lines: list[Line]) -> list[str]:
@@ -275,12 +268,12 @@ def _rows_of(lines: list[Line], table: str) -> list[int]:
 
 
 @contextmanager
-def kept_unchanged(connection: Connection, run: Run) -> Iterator[dict[str, Any]]:
+def kept_unchanged(connection: Connection, run: Run) -> Iterator[dict[str, BeforeAndAfter]]:
     """Prove that a block leaves every kept and every held row of the tenant as it was; else everything rolls back.
 
-    After the block, what was yielded holds the proof: each kept table's fingerprint before and after, as small JSON.
+    After the block, what was yielded holds the proof: each kept table's rows before and after.
     """
-    proof: dict[str, Any] = {}
+    proof: dict[str, BeforeAndAfter] = {}
     before = _kept(connection, run)
     yield proof
     after = _kept(connection, run)
@@ -289,37 +282,24 @@ def kept_unchanged(connection: Connection, run: Run) -> Iterator[dict[str, Any]]
         raise ProofFailed(
             f"{', '.join(changed)} of {run.tenant} would have changed, but is kept or held.", "report this."
         )
-    proof |= {name: {"before": _whole(before[name]), "after": _whole(after[name])} for name in sorted(before)}
+    proof |= {name: BeforeAndAfter(before=_whole(before[name]), after=_whole(after[name])) for name in sorted(before)}
 
 
-def _whole(by_school: dict[str, Fingerprint]) -> dict[str, Any]:
+def _whole(by_school: dict[str, Fingerprint]) -> Rows:
     """The fingerprint of a table's rows in all schools: both of its numbers are sums."""
     marks = by_school.values()
-    return {"rows": sum(mark.rows for mark in marks), "checksum": str(sum(int(mark.checksum) for mark in marks))}
+    return Rows(rows=sum(mark.rows for mark in marks), checksum=str(sum(int(mark.checksum) for mark in marks)))
 
 
 def _kept(connection: Connection, run: Run) -> dict[str, dict[str, Fingerprint]]:
     classes = run.product.classes(Action.KEEP)
     tables = [table for name in classes for table in tables_of(run.product.product, name)]
     kept = {t.fullname: dict(fingerprints_by_school(connection, t, run.school_year.key)) for t in tables}
-    for line in plan.held_lines(connection, run, product_tables(run.product.product)):
+    for line in held_lines(connection, run, product_tables(run.product.product)):
         kept.setdefault(line.table_name, {})[line.school_id] = line.fingerprint
     return kept
 
 
-def _check_approved(connection: Connection, run: Run) -> None:
-    approved_by = connection.scalar(
-        select(plans.c.approved_by).where(
-            plans.c.rollover_id == run.id, plans.c.plan_no == ledger.plan_number(connection, run)
-        )
-    )
-    required = plan.needs_approval(connection, run, current_lines(connection, run))
-    if required and approved_by is None:
-        raise Refused(f"The plan of {run.id} is not approved.", ledger.PLAN_AGAIN)
-
-
-def _check_archived(line: Line, receipt: dict[str, Any] | None) -> None:
-    if receipt is None or Fingerprint(receipt["rows"], receipt["checksum"]) != line.fingerprint:
-        raise ProofFailed(
-            f"{line.table_name} of school {line.school_id} is not archived as planned.", ledger.PLAN_AGAIN
-        )
+def _check_archived(line: Line, receipt: ArchiveReceipt | None) -> None:
+    if receipt is None or receipt.fingerprint != line.fingerprint:
+        raise ProofFailed(f"{line.table_name} of school {line.school_id} is not archived as planned.", PLAN_AGAIN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import time
 from typing import Any
 
@@ -19,40 +19,42 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import product_tables
 from rollover.database.tables.base import is_activity
 from rollover.database.tables.directory import districts
-from rollover.database.tables.ledger import rollovers
+from rollover.database.tables.ledger import rollovers as rollovers_table
 from rollover.database.tables.roster import academic_sessions
 from rollover.database.undeclared import refuse_undeclared
 from rollover.errors import Refused
-from rollover.ledger import steps as ledger
+from rollover.ledger import rollovers
+from rollover.ledger.results import Admission, Step
+from rollover.ledger.rollovers import Rollover
+from rollover.ledger.steps import finish
 from rollover.run import Run
 from rollover.yearend.plan import current_school_year
 
 log = logging.getLogger(__name__)
 
 
-def begin(run: Run, run_id: str, is_alive: Callable[[str], bool]) -> dict[str, Any]:
+def begin(run: Run, run_id: str, is_alive: Callable[[str], bool]) -> Admission:
     """The guard as a step: decides again each time it runs, and records the first admission."""
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         result = admit(connection, run, run_id, is_alive)
-        if result["go"]:
+        if result.go:
             signing.read_key(run.signing_key)  # what could not be certified is not begun
             if run.product.classes(Action.ARCHIVE_OR_ERASE):
                 Keys(run.archive_keys).to_write(run.tenant.id)  # nor what could not be archived as configured
-        if result["go"] and ledger.result_of(connection, run, "guard") is None:
-            ledger.finish(connection, run, "guard", result, 0)
+        if result.go and not rollovers.is_done(connection, run, Step.GUARD):
+            finish(connection, run, result, 0)
         return result
 
 
-def admit(connection: Connection, run: Run, run_id: str, is_alive: Callable[[str], bool]) -> dict[str, Any]:
+def admit(connection: Connection, run: Run, run_id: str, is_alive: Callable[[str], bool]) -> Admission:
     """Let a rollover in, let it go on, or say why not.
 
-    Returns ``{"go": bool, "is_current": bool, "why": str}``; ``go`` is False where the year is certified already.
-    `is_alive` tells whether another DAG run is still at work. Raises Refused with the reason otherwise.
+    ``go`` is False if the year is certified already. `is_alive` says whether another DAG run is still at work. Raises
+    Refused with the reason otherwise.
     """
-    row = connection.execute(select(rollovers).where(rollovers.c.rollover_id == run.id)).mappings().one_or_none()
-    if row is not None:
-        known = dict(row)
-        if known["state"] == "certified":
+    known = rollovers.find(connection, run)
+    if known is not None:
+        if known.state == "certified":
             return _again(connection, run, run_id, known)
         return _go_on(connection, run, run_id, is_alive, known)
     _check_district(connection, run)
@@ -73,7 +75,7 @@ def admit(connection: Connection, run: Run, run_id: str, is_alive: Callable[[str
     ensure_school_year(connection, run.school_year.key)
     ensure_school_year(connection, run.school_year.next.key)
     connection.execute(
-        insert(rollovers).values(
+        insert(rollovers_table).values(
             tenant_id=run.tenant.id,
             rollover_id=run.id,
             school_year=run.school_year.key,
@@ -87,47 +89,47 @@ def admit(connection: Connection, run: Run, run_id: str, is_alive: Callable[[str
     is_current = run.school_year == current
     why = "the current school year" if is_current else f"a past year: archives or erases only ({current} is current)"
     log.info("%s begins: %s, as of %s", run.id, why, run.reset_date)
-    return {"go": True, "is_current": is_current, "why": why}
+    return Admission(go=True, is_current=is_current, why=why)
 
 
-def _again(connection: Connection, run: Run, run_id: str, known: Mapping[str, Any]) -> dict[str, Any]:
+def _again(connection: Connection, run: Run, run_id: str, known: Rollover) -> Admission:
     """A certified year is done, unless rows of it came late: those go the way of a past year, by a further plan."""
     if not _tables_with_rows(connection, run, run.school_year):
-        why = f"{run.school_year} was rolled over and certified on {known['finished_at']:%Y-%m-%d}; nothing to do."
+        why = f"{run.school_year} was rolled over and certified on {known.finished_at:%Y-%m-%d}; nothing to do."
         log.info(why)
-        return {"go": False, "is_current": known["is_current"], "why": why}
+        return Admission(go=False, is_current=known.is_current, why=why)
     _check_other_rollovers(connection, run)
     values = {"state": "running", "is_current": False, "run_id": run_id}
-    connection.execute(update(rollovers).where(rollovers.c.rollover_id == run.id).values(**values))
+    connection.execute(update(rollovers_table).where(rollovers_table.c.rollover_id == run.id).values(**values))
     why = "rows came late, after the certificate: they are archived or erased by a further plan"
     log.info("%s: %s", run.id, why)
-    return {"go": True, "is_current": False, "why": why}
+    return Admission(go=True, is_current=False, why=why)
 
 
 def _go_on(
-    connection: Connection, run: Run, run_id: str, is_alive: Callable[[str], bool], known: Mapping[str, Any]
-) -> dict[str, Any]:
-    by = known["run_id"]
+    connection: Connection, run: Run, run_id: str, is_alive: Callable[[str], bool], known: Rollover
+) -> Admission:
+    by = known.run_id
     if by != run_id and is_alive(by):
         raise Refused(f"{run.id} is under way in the run {by}.", "wait for it, or mark it as failed first.")
     values: dict[str, Any] = {"run_id": run_id}
-    if ledger.result_of(connection, run, "erase") is None:
+    if not rollovers.is_done(connection, run, Step.ERASE):
         _check_reached(run)
-        if known["is_current"]:
+        if known.is_current:
             _check_rostering(connection, run)
         values |= {"reset_date": run.reset_date, "reset_at": run.reset_at}
-    is_current, why = known["is_current"], "goes on where the ledger says it stopped"
+    is_current, why = known.is_current, "goes on where the ledger says it stopped"
     if is_current and _is_resumed(connection, run) and _tables_with_rows(connection, run, run.school_year):
         is_current, why = False, "rows came late, after the new year began: they go by a further plan"
     values["is_current"] = is_current
-    connection.execute(update(rollovers).where(rollovers.c.rollover_id == run.id).values(**values))
+    connection.execute(update(rollovers_table).where(rollovers_table.c.rollover_id == run.id).values(**values))
     log.info("%s: %s", run.id, why)
-    return {"go": True, "is_current": is_current, "why": why}
+    return Admission(go=True, is_current=is_current, why=why)
 
 
 def _is_resumed(connection: Connection, run: Run) -> bool:
     """Whether the sync goes on already: then the tenant is in its new year, though the old one is not certified."""
-    return ledger.result_of(connection, run, "resume_sync") is not None
+    return rollovers.is_done(connection, run, Step.RESUME_SYNC)
 
 
 def _check_district(connection: Connection, run: Run) -> None:
@@ -148,7 +150,9 @@ def _current_year(connection: Connection, run: Run) -> str:
 
 
 def _check_other_rollovers(connection: Connection, run: Run) -> None:
-    other = connection.scalar(select(rollovers.c.rollover_id).where(rollovers.c.state == "running").limit(1))
+    other = connection.scalar(
+        select(rollovers_table.c.rollover_id).where(rollovers_table.c.state == "running").limit(1)
+    )
     if other is not None:
         raise Refused(f"{other} is not finished.", "finish it first: two rollovers of a tenant never overlap.")
 

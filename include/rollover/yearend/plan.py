@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import time, timedelta
@@ -25,9 +26,9 @@ from rollover.database.tables.base import is_activity
 from rollover.database.tables.directory import schools, tenants
 from rollover.database.tables.ledger import plan_lines, plan_subscriptions, plans
 from rollover.errors import Refused
-from rollover.ledger import holds
-from rollover.ledger import steps as ledger
-from rollover.ledger.plans import ARCHIVE, ERASE, HOLD, KEEP, RESET, Line, current_lines, hash_of, holds_current_state
+from rollover.ledger import holds, rollovers
+from rollover.ledger.plans import ARCHIVE, ERASE, HOLD, KEEP, RESET, FrozenPlan, Line, holds_current_state, in_force
+from rollover.ledger.results import Planned, Step
 from rollover.markdown import escaped
 from rollover.run import Run
 from rollover.yearend.subscription import AGAIN, Standing, standings
@@ -37,8 +38,8 @@ log = logging.getLogger(__name__)
 SHOWN_IN_ORDER = (ERASE, ARCHIVE, HOLD, RESET, KEEP)
 
 
-def freeze(connection: Connection, run: Run) -> dict[str, Any]:
-    """Freeze the plan, or the next one where the data changed since the last; returns what the approval shows.
+def freeze(connection: Connection, run: Run) -> FrozenPlan:
+    """Freeze the plan, or the next one if the data changed since the last; returns the plan in force.
 
     The same data gives the same hash, so planning again without a change keeps the plan in force. A plan after an
     erase holds the rows that came late; a plan that was run is never run again. Nor is one that a
@@ -46,39 +47,36 @@ def freeze(connection: Connection, run: Run) -> dict[str, Any]:
     """
     lines, known = _draft(connection, run, current=holds_current_state(connection, run))
     digest = plan_hash(lines)
-    number = ledger.plan_number(connection, run)
-    if number and _stays_in_force(connection, run, number, digest):
-        return summary(connection, run, lines, digest, number)
-    number += 1
-    key = {"tenant_id": run.tenant.id, "rollover_id": run.id, "plan_no": number}
-    notes = warnings(connection, run)
-    connection.execute(insert(plans).values(**key, plan_hash=digest, warnings=notes))
+    number = rollovers.plan_number(connection, run)
+    if number and _stays_in_force(connection, run, digest):
+        return in_force(connection, run)
+    key = {"tenant_id": run.tenant.id, "rollover_id": run.id, "plan_no": number + 1}
+    connection.execute(insert(plans).values(**key, plan_hash=digest, warnings=warnings(connection, run)))
     if lines:
         connection.execute(insert(plan_lines), [{**key, **asdict(line)} for line in lines])
-    if known:  # where all rows are held, no school's subscription decides
+    if known:  # if all rows are held, no school's subscription decides
         connection.execute(insert(plan_subscriptions), [{**key, **standing.as_record()} for standing in known])
-    return summary(connection, run, lines, digest, number)
+    return in_force(connection, run)
 
 
-def _stays_in_force(connection: Connection, run: Run, number: int, digest: str) -> bool:
+def _stays_in_force(connection: Connection, run: Run, digest: str) -> bool:
+    plan = in_force(connection, run)
     return (
-        ledger.result_of(connection, run, "erase") is None
-        and ledger.rejection(connection, run, number) is None
-        and hash_of(connection, run, number) == digest
+        not rollovers.is_done(connection, run, Step.ERASE)
+        and rollovers.rejection(connection, run, plan.number) is None
+        and plan.plan_hash == digest
     )
 
 
-def needs_approval(connection: Connection, run: Run, lines: list[Line]) -> bool:
+def needs_approval(plan: FrozenPlan) -> bool:
     """Whether a person must approve.
 
     A past year's plan with nothing to do asks nobody. In the current year a plan by which nothing goes is asked about,
     whatever the product file says: it may be the wrong database.
     """
-    if not rows_to_go(lines) and not ledger.is_current(connection, run):
-        return False
-    if schools_with_a_gap(lines):
-        return True
-    return run.product.approval_required or not rows_to_go(lines)
+    if not plan.going:
+        return plan.rollover.is_current
+    return plan.run.product.approval_required or bool(schools_with_a_gap(plan.lines))
 
 
 def schools_with_a_gap(lines: Iterable[Line]) -> dict[str, int]:
@@ -100,11 +98,6 @@ def confirmations(connection: Connection, lines: Iterable[Line]) -> list[str]:
 def school_names(connection: Connection) -> dict[str, str]:
     """The names of the district's schools, by id."""
     return {row.school_id: row.name for row in connection.execute(select(schools.c.school_id, schools.c.name))}
-
-
-def rows_to_go(lines: list[Line]) -> int:
-    """How many rows a plan removes from the live database."""
-    return sum(line.rows for line in lines if line.action in (ARCHIVE, ERASE))
 
 
 def draft(connection: Connection, run: Run, *, current: bool) -> list[Line]:
@@ -163,11 +156,11 @@ def _line(table: Table, school_id: str, action: str, reason: str, mark: Fingerpr
     )
 
 
-def still_holds(connection: Connection, run: Run, left: list[Line]) -> bool:
+def still_holds(connection: Connection, plan: FrozenPlan, left: list[Line]) -> bool:
     """Whether a plan drawn up now would be the one in force, of which the lines `left` are still to be run:
     the same rows, subscriptions and holds."""
-    now, _ = _draft(connection, run, current=holds_current_state(connection, run), sizes=False)
-    return plan_hash(now) == plan_hash([*left, *current_lines(connection, run, HOLD)])
+    now, _ = _draft(connection, plan.run, current=plan.holds_current_state, sizes=False)
+    return plan_hash(now) == plan_hash([*left, *plan.lines_of(HOLD)])
 
 
 def plan_hash(lines: Iterable[Line]) -> str:
@@ -192,23 +185,22 @@ def _what_goes(line: Line) -> dict[str, Any]:
     return said
 
 
-def summary(connection: Connection, run: Run, lines: list[Line], digest: str, number: int) -> dict[str, Any]:
-    """The plan in small JSON: for the approval, the log and the evidence. Numbers and school names only."""
-    rows: dict[str, int] = {}
-    for line in lines:
-        rows[line.action] = rows.get(line.action, 0) + line.rows
-    notes = connection.scalar(select(plans.c.warnings).where(plans.c.rollover_id == run.id, plans.c.plan_no == number))
-    log.info("plan %s of %s: %s", number, run.id, ", ".join(f"{action} {n} rows" for action, n in rows.items()))
-    return {
-        "plan_no": number,
-        "plan_hash": digest,
-        "rows": rows,
-        "warnings": notes,
-        "approval_required": needs_approval(connection, run, lines),
-        "confirmations": confirmations(connection, lines),
-        "question": question(run, rows),
-        "markdown": markdown(connection, lines, notes or []),
-    }
+def summary(connection: Connection, plan: FrozenPlan) -> Planned:
+    """The plan for the approval, the log and the evidence. Numbers and school names only."""
+    rows = Counter[str]()
+    for line in sorted(plan.lines):
+        rows[line.action] += line.rows
+    log.info("plan %s of %s: %s", plan.number, plan.run.id, ", ".join(f"{name} {n} rows" for name, n in rows.items()))
+    return Planned(
+        plan_no=plan.number,
+        plan_hash=plan.plan_hash,
+        rows=rows,
+        warnings=list(plan.warnings),
+        approval_required=needs_approval(plan),
+        confirmations=confirmations(connection, plan.lines),
+        question=question(plan.run, rows),
+        markdown=markdown(connection, list(plan.lines), list(plan.warnings)),
+    )
 
 
 def question(run: Run, rows: dict[str, int]) -> str:

@@ -13,7 +13,8 @@ from rollover.config import Action
 from rollover.database.held import not_held
 from rollover.database.tables import hero, tables_of
 from rollover.database.tables.directory import tenants
-from rollover.ledger import steps as ledger
+from rollover.ledger.plans import FrozenPlan
+from rollover.ledger.results import Reset
 from rollover.run import Run
 from rollover.yearend.erase import kept_unchanged
 
@@ -23,13 +24,13 @@ STAMPS = ("as_of", "switched_at")
 """Columns that say when a row that is reset was changed last."""
 
 
-def reset(connection: Connection, run: Run) -> dict[str, Any]:
+def reset(connection: Connection, plan: FrozenPlan) -> Reset:
     """Reset every data class that the product file resets, and move the tenant to its next school year.
 
-    Returns the rows reset per data class. Rows that are already as they should be count too: they were checked.
+    Rows that are already as they should be count too: they were checked.
     """
     counts: dict[str, int] = {}
-    reset_at = ledger.reset_at(connection, run)
+    run, reset_at = plan.run, plan.rollover.reset_at
     with kept_unchanged(connection, run) as kept:
         if run.product.product == "hero":
             _enter_resets(connection, run, reset_at)
@@ -39,12 +40,7 @@ def reset(connection: Connection, run: Run) -> dict[str, Any]:
                 counts[name] = counts.get(name, 0) + _reset_table(connection, table, values, reset_at)
     connection.execute(update(tenants).values(current_school_year=run.school_year.next.key))
     log.info("reset: %s; the current school year is now %s", counts, run.school_year.next)
-    return {
-        "rows": counts,
-        "kept_unchanged": True,
-        "kept": kept,
-        "current_school_year": run.school_year.next.key,
-    }
+    return Reset(rows=counts, kept_unchanged=True, kept=kept, current_school_year=run.school_year.next.key)
 
 
 def _reset_table(connection: Connection, table: Table, values: dict[str, Any], reset_at: datetime) -> int:

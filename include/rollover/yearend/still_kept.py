@@ -15,7 +15,7 @@ from rollover.config import Action
 from rollover.database.tables import tables_of
 from rollover.database.tables.ledger import evidence, exports, imports
 from rollover.database.tables.roster import ROSTER_TABLES
-from rollover.ledger.steps import rollover
+from rollover.ledger import rollovers
 from rollover.roster.imports import REMOVED_AT, REPORTED
 from rollover.run import Run
 from rollover.sftp.outbox import Outbox
@@ -133,7 +133,7 @@ def _marked(connection: Connection, run: Run) -> Iterator[Kept]:
 
 
 def _held(run: Run, done: list[Disposal]) -> Kept | None:
-    rows = sum(line["rows"] for line in done[-1].held)
+    rows = sum(line.rows for line in done[-1].held)
     if not rows:
         return None
     ends = "a second person lifts the hold; then they go with the next plan"
@@ -141,10 +141,10 @@ def _held(run: Run, done: list[Disposal]) -> Kept | None:
 
 
 def _archives(connection: Connection, run: Run, done: list[Disposal]) -> Kept | None:
-    files = [row for disposal in done for row in disposal.archives if not row["expired_at"]]
+    files = [file for disposal in done for file in disposal.archives if file.expired_at is None]
     if not files:
         return None
-    expires_on = run.product.archive_expires_on(run.config, rollover(connection, run)["reset_date"])
+    expires_on = run.product.archive_expires_on(run.config, rollovers.load(connection, run).reset_date)
     return Kept(
         "archived rows, with the codes, settings and names that they are read with",
         f"storage: archive/{run.tenant.product}/{run.tenant.district}/{run.school_year}",

@@ -17,10 +17,11 @@ from rollover.database.undeclared import refuse_undeclared
 from rollover.errors import ProofFailed
 from rollover.exports import Scope, reports_of
 from rollover.exports.rows import count_rows
-from rollover.ledger import artifacts, receipts
-from rollover.ledger import steps as ledger
+from rollover.ledger import artifacts, receipts, rollovers
 from rollover.ledger.evidence import SWITCHED_ON
-from rollover.ledger.plans import HOLD, KEEP, current_lines
+from rollover.ledger.plans import HOLD, KEEP, FrozenPlan
+from rollover.ledger.results import ResetVerified, Step
+from rollover.ledger.steps import PLAN_AGAIN
 from rollover.run import Run
 from rollover.yearend.reset import STAMPS
 
@@ -29,46 +30,47 @@ log = logging.getLogger(__name__)
 GONE = (Action.ARCHIVE_OR_ERASE, Action.ERASE)
 
 
-def verify_reset(connection: Connection, run: Run) -> dict[str, Any]:
-    """Check the end state with queries of its own; returns what was looked at. Raises ProofFailed, naming all.
+def verify_reset(connection: Connection, plan: FrozenPlan) -> ResetVerified:
+    """Check the end state with queries of its own. Raises ProofFailed, naming all that is wrong.
 
     Kept rows are compared with the plan too: people may have changed them meanwhile, so a difference here is
     reported, not refused. That erase and reset left them alone was proved inside their transactions.
     """
+    run = plan.run
     artifacts.remove_abandoned(connection, run)
     # Once the new roster is in, accounts and points are those of the new year.
-    current = ledger.is_current(connection, run) and ledger.result_of(connection, run, "import_roster") is None
+    current = plan.rollover.is_current and not rollovers.is_done(connection, run, Step.IMPORT_ROSTER)
     remaining = rows_left(connection, run, current=current)
     wrong = [f"{name} still has {rows} rows" for name, rows in remaining.items() if rows]
-    held = sum(line.rows for line in current_lines(connection, run, HOLD))
+    held = sum(line.rows for line in plan.lines_of(HOLD))
     wrong += _reports_not_blank(connection, run, current)
     reset_changed: list[str] = []
     if current:
         not_reset, reset_changed = _as_reset(connection, run)
         wrong += not_reset
-    files = receipts.of_files(connection, run)
+    files = receipts.of_files(connection, plan)
     wrong += receipts.damaged(files)
     if wrong:
         raise ProofFailed(
             f"{run.id} is not as it should be after the reset: {'; '.join(wrong)}.",
             "find out what wrote these rows or changed these files. A damaged file: restore it from the storage's "
-            f"versions. Rows that came late: {ledger.PLAN_AGAIN}",
+            f"versions. Rows that came late: {PLAN_AGAIN}",
         )
-    changed = _kept_but_changed_since_plan(connection, run) if current else []
+    changed = _kept_but_changed_since_plan(connection, plan) if current else []
     for name in changed:
         log.warning("%s was changed by its users since the plan was frozen", name)
     for name in reset_changed:
         log.warning("%s was changed by its users since the reset", name)
     log.info("verified: no rows left, reports blank, %s files intact", len(files))
-    return {
-        "rows_left": sum(remaining.values()),
-        "remaining": remaining,
-        "reports_blank": True,
-        "rows_held": held,
-        "files_intact": len(files),
-        "kept_changed_by_users_since_plan": changed,
-        "changed_by_users_since_reset": reset_changed,
-    }
+    return ResetVerified(
+        rows_left=sum(remaining.values()),
+        remaining=remaining,
+        reports_blank=True,
+        rows_held=held,
+        files_intact=len(files),
+        kept_changed_by_users_since_plan=changed,
+        changed_by_users_since_reset=reset_changed,
+    )
 
 
 def rows_left(connection: Connection, run: Run, *, current: bool) -> dict[str, int]:
@@ -99,7 +101,7 @@ def _as_reset(connection: Connection, run: Run) -> tuple[list[str], list[str]]:
     the reset, and rows say when they were changed last. What was held when the reset was made goes with the next
     rollover."""
     wrong, changed = [], []
-    since = ledger.finished_at(connection, run, "reset")
+    since = rollovers.finished_at(connection, run, Step.RESET)
     switched_on = set(
         connection.scalars(
             select(evidence.c.facts["data_class"].astext).where(
@@ -123,14 +125,14 @@ def _as_reset(connection: Connection, run: Run) -> tuple[list[str], list[str]]:
     return wrong, changed
 
 
-def _kept_but_changed_since_plan(connection: Connection, run: Run) -> list[str]:
+def _kept_but_changed_since_plan(connection: Connection, plan: FrozenPlan) -> list[str]:
     frozen: dict[str, dict[str, Any]] = {}
-    for line in current_lines(connection, run, KEEP):
+    for line in plan.lines_of(KEEP):
         frozen.setdefault(line.table_name, {})[line.school_id] = line.fingerprint
     return [
         name
         for name, marks in sorted(frozen.items())
-        if dict(fingerprints_by_school(connection, metadata.tables[name], run.school_year.key)) != marks
+        if dict(fingerprints_by_school(connection, metadata.tables[name], plan.run.school_year.key)) != marks
     ]
 
 

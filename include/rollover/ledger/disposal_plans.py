@@ -19,7 +19,7 @@ Content = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Plan:
+class DisposalPlan:
     """One plan. It is of a school year that expires, or of a tenant's key."""
 
     plan_id: int
@@ -47,7 +47,7 @@ def freeze(
     *,
     school_year: str | None = None,
     asked_by: str | None = None,
-) -> Plan:
+) -> DisposalPlan:
     """Freeze a plan, unless the last one says the same and waits for its approval. The caller holds the tenant's lock.
 
     A plan that was approved and not run is never approved by what was said then: it is frozen again.
@@ -61,7 +61,7 @@ def freeze(
     return last
 
 
-def approve(connection: Connection, tenant_id: str, plan: Plan, by: str) -> None:
+def approve(connection: Connection, tenant_id: str, plan: DisposalPlan, by: str) -> None:
     """Record who approved a plan, in the ledger and as evidence; the first one stands."""
     if plan.approved_by is None:
         _set(connection, plan, approved_by=by, approved_at=func.clock_timestamp())
@@ -69,21 +69,21 @@ def approve(connection: Connection, tenant_id: str, plan: Plan, by: str) -> None
         evidence.record(connection, tenant_id, evidence.ARCHIVE_PLAN_APPROVED, facts, None)
 
 
-def finish(connection: Connection, plan: Plan) -> None:
+def finish(connection: Connection, plan: DisposalPlan) -> None:
     _set(connection, plan, done_at=func.clock_timestamp())
 
 
-def newest(connection: Connection, kind: str, school_year: str | None = None) -> Plan | None:
+def newest(connection: Connection, kind: str, school_year: str | None = None) -> DisposalPlan | None:
     """The last plan of a kind of the session's tenant, whether it is done or not."""
     return _last(connection, _plans(kind, school_year))
 
 
-def expired(connection: Connection, school_year: str) -> Plan | None:
+def expired(connection: Connection, school_year: str) -> DisposalPlan | None:
     """The last plan by which an archived year was erased."""
     return _last(connection, _plans(EXPIRE, school_year).where(archive_plans.c.done_at.is_not(None)))
 
 
-def destroyed(connection: Connection, key_id: str) -> Plan | None:
+def destroyed(connection: Connection, key_id: str) -> DisposalPlan | None:
     """The plan by which a key was destroyed."""
     done = _plans(DESTROY_KEY, None).where(archive_plans.c.done_at.is_not(None))
     return _last(connection, done.where(archive_plans.c.content["key_id"].astext == key_id))
@@ -94,16 +94,16 @@ def hash_of(content: Content) -> str:
 
 
 def _plans(kind: str, school_year: str | None) -> Select[Any]:
-    columns = [archive_plans.c[name] for name in Plan.__dataclass_fields__]
+    columns = [archive_plans.c[name] for name in DisposalPlan.__dataclass_fields__]
     return select(*columns).where(
         archive_plans.c.kind == kind, archive_plans.c.school_year.is_not_distinct_from(school_year)
     )
 
 
-def _last(connection: Connection, query: Select[Any]) -> Plan | None:
+def _last(connection: Connection, query: Select[Any]) -> DisposalPlan | None:
     row = connection.execute(query.order_by(archive_plans.c.plan_id.desc()).limit(1)).mappings().one_or_none()
-    return Plan(**row) if row else None
+    return DisposalPlan(**row) if row else None
 
 
-def _set(connection: Connection, plan: Plan, **values: Any) -> None:
+def _set(connection: Connection, plan: DisposalPlan, **values: Any) -> None:
     connection.execute(update(archive_plans).where(archive_plans.c.plan_id == plan.plan_id).values(**values))
