@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sqlalchemy import Table
+
 from rollover import config
 from rollover.config import Action, Catalog, CrossChecks, Problem, Product, TenantConfig
 from rollover.config.document import Document
@@ -32,37 +34,53 @@ def product_problems(document: Document, product: Product) -> list[Problem]:
     Each data class has exactly one rule, each table a data class, each listed report a definition.
     """
     tables = [*product_tables(product.product), *roster.ROSTER_TABLES]
-    in_tables = {str(table.info.get("data_class")) for table in tables if table.info.get("data_class")}
-    found = [
-        document.problem((FIELD,), f"table {table.fullname} names no data class")
-        for table in tables
-        if not table.info.get("data_class")
-    ]
-    for missing in sorted(in_tables - product.data_classes.keys()):
-        found.append(document.problem((FIELD,), f"has no rule for '{missing}'"))
-    for extra in sorted(product.data_classes.keys() - in_tables):
-        found.append(document.problem((FIELD, extra), "is a data class of no table", nearest(extra, in_tables)))
+    found = _class_problems(document, product, tables)
     found += [document.problem((FIELD,), said) for table in tables for said in column_problems(table)]
     for table in tables:
-        name = str(table.info.get("data_class"))
-        rule = product.data_classes.get(name)
-        if rule is None:
-            continue
-        if rule.action is Action.ARCHIVE_OR_ERASE and not is_activity(table):
-            message = f"{table.fullname} has no school year, so a year of it cannot be archived"
-            found.append(document.problem((FIELD, name, "action"), message))
-        if rule.action is Action.RESET and is_activity(table):
-            message = f"{table.fullname} belongs to a school year: archive or erase it"
-            found.append(document.problem((FIELD, name, "action"), message))
-        if rule.set:
-            for column in sorted(rule.set.keys() - set(table.c.keys())):
-                message = f"{table.fullname} has no column '{column}'"
-                found.append(document.problem((FIELD, name, "set", column), message, nearest(column, table.c.keys())))
+        found += _rule_problems(document, product, table)
     known = reports_of(product.product)
     for n, report in enumerate(product.reports):
         if report not in known:
             message = f"'{report}' is not a report of {product.product}"
             found.append(document.problem(("reports", str(n)), message, nearest(report, known)))
+    return found
+
+
+def _class_problems(document: Document, product: Product, tables: list[Table]) -> list[Problem]:
+    """Tables without a data class, data classes without a rule, and rules for a data class of no table."""
+    in_tables = {str(table.info["data_class"]) for table in tables if table.info.get("data_class")}
+    return [
+        *(
+            document.problem((FIELD,), f"table {table.fullname} names no data class")
+            for table in tables
+            if not table.info.get("data_class")
+        ),
+        *(
+            document.problem((FIELD,), f"has no rule for '{missing}'")
+            for missing in sorted(in_tables - product.data_classes.keys())
+        ),
+        *(
+            document.problem((FIELD, extra), "is a data class of no table", nearest(extra, in_tables))
+            for extra in sorted(product.data_classes.keys() - in_tables)
+        ),
+    ]
+
+
+def _rule_problems(document: Document, product: Product, table: Table) -> list[Problem]:
+    """Where the rule of a table's data class cannot be applied to the table."""
+    name = str(table.info.get("data_class"))
+    rule, found = product.data_classes.get(name), list[Problem]()
+    if rule is None:
+        return found
+    if rule.action is Action.ARCHIVE_OR_ERASE and not is_activity(table):
+        message = f"{table.fullname} has no school year, so a year of it cannot be archived"
+        found.append(document.problem((FIELD, name, "action"), message))
+    if rule.action is Action.RESET and is_activity(table):
+        message = f"{table.fullname} belongs to a school year: archive or erase it"
+        found.append(document.problem((FIELD, name, "action"), message))
+    for column in sorted((rule.set or {}).keys() - set(table.c.keys())):
+        message = f"{table.fullname} has no column '{column}'"
+        found.append(document.problem((FIELD, name, "set", column), message, nearest(column, table.c.keys())))
     return found
 
 
