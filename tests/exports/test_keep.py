@@ -34,7 +34,7 @@ def outbox(sftp: Sftp) -> Sftp:  # noqa: F811
 @pytest.fixture
 def past(owner: Engine, engine: Engine, storage: UPath, outbox: Sftp) -> Run:
     """A past year that was exported and certified."""
-    from rollover.sftp import drops
+    from rollover.sftp.outbox import put_file
 
     hero_world(owner)
     run = run_of(engine, storage, year=YEAR.previous)
@@ -43,7 +43,7 @@ def past(owner: Engine, engine: Engine, storage: UPath, outbox: Sftp) -> Run:
 
     def deliver(file: UPath, remote: str) -> None:
         with file.open("rb") as stream:
-            drops.put_file(outbox.client, stream, remote)
+            put_file(outbox.client, stream, remote)
 
     steps.guard(run, RUN_ID, nobody)
     plan = steps.plan(run)
@@ -64,10 +64,10 @@ def kept(run: Run, outbox: Sftp) -> tuple[int, int]:
 
 
 def remove(run: Run, outbox: Sftp, now: datetime, tenant_id: str = HERO) -> int:
-    from rollover.sftp import drops
+    from rollover.sftp.outbox import remove_file
 
     def take_away(remote: str) -> None:
-        drops.remove_file(outbox.client, remote)
+        remove_file(outbox.client, remote)
 
     return remove_expired(run.engine, tenant_id, kept_days=KEPT, now=now, remove=take_away)
 

@@ -28,7 +28,8 @@ from rollover.database.session import tenant_session
 from rollover.errors import Refused
 from rollover.roster.intake.fetch import fetch
 from rollover.sftp import transfer
-from rollover.sftp.drops import candidates, list_folder, put_file, record
+from rollover.sftp.drops import candidates, list_folder, record
+from rollover.sftp.outbox import put_file
 from rollover.sftp.transfer import Changed, Server, Wanted, download
 from rollover_demo import openssh
 from rollover_demo.openssh import OpenSsh

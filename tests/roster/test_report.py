@@ -31,7 +31,7 @@ from rollover.roster.findings import KEPT_PER_CODE
 from rollover.roster.reporting.keep import remove_old_reports
 from rollover.roster.reporting.report import deliver_findings, outdated
 from rollover.roster.reporting.sheet import write_sheet
-from rollover.sftp.drops import put_file
+from rollover.sftp.outbox import put_file
 from tests.roster.conftest import District as Source
 from tests.support.roster.small_set import as_files, row_of, whole_set
 from tests.support.small_district import PRODUCTS, unguarded

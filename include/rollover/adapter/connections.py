@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 from sqlalchemy import URL, Engine
-from upath import UPath
 
 from rollover.config import District
 from rollover.database.session import connect
 from rollover.errors import Refused
+from rollover.sftp.outbox import SftpOutbox
 
 if TYPE_CHECKING:
     import paramiko
@@ -93,35 +92,6 @@ def _sftp_hook(connection_id: str) -> Any:
     return hook
 
 
-class Outbox:
-    """A district's outbox, over one session that begins with the first file: there may be hundreds."""
-
-    def __init__(self, district: District, session: ExitStack) -> None:
-        self._connection, self._session = district.sftp_connection, session
-
-    def deliver(self, file: UPath, remote_path: str) -> None:
-        from rollover.sftp import drops
-
-        with file.open("rb") as stream:
-            drops.put_file(self._client, stream, remote_path)
-
-    def remove(self, remote_path: str) -> None:
-        from rollover.sftp import drops
-
-        drops.remove_file(self._client, remote_path)
-
-    def listing(self, remote_folder: str) -> list[str]:
-        from rollover.sftp import drops
-
-        return drops.files_below(self._client, remote_folder)
-
-    @cached_property
-    def _client(self) -> paramiko.SFTPClient:
-        return self._session.enter_context(sftp(self._connection))
-
-
-@contextmanager
-def outbox_of(district: District) -> Iterator[Outbox]:
-    """Where a step puts what the district is to find, and takes it away again."""
-    with ExitStack() as session:
-        yield Outbox(district, session)
+def outbox_of(district: District) -> SftpOutbox:
+    """Where a step puts what the district is to find, and takes it away again. Used as a context manager."""
+    return SftpOutbox(lambda: sftp(district.sftp_connection))

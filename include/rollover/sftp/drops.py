@@ -11,18 +11,17 @@ import json
 import posixpath
 import stat
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
-import paramiko
 from sqlalchemy import Connection, Row, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from rollover.database.tables import ledger
-from rollover.errors import StorageFailed
-from rollover.sftp.outbox import part_of
 from rollover.tenant import SEPARATOR
+
+if TYPE_CHECKING:
+    import paramiko
 
 OUTBOX = "outbox"
 ZIP, CSV = ".zip", ".csv"
@@ -234,61 +233,3 @@ def record(connection: Connection, tenant_id: str, folder: str, candidate: Candi
 
 def _candidate(row: Row[Any]) -> Candidate:
     return Candidate(tuple(sorted(RemoteFile(**file) for file in row.files)), done=True)
-
-
-def put_file(sftp: paramiko.SFTPClient, local_stream: IO[bytes], remote_path: str) -> None:
-    """Deliver a file: missing folders are made, and the file appears under its name when it is whole.
-
-    Replaces a file of that name. Raises PermissionError outside an outbox, as the server says; StorageFailed where it
-    says no more than that it failed: SFTP has no word for a full disk.
-    """
-    part = part_of(remote_path)
-    try:
-        _make_folders(sftp, posixpath.dirname(remote_path))
-        sftp.putfo(local_stream, part)
-        sftp.posix_rename(part, remote_path)
-    except (TimeoutError, ConnectionError):
-        raise
-    except OSError as error:
-        channel = sftp.get_channel()
-        if error.errno is not None or channel is None or channel.closed:
-            raise
-        raise StorageFailed(
-            f"{remote_path} cannot be delivered: the SFTP server says '{error}'.",
-            "ask its operator whether the disk or the quota there is full, then clear this task.",
-        ) from error
-
-
-def remove_file(sftp: paramiko.SFTPClient, remote_path: str) -> None:
-    """Remove a delivered file and its part file, and its folder if that is empty then. A missing file is ignored."""
-    for path in (remote_path, part_of(remote_path)):
-        with suppress(FileNotFoundError):
-            sftp.remove(path)
-    with suppress(OSError):
-        sftp.rmdir(posixpath.dirname(remote_path))
-
-
-def files_below(sftp: paramiko.SFTPClient, folder: str) -> list[str]:
-    """List the files below a folder, as absolute paths; none if there is no such folder."""
-    try:
-        entries = sftp.listdir_attr(folder)
-    except FileNotFoundError:
-        return []
-    found = []
-    for entry in entries:
-        path = posixpath.join(folder, entry.filename)
-        found += files_below(sftp, path) if stat.S_ISDIR(entry.st_mode or 0) else [path]
-    return sorted(found)
-
-
-def _make_folders(sftp: paramiko.SFTPClient, folder: str) -> None:
-    if folder in ("", "/"):
-        return
-    try:
-        sftp.stat(folder)
-    except FileNotFoundError:
-        _make_folders(sftp, posixpath.dirname(folder))
-        # Another delivery may make the folder at the same time: only its absence afterwards is an error.
-        with suppress(OSError):
-            sftp.mkdir(folder)
-        sftp.stat(folder)
