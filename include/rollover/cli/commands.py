@@ -122,7 +122,7 @@ def resume(options: argparse.Namespace, settings: Settings) -> int:
     by = person_of(settings)
     with tenant_session(engine_of(settings), tenant.id, exclusive=True) as connection:
         result = pause.end_by_hand(connection, tenant.id, by=by, reason=options.reason)
-    print(f"{tenant.id}: {'the pause has ended' if result['was_paused'] else 'was not paused'}")
+    print(f"{tenant.id}: {'the pause has ended' if result.was_paused else 'was not paused'}")
     return 0
 
 

@@ -30,7 +30,7 @@ def status_of(connection: Connection) -> str:
     parts.append(f"rollover of {rollover.school_year} {rollover.state}" if rollover else "no rollover yet")
     lease = pause.current(connection)
     parts.append(
-        f"sync paused since {_time(lease['paused_at'])} by {lease['paused_by']}: {lease['reason']}"
+        f"sync paused since {_time(lease.paused_at)} by {lease.paused_by}: {lease.reason}"
         if lease
         else "nightly sync: on"
     )

@@ -60,8 +60,7 @@ def pause_sync(run: Run) -> Paused:
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         require(connection, run, Step.PAUSE_SYNC)
         before = pause.current(connection)
-        lease = pause.begin(connection, run.tenant.id, by=run.id, reason=f"rollover of {run.school_year}")
-        result = Paused(**lease)
+        result = pause.begin(connection, run.tenant.id, by=run.id, reason=f"rollover of {run.school_year}")
         if not rollovers.is_done(connection, run, Step.PAUSE_SYNC):
             finish(connection, run, result, 0)
         elif before is None:
@@ -153,7 +152,7 @@ def verify_roster(run: Run, outbox: Outbox) -> RosterVerified:
 
 def resume_sync(run: Run) -> Resumed:
     """End the pause; the nightly sync takes in what the district drops from now on."""
-    return once(run, Resumed, lambda connection, plan: Resumed(**pause.end(connection, by=run.id)))
+    return once(run, Resumed, lambda connection, plan: pause.end(connection, by=run.id))
 
 
 def certify(run: Run, outbox: Outbox) -> Certified:
