@@ -25,7 +25,7 @@ def residue(options: argparse.Namespace, settings: Settings) -> int:
     Asked are the product's tables and staging, storage, the outbox and the drops on SFTP, XComs and questions in
     Airflow's database, and this machine's temporary folder. A place that cannot be asked counts as found.
     """
-    from rollover.certificate.facts import disposals
+    from rollover.certificate.disposals import disposals
     from rollover.database.session import tenant_session
     from rollover.run import Run
     from rollover.season.readiness import metadata_engine

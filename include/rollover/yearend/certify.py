@@ -9,7 +9,8 @@ from sqlalchemy import Connection, func, insert, select, update
 from upath import UPath
 
 from rollover.certificate import signing
-from rollover.certificate.facts import Disposal, disposals, facts
+from rollover.certificate.disposals import Disposal, disposals
+from rollover.certificate.facts import facts
 from rollover.database.tables.ledger import certificates, rollovers
 from rollover.errors import ProofFailed
 from rollover.ledger import artifacts, evidence, receipts

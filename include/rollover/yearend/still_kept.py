@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, func, or_, select, text
 
 from rollover.archive.restore import COPIED
-from rollover.certificate.facts import Disposal
+from rollover.certificate.disposals import Disposal
 from rollover.config import Action
 from rollover.database.tables import tables_of
 from rollover.database.tables.ledger import evidence, exports, imports
