@@ -13,7 +13,7 @@ from rollover.errors import ProofFailed
 
 
 def checked(content: bytes) -> Signed:
-    """The certificate in a file. Raises ProofFailed where a byte of the file is other than as it was issued."""
+    """Read the certificate in a file. Raises ProofFailed if any byte differs from the file that was issued."""
     return _of_pdf(content) if content.startswith(b"%PDF-") else opened(content)
 
 

@@ -131,8 +131,8 @@ def in_force(connection: Connection) -> list[Hold]:
 
 
 def gone_before(connection: Connection) -> list[str]:
-    """What left the live tables already, and no hold set now can keep: a sentence for each plan or part of one that is
-    under way, oldest first."""
+    """List what has already left the live tables, which a hold set now cannot keep: a sentence for each plan, or part
+    of one that is under way, oldest first."""
     done = select(steps.c.rollover_id, steps.c.finished_at.label("at"), steps.c.result).where(steps.c.step == "erase")
     parts = select(recorded.c.rollover_id, recorded.c.recorded_at.label("at"), recorded.c.facts.label("result")).where(
         recorded.c.kind == evidence.ERASE_PART,

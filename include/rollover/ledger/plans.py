@@ -100,7 +100,7 @@ def holds_current_state(connection: Connection, run: Run) -> bool:
 
 
 def stayed(connection: Connection, run: Run, plan_no: int) -> set[tuple[str, str]]:
-    """The schools and tables whose rows a plan did not take in the end: it went in parts, and another plan came."""
+    """The schools and tables that a plan did not erase: parts of it had gone when another plan replaced it."""
     query = select(done.c.result["stayed"]).where(
         done.c.rollover_id == run.id, done.c.step == Step.ERASE, done.c.plan_no == plan_no
     )

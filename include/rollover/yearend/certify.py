@@ -108,7 +108,7 @@ def _folder(run: Run) -> UPath:
 
 
 def _unproven(done: list[Disposal]) -> list[str]:
-    """Where a plan is not the approved one, or its counts do not meet those of the steps that deleted and looked."""
+    """List the plans whose lines are not those that were approved, and the tables whose counts disagree."""
     found = []
     for disposal in done:
         if plan_hash(disposal.lines + disposal.stayed + disposal.held) != disposal.approval.plan_hash:

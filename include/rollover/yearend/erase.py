@@ -286,7 +286,7 @@ def kept_unchanged(connection: Connection, run: Run) -> Iterator[dict[str, Befor
 
 
 def _whole(by_school: dict[str, Fingerprint]) -> Rows:
-    """The fingerprint of a table's rows in all schools: both of its numbers are sums."""
+    """Sum the rows and checksums of a table over its schools."""
     marks = by_school.values()
     return Rows(rows=sum(mark.rows for mark in marks), checksum=str(sum(int(mark.checksum) for mark in marks)))
 

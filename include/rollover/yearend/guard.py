@@ -93,7 +93,7 @@ def admit(connection: Connection, run: Run, run_id: str, is_alive: Callable[[str
 
 
 def _again(connection: Connection, run: Run, run_id: str, known: Rollover) -> Admission:
-    """A certified year is done, unless rows of it came late: those go the way of a past year, by a further plan."""
+    """Admit a certified year only if rows of it came late: a further plan archives or erases them, as in a past year."""
     if not _tables_with_rows(connection, run, run.school_year):
         why = f"{run.school_year} was rolled over and certified on {known.finished_at:%Y-%m-%d}; nothing to do."
         log.info(why)
@@ -128,7 +128,7 @@ def _go_on(
 
 
 def _is_resumed(connection: Connection, run: Run) -> bool:
-    """Whether the sync goes on already: then the tenant is in its new year, though the old one is not certified."""
+    """Whether the sync was resumed: the tenant is then in its new year, even if the old one is not certified."""
     return rollovers.is_done(connection, run, Step.RESUME_SYNC)
 
 
@@ -158,7 +158,7 @@ def _check_other_rollovers(connection: Connection, run: Run) -> None:
 
 
 def _check_earlier_years(connection: Connection, run: Run) -> None:
-    """Airflow's depends_on_past does not hold for partitioned runs, so the ledger and the data answer."""
+    """Refuse while an earlier year has rows: Airflow's depends_on_past does not apply to partitioned runs."""
     for table in _activity_tables(run):
         oldest = connection.scalar(select(func.min(table.c.school_year)).where(not_held(table)))
         if oldest is not None and oldest < run.school_year.key:
@@ -179,7 +179,7 @@ def _check_reached(run: Run) -> None:
 
 
 def _check_past(run: Run, current: SchoolYear) -> None:
-    """A year that Rollover itself should have left behind cannot be past: its accounts and points are still there."""
+    """Refuse a past year that Rollover itself should have rolled over: its accounts and points are still there."""
     if run.school_year >= run.config.first_school_year:
         raise Refused(
             f"The directory says that {run.tenant} is in {current}, but {run.school_year} was never rolled over.",

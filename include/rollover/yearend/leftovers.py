@@ -1,4 +1,4 @@
-"""Where children's records may be left besides the tables that a plan speaks of."""
+"""Finds children's records that are left outside the tables of a plan."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAMED_IN_FINDINGS = """
 
 
 def past_their_time(connection: Connection, run: Run) -> dict[str, int]:
-    """How much is still there of what the nightly sync removes: staged sets, exports, rows and history of the roster;
+    """Count what the nightly sync should have removed: staged sets, exports, rows and history of the roster;
     and how many findings name a person, which none may."""
     # Pauses that ended more than NIGHTS ago are ignored: cleanup has run since.
     lately = or_(pauses.c.ended_at.is_(None), pauses.c.ended_at > run.now - NIGHTS)

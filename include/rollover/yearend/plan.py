@@ -109,7 +109,7 @@ def draft(connection: Connection, run: Run, *, current: bool) -> list[Line]:
 
 
 def _draft(connection: Connection, run: Run, *, current: bool, sizes: bool = True) -> tuple[list[Line], list[Standing]]:
-    """The lines, and the standing of each school that has one."""
+    """Draw up the lines, and the subscription standing of each school that decides one."""
 
     def look(table: Table, held: bool | None) -> Mapping[str, Fingerprint]:
         return fingerprints_by_school(connection, table, run.school_year.key, held=held, sizes=sizes)
@@ -131,7 +131,7 @@ def _draft(connection: Connection, run: Run, *, current: bool, sizes: bool = Tru
 
 
 def held_lines(connection: Connection, run: Run, tables: Iterable[Table]) -> list[Line]:
-    """What stays of some tables, as it is, since a hold is on it: what is kept anyway is not among it."""
+    """The lines of rows that stay because a hold is on them. Rows that are kept anyway are left out."""
     why = "; ".join(str(hold) for hold in holds.in_force(connection))
     if not why:
         return []
@@ -146,7 +146,7 @@ def held_lines(connection: Connection, run: Run, tables: Iterable[Table]) -> lis
 
 
 def _unless_kept(run: Run, table: Table) -> bool | None:
-    """Which rows of a table its rule is for: those that are not held, or all of a table that is kept."""
+    """Which rows of a table its rule applies to: all of a kept table (None), else those without a hold (False)."""
     return None if _rule(run, table).action is Action.KEEP else False
 
 

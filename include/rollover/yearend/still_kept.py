@@ -46,7 +46,7 @@ class Kept:
 def still_kept(
     connection: Connection, run: Run, done: list[Disposal], outbox: Outbox, at: datetime
 ) -> list[dict[str, Any]]:
-    """Everything of the year that the certificate has to name as still kept, issued `at`; what is nowhere is left out.
+    """List everything of the year that is still kept when the certificate is issued (`at`).
 
     Kept and reset data classes are listed with their rows now. It names no person.
     """

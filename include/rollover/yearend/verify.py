@@ -1,4 +1,4 @@
-"""Look again, another way: what is gone is gone, what is blank is blank, what is kept is there."""
+"""Checks the end state by other queries: what is gone is gone, what is reset is blank, what is kept is there."""
 
 from __future__ import annotations
 
