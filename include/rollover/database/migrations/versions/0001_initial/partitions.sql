@@ -1,26 +1,41 @@
-"""A school year's partition in which one tenant is alone may be emptied by the role that works, and no other"""
+-- Partitions of the activity tables, one per school year. They carry no grants: the role that works reaches rows only
+-- through the partitioned table and its policy, and calls these functions of the owner's to make or empty a partition.
 
-from alembic import op
+CREATE FUNCTION ledger.ensure_school_year(year text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    parent record;
+    partition text;
+BEGIN
+    IF year !~ '^[0-9]{4}-[0-9]{2}$' OR right(year, 2)::int <> (left(year, 4)::int + 1) % 100 THEN
+        RAISE EXCEPTION '% is not a school year like 2025-26', year;
+    END IF;
+    FOR parent IN
+        SELECT n.nspname AS schema, c.relname AS name
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind = 'p' AND n.nspname IN ('hero', 'imagine_math', 'imagine_math_facts')
+        ORDER BY 1, 2
+    LOOP
+        partition := parent.name || '__y' || left(year, 4);
+        IF to_regclass(format('%I.%I', parent.schema, partition)) IS NULL THEN
+            PERFORM pg_advisory_xact_lock(hashtextextended('rollover.ensure_school_year', 0));
+            EXECUTE format('CREATE TABLE IF NOT EXISTS %I.%I PARTITION OF %I.%I FOR VALUES IN (%L)',
+                           parent.schema, partition, parent.schema, parent.name, year);
+        END IF;
+    END LOOP;
+END $$;
 
-revision = "0009"
-down_revision = "0008"
-branch_labels = None
-depends_on = None
-
-# TRUNCATE knows neither snapshots nor row-level security. So only the owner may, and only in here: with nobody else
-# at the partition, looking at what is committed now, where every row is of the session's tenant.
-PARTITION = """
+-- TRUNCATE knows neither snapshots nor row-level security. So only the owner may, and only in empty_partition: with
+-- nobody else at the partition, looking at what is committed now, where every row is of the session's tenant.
 CREATE FUNCTION ledger.partition_of(relation text, year text) RETURNS regclass
 LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
     SELECT c.oid::regclass
     FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
     WHERE i.inhparent = to_regclass(relation) AND c.relname = p.relname || '__y' || left(year, 4)
       AND p.relnamespace::regnamespace::text IN ('hero', 'imagine_math', 'imagine_math_facts')
-$$
-"""
+$$;
 
-# Asked before the lock too: where others have rows, they are not kept waiting. An index answers.
-LOCK = """
+-- Looks before it locks, too: where others have rows, they are not kept waiting. An index answers.
 CREATE FUNCTION ledger.lock_partition(relation text, year text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET lock_timeout = '10s' AS $$
 DECLARE
@@ -45,10 +60,8 @@ BEGIN
             RETURN false;
         END;
     END LOOP;
-END $$
-"""
+END $$;
 
-EMPTY = """
 CREATE FUNCTION ledger.empty_partition(relation text, year text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
@@ -56,14 +69,4 @@ BEGIN
         RAISE EXCEPTION '% of % is empty, in use, or holds rows of others', relation, year;
     END IF;
     EXECUTE format('TRUNCATE %s', ledger.partition_of(relation, year));
-END $$
-"""
-
-
-def upgrade() -> None:
-    op.execute(PARTITION)
-    op.execute(LOCK)
-    op.execute(EMPTY)
-    for name in ("partition_of", "lock_partition", "empty_partition"):
-        op.execute(f"REVOKE ALL ON FUNCTION ledger.{name}(text, text) FROM PUBLIC")
-        op.execute(f"GRANT EXECUTE ON FUNCTION ledger.{name}(text, text) TO rollover_app")
+END $$;
