@@ -206,8 +206,7 @@ def test_the_csv_of_a_query_holds_no_formula(run: Run) -> None:
     until_archived(run)
     sql = "SELECT '=1+1' AS a, '-x' AS \"@b\", -5 AS n, -1.5::DECIMAL(4,1) AS d, NULL::VARCHAR AS e, ['=1'] AS l"
     with archived(manifests.newest(run.storage), PLAIN) as connection:
-        schema, batches = as_csv(ask(connection, sql))
-        rows = pa.Table.from_batches(batches, schema).to_pylist()
+        rows = as_csv(ask(connection, sql)).read_all().to_pylist()
     assert rows == [{"a": "'=1+1", "'@b": "'-x", "n": "-5", "d": "-1.5", "e": None, "l": "['=1']"}]
 
 

@@ -30,7 +30,6 @@ from rollover.roster.files import typed_file
 from rollover.roster.findings import KEPT_PER_CODE
 from rollover.roster.reporting.keep import remove_old_reports
 from rollover.roster.reporting.report import deliver_findings, outdated
-from rollover.roster.reporting.sheet import write_sheet
 from rollover.sftp.outbox import put_file
 from tests.roster.conftest import District as Source
 from tests.support.roster.small_set import as_files, row_of, whole_set
@@ -270,22 +269,6 @@ def test_reports_leave_the_outbox_when_their_time_is_over(book: Ledger) -> None:
     assert (old(91), gone) == (1, [f"{OUTBOX}/findings.csv", f"{OUTBOX}/summary.txt"])
     assert (old(92), len(gone)) == (0, 2)
     assert book.report()["delivered"] is False and outdated(book.engine, ["hero__springfield-il"]) == []
-
-
-@pytest.mark.parametrize("cell", ["=cmd()", "+1", "-1", "@x", "\tx", "\rx"])
-def test_a_sheet_is_whole_and_runs_no_formula(tmp_path: Path, cell: str) -> None:
-    target = UPath(f"file://{tmp_path}/sheet.csv")
-    assert write_sheet(target, ["a", "b"], [[cell, -1], ['José, "Pep"', None]]) == 2
-    with (tmp_path / "sheet.csv").open(encoding="utf-8-sig", newline="") as stream:
-        assert list(csv.reader(stream)) == [["a", "b"], [f"'{cell}", "-1"], ['José, "Pep"', ""]]
-
-    def broken() -> Any:
-        yield ["x", 1]
-        raise ConnectionError
-
-    with pytest.raises(ConnectionError):
-        write_sheet(UPath(f"file://{tmp_path}/other.csv"), ["a", "b"], broken())
-    assert [path.name for path in tmp_path.iterdir()] == ["sheet.csv"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 from upath import UPath
@@ -24,7 +23,7 @@ from rollover.archive.keys import Key, Keys
 from rollover.archive.manifest import ArchivedFile, Manifest, check
 from rollover.archive.tables import table_of
 from rollover.errors import ProofFailed, Refused
-from rollover.exports.csv_file import FORMULA_SIGNS
+from rollover.sheet import defused, defused_sql
 from rollover.storage import LOCAL, TEMPORARY
 
 FILE = "_file"
@@ -111,29 +110,16 @@ def ask(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelat
         raise Refused(f"DuckDB says: {error}.", "correct the query.") from None  # of its text only, not of the data
 
 
-def as_csv(result: duckdb.DuckDBPyRelation) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+def as_csv(result: duckdb.DuckDBPyRelation) -> pa.RecordBatchReader:
     """The rows of a result as text, in batches; text that a spreadsheet would run as a formula gets an apostrophe in
     front, as in the exports. Column names too: they are text of the query."""
-    texts = [index for index, kind in enumerate(result.types) if not NEVER_A_FORMULA.fullmatch(str(kind))]
-    rows = result.project("COLUMNS(*)::VARCHAR").to_arrow_reader()  # CSV has no other type, and no list
-    names = _defused(pa.array(rows.schema.names, pa.string())).to_pylist()
-    schema = pa.schema([(name, pa.string()) for name in names])
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for batch in rows:
-            columns = [
-                _defused(column) if index in texts else column.cast(pa.string())
-                for index, column in enumerate(batch.columns)
-            ]
-            yield pa.RecordBatch.from_arrays(columns, schema=schema)
-
-    return schema, batches()
-
-
-def _defused(column: pa.Array) -> pa.Array:
-    column = column.cast(pa.string())
-    starts = pc.is_in(pc.utf8_slice_codeunits(column, 0, 1), value_set=pa.array(list(FORMULA_SIGNS)))
-    return pc.if_else(starts, pc.binary_join_element_wise("'", column, ""), column)
+    texts = result.project("COLUMNS(*)::VARCHAR")  # CSV has no other type, and no list
+    cells = []
+    for place, (name, kind) in enumerate(zip(texts.columns, result.types, strict=True), start=1):
+        cell = f"#{place}" if NEVER_A_FORMULA.fullmatch(str(kind)) else defused_sql(f"#{place}")
+        shown = defused(name).replace('"', '""')
+        cells.append(f'{cell} AS "{shown}"')
+    return texts.project(", ".join(cells)).to_arrow_reader()
 
 
 @contextmanager

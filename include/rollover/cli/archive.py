@@ -98,9 +98,9 @@ def query(options: argparse.Namespace, settings: Settings) -> int:
         result = ask(connection, options.sql)
         with without_values():
             if options.csv:
-                schema, batches = as_csv(result)
-                with pacsv.CSVWriter(sys.stdout.buffer, schema) as writer:
-                    for batch in batches:
+                rows = as_csv(result)
+                with pacsv.CSVWriter(sys.stdout.buffer, rows.schema) as writer:
+                    for batch in rows:
                         writer.write_batch(batch)
             else:
                 result.show(max_width=WIDTH, max_rows=SHOWN)

@@ -14,15 +14,13 @@ from upath import UPath
 from rollover.database.copying import CopyOut
 from rollover.exports.report import Kind, Report, Scope
 from rollover.exports.rows import planned_for_all_rows
-
-FORMULA_SIGNS = "=+-@\t\r"
-"""With one of these in front, a spreadsheet runs a text as a formula."""
+from rollover.sheet import defused_sql
 
 
 def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes]) -> int:
     """Write the report to `stream`, UTF-8 with the mark by which Excel knows it; returns PostgreSQL's count of rows."""
     stream.write(codecs.BOM_UTF8)
-    query = sql.SQL("COPY ({}) TO STDOUT WITH (FORMAT csv, HEADER, ENCODING 'UTF8')").format(_defused(report))
+    query = f"COPY ({_defused(report)}) TO STDOUT WITH (FORMAT csv, HEADER, ENCODING 'UTF8')"
     with planned_for_all_rows(connection):
         copy = CopyOut(connection, query, scope.parameters)
         for batch in copy:
@@ -32,21 +30,22 @@ def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes
 
 def rows_in(target: UPath, report: Report) -> int:
     """The rows below the header, as a reader of CSV counts them."""
-    first = next(iter(report.columns))
+    return rows_below(target, next(iter(report.columns)))
+
+
+def rows_below(target: UPath, first: str) -> int:
+    """The rows below the header of any CSV file of ours, by the name of its first column."""
     convert = pacsv.ConvertOptions(include_columns=[first], column_types={first: pa.string()})
     with target.open("rb") as stream:
         parse = pacsv.ParseOptions(newlines_in_values=True)
         return sum(len(batch) for batch in pacsv.open_csv(stream, parse_options=parse, convert_options=convert))
 
 
-def _defused(report: Report) -> sql.Composed:
+def _defused(report: Report) -> str:
     """The report's query; text that a spreadsheet would run as a formula gets an apostrophe in front."""
-    cells = [
-        sql.SQL(
-            "CASE WHEN strpos({0}, left(q.{1}, 1)) > 0 AND q.{1} <> '' THEN '''' || q.{1} ELSE q.{1} END AS {1}"
-        ).format(sql.Literal(FORMULA_SIGNS), sql.Identifier(name))
-        if kind is Kind.TEXT
-        else sql.SQL("q.{}").format(sql.Identifier(name))
+    names = {name: sql.Identifier(name).as_string() for name in report.columns}
+    cells = (
+        f"{defused_sql(f'q.{names[name]}') if kind is Kind.TEXT else f'q.{names[name]}'} AS {names[name]}"
         for name, kind in report.columns.items()
-    ]
-    return sql.SQL("SELECT {} FROM ({}) q").format(sql.SQL(", ").join(cells), sql.SQL(report.query))
+    )
+    return f"SELECT {', '.join(cells)} FROM ({report.query}) q"  # noqa: S608

@@ -12,9 +12,9 @@ from xlsxwriter.exceptions import FileCreateError
 from xlsxwriter.worksheet import Worksheet
 
 from rollover.errors import ProofFailed
-from rollover.exports.csv_file import FORMULA_SIGNS
 from rollover.exports.report import Kind, Report, Scope
 from rollover.exports.rows import rows_of
+from rollover.sheet import is_formula
 
 MAX_ROWS = 1_048_575
 WIDTHS = {Kind.TEXT: 8, Kind.WHOLE: 9, Kind.NUMBER: 9, Kind.DATE: 11, Kind.TIME: 9}
@@ -61,8 +61,7 @@ def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes
                 if value is None:
                     continue
                 if kind is Kind.TEXT:
-                    risky = value.startswith(tuple(FORMULA_SIGNS))
-                    refused = sheet.write_string(count, n, value, quoted if risky else formats[kind])
+                    refused = sheet.write_string(count, n, value, quoted if is_formula(value) else formats[kind])
                     widths[name] = max(widths[name], min(len(value) + 3, WIDEST))
                 elif kind in (Kind.DATE, Kind.TIME):
                     refused = sheet.write_datetime(count, n, value, formats[kind])

@@ -95,7 +95,7 @@ def _index(report: Report, entries: list[index.Entry], folder: UPath, file: str)
     target = folder / file
     with whole_file(target) as stream:
         expected = index.write(stream, entries)
-    if (lines := index.lines_in(target)) != expected:
+    if (lines := csv_file.rows_below(target, index.FILE)) != expected:
         raise ProofFailed(f"{target} has {lines} lines, written were {expected}.", "clear this task.")
     digest, size = read_back(target)
     return Receipt(report.name, file, str(target), 0, None, size, digest)

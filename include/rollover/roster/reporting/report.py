@@ -29,8 +29,8 @@ from rollover.roster.findings import CONSEQUENCES
 from rollover.roster.formats import FORMATS
 from rollover.roster.imports import REPORTED, Import
 from rollover.roster.reading.columns import ROW
-from rollover.roster.reporting.sheet import write_sheet
 from rollover.roster.reporting.summary import SHOWN_PLACES, ImportReport, Place, Problem, ranked_problems, summary
+from rollover.sheet import write_sheet
 from rollover.storage import whole_file
 from rollover.tenant import Tenant
 

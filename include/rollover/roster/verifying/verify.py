@@ -27,10 +27,10 @@ from rollover.roster.applying.bulk import planner
 from rollover.roster.comparing.comparison import Comparison
 from rollover.roster.comparing.safety import Code
 from rollover.roster.imports import Import
-from rollover.roster.reporting.sheet import write_sheet
 from rollover.roster.verifying import checks
 from rollover.roster.verifying.as_filed import AsFiled, as_filed
 from rollover.roster.verifying.checks import MEASURES, NO_SCHOOL, Checks, School, grades_of, look
+from rollover.sheet import write_sheet
 from rollover.storage import read_back
 
 log = logging.getLogger(__name__)
