@@ -7,8 +7,7 @@ import logging
 import pytest
 from sqlalchemy import Engine, text
 
-from rollover.archive.sent import _ahead
-from rollover.database.copying import CopyOut
+from rollover.database.copying import CopyOut, ahead
 from rollover.database.session import tenant_session
 from rollover.errors import DatabaseFailed, DatabaseUnavailable
 
@@ -67,7 +66,7 @@ def test_who_stops_in_the_middle_leaves_the_connection_free(engine: Engine) -> N
 def test_who_is_interrupted_while_rows_are_received_ahead_is_not_kept_waiting(engine: Engine) -> None:
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
-        received = _ahead(CopyOut(connection, LINES, batch_bytes=1000))
+        received = ahead(iter(CopyOut(connection, LINES, batch_bytes=1000)), 8)
         next(received)
         with pytest.raises(KeyboardInterrupt) as interrupted:  # its traceback keeps what was under way
             received.throw(KeyboardInterrupt)

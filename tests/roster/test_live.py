@@ -13,7 +13,7 @@ from rollover.database.session import tenant_session
 from rollover.database.tables.roster import classes, people
 from rollover.errors import NotRead
 from rollover.roster.columnar import columnar, without_values
-from rollover.roster.live import load_live
+from rollover.roster.live import load_live, load_live_hashes
 
 TEXTS = ("a", 'q"uote', "com,ma", "new\nline", "carriage\rreturn", "", None, "Zoë", "\\", "\\.", "'", "%", "x\ty")
 
@@ -40,6 +40,19 @@ def test_without_rows_the_columns_are_there(engine: Engine, tenant_id: str, kept
         name = load_live(connection, duck, people, ["sourced_id", kept])
         kinds = dict(duck.execute(f"SELECT column_name, column_type FROM (DESCRIBE {name})").fetchall())
     assert kinds == {"sourced_id": "VARCHAR", kept: {"birth_date": "DATE", "enabled": "BOOLEAN"}[kept]}
+
+
+@pytest.mark.parametrize("hashes", [[], [0], [-1, 2**63 - 1, -(2**63), 7]])
+def test_the_hashes_of_active_rows_arrive_as_they_are(engine: Engine, tenant_id: str, hashes: list[int]) -> None:
+    row = {"tenant_id": tenant_id, "role": "student", "given_name": "g", "family_name": "f", "username": "u"}
+    row |= {"school_ids": [], "enabled": True, "import_id": "x"}
+    rows = [{**row, "sourced_id": str(n), "status": "active", "row_hash": number} for n, number in enumerate(hashes)]
+    rows.append({**row, "sourced_id": "gone", "status": "tobedeleted", "row_hash": 5})
+    with tenant_session(engine, tenant_id) as connection, columnar() as duck:
+        connection.execute(insert(people), rows)
+        load_live_hashes(connection, duck, people)
+        found = duck.execute("SELECT row_hash FROM live_hashes ORDER BY 1").fetchall()
+    assert found == [(number,) for number in sorted(hashes)]
 
 
 def failing_in_duckdb() -> None:

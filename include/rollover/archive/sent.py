@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +14,7 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, Table, Text, text
 
 from rollover.archive.form import Content, as_sent, digest_of, own_columns, parsed, same_columns, sent_schema
-from rollover.database.copying import Batch, CopyOut
+from rollover.database.copying import Batch, CopyOut, ahead
 from rollover.database.fingerprint import NOTHING, Fingerprint, row_hash
 from rollover.errors import ProofFailed
 
@@ -24,7 +22,7 @@ BLOCK_BYTES = 4 << 20
 BLOCKS_BYTES = 64 << 20
 """What the blocks that are being filled may take together, where rows of several schools come at once."""
 AHEAD = 8
-"""How many batches of rows may wait."""
+"""How many batches of rows may wait: the blocks of many schools fill together."""
 LINE = "line_of_file"
 """The column that numbers the rows of a file where they are put back."""
 MARK = 32
@@ -62,7 +60,7 @@ def blocks(
     mark = f"encode(int8send(hashtextextended({school_of}, 0)) || int8send({row_hash(table)}), 'hex')"
     query = _copy(table, table.fullname, where, mark)
     filling = {school_id: Block(school_id) for school_id in known.values()}
-    for batch in _ahead(CopyOut(connection, query, bound, BLOCK_BYTES)):
+    for batch in ahead(iter(CopyOut(connection, query, bound, BLOCK_BYTES)), AHEAD):
         for school_id, lines, fingerprint in _told_apart(batch, known):
             block = filling[school_id]
             block.lines += lines
@@ -71,20 +69,6 @@ def blocks(
                 yield block
                 filling[school_id] = Block(school_id)
     yield from (block for block in filling.values() if block.lines)
-
-
-def _ahead(batches: CopyOut) -> Iterator[Batch]:
-    """The batches, received while those before them are used: the blocks of many schools fill together."""
-    coming, end = iter(batches), object()
-    aside = ThreadPoolExecutor(1)
-    try:
-        waiting = deque(aside.submit(next, coming, end) for _ in range(AHEAD))
-        while (batch := waiting.popleft().result()) is not end:
-            waiting.append(aside.submit(next, coming, end))
-            yield cast(Batch, batch)
-    finally:
-        aside.shutdown(cancel_futures=True)
-        coming.close()  # or a traceback would keep it, and with it psycopg's lock on the connection
 
 
 def content_of(connection: Connection, table: Table, relation: str) -> Content:

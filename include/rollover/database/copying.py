@@ -1,16 +1,24 @@
-"""COPY to the client, many rows at once: SQLAlchemy has no COPY, and psycopg hands over one row at a time."""
+"""Rows streamed out of PostgreSQL, so that memory stays flat. There are two ways, and no third:
+
+- :class:`CopyOut`, where rows go on as bytes: into an archive, a CSV report, DuckDB. They come as PostgreSQL sends
+  them, many at once (SQLAlchemy has no COPY, and psycopg hands over one row at a time).
+- SQLAlchemy's ``yield_per``, where Python needs values: an XLSX or printed report, findings, the chain of evidence.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping
-from typing import Any, NamedTuple
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
-from psycopg import Copy, errors, pq, sql
+from psycopg import Copy, errors, pq
 from sqlalchemy import Connection
 
 from rollover.database.session import driver_of
 
 BATCH_BYTES = 4 << 20
+_Item = TypeVar("_Item")
 
 
 class Batch(NamedTuple):
@@ -26,14 +34,13 @@ class CopyOut:
     def __init__(
         self,
         connection: Connection,
-        query: str | sql.SQL | sql.Composed,
+        query: str,
         bound: Mapping[str, Any] | None = None,
         batch_bytes: int = BATCH_BYTES,
     ) -> None:
         self.count = -1
         self._driver = driver_of(connection)
-        self._query = query.encode() if isinstance(query, str) else query
-        self._bound, self._batch_bytes = bound, batch_bytes
+        self._query, self._bound, self._batch_bytes = query.encode(), bound, batch_bytes
 
     def __iter__(self) -> Generator[Batch]:
         with self._driver.cursor() as cursor, cursor.copy(self._query, self._bound) as copy:
@@ -73,3 +80,16 @@ class CopyOut:
                 failed = failed or result
         if failed:
             raise errors.error_from_result(failed)
+
+
+def ahead(items: Generator[_Item], count: int = 1) -> Generator[_Item]:
+    """The same items, up to `count` of them made in a thread while those before them are used."""
+    aside, end = ThreadPoolExecutor(1), object()
+    try:
+        waiting: deque[Future[Any]] = deque(aside.submit(next, items, end) for _ in range(count))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(aside.submit(next, items, end))
+            yield item
+    finally:
+        aside.shutdown(cancel_futures=True)
+        items.close()  # or a traceback would keep it, and with it psycopg's lock on the connection

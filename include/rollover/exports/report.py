@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rollover.run import Run
 
 SQL = Path(__file__).parent / "sql"
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 
 
 class Kind(StrEnum):

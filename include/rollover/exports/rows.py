@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
-from psycopg import sql
-from psycopg.rows import dict_row
 from sqlalchemy import Connection, func, select
 
 from rollover.database.held import anything_is_held, is_held
-from rollover.database.session import driver_of
 from rollover.database.tables import product_tables
 from rollover.exports.report import Report, Row, Scope
 
@@ -34,13 +32,12 @@ def planned_for_all_rows(connection: Connection) -> Iterator[None]:
 @contextmanager
 def rows_of(connection: Connection, report: Report, scope: Scope) -> Iterator[Iterator[Row]]:
     """The report's rows, by the names of its columns, while the block lasts."""
+    options = {"yield_per": AT_ONCE}
     with (
         planned_for_all_rows(connection),
-        driver_of(connection).cursor("report", row_factory=dict_row) as cursor,
+        connection.exec_driver_sql(report.query, scope.parameters, execution_options=options) as found,
     ):
-        cursor.itersize = AT_ONCE
-        cursor.execute(sql.SQL(report.query), scope.parameters)
-        yield iter(cursor)
+        yield cast("Iterator[Row]", iter(found.mappings()))  # by name; SQLAlchemy's could also be asked by column
 
 
 def count_rows(connection: Connection, report: Report, scope: Scope, *, leave_out_held: bool = False) -> int:
@@ -48,11 +45,9 @@ def count_rows(connection: Connection, report: Report, scope: Scope, *, leave_ou
     query = report.query
     if leave_out_held and anything_is_held(connection):
         query = _without_held(query, report.product)
-    with planned_for_all_rows(connection), driver_of(connection).cursor() as cursor:
-        cursor.execute(sql.SQL("SELECT count(*) FROM ({}) q").format(sql.SQL(query)), scope.parameters)
-        row = cursor.fetchone()
-    assert row is not None
-    return int(row[0])
+    with planned_for_all_rows(connection):
+        found = connection.exec_driver_sql(f"SELECT count(*) FROM ({query}) q", scope.parameters)  # noqa: S608
+        return int(found.scalar_one())
 
 
 def _without_held(query: str, product: str) -> str:

@@ -15,24 +15,21 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Date,
-    LargeBinary,
-    Select,
     Table,
-    Text,
-    cast,
     func,
-    literal,
     select,
     true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from rollover.database.copying import CopyOut
 from rollover.storage import TEMPORARY
 
 _NEXT_ITEM = "\x1f"
 _TYPES = {Boolean: "BOOLEAN", Date: "DATE", BigInteger: "BIGINT"}
-_BLOCKS, _BLOCKS_AT_ONCE = 256, 4
-_BLOCKS_OF_HASHES = 16
+# COPY's binary format: before and after all rows, and a row with one bigint that is not null.
+_HEADER, _TRAILER = 19, 2
+_BINARY_ROW = np.dtype([("columns", ">i2"), ("bytes", ">i4"), ("row_hash", ">i8")])
 
 
 def load_live(
@@ -49,9 +46,11 @@ def load_live(
     """
     name = f"live_{table.name}"
     chosen = [table.c[column] for column in columns]
+    sent = [func.array_to_string(column, _NEXT_ITEM) if _is_list(column) else column for column in chosen]
+    rows = select(*sent).where(true() if where is None else where).compile(dialect=connection.dialect)
     with tempfile.NamedTemporaryFile(prefix=f"{TEMPORARY}live-", suffix=".csv") as file:
-        for block in connection.scalars(_as_csv(table, chosen).where(true() if where is None else where)):
-            file.write(f"{block}\n".encode())
+        for batch in CopyOut(connection, f"COPY ({rows}) TO STDOUT (FORMAT csv, ENCODING 'UTF8')", rows.params):
+            file.write(batch.rows)
         file.flush()
         types = {column.name: "VARCHAR" if _is_list(column) else _type(column) for column in chosen}
         values = ", ".join(_from_text(column) for column in chosen)
@@ -65,34 +64,13 @@ def load_live(
 
 
 def load_live_hashes(connection: Connection, duck: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Copy the hashes of a table's active rows to the DuckDB table ``live_hashes``, eight bytes each on the way."""
-    each = func.string_agg(func.int8send(table.c.row_hash), literal(b"", LargeBinary), type_=LargeBinary)
-    some = select(each).where(table.c.status == "active").group_by(table.c.row_hash.op("%")(_BLOCKS_OF_HASHES))
-    blocks = connection.scalars(some.execution_options(yield_per=1))
-    hashes = [np.frombuffer(block, dtype=">i8").astype(np.int64) for block in blocks]
-    duck.register("hashes", pa.table({"row_hash": np.concatenate([np.array([], dtype=np.int64), *hashes])}))
+    """Copy the hashes of a table's active rows to the DuckDB table ``live_hashes``."""
+    query = f"COPY (SELECT row_hash FROM {table.fullname} WHERE status = 'active') TO STDOUT (FORMAT binary)"
+    sent = b"".join(batch.rows for batch in CopyOut(connection, query))
+    rows = np.frombuffer(sent[_HEADER:-_TRAILER], dtype=_BINARY_ROW)
+    duck.register("hashes", pa.table({"row_hash": rows["row_hash"].astype(np.int64)}))
     duck.execute("CREATE OR REPLACE TABLE live_hashes AS FROM hashes")
     duck.unregister("hashes")
-
-
-def _as_csv(table: Table, columns: list[Any]) -> Select[Any]:
-    """The rows as CSV, in a few hundred blocks: PostgreSQL puts them together faster than a driver hands over rows."""
-    fields = [_field(column) for column in columns]
-    line = fields[0]
-    for each in fields[1:]:
-        line = line + "," + each
-    first_key = next(column for column in table.primary_key.columns if column.name != "tenant_id")
-    blocks = select(func.string_agg(line, "\n")).group_by(func.hashtext(first_key).op("%")(_BLOCKS))
-    return blocks.execution_options(yield_per=_BLOCKS_AT_ONCE)
-
-
-def _field(column: Any) -> ColumnElement[str]:
-    value: ColumnElement[str] = cast(column, Text)
-    if _is_list(column):
-        value = func.array_to_string(column, _NEXT_ITEM, type_=Text)
-    if _type(column) == "VARCHAR":
-        value = '"' + func.replace(value, '"', '""', type_=Text) + '"'
-    return func.coalesce(value, "", type_=Text) if column.nullable else value
 
 
 def _is_list(column: Any) -> bool:

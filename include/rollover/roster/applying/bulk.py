@@ -6,8 +6,7 @@ Slices keep that table and memory small, and cost no more time than one COPY.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 from psycopg import sql
 from sqlalchemy import Column, Connection, MetaData, Table, text
 
+from rollover.database.copying import ahead
 from rollover.database.session import driver_of
 from rollover.roster.staged import key_columns
 
@@ -82,7 +82,7 @@ def send(
     with _temporary(connection, table, columns) as incoming:
         statement = sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(sql.Identifier("pg_temp", incoming.name))
         # Closed before anyone closes what the slices are read from: the thread has then ended.
-        with closing(_ahead(_as_csv(rows.select(list(columns))) for rows in slices)) as blocks:
+        with closing(ahead(_as_csv(rows.select(list(columns))) for rows in slices)) as blocks:
             for block in blocks:
                 with driver_of(connection).cursor() as cursor, cursor.copy(statement) as copy:
                     copy.write(block)
@@ -114,16 +114,6 @@ def _temporary(connection: Connection, table: Table, columns: Sequence[str]) -> 
     temporary.create(connection, checkfirst=False)
     yield temporary
     temporary.drop(connection, checkfirst=False)
-
-
-def _ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
-    """The same items, the next one made in a thread while the present one is used."""
-    iterator = iter(items)
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        coming = thread.submit(next, iterator, None)
-        while (item := coming.result()) is not None:
-            coming = thread.submit(next, iterator, None)
-            yield item
 
 
 def _as_csv(rows: pa.RecordBatch) -> bytes:
