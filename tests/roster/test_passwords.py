@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rollover.roster.intake import passwords
-from rollover.roster.intake.passwords import WithoutPasswords, is_password
-from rollover.roster.intake.unpack import Unusable
+from rollover.roster.reading import lexer, passwords
+from rollover.roster.reading.passwords import WithoutPasswords, is_password
+from rollover.roster.findings import Unusable
 
 SECRET = "Xy7"
 
@@ -188,7 +188,7 @@ def test_a_quote_that_is_never_closed_in_a_long_file() -> None:
     broken = [*rows]
     broken[17] = f'17,"Given17,{SECRET}17'
     source = "\n".join(["id,name,password", *broken, ""]).encode()
-    assert len(source) > 4 * passwords.RECORD_CHARACTERS
+    assert len(source) > 4 * lexer.RECORD_CHARACTERS
     result = passed(source, block=100_000).decode().split("\n")
     assert SECRET not in "\n".join(result)
     assert result[18] == '17,"*,*'
@@ -239,7 +239,7 @@ def test_what_is_kept_of_a_file_is_bounded_whatever_it_holds(unit: bytes, monkey
             return len(block)
 
     monkeypatch.setattr(passwords, "HEADER_BYTES", 2**12)
-    monkeypatch.setattr(passwords, "RECORD_CHARACTERS", 2**14)
+    monkeypatch.setattr(lexer, "RECORD_CHARACTERS", 2**14)
     block = unit * (2**13 // len(unit))
     file = WithoutPasswords("users.csv", Nowhere())
     most = 0

@@ -23,7 +23,8 @@ from rollover.roster.formats.spec import Column, File
 from rollover.roster.reading import text
 from rollover.roster.reading.columns import KEPT_OUT, ROW
 from rollover.roster.reading.read import batches, read_header
-from rollover.roster.reading.text import RECORD_BYTES, as_text
+from rollover.roster.reading.lexer import RECORD_CHARACTERS
+from rollover.roster.reading.text import as_text
 from tests.support.roster import generated_sets
 from tests.support.roster.read_set import take
 from tests.support.roster.small_set import as_files, whole_set
@@ -482,7 +483,7 @@ def test_a_file_in_which_every_row_is_odd_takes_no_more_memory(kind: str) -> Non
 
 
 def test_a_line_that_never_ends_is_not_held_in_memory() -> None:
-    data = b"one,two,three,four\r\na,b,c,d\r\n" + b"x" * (3 * RECORD_BYTES) + b"\r\ne,f,g,h\r\n"
+    data = b"one,two,three,four\r\na,b,c,d\r\n" + b"x" * (3 * RECORD_CHARACTERS) + b"\r\ne,f,g,h\r\n"
     found, findings = read_back(data)
     assert [values for _, _, values in found] == [("a", "b", "c", "d"), ("e", "f", "g", "h")]
     assert [place for place, _, _ in found] == [2, 4]

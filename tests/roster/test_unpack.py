@@ -13,7 +13,8 @@ import pytest
 
 from rollover.roster.formats import SPELLING
 from rollover.roster.intake import unpack
-from rollover.roster.intake.unpack import Unusable, opened
+from rollover.roster.findings import Unusable
+from rollover.roster.intake.unpack import opened
 from tests.support.roster.small_set import as_files, whole_set
 
 LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"

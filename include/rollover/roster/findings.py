@@ -30,6 +30,20 @@ class Finding(NamedTuple):
     message: str
 
 
+class Unusable(Exception):
+    """A set that cannot be taken as it is. `message` goes to the district: what is wrong, how to fix it.
+
+    `file` and `row` say where, if it is not the drop as a whole.
+    """
+
+    def __init__(self, code: str, message: str, *, file: str | None = None, row: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.file = file
+        self.row = row
+
+
 class Findings:
     """Collects findings: every one is counted; of each code and severity, the first thousand in a column of a file are
     kept."""

@@ -19,11 +19,11 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import ledger
 from rollover.roster import imports
 from rollover.roster.files import fetched_file
-from rollover.roster.findings import Findings, why_refused
+from rollover.roster.findings import Findings, Unusable, why_refused
 from rollover.roster.formats import SPELLING
 from rollover.roster.imports import Import
-from rollover.roster.intake.passwords import WithoutPasswords
-from rollover.roster.intake.unpack import MAX_BYTES, MAX_MEMBERS, Unusable, opened
+from rollover.roster.intake.unpack import MAX_BYTES, MAX_MEMBERS, opened
+from rollover.roster.reading.passwords import WithoutPasswords
 from rollover.sftp.drops import RemoteFile, candidates, is_read, list_folder
 from rollover.sftp.transfer import Changed, Server, Wanted, download
 from rollover.storage import whole_file

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, cast
 
+from rollover.roster.findings import Unusable
+
 MAX_MEMBERS = 200
 """Files of any kind. A roster has about 20."""
 MAX_BYTES = 8 * 2**30
@@ -35,20 +37,6 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 LOCAL_HEADER_BYTES = 30
 SYSTEM_FOLDER = "__MACOSX"
 SYSTEM_FILES = ("Thumbs.db", "desktop.ini")
-
-
-class Unusable(Exception):
-    """A set that cannot be taken as it is. `message` goes to the district: what is wrong, how to fix it.
-
-    `file` and `row` say where, if it is not the drop as a whole.
-    """
-
-    def __init__(self, code: str, message: str, *, file: str | None = None, row: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.file = file
-        self.row = row
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
-"""What a file is written in, and the same file as UTF-8 that a CSV reader gets through.
+"""Looks at every byte of a fetched file once, and makes it UTF-8 that Arrow gets through where it is not.
 
 A district's system writes UTF-8 with or without a byte order mark, UTF-16, or Windows-1252; and it breaks off in the
 middle of a character, or leaves a quote open. Bytes that are no character become :data:`BROKEN`, so that the row can
-be identified and kept out. A line whose quote is never closed is cut before the quote, and its row is named.
+be identified and kept out. A line whose quote is never closed is cut before the quote, and its row is named. What a
+record is, :mod:`rollover.roster.reading.lexer` says. A file that needs nothing of that is read as it is stored; another
+one is written again to the local disk.
 """
 
 from __future__ import annotations
 
 import codecs
-import csv
-import io
 import re
 import tempfile
 from array import array
@@ -18,34 +18,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
+from rollover.roster.reading.lexer import (
+    LINE_END,
+    RECORD_CHARACTERS,
+    SAMPLE_BYTES,
+    Lexer,
+    Record,
+    Records,
+    encoding_of,
+)
 from rollover.storage import TEMPORARY
 
 BROKEN = "\ufdd0"
 """Stands for bytes that are no character; Unicode promises that no text holds it."""
 BLOCK_BYTES = 4 * 2**20
-RECORD_LINES = 100
-"""The most lines that one record is believed to have. A quote that stays open for longer was never closed."""
-RECORD_BYTES = 2**20
-"""Of a roster's row, at most. A longer line is damage."""
-WIDTH_LINES = 100
-"""How many lines are looked at to tell how many fields a record of the file has."""
-UTF8_BOM = codecs.BOM_UTF8
+HEAD_BYTES = 2**16
+"""What is looked at to tell how many fields a record of the file has."""
+COMMAS = Lexer(",")
 _CHARACTERS = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _HIGH = re.compile(rb"[\x80-\xff]")
 _BEGUN_CHARACTER = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
-# Text up to the first quote that does not stand right before or behind a whole field of one line.
-_PLAIN = re.compile(rb'(?:[^"]++|(?<![^,\r\n])"(?:[^"\r\n]|"")*+"(?![^,\r\n]))*+')
-_FIELDS_BEFORE = re.compile(r'(?:(?:"(?:[^"]|"")*+"|[^",\r\n][^,\r\n]*+|),)*+')
-
-
-def _replace(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeDecodeError)
-    return BROKEN, error.end
-
-
-codecs.register_error("rollover.broken", _replace)
+codecs.register_error("rollover.broken", lambda error: (BROKEN, error.end))  # type: ignore[attr-defined]
 
 
 @dataclass
@@ -56,16 +51,13 @@ class Text:
     skip_bytes: int = 0
     """The length of a byte order mark that is still there."""
     encoding: str = "utf-8"
-    empty: bool = False
+    """What the file that was sent is written in."""
     broken_characters: bool = False
     nul: bool = False
     cr_only: bool = False
     last_line_ends: bool = True
     is_cut_off: bool = False
     """The file ends inside a row. Its reader finds that."""
-    odd_quotes: bool = False
-    """Some quote is not that of a whole field in one line: a line break within a value, or a mistake."""
-    long_lines: bool = False
     line_breaks: bool = False
     """Some record goes over several lines."""
     unclosed: array[int] = field(default_factory=lambda: array("i"))
@@ -84,99 +76,136 @@ class Text:
 @contextmanager
 def as_text(path: Path) -> Iterator[Text]:
     """The file at `path` as :class:`Text`; what has to be written again for that goes with the block."""
-    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}text-") as folder:
-        text = Text(path, encoding=_encoding(path))
-        if text.encoding == "utf-8":
-            _scan(text)
-            text.encoding = _told_apart(path) if text.broken_characters else "utf-8"
-        if text.encoding != "utf-8" or text.broken_characters:
-            text = _transcoded(text, Path(folder) / "utf-8.csv")
-        if text.odd_quotes or text.long_lines:
-            _write_closed(text, Path(folder) / "closed.csv")
-        yield text
-
-
-def _encoding(path: Path) -> str:
     with path.open("rb") as stream:
-        start = stream.read(4096)
-    if start.startswith(UTF8_BOM):
-        return "utf-8"
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    # A text in Latin letters has a zero in every other byte.
-    if len(start) >= 4 and start[1::2].count(0) > len(start) * 0.4:
-        return "utf-16-le"
-    if len(start) >= 4 and start[0::2].count(0) > len(start) * 0.4:
-        return "utf-16-be"
-    return "utf-8"
+        encoding, mark = encoding_of(stream.read(SAMPLE_BYTES))
+    if encoding == "utf-32":  # refused when it was fetched
+        encoding, mark = "utf-8", 0
+    given = Text(path, mark, encoding)
+    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}text-") as folder:
+        yield _as_it_is(given) or _written(given, Path(folder) / "utf-8.csv")
 
 
-def _scan(text: Text) -> None:
-    """Look at every byte once."""
-    decoder = codecs.getincrementaldecoder("utf-8")("strict")
-    text.empty = True
-    line_feeds = carriage_returns = False
-    begun = last = b""
-    with text.path.open("rb") as stream:
-        if stream.read(len(UTF8_BOM)) == UTF8_BOM:
-            text.skip_bytes = len(UTF8_BOM)
-        stream.seek(text.skip_bytes)
-        while block := stream.read(BLOCK_BYTES):
-            last = block[-1:]
-            text.empty = text.empty and not block.strip()
-            line_feeds = line_feeds or b"\n" in block
-            carriage_returns = carriage_returns or b"\r" in block
-            text.nul = text.nul or b"\0" in block
-            text.broken_characters = text.broken_characters or not _decodes(decoder, block)
-            begun = _scan_lines(text, begun, block)
-    text.broken_characters = text.broken_characters or not _decodes(decoder, b"", final=True)
-    text.odd_quotes = text.odd_quotes or not _is_plain(begun)
-    text.cr_only = carriage_returns and not line_feeds
-    text.last_line_ends = last in (b"", b"\r", b"\n")
-
-
-def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, *, final: bool = False) -> bool:
+def _as_it_is(given: Text) -> Text | None:
+    """Look at every byte of a file; None where it has to be written again."""
+    if given.encoding != "utf-8":
+        return None
+    seen = Text(given.path, given.skip_bytes)
     try:
-        decoder.decode(block, final)
+        closed = _Closed(seen, _widths(given))
+        for piece, final in _pieces(given, "strict"):
+            closed.take(piece, final=final)
     except UnicodeDecodeError:
-        return False
-    return True
+        given.encoding, given.broken_characters = _told_apart(given), True
+        return None
+    return None if seen.unclosed or seen.too_long else seen
 
 
-def _scan_lines(text: Text, begun: bytes, block: bytes) -> bytes:
-    """Look for odd quotes and long lines; returns the line that begins at the end of the block."""
-    lines = begun + block if begun else block
-    end = max(lines.rfind(b"\n"), lines.rfind(b"\r")) + 1
-    if len(lines) - end > RECORD_BYTES or not _has_line_ends(lines[:end]):
-        text.long_lines = True
-        return b""
-    text.odd_quotes = text.odd_quotes or not _is_plain(lines[:end])
-    return lines[end:]
+def _written(given: Text, target: Path) -> Text:
+    """The file written again as UTF-8, without what stands behind a quote that is never closed, and without lines that
+    never end."""
+    written = Text(target, encoding=given.encoding)
+    is_transcoded = given.encoding != "utf-8" or given.broken_characters
+    closed = _Closed(written, _widths(given))
+    with target.open("w", encoding="utf-8", newline="") as out:
+        for piece, final in _pieces(given, "rollover.broken"):
+            if is_transcoded:
+                written.broken_characters = written.broken_characters or BROKEN in piece
+                piece = piece.replace("\ufeff", "")
+            out.write(closed.take(piece, final=final))
+    return written
 
 
-def _has_line_ends(lines: bytes) -> bool:
-    """Whether no line is longer than a record may be."""
-    start = 0
-    while len(lines) - start > RECORD_BYTES:
-        end = max(lines.rfind(b"\n", start, start + RECORD_BYTES), lines.rfind(b"\r", start, start + RECORD_BYTES))
-        if end < start:
+def _pieces(given: Text, errors: str) -> Iterator[tuple[str, bool]]:
+    """A file's characters, and whether they are the last."""
+    decoder = codecs.getincrementaldecoder(given.encoding)(errors)
+    with given.open() as stream:
+        while block := stream.read(BLOCK_BYTES):
+            yield decoder.decode(block), False
+    yield decoder.decode(b"", final=True), True
+
+
+def _widths(given: Text) -> frozenset[int]:
+    """How many fields records have: as many as the header, or as most of the first rows."""
+    with given.open() as stream:
+        head = codecs.getincrementaldecoder(given.encoding)("replace").decode(stream.read(HEAD_BYTES))
+    counts = COMMAS.widths(head)
+    return frozenset({*counts[:1], *(width for width, _ in Counter(counts).most_common(1))})
+
+
+class _Closed(Records):
+    """The records of a file as Arrow gets through them; what is found on the way is noted in `text`."""
+
+    def __init__(self, text: Text, widths: frozenset[int]) -> None:
+        super().__init__(COMMAS)
+        self._text = text
+        self._widths = widths
+        self._line_feeds = self._carriage_returns = False
+        self._is_in_endless = False
+
+    def take(self, piece: str, *, final: bool) -> str:
+        text = self._text
+        self._line_feeds = self._line_feeds or "\n" in piece
+        self._carriage_returns = self._carriage_returns or "\r" in piece
+        text.cr_only = self._carriage_returns and not self._line_feeds
+        text.nul = text.nul or "\0" in piece
+        text.last_line_ends = piece.endswith(("\r", "\n")) if piece else text.last_line_ends
+        return super().take(piece, final=final)
+
+    def take_usual(self, text: str, start: int, ready: int, out: list[str]) -> int:
+        """Take the lines up to the first that is too long, or that has a quote which is not that of a whole field."""
+        if self._is_in_endless:
+            return self._pass_over(text, start, ready)
+        end = self.lexer.plain_until(text, start, ready)
+        end = _up_to_long_line(text, start, max(text.rfind("\n", start, end), text.rfind("\r", start, end)) + 1)
+        if end > start:
+            out.append(text[start:end])
+            self.row += text.count("\n", start, end) + text.count("\r", start, end) - text.count("\r\n", start, end)
+        return max(end, start)
+
+    def take_record(self, text: str, record: Record) -> str:
+        if not record.is_open:
+            self._text.line_breaks = self._text.line_breaks or bool(LINE_END.search(text, record.start, record.stop))
+            return text[record.start : record.end]
+        self._text.unclosed.append(self.row + 1)
+        return text[record.start : record.fields[record.sound][0]] + (text[record.stop : record.end] or "\n")
+
+    def is_one(self, text: str, record: Record, lines: list[tuple[int, int]]) -> bool:
+        """Whether it has as many fields as others, and none of its lines is a record of its own."""
+        if not super().is_one(text, record, lines) or (self._widths and len(record.fields) not in self._widths):
             return False
-        start = end + 1
-    return True
+        others = (self.lexer.record(text, a, b) for a, b in lines[1:] if b > a)
+        return not any(len(other.fields) in self._widths and not other.is_open for other in others)
+
+    def take_endless(self, text: str, start: int, ready: int, out: list[str]) -> int:
+        self.row += 1
+        self._text.too_long.append(self.row)
+        out.append("\n")
+        self._is_in_endless = True
+        return self._pass_over(text, start, ready)
+
+    def _pass_over(self, text: str, start: int, ready: int) -> int:
+        """Pass over the rest of a line that is too long."""
+        line_end = LINE_END.search(text, start, ready)
+        self._is_in_endless = line_end is None
+        return line_end.end() if line_end else ready
 
 
-def _is_plain(lines: bytes) -> bool:
-    if b'"' not in lines:
-        return True
-    plain = _PLAIN.match(lines)
-    return plain is not None and plain.end() == len(lines)
+def _up_to_long_line(text: str, start: int, end: int) -> int:
+    """Where the first line that is longer than a record may be begins; `end` where there is none."""
+    while end - start > RECORD_CHARACTERS:
+        behind = start + RECORD_CHARACTERS
+        line_end = max(text.rfind("\n", start, behind), text.rfind("\r", start, behind))
+        if line_end < start:
+            return start
+        start = line_end + 1
+    return end
 
 
-def _told_apart(path: Path) -> str:
+def _told_apart(text: Text) -> str:
     """UTF-8 with mistakes, or Windows-1252: whichever explains more of the bytes beyond ASCII."""
     fitting = not_fitting = 0
     begun = b""
-    with path.open("rb") as stream:
+    with text.open() as stream:
         while block := stream.read(BLOCK_BYTES):
             block = begun + block
             cut = _BEGUN_CHARACTER.search(block, max(0, len(block) - 3))
@@ -187,154 +216,3 @@ def _told_apart(path: Path) -> str:
             not_fitting += len(_HIGH.findall(block)) - sum(map(len, characters))
     # A character that the end of the file cuts off tells nothing.
     return "utf-8" if fitting >= not_fitting else "cp1252"
-
-
-def _transcoded(text: Text, target: Path) -> Text:
-    with (
-        text.open() as source,
-        io.TextIOWrapper(source, encoding=text.encoding, errors="rollover.broken", newline="") as decoded,
-        target.open("w", encoding="utf-8", newline="") as out,
-    ):
-        while block := decoded.read(BLOCK_BYTES):
-            out.write(block.replace("\ufeff", ""))
-    written = Text(target)
-    _scan(written)
-    written.encoding = text.encoding
-    written.broken_characters = _holds(target, BROKEN)
-    return written
-
-
-def _holds(path: Path, character: str) -> bool:
-    wanted, carried = character.encode(), b""
-    with path.open("rb") as stream:
-        while block := stream.read(BLOCK_BYTES):
-            if wanted in carried + block:
-                return True
-            carried = block[-len(wanted) :]
-    return False
-
-
-class _Line(NamedTuple):
-    text: str
-    is_whole: bool = True
-    """False for the beginning of one that is longer than a record may be."""
-
-    @property
-    def ending(self) -> str:
-        return self.text[len(self.text.rstrip("\r\n")) :] or "\n"
-
-
-class _Lines:
-    """Lines of a text, of which some can be given back."""
-
-    def __init__(self, source: IO[str]) -> None:
-        self._source = source
-        self._back: list[_Line] = []
-
-    def next(self) -> _Line:
-        """The next line; at the end one without text."""
-        if self._back:
-            return self._back.pop()
-        line = self._source.readline(RECORD_BYTES)
-        if len(line) < RECORD_BYTES or line.endswith(("\r", "\n")):
-            return _Line(line)
-        while (rest := self._source.readline(RECORD_BYTES)) and not rest.endswith(("\r", "\n")):
-            pass
-        return _Line(line, is_whole=False)
-
-    def give_back(self, lines: list[_Line]) -> None:
-        self._back.extend(reversed(lines))
-
-
-def _write_closed(text: Text, target: Path) -> None:
-    """Write the file again without what stands behind a quote that is never closed, and without lines that never end.
-
-    `text` is then the file at `target`.
-    """
-    widths = _usual_widths(text)
-    row = 0
-    with (
-        io.TextIOWrapper(text.open(), encoding="utf-8", newline="") as source,
-        target.open("w", encoding="utf-8", newline="") as out,
-    ):
-        lines = _Lines(source)
-        while (line := lines.next()).text:
-            row += 1
-            if not line.is_whole:
-                text.too_long.append(row)
-                out.write("\n")
-            elif '"' not in line.text or _fields(line.text) is not None:
-                out.write(line.text)
-            elif (record := _record(line, lines, widths)) is not None:
-                text.line_breaks = True
-                out.write(record)
-            else:
-                text.unclosed.append(row)
-                out.write(_before_quote(line.text) + line.ending)
-    text.path, text.skip_bytes = target, 0
-
-
-def _usual_widths(text: Text) -> frozenset[int]:
-    """How many fields records have: as many as the header, or as most of the lines that begin the file."""
-    counts: list[int] = []
-    is_open = False
-    with io.TextIOWrapper(text.open(), encoding="utf-8", newline="") as source:
-        lines = _Lines(source)
-        while len(counts) < WIDTH_LINES and (line := lines.next()).text:
-            if is_open:
-                is_open = line.text.count('"') % 2 == 0
-                continue
-            fields = _fields(line.text)
-            is_open = fields is None and line.is_whole
-            if fields:
-                counts.append(fields)
-    most = Counter(counts).most_common(1)
-    return frozenset({*counts[:1], *(width for width, _ in most)})
-
-
-def _record(line: _Line, lines: _Lines, widths: frozenset[int]) -> str | None:
-    """The record that begins with `line`, whose quote is open, and goes on in the following ones.
-
-    None, with these given back, where the quote is never closed; and where it would be by a line that is a record of
-    its own.
-    """
-    taken: list[_Line] = []
-    record = line.text
-    while len(taken) < RECORD_LINES and len(record) < RECORD_BYTES and (following := lines.next()).text:
-        taken.append(following)
-        if not following.is_whole or _fields(following.text) in widths:
-            break
-        record += following.text
-        if following.text.count('"') % 2 == 0:
-            continue
-        try:
-            fields = _fields(record, strict=True)
-        except csv.Error:
-            break
-        if fields is not None and widths and fields not in widths:
-            break
-        if fields is not None:
-            return record
-    lines.give_back(taken)
-    return None
-
-
-def _before_quote(line: str) -> str:
-    """The fields before the one whose quote is open."""
-    fields = _FIELDS_BEFORE.match(line)
-    return fields.group() if fields else ""
-
-
-def _fields(record: str, *, strict: bool = False) -> int | None:
-    """How many fields a record has; None while a quote in it is open.
-
-    `strict` raises csv.Error for a quote that stands in the middle of a quoted value.
-    """
-    reader = csv.reader(iter((record, "")), strict=strict)
-    try:
-        fields = next(reader, [])
-    except csv.Error as error:
-        if strict and "unexpected end" not in str(error):
-            raise
-        return None
-    return len(fields) if reader.line_num == 1 else None

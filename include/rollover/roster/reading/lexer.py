@@ -1,0 +1,216 @@
+"""Takes a CSV file apart: what its encoding, line ends, fields, quotes and records are.
+
+The one definition, used by the door, which empties password columns while a file is fetched
+(:mod:`rollover.roster.reading.passwords`), and by the reader of what is then in storage
+(:mod:`rollover.roster.reading.text`). Records are those of RFC 4180, with the leniency of Python's csv module: a quote
+opens a value at its beginning only, and behind the quote that closes it further characters are plain ones. Arrow reads
+what is well-formed; here is what it cannot do: separate the records of a text that comes in pieces, name the row whose
+quote is never closed, and go on with the next line.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+SAMPLE_BYTES = 4096
+RECORD_CHARACTERS = 2**18
+"""Of a roster's row, at most. In a longer record a quote was never closed; a longer line is damage."""
+RECORD_LINES = 100
+"""How many lines a record may go on for. A quote that stays open for longer was never closed."""
+ROWS_LOOKED_AT = 100
+"""How many rows tell how many fields a row of the file has."""
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16's, with which it begins
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+)
+LINE_END = re.compile(r"\r\n|\r|\n")
+Spans = tuple[tuple[int, int], ...]
+"""Where fields begin and end in a text."""
+
+
+def encoding_of(start: bytes) -> tuple[str, int]:
+    """Guess a file's encoding from its first bytes; returns it with the length of the byte order mark.
+
+    ``utf-8`` stands for every encoding in which separators, quotes and line ends are single bytes: Windows-1252 too.
+    """
+    for mark, encoding in BYTE_ORDER_MARKS:
+        if start.startswith(mark):
+            return encoding, len(mark)
+    sample = start[:SAMPLE_BYTES]
+    if len(sample) > 7 and sum(sample[n::4].count(0) > len(sample) * 0.2 for n in range(4)) == 3:
+        return "utf-32", 0
+    # A text in Latin letters has a zero in every other byte.
+    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if len(sample) >= 4 and sample[first::2].count(0) > len(sample) * 0.4:
+            return encoding, 0
+    return "utf-8", 0
+
+
+class EndlessLine(Exception):
+    """A line that is longer than any record. `row` counts records; the file's first one is 1."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(row)
+        self.row = row
+
+
+class Record(NamedTuple):
+    """One record of a text. ``text[start:stop]`` is the record, ``text[stop:end]`` its line end."""
+
+    start: int
+    fields: Spans
+    stop: int
+    end: int
+    sound: int
+    """How many fields come before the first one whose quote is never closed or stands in the middle."""
+    is_open: bool
+    """The text ends within a quoted value."""
+
+    @property
+    def ended(self) -> bool:
+        return self.end > self.stop
+
+    @property
+    def is_sound(self) -> bool:
+        return self.sound == len(self.fields)
+
+    def values(self, text: str) -> list[str]:
+        """The fields as they are written, quotes included."""
+        return [text[a:b] for a, b in self.fields]
+
+
+class Lexer:
+    """Takes texts with one kind of separator apart."""
+
+    def __init__(self, separator: str = ",") -> None:
+        self.separator = separator
+        rest = rf"[^{re.escape(separator)}\r\n]*+"
+        self._field = re.compile(rf'"(?:[^"]|"")*+("?)({rest})|{rest}')
+        edge = rf"[^{re.escape(separator)}\r\n]"
+        self._plain = re.compile(rf'(?:[^"]++|(?<!{edge})"(?:[^"\r\n]|"")*+"(?!{edge}))*+')
+
+    def record(self, text: str, start: int, end: int) -> Record:
+        """The record at `start`, as far as it goes before `end`."""
+        fields: list[tuple[int, int]] = []
+        place, sound = start, None
+        while True:
+            found = self._field.match(text, place, end)
+            assert found is not None  # it matches nothing, too
+            is_open = found[1] == ""
+            if sound is None and (is_open or found[2]):
+                sound = len(fields)
+            fields.append(found.span())
+            place = found.end()
+            if is_open or place == end or text[place] != self.separator:
+                break
+            place += 1
+        line_end = LINE_END.match(text, place, end)
+        behind = line_end.end() if line_end else place
+        return Record(start, tuple(fields), place, behind, len(fields) if sound is None else sound, is_open)
+
+    def split(self, text: str, start: int, end: int) -> Spans:
+        """The fields of a line if its quotes meant nothing."""
+        fields = []
+        for piece in text[start:end].split(self.separator):
+            fields.append((start, start + len(piece)))
+            start += len(piece) + 1
+        return tuple(fields)
+
+    def widths(self, text: str, start: int = 0) -> list[int]:
+        """How many fields each of the next rows has; blank and broken ones are passed over."""
+        counts: list[int] = []
+        while start < len(text) and len(counts) < ROWS_LOOKED_AT:
+            record = self.record(text, start, len(text))
+            line = LINE_END.search(text, start)
+            if line is None or (record.is_sound and not record.ended):
+                break
+            if record.is_sound and record.stop > start:
+                counts.append(len(record.fields))
+            start = record.end if record.is_sound else line.end()
+        return counts
+
+    def plain_until(self, text: str, start: int, end: int) -> int:
+        """How far every quote is that of a whole field in one line."""
+        found = self._plain.match(text, start, end)
+        assert found is not None
+        return found.end()
+
+
+class Records:
+    """Takes a text that comes in pieces record by record. The result is the same whatever the pieces are.
+
+    A record whose quote is never closed ends with its line, and the next line is a record of its own. Memory holds a
+    piece and a record. A subclass says what becomes of each record.
+    """
+
+    def __init__(self, lexer: Lexer) -> None:
+        self.lexer = lexer
+        self.row = 0
+        """How many records were taken."""
+        self._rest = ""
+
+    def take(self, piece: str, *, final: bool) -> str:
+        """What can be passed on after this piece, of which `final` is the last."""
+        text = self._rest + piece
+        # A line feed may follow.
+        ready = len(text) - 1 if text.endswith("\r") and not final else len(text)
+        out: list[str] = []
+        place = 0
+        while place < ready:
+            end: int | None = self.take_usual(text, place, ready, out)
+            if end == place:
+                end = self._take_next(text, place, ready, out, final=final)
+            if end is None:
+                break
+            place = end
+        self._rest = text[place:]
+        return "".join(out)
+
+    def take_usual(self, text: str, start: int, ready: int, out: list[str]) -> int:
+        """Take the records that are like most; returns where the next one begins."""
+        raise NotImplementedError
+
+    def take_record(self, text: str, record: Record) -> str:
+        """What becomes of any other record."""
+        raise NotImplementedError
+
+    def take_endless(self, text: str, start: int, ready: int, out: list[str]) -> int:
+        """Take a line that is longer than any record; returns where the next one begins."""
+        raise EndlessLine(self.row + 1)
+
+    def is_one(self, text: str, record: Record, lines: list[tuple[int, int]]) -> bool:
+        """Whether sound quotes over several lines make one record."""
+        return len(lines) <= RECORD_LINES + 1
+
+    def _take_next(self, text: str, start: int, ready: int, out: list[str], *, final: bool) -> int | None:
+        """Take one record; returns where the next one begins, None where more must come."""
+        most = min(ready, start + RECORD_CHARACTERS)
+        is_full, is_last = most - start == RECORD_CHARACTERS, final and most == len(text)
+        line = LINE_END.search(text, start, most)
+        if line is None and not is_last:
+            return self.take_endless(text, start, ready, out) if is_full else None
+        stop, end = line.span() if line else (most, most)
+        record = self.lexer.record(text, start, most)
+        if not (record.ended or is_last or is_full):
+            return None
+        if record.stop > stop:
+            is_closed = record.is_sound and (record.ended or is_last)
+            if not is_closed or not self.is_one(text, record, list(lines_of(text, start, record.stop))):
+                record = self.lexer.record(text, start, stop)._replace(end=end)
+        out.append(self.take_record(text, record))
+        self.row += 1
+        return record.end
+
+
+def lines_of(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Where each line of a part of a text begins and ends."""
+    for found in LINE_END.finditer(text, start, stop):
+        yield start, found.start()
+        start = found.end()
+    yield start, stop

@@ -1,0 +1,272 @@
+"""Empties the password columns of a CSV file as it goes by, before any of it reaches storage.
+
+Districts send passwords in plain text. All else stays byte for byte, and a file without such a column goes through
+untouched: what is in storage is the file as it was sent, and its encoding, line ends, quoting and ragged rows are
+judged when it is read. Memory is bounded whatever the file holds.
+
+Where a row is so broken that its fields cannot be told apart for sure (too many or too few of them, a quote that is not
+closed or stands in the middle), every field that may be the password is starred out: its characters become ``*``,
+while quotes, separators and line ends stay, so that the row is as broken as it was sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from rollover.roster.findings import Unusable
+from rollover.roster.reading import lexer
+from rollover.roster.reading.lexer import LINE_END, EndlessLine, Lexer, Record, Records, Spans, encoding_of, lines_of
+
+HEADER_BYTES = 2**16
+"""What is looked at to find the header. The widest known header has 2,000 bytes."""
+HEADER_WITHIN = 10
+"""Records: a title or blank lines may stand above the header."""
+MOST_FIELDS = 500
+"""Up to here one pattern takes a whole row; a wider row is taken field by field."""
+SEPARATORS = ",;\t|"
+NAMES = frozenset({"pass", "pin", "loginpin", "studentpin"})
+"""Column names, of which only letters count; and every name that contains or ends with one of these."""
+CONTAINED = ("password", "passwd", "passcode", "passphrase")
+ENDS = ("pwd", "pw")
+BESIDE = frozenset(
+    {"id", "username", "email", "sourcedid", "userid", "studentid", "teacherid", "staffid", "firstname", "givenname"}
+)
+"""Column names, one of which stands beside a password column in every file that has one."""
+
+
+def is_password(column: str) -> bool:
+    """Whether a column of this name holds passwords."""
+    letters = _letters(column)
+    return letters in NAMES or letters.endswith(ENDS) or any(word in letters for word in CONTAINED)
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+class WithoutPasswords:
+    """Passes a file on to `target`, block by block, with the values of its password columns emptied.
+
+    :meth:`finish` must be called after the last block. Both raise Unusable for a file that is so broken that its
+    passwords cannot be distinguished from the rest; what has reached the target until then holds none.
+    """
+
+    def __init__(self, name: str, target: IO[bytes]) -> None:
+        self._name = name
+        self._target = target
+        self._head: bytearray | None = bytearray()
+        self._rows: _Rows | None = None
+        self._codec = _Codec("utf-8")
+
+    def write(self, block: bytes) -> None:
+        self._take(block, final=False)
+
+    def finish(self) -> None:
+        self._take(b"", final=True)
+
+    def _take(self, block: bytes, *, final: bool) -> None:
+        if self._head is not None:
+            self._head += block
+            if len(self._head) < HEADER_BYTES and not final:
+                return
+            block, self._head = bytes(self._head), None
+            block = self._begin(block, final=final)
+        if self._rows is None:
+            self._target.write(block)
+            return
+        try:
+            text = self._rows.take(self._codec.decode(block), final=final)
+        except EndlessLine as problem:
+            raise self._not_csv(problem.row) from None
+        self._target.write(self._codec.encode(text) + (self._codec.odd_byte if final else b""))
+
+    def _begin(self, head: bytes, *, final: bool) -> bytes:
+        """Judge the header; returns what is to be passed on of the file's beginning."""
+        encoding, mark = encoding_of(head)
+        if encoding == "utf-32":
+            raise Unusable("encoding_unknown", "The file is written in UTF-32. Save it as UTF-8.", file=self._name)
+        try:
+            layout = find_layout(_Codec(encoding).decode(head[mark:HEADER_BYTES]), final=final)
+        except EndlessLine as problem:
+            raise self._not_csv(problem.row) from None
+        if layout is None:
+            return head
+        self._rows, self._codec = _Rows(layout), _Codec(encoding)
+        self._target.write(head[:mark])
+        return head[mark:]
+
+    def _not_csv(self, row: int) -> Unusable:
+        message = "A line of the file does not end. It is no CSV file, or was damaged on the way. Export it again."
+        return Unusable("not_csv", message, file=self._name, row=row)
+
+
+class _Codec:
+    """Bytes as characters and back, the same bytes whatever they are. An odd last byte of UTF-16 waits."""
+
+    def __init__(self, encoding: str) -> None:
+        self._width = 2 if encoding.startswith("utf-16") else 1
+        self._how = (encoding, "surrogatepass") if self._width == 2 else ("latin-1", "strict")
+        self.odd_byte = b""
+
+    def decode(self, block: bytes) -> str:
+        block = self.odd_byte + block
+        whole = len(block) - len(block) % self._width
+        self.odd_byte = block[whole:]
+        return block[:whole].decode(*self._how)
+
+    def encode(self, text: str) -> bytes:
+        return text.encode(*self._how)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the rows of a file with passwords are made."""
+
+    separator: str
+    places: tuple[int, ...]
+    """Of the password columns."""
+    named: int
+    """How many fields the header has up to its last name."""
+    width: int
+    """How many fields the header has."""
+    usual: int
+    """How many fields most rows have: more than the header where blank ones follow."""
+    header_rows: int
+    """Records up to the header, itself included: they hold no password."""
+
+    def fits(self, values: Sequence[str]) -> bool:
+        """Whether each value is in the column of its name for sure."""
+        if len(values) != self.usual and not self.named <= len(values) <= self.width:
+            return False
+        return all(value in ("", '""') for value in values[self.width :])
+
+    def doubtful(self, fields: Spans) -> set[tuple[int, int]]:
+        """Where a password may be in a row whose fields do not fit."""
+        count = len(fields)
+        missing, surplus = max(0, self.width - count), max(0, count - self.named)
+        return {
+            fields[place]
+            for column in self.places
+            for place in range(max(0, column - missing), min(count, column + surplus + 1))
+        }
+
+
+def find_layout(text: str, *, final: bool) -> Layout | None:
+    """The layout of a file that begins with `text`; None for a file without passwords.
+
+    `final` says that there is no more than `text`. Raises EndlessLine where the first line does not end in it.
+    """
+    place, above = 0, False
+    for number in range(1, HEADER_WITHIN + 1):
+        if place >= len(text):
+            break
+        found = LINE_END.search(text, place)
+        stop, end = found.span() if found else (len(text), len(text))
+        if found is None and not final:
+            if not above:
+                raise EndlessLine(number)
+            break
+        cut, cells = _cells(text, place, stop)
+        places = tuple(n for n, name in enumerate(cells) if is_password(name))
+        if places and (not above or _is_header(cells)):
+            named = max(n + 1 for n, name in enumerate(cells) if name)
+            ((usual, _),) = Counter(cut.widths(text, end)).most_common(1) or [(0, 0)]
+            return Layout(cut.separator, places, named, len(cells), max(usual, len(cells)), number)
+        above = above or any(cells)
+        place = end
+    return None
+
+
+def _cells(text: str, start: int, stop: int) -> tuple[Lexer, list[str]]:
+    """The values of a line above the rows, and the lexer for its separator.
+
+    No header has a line break or a quote in a value: where it seems so, a quote is missing.
+    """
+    cut = Lexer(max(SEPARATORS, key=text[start:stop].count))
+    record = cut.record(text, start, stop)
+    fields = record.fields if record.is_sound else cut.split(text, start, stop)
+    return cut, [text[a:b].strip(' "') for a, b in fields]
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    """Whether a record below the first one is a header: it names a password column and what is beside one."""
+    letters = {_letters(cell) for cell in cells}
+    return bool(letters & (NAMES | {"password"})) and bool(letters & BESIDE)
+
+
+class _Rows(Records):
+    """The records of a file with passwords: emptied of them."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__(Lexer(layout.separator))
+        self._layout = layout
+        self._usual = _usual_row(layout)
+        self._value = re.compile(rf'[^"\r\n{re.escape(layout.separator)}]+')
+
+    def take_usual(self, text: str, start: int, ready: int, out: list[str]) -> int:
+        place, longest = start, lexer.RECORD_CHARACTERS
+        while self.row < self._layout.header_rows:
+            line = LINE_END.search(text, place, min(ready, place + longest))
+            if line is None:
+                return place
+            out.append(text[place : line.end()])
+            place = line.end()
+            self.row += 1
+        if self._usual is not None:
+            while (found := self._usual.match(text, place, ready)) and found.end() - place <= longest:
+                out += found.groups()
+                place = found.end()
+                self.row += 1
+        return place
+
+    def take_record(self, text: str, record: Record) -> str:
+        if self.row < self._layout.header_rows or record.start == record.stop:
+            return text[record.start : record.end]
+        values = record.values(text)
+        if record.is_sound and self._layout.fits(values):
+            for place in self._layout.places:
+                if place < len(values):
+                    values[place] = ""
+            # A line that held nothing but a password must not become one that holds nothing: readers pass it over.
+            return (self.lexer.separator.join(values) or '""') + text[record.stop : record.end]
+        spans = self._layout.doubtful(record.fields) if record.is_sound else set()
+        for start, stop in lines_of(text, record.start, record.stop):
+            spans |= self._spans_in_line(text, start, stop)
+        return self._starred(text, record, spans)
+
+    def _spans_in_line(self, text: str, start: int, stop: int) -> set[tuple[int, int]]:
+        """Where a password may be in a line, if that is a record of its own."""
+        record = self.lexer.record(text, start, stop)
+        if not record.is_open and self._layout.fits(record.values(text)):
+            return {record.fields[place] for place in self._layout.places if place < len(record.fields)}
+        return self._layout.doubtful(record.fields) | self._layout.doubtful(self.lexer.split(text, start, stop))
+
+    def _starred(self, text: str, record: Record, spans: set[tuple[int, int]]) -> str:
+        """A record with everything in `spans` starred out."""
+        pieces = []
+        place = record.start
+        for a, b in sorted(spans):
+            pieces.append(text[place : max(a, place)])
+            pieces.append(self._value.sub("*", text[max(a, place) : max(b, place)]))
+            place = max(b, place)
+        return "".join(pieces) + text[place : record.end]
+
+
+def _usual_row(layout: Layout) -> re.Pattern[str] | None:
+    """A pattern for a row like most: well quoted, of the usual width. Its groups are what stays of it."""
+    if not 1 < layout.usual <= MOST_FIELDS:
+        return None
+    separator = re.escape(layout.separator)
+    value = rf'(?>[^"{separator}\r\n][^{separator}\r\n]*+|"[^"]*+(?:""[^"]*+)*+"(?=[{separator}\r\n])|)'
+    pattern = "("
+    for place in range(layout.usual):
+        pattern += separator if place else ""
+        if place in layout.places:
+            pattern += f"){value}("
+        else:
+            pattern += value if place < layout.width else '(?:"")?'
+    return re.compile(pattern + r"(?:\r\n|\r|\n))")
