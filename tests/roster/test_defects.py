@@ -17,7 +17,8 @@ from rollover.roster.findings import Findings
 from rollover.roster.formats import FORMATS
 from rollover.roster.reading.clean import clean
 from rollover.roster.reading.columns import KEPT_OUT
-from rollover.roster.reading.read import batches, read_header
+from rollover.roster.reading.header import read_header
+from rollover.roster.reading.rows import batches
 from rollover.roster.reading.text import as_text
 from tests.support.roster.generated_sets import Rows, as_csv, as_files, header, made
 from tests.support.roster.read_set import Taken, take

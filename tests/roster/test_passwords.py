@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from rollover.roster.findings import Unusable
 from rollover.roster.reading import lexer, passwords
 from rollover.roster.reading.passwords import WithoutPasswords, is_password
-from rollover.roster.findings import Unusable
 
 SECRET = "Xy7"
 

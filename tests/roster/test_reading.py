@@ -22,8 +22,9 @@ from rollover.roster.formats import FORMATS
 from rollover.roster.formats.spec import Column, File
 from rollover.roster.reading import text
 from rollover.roster.reading.columns import KEPT_OUT, ROW
-from rollover.roster.reading.read import batches, read_header
+from rollover.roster.reading.header import read_header
 from rollover.roster.reading.lexer import RECORD_CHARACTERS
+from rollover.roster.reading.rows import batches
 from rollover.roster.reading.text import as_text
 from tests.support.roster import generated_sets
 from tests.support.roster.read_set import take

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
+from rollover.roster.findings import Unusable
 from rollover.roster.formats import SPELLING
 from rollover.roster.intake import unpack
-from rollover.roster.findings import Unusable
 from rollover.roster.intake.unpack import opened
 from tests.support.roster.small_set import as_files, whole_set
 

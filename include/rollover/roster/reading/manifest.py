@@ -18,7 +18,7 @@ from rollover.roster.findings import Findings
 from rollover.roster.formats import FORMATS, MANIFEST, SPELLING, Format
 from rollover.roster.formats.others import recognized
 from rollover.roster.formats.spec import File
-from rollover.roster.reading.read import ENCODINGS
+from rollover.roster.reading.header import encoding_message
 from rollover.roster.reading.text import as_text
 
 ROSTER_VERSION = "oneroster.version"
@@ -165,8 +165,7 @@ class _Manifest:
         """The rows that hold something, with their places."""
         with local_copy(self.path) as path, as_text(path) as text:
             if text.encoding != "utf-8":
-                message = f"The file is written in {ENCODINGS[text.encoding]}; it was read so. Save it as UTF-8."
-                self.findings.add("encoding", "warning", MANIFEST, message)
+                self.findings.add("encoding", "warning", MANIFEST, encoding_message(text))
             with text.open() as stream:
                 start = stream.read(MANIFEST_BYTES).decode("utf-8", "replace")
         try:

@@ -34,8 +34,9 @@ from rollover.roster.reading.clean import (
     with_usernames,
 )
 from rollover.roster.reading.columns import IS_DELETED, KEPT_OUT, ROW
+from rollover.roster.reading.header import read_header
 from rollover.roster.reading.manifest import Contents, contents
-from rollover.roster.reading.read import NOT_CSV, batches, read_header
+from rollover.roster.reading.rows import NOT_CSV, batches
 from rollover.roster.reading.text import as_text
 from rollover.storage import whole_file
 
