@@ -8,34 +8,22 @@ on columns: a rule is an expression, and rows are looked up only where it fails.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date
 
 import polars as pl
 
-from rollover.roster.findings import KEPT_PER_CODE, Findings
+from rollover.roster.findings import Findings
 from rollover.roster.formats.spec import STATUS, Column, File, Format, Kind, Severity
 from rollover.roster.model import GRADES
 from rollover.roster.reading.columns import IS_DELETED, KEPT_OUT, ROW
+from rollover.roster.reading.dates import BIRTH_CENTURY_FROM, CENTURY_FROM, SHORT_YEAR, read_dates, understood
+from rollover.roster.reading.of_file import FileFindings
 
 ID_LENGTH = 255
 NEVER_IN_ID = r'[\x00-\x1f\x7f"]'
 """Only the remains of a row that was broken have these in an identity."""
 # Not \d, which has the digits of every script: only these can be calculated with.
 INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z$"
-ISO_DATE = (r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "%Y-%m-%d")
-US_DATE = (r"^[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}$", "%m/%d/%Y")
-"""What a date looks like, and how it is read."""
-# With other signs between year, month and day, without leading zeros, and with a midnight behind them. Days before
-# months are not understood: nothing tells them from months before days.
-_MIDNIGHT = r"(?:[T ](?:0?0:00(?::00(?:\.0+)?)?|12:00(?::00)? ?AM)(?:Z|[+-]00:?00)?)?$"
-LOOSE_YMD = r"^([0-9]{4})[-/.]?([0-9]{2})[-/.]?([0-9]{2})" + _MIDNIGHT
-LOOSE_YMD_SHORT = r"^([0-9]{4})[-/.]([0-9]{1,2})[-/.]([0-9]{1,2})" + _MIDNIGHT
-SHORT_YEAR = r"^[0-9]{1,2}/[0-9]{1,2}/[0-9]{2}([^0-9]|$)"
-LOOSE_MDY = r"^([0-9]{1,2})/([0-9]{1,2})/([0-9]{4}|[0-9]{2})" + _MIDNIGHT
 YEAR = r"^((?:19|20|21)[0-9]{2})(?:[-/ ]((?:19|20|21)?[0-9]{2}))?$"
-CENTURY_FROM, BIRTH_CENTURY_FROM = 69, 31
-"""From which year of two digits on the last century is meant (POSIX); for births, that of a student or parent."""
-FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
 EXTENSION = "ext:"
 BIRTH = ("people", "birth_date")
 _ORDINALS = {1: "1ST", 2: "2ND", 3: "3RD"}
@@ -90,16 +78,14 @@ class _Batch:
         self.kept_out = frame[KEPT_OUT]
         self.passed_over = frame[KEPT_OUT]
         """Rows that make no finding."""
-        self._findings = findings
+        self.found = FileFindings(findings, file)
 
     def report(self, broken: pl.Series, code: str, severity: Severity, column: str | None, message: str) -> None:
         """Make a finding of every row where `broken` is true; an error keeps the row out."""
         broken = broken.fill_null(False) & ~self.passed_over
         if not broken.any():
             return
-        rows = self.frame[ROW].filter(broken)
-        first = rows.head(KEPT_PER_CODE).to_list()
-        self._findings.add(code, severity, self.file.name, message, column=column, rows=first, count=len(rows))
+        self.found.find(code, severity, message, self.frame[ROW].filter(broken), column=column)
         if severity == "error":
             self.kept_out = self.kept_out | broken
 
@@ -145,23 +131,19 @@ def _without_deleted(frame: pl.DataFrame, file: File, spec: Format, findings: Fi
             message = "A full set holds only what is there: the row says tobedeleted and is left out. Leave it blank."
             batch.report(deleted, "status_deleted", "warning", name, message)
             filled = filled & ~deleted
-            filled = filled & ~_find_other_status(batch, filled, findings)
+            filled = filled & ~_find_other_status(batch, filled)
         filled = filled.fill_null(False) & ~batch.passed_over
-        if filled.any():
-            rows = frame[ROW].filter(filled)
-            findings.add_for_column(FILLED, file.name, name, int(rows.min()), len(rows))  # type: ignore[arg-type]
+        batch.found.count_for_column(FILLED, name, frame[ROW].filter(filled))
     if STATUS not in file.bulk_is_blank or STATUS not in frame.columns:
         return frame
     return frame.filter((frame[STATUS].str.to_lowercase() != DELETED).fill_null(True))
 
 
-def _find_other_status(batch: _Batch, filled: pl.Series, findings: Findings) -> pl.Series:
+def _find_other_status(batch: _Batch, filled: pl.Series) -> pl.Series:
     """The rows whose status nobody understands: taken for active they would be live."""
     is_known = batch.frame[STATUS].str.to_lowercase() == ACTIVE
     other = (filled & ~is_known).fill_null(False) & ~batch.passed_over
-    if other.any():
-        rows = batch.frame[ROW].filter(other)
-        findings.add_for_column(OTHER_STATUS, batch.file.name, STATUS, int(rows.min()), len(rows))  # type: ignore[arg-type]
+    batch.found.count_for_column(OTHER_STATUS, STATUS, batch.frame[ROW].filter(other))
     return other
 
 
@@ -172,9 +154,7 @@ def with_usernames(frame: pl.DataFrame, file: File, findings: Findings) -> pl.Da
     blank = frame[USERNAME].is_null() & frame[file.identity].is_not_null() & ~frame[KEPT_OUT]
     if STATUS in frame.columns:  # of who is gone, nothing else has to be right
         blank = blank & frame[STATUS].str.to_lowercase().ne_missing(DELETED)
-    if blank.any():
-        rows = frame[ROW].filter(blank)
-        findings.add_for_column(NO_USERNAME, file.name, USERNAME, int(rows.min()), len(rows))  # type: ignore[arg-type]
+    FileFindings(findings, file).count_for_column(NO_USERNAME, USERNAME, frame[ROW].filter(blank))
     return frame.with_columns(pl.when(blank).then(pl.col(file.identity)).otherwise(USERNAME).alias(USERNAME))
 
 
@@ -238,60 +218,35 @@ def _as_is(_batch: _Batch, _column: Column, value: pl.Series, _severity: Severit
 
 def _list(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
     """The items between commas; no items where there is no value. An item that is there twice counts once."""
-    items = value.str.split(",").list.eval(pl.element().str.strip_chars())
-    items = items.list.eval(pl.element().filter(pl.element() != ""))
+    items = _items(value)
     if column.required:
         message = f"{column.name} is required. Fill it in."
         batch.report(items.list.len() == 0, "value_missing", severity, column.name, message)
     return items.list.unique(maintain_order=True).fill_null(pl.lit([], dtype=pl.List(pl.String)))
 
 
+def _items(value: pl.Series) -> pl.Series:
+    items = value.str.split(",").list.eval(pl.element().str.strip_chars())
+    return items.list.eval(pl.element().filter(pl.element() != ""))
+
+
 def _date(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
-    pattern, written = US_DATE if batch.spec.us_dates else ISO_DATE
-    read = _plausible(value.str.to_date(written, strict=False).zip_with(value.str.contains(pattern), _no_dates(value)))
+    read = read_dates(value, us_dates=batch.spec.us_dates)
     if read.null_count() > value.null_count():
         odd = value.filter(read.is_null()).drop_nulls().unique()
-        meant = _understood(odd, BIRTH_CENTURY_FROM if column.fills == BIRTH else CENTURY_FROM)
+        meant = understood(odd, BIRTH_CENTURY_FROM if column.fills == BIRTH else CENTURY_FROM)
         other = value.replace_strict(odd, meant, default=None, return_dtype=pl.Date)
-        understood = read.is_null() & other.is_not_null()
+        fixed = read.is_null() & other.is_not_null()
         short = value.str.contains(SHORT_YEAR).fill_null(False) & batch.spec.us_dates
         message = f"The year of {column.name} has two digits; it was understood. Write it as MM/DD/YYYY."
-        batch.report(understood & short, "date_format", "warning", column.name, message)
+        batch.report(fixed & short, "date_format", "warning", column.name, message)
         message = f"{column.name} is not written {'month/day/year' if batch.spec.us_dates else 'YYYY-MM-DD'}; "
         message += "it was understood."
-        batch.report(understood & ~short, "date_format", "warning", column.name, message)
+        batch.report(fixed & ~short, "date_format", "warning", column.name, message)
         read = read.fill_null(other)
     message = f"{column.name} is not a date. Write it as {'MM/DD/YYYY' if batch.spec.us_dates else 'YYYY-MM-DD'}."
     batch.report(value.is_not_null() & read.is_null(), "bad_date", severity, column.name, message)
     return read
-
-
-def _no_dates(value: pl.Series) -> pl.Series:
-    return pl.repeat(None, len(value), dtype=pl.Date, eager=True)
-
-
-def _understood(value: pl.Series, century_from: int) -> pl.Series:
-    """Dates that are written in another way, where only one day can be meant."""
-    read = _dates(value, LOOSE_YMD, "ymd").fill_null(_dates(value, LOOSE_YMD_SHORT, "ymd"))
-    return read.fill_null(_dates(value, LOOSE_MDY, "mdy", century_from))
-
-
-def _dates(value: pl.Series, pattern: str, order: str, century_from: int = 100) -> pl.Series:
-    """Null where it is not written so, or is none that a roster can hold: a year of two digits is of this century or,
-    from `century_from` on, of the last."""
-    parts = value.str.extract_groups(pattern).struct.unnest()
-    parts.columns = list(order)
-    year, month, day = (pl.col(part).cast(pl.Int32) for part in "ymd")
-    short = pl.col("y").str.len_bytes() == 2
-    year = pl.when(short & (year >= century_from)).then(year + 1900).when(short).then(year + 2000).otherwise(year)
-    text = pl.format("{}-{}-{}", year, month, day)
-    read = parts.select(pl.when(pl.all_horizontal(pl.all().is_not_null())).then(text)).to_series()
-    return _plausible(read.str.to_date("%Y-%m-%d", strict=False))
-
-
-def _plausible(value: pl.Series) -> pl.Series:
-    is_plausible = pl.first().is_between(FIRST_DATE, LAST_DATE)
-    return value.to_frame().select(pl.when(is_plausible).then(pl.first())).to_series()
 
 
 def _instant(batch: _Batch, column: Column, value: pl.Series, _severity: Severity) -> pl.Series:
@@ -350,8 +305,7 @@ def _grade(batch: _Batch, column: Column, value: pl.Series, _severity: Severity)
     several = value.str.contains(",", literal=True).fill_null(False)
     first = value
     if several.any():
-        items = value.str.split(",").list.eval(pl.element().str.strip_chars())
-        items = items.list.eval(pl.element().filter(pl.element() != ""))
+        items = _items(value)
         message = f"{column.name} holds several grade levels; the first is taken."
         batch.report(items.list.len() > 1, "grades_several", "warning", column.name, message)
         first = items.list.first()

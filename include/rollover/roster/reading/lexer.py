@@ -52,6 +52,12 @@ def encoding_of(start: bytes) -> tuple[str, int]:
     return "utf-8", 0
 
 
+def well_formed_value(separator: str) -> str:
+    """A pattern for a value that is quoted as RFC 4180 has it, or holds a quote in its middle at most."""
+    end = rf"{re.escape(separator)}\r\n"
+    return rf'(?>[^"{end}][^{end}]*+|"(?:[^"]++|"")*+"(?=[{end}])|)'
+
+
 class EndlessLine(Exception):
     """A line that is longer than any record. `row` counts records; the file's first one is 1."""
 
@@ -91,28 +97,34 @@ class Lexer:
     def __init__(self, separator: str = ",") -> None:
         self.separator = separator
         rest = rf"[^{re.escape(separator)}\r\n]*+"
-        self._field = re.compile(rf'"(?:[^"]|"")*+("?)({rest})|{rest}')
+        # Up to its separator: the quote that closes it, and what follows that.
+        self._field = re.compile(rf'(?:"(?:[^"]++|"")*+("?)({rest})|{rest})({re.escape(separator)}?)')
         edge = rf"[^{re.escape(separator)}\r\n]"
         self._plain = re.compile(rf'(?:[^"]++|(?<!{edge})"(?:[^"\r\n]|"")*+"(?!{edge}))*+')
 
     def record(self, text: str, start: int, end: int) -> Record:
         """The record at `start`, as far as it goes before `end`."""
+        line_end = LINE_END.search(text, start, end)
+        stop, behind = line_end.span() if line_end else (end, end)
+        if text.find('"', start, stop) < 0:
+            fields = self.split(text, start, stop)
+            return Record(start, fields, stop, behind, len(fields), False)
+        return self._quoted_record(text, start, end)
+
+    def _quoted_record(self, text: str, start: int, end: int) -> Record:
         fields: list[tuple[int, int]] = []
-        place, sound = start, None
-        while True:
-            found = self._field.match(text, place, end)
-            assert found is not None  # it matches nothing, too
-            is_open = found[1] == ""
-            if sound is None and (is_open or found[2]):
+        sound = None
+        for found in self._field.finditer(text, start, end):
+            closing, behind_quote, separator = found.groups()
+            a, b = found.span()
+            if sound is None and (closing == "" or behind_quote):
                 sound = len(fields)
-            fields.append(found.span())
-            place = found.end()
-            if is_open or place == end or text[place] != self.separator:
+            fields.append((a, b - len(separator)))
+            if not separator:
                 break
-            place += 1
-        line_end = LINE_END.match(text, place, end)
-        behind = line_end.end() if line_end else place
-        return Record(start, tuple(fields), place, behind, len(fields) if sound is None else sound, is_open)
+        line_end = LINE_END.match(text, b, end)
+        behind = line_end.end() if line_end else b
+        return Record(start, tuple(fields), b, behind, len(fields) if sound is None else sound, closing == "")
 
     def split(self, text: str, start: int, end: int) -> Spans:
         """The fields of a line if its quotes meant nothing."""
@@ -137,6 +149,8 @@ class Lexer:
 
     def plain_until(self, text: str, start: int, end: int) -> int:
         """How far every quote is that of a whole field in one line."""
+        if text.find('"', start, end) < 0:
+            return end
         found = self._plain.match(text, start, end)
         assert found is not None
         return found.end()

@@ -39,17 +39,13 @@ class OddRows:
         self._seen = 0
         """How many of them stand before the rows that :meth:`places` was asked for last."""
         self._next = header.row + 1
-        self._kept = array("i")
-        """The places of those that wait."""
-        self._kept_wrong = bytearray()
-        """Which of these are in error."""
         self._wrong = array("i")
         self._too_long = array("i")
         self._failure: Exception | None = None
 
     def __enter__(self) -> OddRows:
-        self._file: IO[bytes] = tempfile.TemporaryFile(prefix=f"{TEMPORARY}odd-")
-        self._waiting = io.TextIOWrapper(self._file, encoding="utf-8", newline="")
+        file = tempfile.TemporaryFile(prefix=f"{TEMPORARY}odd-")
+        self._waiting = io.TextIOWrapper(file, encoding="utf-8", newline="")
         self._writer = csv.writer(self._waiting, quoting=csv.QUOTE_ALL)
         return self
 
@@ -131,9 +127,7 @@ class OddRows:
         return aligned or (ids_only and len(fields) > self._header.width)
 
     def _keep(self, place: int, fields: list[str], *, wrong: bool = False) -> None:
-        self._writer.writerow(fields)
-        self._kept.append(place)
-        self._kept_wrong.append(wrong)
+        self._writer.writerow([*fields, place, int(wrong)])
 
     def places(self, count: int) -> np.ndarray:
         """The places in the file of the next `count` rows of those that were not skipped."""
@@ -147,18 +141,18 @@ class OddRows:
             self._seen += int(np.searchsorted(skipped, places[-1]))
         return places
 
-    def finish(self) -> tuple[IO[bytes], np.ndarray, np.ndarray]:
-        """The odd rows that are kept, as CSV, with their places, and which of them are in error. All others are read.
+    def finish(self) -> IO[bytes]:
+        """The odd rows that are kept, as CSV, each with its place and whether it is in error behind its fields.
 
-        Raises what :meth:`__call__` failed at.
+        For when all others are read. Raises what :meth:`__call__` failed at.
         """
         if self._failure is not None:
             raise self._failure
         self._judge_doubtful()
-        self._waiting.seek(0)
         self._found.find("field_count", "error", FIELD_COUNT, sorted(self._wrong))
         self._found.find("fields_behind", "warning", FIELDS_BEHIND, self._too_long)
-        return self._file, np.array(self._kept, dtype=np.int64), np.frombuffer(self._kept_wrong, dtype=np.bool_)
+        self._waiting.seek(0)
+        return self._waiting.buffer
 
     @property
     def last_place(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import polars as pl
 
@@ -39,3 +40,9 @@ class FileFindings:
             self.findings.refuse(code, self.file.name, message, column=column, row=row)
         else:
             self.find(code, "error", f"{message} The file was left out.", (row,), column=column)
+
+    def count_for_column(self, code: str, column: str, rows: pl.Series) -> None:
+        """Count `rows`, of which there may be none, for a warning that a column gets once."""
+        if not rows.is_empty():
+            first = cast(int, rows.min())
+            self.findings.add_for_column(code, self.file.name, column, first, len(rows))

@@ -69,39 +69,31 @@ class WithoutPasswords:
         self._take(b"", final=True)
 
     def _take(self, block: bytes, *, final: bool) -> None:
-        if self._head is not None:
-            self._head += block
-            if len(self._head) < HEADER_BYTES and not final:
-                return
-            block, self._head = bytes(self._head), None
-            block = self._begin(block, final=final)
-        if self._rows is None:
-            self._target.write(block)
-            return
+        mark = b""
         try:
-            text = self._rows.take(self._codec.decode(block), final=final)
+            if self._head is not None:
+                self._head += block
+                if len(self._head) < HEADER_BYTES and not final:
+                    return
+                mark, block = self._begin(bytes(self._head), final=final)
+                self._head = None
+            if self._rows is not None:
+                text = self._rows.take(self._codec.decode(block), final=final)
+                block = self._codec.encode(text) + (self._codec.odd_byte if final else b"")
         except EndlessLine as problem:
-            raise self._not_csv(problem.row) from None
-        self._target.write(self._codec.encode(text) + (self._codec.odd_byte if final else b""))
+            message = "A line of the file does not end. It is no CSV file, or was damaged on the way. Export it again."
+            raise Unusable("not_csv", message, file=self._name, row=problem.row) from None
+        self._target.write(mark + block)
 
-    def _begin(self, head: bytes, *, final: bool) -> bytes:
-        """Judge the header; returns what is to be passed on of the file's beginning."""
+    def _begin(self, head: bytes, *, final: bool) -> tuple[bytes, bytes]:
+        """Judge the header; returns the byte order mark and what is behind it."""
         encoding, mark = encoding_of(head)
         if encoding == "utf-32":
             raise Unusable("encoding_unknown", "The file is written in UTF-32. Save it as UTF-8.", file=self._name)
-        try:
-            layout = find_layout(_Codec(encoding).decode(head[mark:HEADER_BYTES]), final=final)
-        except EndlessLine as problem:
-            raise self._not_csv(problem.row) from None
-        if layout is None:
-            return head
-        self._rows, self._codec = _Rows(layout), _Codec(encoding)
-        self._target.write(head[:mark])
-        return head[mark:]
-
-    def _not_csv(self, row: int) -> Unusable:
-        message = "A line of the file does not end. It is no CSV file, or was damaged on the way. Export it again."
-        return Unusable("not_csv", message, file=self._name, row=row)
+        layout = find_layout(_Codec(encoding).decode(head[mark:HEADER_BYTES]), final=final)
+        if layout is not None:
+            self._rows, self._codec = _Rows(layout), _Codec(encoding)
+        return head[:mark], head[mark:]
 
 
 class _Codec:
@@ -234,8 +226,9 @@ class _Rows(Records):
             # A line that held nothing but a password must not become one that holds nothing: readers pass it over.
             return (self.lexer.separator.join(values) or '""') + text[record.stop : record.end]
         spans = self._layout.doubtful(record.fields) if record.is_sound else set()
-        for start, stop in lines_of(text, record.start, record.stop):
-            spans |= self._spans_in_line(text, start, stop)
+        if text.find('"', record.start, record.stop) >= 0:
+            for start, stop in lines_of(text, record.start, record.stop):
+                spans |= self._spans_in_line(text, start, stop)
         return self._starred(text, record, spans)
 
     def _spans_in_line(self, text: str, start: int, stop: int) -> set[tuple[int, int]]:
@@ -260,8 +253,7 @@ def _usual_row(layout: Layout) -> re.Pattern[str] | None:
     """A pattern for a row like most: well quoted, of the usual width. Its groups are what stays of it."""
     if not 1 < layout.usual <= MOST_FIELDS:
         return None
-    separator = re.escape(layout.separator)
-    value = rf'(?>[^"{separator}\r\n][^{separator}\r\n]*+|"[^"]*+(?:""[^"]*+)*+"(?=[{separator}\r\n])|)'
+    separator, value = re.escape(layout.separator), lexer.well_formed_value(layout.separator)
     pattern = "("
     for place in range(layout.usual):
         pattern += separator if place else ""

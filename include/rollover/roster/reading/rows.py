@@ -7,7 +7,6 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import IO
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
@@ -49,15 +48,14 @@ def batches(
     with OddRows(shifted.Layout(file, spec, header.positions, header.width, delta), header, text, found) as odd:
         try:
             with text.open() as stream:
-                for frame in _frames(stream, columns, header, odd, newlines=text.line_breaks):
-                    yield tidy(frame, odd.places(frame.height))
+                for frame in _frames(stream, columns, header.width, header.lines, odd, newlines=text.line_breaks):
+                    yield tidy(frame, pl.Series(ROW, odd.places(frame.height), dtype=pl.Int32))
         except pa.ArrowInvalid:
             # The library's message may quote the file: not shown.
             found.unusable(NOT_CSV, "The file is not CSV as RFC 4180 has it from some row on. Export it again.")
-        waiting, places, wrong = odd.finish()
-        for frame in _frames(waiting, _columns(header), header) if len(places) else ():
-            yield tidy(frame, places[: frame.height], pl.Series(wrong[: frame.height]))
-            places, wrong = places[frame.height :], wrong[frame.height :]
+        marks = {ROW: str(header.width), KEPT_OUT: str(header.width + 1)}
+        for frame in _frames(odd.finish(), _columns(header) | marks, header.width + 2):
+            yield tidy(frame.drop(marks), frame[ROW].cast(pl.Int32), frame[KEPT_OUT] == "1")
         _judge_end(text, header, odd, found)
 
 
@@ -76,18 +74,25 @@ def _columns(header: Header, text: Text | None = None) -> dict[str, str]:
 
 
 def _frames(
-    stream: IO[bytes], columns: Mapping[str, str], header: Header, odd: OddRows | None = None, *, newlines: bool = True
+    stream: IO[bytes],
+    columns: Mapping[str, str],
+    width: int,
+    skip_lines: int = 0,
+    odd: OddRows | None = None,
+    *,
+    newlines: bool = True,
 ) -> Iterator[pl.DataFrame]:
-    """The `columns` of a stream, as they stand there. Where it is a file with its header, `odd` takes the rows that do
-    not have the header's width, and `newlines` says whether a value may hold a line break."""
+    """The `columns` of a stream, as they stand there behind `skip_lines`. `odd` takes the rows that have another
+    `width`; `newlines` says whether a value may hold a line break."""
+    if not stream.read(1):  # which Arrow refuses
+        return
+    stream.seek(-1, io.SEEK_CUR)
     fields = sorted(set(columns.values()), key=int)
+    names = [str(n) for n in range(width)]
     reader = arrow_csv.open_csv(
         stream,
         read_options=arrow_csv.ReadOptions(
-            column_names=[str(n) for n in range(header.width)],
-            skip_rows=header.lines if odd else 0,
-            block_size=BLOCK_BYTES,
-            use_threads=False,
+            column_names=names, skip_rows=skip_lines, block_size=BLOCK_BYTES, use_threads=False
         ),
         parse_options=arrow_csv.ParseOptions(
             newlines_in_values=newlines, ignore_empty_lines=False, invalid_row_handler=odd
@@ -137,12 +142,11 @@ class _Tidy:
             column.name for column in found.file.columns if column.name in header.positions and not column.is_free_text
         ]
 
-    def __call__(self, frame: pl.DataFrame, rows: np.ndarray, wrong: pl.Series | None = None) -> pl.DataFrame:
+    def __call__(self, frame: pl.DataFrame, places: pl.Series, wrong: pl.Series | None = None) -> pl.DataFrame:
         """Values without surrounding spaces, empty ones null; without rows that hold no value."""
         stripped = pl.all().str.strip_chars()
         tidied = frame.with_columns(pl.when(stripped != "").then(stripped))
         kept_out = pl.repeat(False, frame.height, eager=True) if wrong is None else wrong
-        places = pl.Series(ROW, rows, dtype=pl.Int32)
         self._judge_spaces(frame, tidied, places)
         if behind := [name for name in frame.columns if name.startswith(BEHIND)]:
             is_shifted = tidied.select(pl.any_horizontal(pl.col(behind).is_not_null())).to_series()

@@ -10,7 +10,6 @@ one is written again to the local disk.
 from __future__ import annotations
 
 import codecs
-import re
 import tempfile
 from array import array
 from collections import Counter
@@ -20,15 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from rollover.roster.reading.lexer import (
-    LINE_END,
-    RECORD_CHARACTERS,
-    SAMPLE_BYTES,
-    Lexer,
-    Record,
-    Records,
-    encoding_of,
-)
+from rollover.roster.reading.lexer import LINE_END, RECORD_CHARACTERS, Lexer, Record, Records, encoding_of
 from rollover.storage import TEMPORARY
 
 BROKEN = "\ufdd0"
@@ -37,9 +28,6 @@ BLOCK_BYTES = 4 * 2**20
 HEAD_BYTES = 2**16
 """What is looked at to tell how many fields a record of the file has."""
 COMMAS = Lexer(",")
-_CHARACTERS = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-_HIGH = re.compile(rb"[\x80-\xff]")
-_BEGUN_CHARACTER = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
 codecs.register_error("rollover.broken", lambda error: (BROKEN, error.end))  # type: ignore[attr-defined]
 
 
@@ -77,7 +65,7 @@ class Text:
 def as_text(path: Path) -> Iterator[Text]:
     """The file at `path` as :class:`Text`; what has to be written again for that goes with the block."""
     with path.open("rb") as stream:
-        encoding, mark = encoding_of(stream.read(SAMPLE_BYTES))
+        encoding, mark = encoding_of(stream.read(HEAD_BYTES))
     if encoding == "utf-32":  # refused when it was fetched
         encoding, mark = "utf-8", 0
     given = Text(path, mark, encoding)
@@ -91,11 +79,12 @@ def _as_it_is(given: Text) -> Text | None:
         return None
     seen = Text(given.path, given.skip_bytes)
     try:
-        closed = _Closed(seen, _widths(given))
+        closed = _Closed(seen, _widths(given), is_written=False)
         for piece, final in _pieces(given, "strict"):
-            closed.take(piece, final=final)
+            if not (seen.unclosed or seen.too_long):
+                closed.take(piece, final=final)
     except UnicodeDecodeError:
-        given.encoding, given.broken_characters = _told_apart(given), True
+        given.encoding, given.broken_characters = _encoding_with_mistakes(given), True
         return None
     return None if seen.unclosed or seen.too_long else seen
 
@@ -124,6 +113,20 @@ def _pieces(given: Text, errors: str) -> Iterator[tuple[str, bool]]:
     yield decoder.decode(b"", final=True), True
 
 
+def _encoding_with_mistakes(given: Text) -> str:
+    """UTF-8 with mistakes, or Windows-1252: whichever explains more of the characters beyond ASCII.
+
+    A character that the end of the file cuts off tells nothing.
+    """
+    fitting = mistakes = 0
+    for piece, final in _pieces(given, "rollover.broken"):
+        if not (final or piece.isascii()):
+            broken = piece.count(BROKEN)
+            mistakes += broken
+            fitting += len(piece) - len(piece.encode("ascii", "ignore")) - broken
+    return "utf-8" if fitting >= mistakes else "cp1252"
+
+
 def _widths(given: Text) -> frozenset[int]:
     """How many fields records have: as many as the header, or as most of the first rows."""
     with given.open() as stream:
@@ -135,10 +138,13 @@ def _widths(given: Text) -> frozenset[int]:
 class _Closed(Records):
     """The records of a file as Arrow gets through them; what is found on the way is noted in `text`."""
 
-    def __init__(self, text: Text, widths: frozenset[int]) -> None:
+    def __init__(self, text: Text, widths: frozenset[int], *, is_written: bool = True) -> None:
         super().__init__(COMMAS)
         self._text = text
+        self._is_written = is_written
         self._widths = widths
+        self._fewest = min(widths, default=1) - 1
+        """So many commas a line has at least that is a record of its own."""
         self._line_feeds = self._carriage_returns = False
         self._is_in_endless = False
 
@@ -157,7 +163,7 @@ class _Closed(Records):
             return self._pass_over(text, start, ready)
         end = self.lexer.plain_until(text, start, ready)
         end = _up_to_long_line(text, start, max(text.rfind("\n", start, end), text.rfind("\r", start, end)) + 1)
-        if end > start:
+        if end > start and self._is_written:
             out.append(text[start:end])
             self.row += text.count("\n", start, end) + text.count("\r", start, end) - text.count("\r\n", start, end)
         return max(end, start)
@@ -173,7 +179,9 @@ class _Closed(Records):
         """Whether it has as many fields as others, and none of its lines is a record of its own."""
         if not super().is_one(text, record, lines) or (self._widths and len(record.fields) not in self._widths):
             return False
-        others = (self.lexer.record(text, a, b) for a, b in lines[1:] if b > a)
+        others = (
+            self.lexer.record(text, a, b) for a, b in lines[1:] if b > a and text.count(",", a, b) >= self._fewest
+        )
         return not any(len(other.fields) in self._widths and not other.is_open for other in others)
 
     def take_endless(self, text: str, start: int, ready: int, out: list[str]) -> int:
@@ -199,20 +207,3 @@ def _up_to_long_line(text: str, start: int, end: int) -> int:
             return start
         start = line_end + 1
     return end
-
-
-def _told_apart(text: Text) -> str:
-    """UTF-8 with mistakes, or Windows-1252: whichever explains more of the bytes beyond ASCII."""
-    fitting = not_fitting = 0
-    begun = b""
-    with text.open() as stream:
-        while block := stream.read(BLOCK_BYTES):
-            block = begun + block
-            cut = _BEGUN_CHARACTER.search(block, max(0, len(block) - 3))
-            begun = cut.group() if cut else b""
-            block = block.removesuffix(begun)
-            characters = _CHARACTERS.findall(block)
-            fitting += len(characters)
-            not_fitting += len(_HIGH.findall(block)) - sum(map(len, characters))
-    # A character that the end of the file cuts off tells nothing.
-    return "utf-8" if fitting >= not_fitting else "cp1252"

@@ -75,12 +75,9 @@ def keep_live(
     stayed = Stayed()
     files = []
     for file in checked.format.files:
-        if kept_out.get(file.name) or unnamed.get(file.name):
-            lost, of_nobody = _find_lost(duck, file, unnamed.get(file.name, 0))
-            if of_nobody:
-                stayed.unnamed[file.name] = of_nobody
-            if lost or of_nobody:
-                files.append(file)
+        is_about = kept_out.get(file.name) or unnamed.get(file.name)
+        if is_about and _find_lost(duck, file, unnamed.get(file.name, 0), stayed):
+            files.append(file)
     _load(files, load_live)
     for file in files:
         if file.name in stayed.unnamed:
@@ -88,18 +85,12 @@ def keep_live(
     refer_again = False
     for table in ROSTER_TABLES if files else ():
         stay = [(file, keeps) for file in files for keeps in file.stays if keeps.table == table.name]
-        rows = [keeps for _, keeps in stay if not keeps.columns]
-        _find_kept(duck, table, rows)
-        for file in dict.fromkeys(file for file, keeps in stay if not keeps.columns):
-            said = (
-                f"SELECT said FROM lost_{file.stem} WHERE id IN (SELECT {key_columns(table)[0]} FROM kept_{table.name})"
-            )
-            refer_again = checked.take_back(file, said) or refer_again
+        _find_kept(duck, table, [keeps for _, keeps in stay if not keeps.columns])
+        refer_again = _take_back(checked, table, [file for file, keeps in stay if not keeps.columns]) or refer_again
         if refer_again:
             shape(table)
         stayed.rows |= _add_kept(duck, checked, table)
-        for keeps in (keeps for _, keeps in stay if keeps.columns):
-            _keep_columns(duck, table, keeps)
+        _keep_columns(duck, table, [keeps for _, keeps in stay if keeps.columns])
         if any(table.name in targets.values() for targets in SOME_OF.values()):
             duck.execute(f"SET VARIABLE {table.name}_there = (SELECT list(sourced_id) FROM roster_{table.name})")
     return stayed
@@ -116,9 +107,11 @@ def _load(files: list[File], load_live: LoadLive) -> None:
             load_live(table)
 
 
-def _find_lost(duck: duckdb.DuckDBPyConnection, file: File, unnamed: int) -> tuple[int, int]:
-    """Make ``lost_<stem>`` of what the rows that were kept out are about; returns its number of rows, and how many rows
-    cannot be identified: `unnamed`, and those without an id that can be right."""
+def _find_lost(duck: duckdb.DuckDBPyConnection, file: File, unnamed: int, stayed: Stayed) -> bool:
+    """Make ``lost_<stem>`` of what the rows that were kept out are about; returns whether there is anything.
+
+    How many rows cannot be identified goes to `stayed`: `unnamed`, and those without an id that can be right.
+    """
     keys = file.delta_key
     is_named = " AND ".join(f"coalesce(NOT regexp_matches(\"{key}\", '{NEVER_IN_ID}|{BROKEN}'), false)" for key in keys)
     duck.execute(f"""
@@ -128,8 +121,9 @@ def _find_lost(duck: duckdb.DuckDBPyConnection, file: File, unnamed: int) -> tup
     """)
     named = _not_accepted(file, "SELECT id, said FROM put_out WHERE is_named")
     duck.execute(f"CREATE TABLE lost_{file.stem} AS {named}")
-    without_id = _number(duck, "SELECT count(*) FROM put_out WHERE NOT is_named")
-    return _number(duck, f"SELECT count(*) FROM lost_{file.stem}"), unnamed + without_id
+    if of_nobody := unnamed + _number(duck, "SELECT count(*) FROM put_out WHERE NOT is_named"):
+        stayed.unnamed[file.name] = of_nobody
+    return bool(of_nobody or _number(duck, f"SELECT count(*) FROM lost_{file.stem}"))
 
 
 def _roster_id(file: File) -> str:
@@ -169,6 +163,16 @@ def _find_kept(duck: duckdb.DuckDBPyConnection, table: Table, stay: list[Keeps])
         """)
 
 
+def _take_back(checked: CheckedSet, table: Table, files: list[File]) -> bool:
+    """Let rows refer again to live rows that stay; returns whether any row does."""
+    kept = f"SELECT {key_columns(table)[0]} FROM kept_{table.name}"
+    taken = [
+        checked.take_back(file, f"SELECT said FROM lost_{file.stem} WHERE id IN ({kept})")
+        for file in dict.fromkeys(files)
+    ]
+    return any(taken)
+
+
 def _add_kept(duck: duckdb.DuckDBPyConnection, checked: CheckedSet, table: Table) -> dict[str, int]:
     """Add ``kept_<table>`` to the roster; returns the number of rows by table, where there are any."""
     name = table.name
@@ -184,14 +188,15 @@ def _add_kept(duck: duckdb.DuckDBPyConnection, checked: CheckedSet, table: Table
     return {name: rows}
 
 
-def _keep_columns(duck: duckdb.DuckDBPyConnection, table: Table, keeps: Keeps) -> None:
-    """Let a part of rows of the set be as it is live."""
-    values = ", ".join(f'"{column}" = {value}' for column, value in keeps.columns)
+def _keep_columns(duck: duckdb.DuckDBPyConnection, table: Table, parts: list[Keeps]) -> None:
+    """Let parts of rows of the set be as they are live."""
     same = " AND ".join(f'r."{key}" = live."{key}"' for key in key_columns(table))
-    duck.execute(f"""
-        UPDATE roster_{table.name} r SET {values} FROM live_{table.name} live
-        WHERE {same} AND r."row" IS NOT NULL AND ({keeps.where})
-    """)
+    for keeps in parts:
+        values = ", ".join(f'"{column}" = {value}' for column, value in keeps.columns)
+        duck.execute(f"""
+            UPDATE roster_{table.name} r SET {values} FROM live_{table.name} live
+            WHERE {same} AND r."row" IS NOT NULL AND ({keeps.where})
+        """)
 
 
 def _number(duck: duckdb.DuckDBPyConnection, query: str) -> int:
