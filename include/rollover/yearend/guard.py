@@ -93,7 +93,7 @@ def admit(connection: Connection, run: Run, run_id: str, is_alive: Callable[[str
 
 
 def _again(connection: Connection, run: Run, run_id: str, known: Rollover) -> Admission:
-    """Admit a certified year only if rows of it came late: a further plan archives or erases them, as in a past year."""
+    """Admit a certified year only if rows came late: a further plan archives or erases them, as in a past year."""
     if not _tables_with_rows(connection, run, run.school_year):
         why = f"{run.school_year} was rolled over and certified on {known.finished_at:%Y-%m-%d}; nothing to do."
         log.info(why)
