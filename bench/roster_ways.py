@@ -93,10 +93,10 @@ def rollover(job: Job, clock: Clock) -> dict[str, Any]:
         compare(*given, product.limits_of(config))
     with _timed(merge, "provision", clock, ACCOUNTS), clock.time("apply"):
         result = apply(*given, product.limits_of(config), rollover_id=None)
-    counts = result["counts"]
-    if not result["applied"] or any(counts.get("errors", {}).values()) or any(counts["warnings"].values()):
+    details = result.found.details
+    if not result.applied or any(details.errors.values()) or any(details.warnings.values()):
         raise RuntimeError(f"the set was not applied, or breaks a rule: {result}")
-    return {name: counts[name] for name in ("rows", "changes", "provisioned") if name in counts}
+    return {"rows": details.rows, "changes": details.changes, "provisioned": details.applied.provisioned}
 
 
 @contextmanager
@@ -117,7 +117,8 @@ def _as_fetched(engine: Any, storage: Any, job: Job, clock: Clock) -> str:
     """Put the files and the ledger's rows where a fetch leaves them, and return the import's id. The hash is timed."""
     from rollover.database.session import tenant_session
     from rollover.roster import imports
-    from rollover.roster.files import fetched_folder
+    from rollover.roster.imports.details import Fetched, FetchedFile
+    from rollover.roster.imports.files import fetched_folder
     from rollover.sftp.drops import Candidate, RemoteFile, record
 
     number = len(list(Path(job.work).glob("storage/imports/*")))
@@ -132,11 +133,12 @@ def _as_fetched(engine: Any, storage: Any, job: Job, clock: Clock) -> str:
     for name in names:
         shutil.copyfile(Path(job.files) / name, folder / name)
     with clock.time("hash"):
-        files = {name: {"bytes": sizes[name], "sha256": _digest(folder / name)} for name in names}
-    whole = hashlib.sha256("".join(f"{name} {file['sha256']}\n" for name, file in files.items()).encode())
-    counts = {"files": files, "files_ignored": [], "warnings": {}}
+        files = {name: FetchedFile(bytes=sizes[name], sha256=_digest(folder / name)) for name in names}
+    whole = hashlib.sha256("".join(f"{name} {file.sha256}\n" for name, file in files.items()).encode())
+    details = imports.ImportDetails(fetched=Fetched(files=files))
+    found, fetched = imports.ImportState.FOUND, imports.ImportState.FETCHED
     with tenant_session(engine, job.tenant_id) as connection:
-        imports.advance(connection, import_id, before="found", after="fetched", sha256=whole.hexdigest(), counts=counts)
+        imports.advance(connection, import_id, before=found, after=fetched, sha256=whole.hexdigest(), details=details)
     return import_id
 
 

@@ -27,7 +27,7 @@ from typing import Any
 from zlib import crc32
 
 from airflow.sdk import DAG, TriggerRule, chain, dag, get_current_context, get_parsing_context, task
-from import_group import roster_import_group
+from import_group import import_for_rollover
 from wiring import DEFAULT_ARGS, Tag
 
 from rollover.adapter import asking, connections, failing, runs, waiting
@@ -103,7 +103,7 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
             step(Step.RESET, only_current_year=True),
             step(Step.VERIFY_RESET, trigger_rule=AFTER_A_SKIP),
             await_roster,
-            roster_import_group(for_rollover=True)(await_roster.output),
+            import_for_rollover(await_roster.output),
             step(Step.VERIFY_ROSTER),
             step(Step.RESUME_SYNC),
             step(Step.CERTIFY, trigger_rule=AFTER_A_SKIP),

@@ -29,11 +29,19 @@ without a tenant is refused.
 from __future__ import annotations
 
 from airflow.sdk import dag, task
-from import_group import roster_import_group
+from import_group import import_roster
 from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag
 
 from rollover.adapter import connections, failing, importing
 from tenant_timetable import TenantTimetable
+
+
+@task
+def pending(partition_key: str | None = None) -> list[str]:
+    """List the tenant's imports that are not at their end, oldest first."""
+    from rollover.roster.imports import queue
+
+    return queue.pending(connections.engine(), importing.tenant_of(partition_key).id)
 
 
 @dag(
@@ -48,13 +56,7 @@ from tenant_timetable import TenantTimetable
     tags=[Tag.ROSTER],
 )
 def roster_import() -> None:
-    @task
-    def pending(partition_key: str | None = None) -> list[str]:
-        from rollover.roster import pending
-
-        return pending.pending(connections.engine(), importing.tenant_of(partition_key).id)
-
-    roster_import_group(for_rollover=False).expand(import_id=pending())
+    import_roster.expand(import_id=pending())
 
 
 roster_import()

@@ -27,6 +27,18 @@ from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag
 from rollover.adapter import connections, failing, waiting
 
 
+@task(outlets=[ROSTER_DROPS])
+def record(found: list[dict[str, Any]], *, outlet_events: Any = None) -> list[str]:
+    """Write settled drops to the ledger, and wake their tenants."""
+    from rollover.roster.intake.watch import Found, record_all
+
+    woken = record_all(connections.engine(), map(Found.from_json, found))
+    if not woken:
+        raise AirflowSkipException("every drop was recorded before")
+    outlet_events[ROSTER_DROPS].add_partitions(woken)
+    return woken
+
+
 @dag(
     dag_id="roster_intake",
     description="Finds settled drops on SFTP, records them and wakes their tenants",
@@ -41,16 +53,6 @@ from rollover.adapter import connections, failing, waiting
     tags=[Tag.ROSTER],
 )
 def roster_intake() -> None:
-    @task(outlets=[ROSTER_DROPS])
-    def record(found: list[dict[str, Any]], *, outlet_events: Any = None) -> list[str]:
-        from rollover.roster.intake.watch import Found, record_all
-
-        woken = record_all(connections.engine(), map(Found.from_json, found))
-        if not woken:
-            raise AirflowSkipException("every drop was recorded before")
-        outlet_events[ROSTER_DROPS].add_partitions(woken)
-        return woken
-
     # A trigger that fires before the scheduler knows that the task waits fails the try; to look again costs nothing.
     record(waiting.WaitForDrops(task_id="wait", retries=20).output)
 

@@ -29,6 +29,75 @@ from rollover.adapter import connections, failing, importing, runs
 from rollover.settings import Settings
 
 
+@task(outlets=[ROSTER_DROPS])
+def wake(*, outlet_events: Any = None) -> list[str]:
+    """Wake every tenant with an import that is not at its end."""
+    from rollover.roster.imports.queue import tenants_with_work
+
+    if not (woken := tenants_with_work(connections.engine(), [tenant.id for tenant in runs.catalog().tenants])):
+        raise AirflowSkipException("no tenant has a roster to import")
+    outlet_events[ROSTER_DROPS].add_partitions(woken)
+    outlet_events[ROSTER_DROPS].extra = {importing.NIGHTLY: True}
+    return woken
+
+
+@task
+def tidy() -> dict[str, Any]:
+    """Remove files of imports that are at their end, and rows whose grace is over."""
+    from rollover.roster.applying.tidy import tidy
+
+    gone, now = {}, runs.clock()
+    for work in importing.every_tenant():
+        days = work.product.grace_days_of(work.config)
+        gone[work.tenant.id] = tidy(work.engine, work.tenant.id, work.storage, grace_days=days, now=now)
+    return {tenant_id: tidied.as_json() for tenant_id, tidied in gone.items() if not tidied.is_nothing}
+
+
+@task
+def expired_exports() -> dict[str, int]:
+    """Remove exports and import reports whose time is over."""
+    from rollover.exports.keep import remove_expired
+    from rollover.roster.reporting.keep import remove_old_reports
+
+    gone, now = {}, runs.clock()
+    for work in importing.every_tenant():
+        days, report_days = work.product.exports_kept_days_of(work.config), work.product.grace_days_of(work.config)
+        tenant_id = work.tenant.id
+        with connections.outbox_of(work.district) as outbox:
+            gone[tenant_id] = remove_expired(work.engine, tenant_id, kept_days=days, now=now, remove=outbox.remove)
+            remove_old_reports(work.engine, tenant_id, kept_days=report_days, now=now, remove=outbox.remove)
+    return {tenant_id: files for tenant_id, files in gone.items() if files}
+
+
+@task
+def stray_files() -> None:
+    """Compare folders and ledger, both ways."""
+    from rollover.database.session import tenant_session
+    from rollover.yearend.stray_files import refuse_strays, strays
+
+    found = {}
+    for work in importing.every_tenant():
+        with connections.outbox_of(work.district) as outbox, tenant_session(work.engine, work.tenant.id) as connection:
+            found[work.tenant.id] = strays(connection, work.tenant, work.storage, work.config.outbox, outbox)
+    refuse_strays(found)
+
+
+@task
+def outdated_reports() -> list[str]:
+    """List the imports whose report describes another state than the ledger."""
+    from rollover.roster.reporting.report import outdated
+
+    return outdated(connections.engine(), [tenant.id for tenant in runs.catalog().tenants])
+
+
+@task
+def overdue_pauses() -> None:
+    """Fail if a pause of the sync is longer than allowed."""
+    from rollover.ledger import pause
+
+    pause.refuse_overdue(connections.engine(), runs.catalog(), runs.clock())
+
+
 @dag(
     dag_id="roster_sync",
     description="Wakes every tenant with a roster to import, once a night",
@@ -41,79 +110,10 @@ from rollover.settings import Settings
     tags=[Tag.ROSTER],
 )
 def roster_sync() -> None:
-    @task(outlets=[ROSTER_DROPS])
-    def wake(*, outlet_events: Any = None) -> list[str]:
-        from rollover.roster.pending import tenants_with_work
-
-        woken = tenants_with_work(connections.engine(), [tenant.id for tenant in runs.catalog().tenants])
-        if not woken:
-            raise AirflowSkipException("no tenant has a roster to import")
-        outlet_events[ROSTER_DROPS].add_partitions(woken)
-        outlet_events[ROSTER_DROPS].extra = {importing.NIGHTLY: True}
-        return woken
-
-    @task
-    def tidy() -> dict[str, Any]:
-        from rollover.roster.applying.tidy import tidy
-
-        known, storage, now = runs.catalog(), Settings().storage_root, runs.clock()
-        gone = {}
-        for tenant in known.tenants:
-            config = known.districts[tenant.district].uses(tenant.product)
-            days = known.products[tenant.product].grace_days_of(config)
-            gone[tenant.id] = tidy(connections.engine(), tenant.id, storage, grace_days=days, now=now)
-        return {tenant_id: counts for tenant_id, counts in gone.items() if any(counts.values())}
-
-    @task
-    def expired_exports() -> dict[str, int]:
-        from rollover.exports.keep import remove_expired
-        from rollover.roster.reporting.keep import remove_old_reports
-
-        known, engine, now = runs.catalog(), connections.engine(), runs.clock()
-        gone = {}
-        for tenant in known.tenants:
-            district = known.districts[tenant.district]
-            product, config = known.products[tenant.product], district.uses(tenant.product)
-            days, report_days = product.exports_kept_days_of(config), product.grace_days_of(config)
-            with connections.outbox_of(district) as outbox:
-                gone[tenant.id] = remove_expired(engine, tenant.id, kept_days=days, now=now, remove=outbox.remove)
-                remove_old_reports(engine, tenant.id, kept_days=report_days, now=now, remove=outbox.remove)
-        return {tenant_id: files for tenant_id, files in gone.items() if files}
-
-    @task
-    def stray_files() -> None:
-        from rollover.database.session import tenant_session
-        from rollover.yearend import stray_files
-
-        known, engine, storage = runs.catalog(), connections.engine(), Settings().storage_root
-        found = {}
-        for tenant in known.tenants:
-            district = known.districts[tenant.district]
-            with connections.outbox_of(district) as outbox, tenant_session(engine, tenant.id) as connection:
-                folder = district.uses(tenant.product).outbox
-                found[tenant.id] = stray_files.strays(connection, tenant, storage, folder, outbox)
-        stray_files.refuse_strays(found)
-
-    @task
-    def outdated_reports() -> list[str]:
-        from rollover.roster.reporting.report import outdated
-
-        return outdated(connections.engine(), [tenant.id for tenant in runs.catalog().tenants])
-
-    @task
-    def report(import_id: str) -> dict[str, Any]:
-        return tell_district(import_id)
-
-    @task
-    def overdue_pauses() -> None:
-        from rollover.ledger import pause
-
-        pause.refuse_overdue(connections.engine(), runs.catalog(), runs.clock())
-
     wake()
     tidy()
     expired_exports() >> stray_files()
-    report.expand(import_id=outdated_reports())
+    task(task_id="report")(tell_district).expand(import_id=outdated_reports())
     overdue_pauses()
 
 

@@ -48,6 +48,5 @@ def tell_district(import_id: str) -> dict[str, Any]:
     from rollover.roster.reporting.report import deliver_findings
 
     work = importing.open_import(import_id)
-    where = (work.engine, work.tenant.id, import_id)
     with connections.outbox_of(work.district) as outbox:
-        return deliver_findings(*where, work.storage, work.district, work.product, outbox.deliver)
+        return deliver_findings(*work.given, work.district, work.product, outbox.deliver).as_json()

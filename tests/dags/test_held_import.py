@@ -12,11 +12,12 @@ import yaml
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, text, update
 from upath import UPath
 
 from rollover.adapter import asking, connections, importing, waiting
 from rollover.database.session import tenant_session
+from rollover.database.tables import ledger
 from rollover.roster.comparing.compare import compare
 from rollover.roster.review.answers import Answer
 from rollover.roster.review.decision import decide, held, question
@@ -268,7 +269,7 @@ def test_a_new_years_set_is_approved_while_a_rollover_waits_for_it(
                 (found,) = held(connection)
                 digest = question(connection, found.import_id).digest
                 assert connection.scalar(text("SELECT count(*) FROM ledger.pauses WHERE ended_at IS NULL")) == 1
-            assert decide(engine, HERO, found.import_id, "Approve", "dana", digest=digest)["state"] == "ready"
+            assert decide(engine, HERO, found.import_id, "Approve", "dana", digest=digest).state == "ready"
         return looked[-1]
 
     monkeypatch.setattr(waiting.RosterReadyTrigger, "find", approve_meanwhile)
@@ -341,11 +342,8 @@ def test_a_delta_waits_for_the_set_before_it_and_is_woken_when_that_one_is_at_it
     validated(half(town), 1)
     delta = validated(town, 2)
     with owner.begin() as connection:
-        changes = text(
-            """UPDATE ledger.imports SET state = 'staged', counts = '{"deltas": ["users.csv"], "not_said": []}' """
-            "WHERE import_id = :delta"
-        )
-        connection.execute(changes, {"delta": delta})
+        staged = {"state": "staged", "details": {"schema_version": 1, "reading": {"deltas": ["users.csv"]}}}
+        connection.execute(update(ledger.imports).where(ledger.imports.c.import_id == delta).values(staged))
     done = answered(airflow, answer)
     steps = ("validate", "compare", "ask", "decide", "apply", "wake")
     assert [done.state_of(f"import_roster.{step}", 1) for step in steps] == ["skipped"] * 6
@@ -381,7 +379,7 @@ def test_a_question_that_was_cleared_is_not_put_with_the_old_numbers(
         connection.execute(text("UPDATE ledger.roster_versions SET version = version + 1"))
     work = importing.open_import(import_id)
     again = compare(work.engine, work.tenant.id, import_id, work.storage, work.limits)
-    assert again["state"] == "held"
+    assert again.state == "held"
     with pytest.raises(AirflowSkipException, match="the next run asks again"):
         asking.AskAboutImport(task_id="ask", import_id=import_id).execute(context)  # type: ignore[arg-type]
     assert len(put) == 2

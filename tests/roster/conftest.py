@@ -90,20 +90,22 @@ class District:
         return import_id
 
     def fetch(self, import_id: str) -> dict[str, Any]:
-        return fetch(self.engine, self.tenant_id, import_id, self.sftp.client, self.sftp.login, self.storage)
+        given = (self.engine, self.tenant_id, import_id, self.sftp.client, self.sftp.login, self.storage)
+        return fetch(*given).as_json()
 
     def steps(self) -> tuple[Callable[[str], dict[str, Any]], ...]:
         """Every step up to comparing, in order."""
 
         def staged(import_id: str) -> dict[str, Any]:
             given = (self.engine, self.tenant_id, import_id, self.storage, self.config)
-            return stage(*given, needs_username=self.needs_username)
+            return stage(*given, needs_username=self.needs_username).as_json()
 
         def validated(import_id: str) -> dict[str, Any]:
-            return validate(self.engine, self.tenant_id, import_id, self.storage, time_zone="America/Chicago")
+            given = (self.engine, self.tenant_id, import_id, self.storage)
+            return validate(*given, time_zone="America/Chicago").as_json()
 
         def compared(import_id: str) -> dict[str, Any]:
-            return compare(self.engine, self.tenant_id, import_id, self.storage, self.limits)
+            return compare(self.engine, self.tenant_id, import_id, self.storage, self.limits).as_json()
 
         return (self.fetch, staged, validated, compared)
 
@@ -125,16 +127,17 @@ class District:
         comparison = self.found(import_id).comparison
         assert comparison is not None
         done = decide(self.engine, self.tenant_id, import_id, answer, "dana", digest=comparison["digest"])
-        assert done["decided"], done
+        assert done.decided, done
 
     def take_rows(self, rows: dict[str, list[dict[str, str]]]) -> dict[str, Any]:
         return self.take(as_files(rows))
 
     def apply(self, import_id: str, rollover_id: str | None = None) -> dict[str, Any]:
-        return apply(self.engine, self.tenant_id, import_id, self.storage, self.limits, rollover_id=rollover_id)
+        given = (self.engine, self.tenant_id, import_id, self.storage, self.limits)
+        return apply(*given, rollover_id=rollover_id).as_json()
 
     def undo(self, import_id: str | None = None) -> dict[str, Any]:
-        return undo(self.engine, self.tenant_id, import_id, by="a person", reason="the wrong files")
+        return undo(self.engine, self.tenant_id, import_id, by="a person", reason="the wrong files").as_json()
 
     def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """What the database holds, seen past row-level security."""

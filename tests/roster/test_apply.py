@@ -9,10 +9,10 @@ import pytest
 from rollover.database.session import tenant_session
 from rollover.database.tables import metadata
 from rollover.errors import Refused
-from rollover.roster.files import staged_file
-from rollover.roster.pending import pending, ready_import
+from rollover.roster.imports.files import staged_file
+from rollover.roster.imports.queue import pending, ready_import
+from rollover.roster.imports.roster_version import roster_version
 from rollover.roster.review.answers import Answer
-from rollover.roster.version import roster_version
 from tests.roster.conftest import OTHER, District
 from tests.support.roster.small_set import Rows, row_of, whole_set
 
@@ -94,12 +94,12 @@ def test_an_update_changes_what_differs_and_nothing_else(district: District) -> 
     rows["users"].append({**row_of(rows, "users", "student-3"), "sourcedId": "student-4"})
 
     second = district.take_rows(rows)
-    changes = second["counts"]["changes"]
+    changes = second["details"]["changes"]
     assert changes["people"] == counts(added=1, changed=1, unchanged=4, removed=1)
     assert changes["guardians"] == counts(unchanged=2, removed=1)
     assert changes["enrollments"] == counts(unchanged=4)
 
-    assert district.apply(second["import_id"])["counts"]["changes"] == changes
+    assert district.apply(second["import_id"])["details"]["changes"] == changes
     assert district.rows("SELECT sourced_id, status, import_id FROM roster.people ORDER BY 1") == [
         ("parent-1", "tobedeleted", second["import_id"]),
         ("parent-2", "active", first),
@@ -122,7 +122,7 @@ def test_a_row_that_reappears_is_active_again(district: District) -> None:
     assert district.rows(gone) == [("e4-2025-26",)]
 
     again = district.take_rows({**whole_set(), "orgs": whole_set()["orgs"][::-1]})
-    assert again["counts"]["changes"]["enrollments"] == counts(returned=1, unchanged=3)
+    assert again["details"]["changes"]["enrollments"] == counts(returned=1, unchanged=3)
     district.apply(again["import_id"])
     assert district.rows(gone) == []
 
@@ -131,15 +131,15 @@ def test_the_same_files_again_are_not_even_staged(district: District) -> None:
     first = in_current_year(district)
     version, before = version_of(district), everything_of(district)
     second = district.take_rows(whole_set())
-    assert second["state"] == "ready" and second["counts"]["unchanged"] is True
+    assert second["state"] == "ready" and second["details"]["unchanged"] is True
     assert not staged_file(district.storage, second["import_id"], "people").exists()
 
     applied = district.apply(second["import_id"])
-    assert applied["applied"] is True and applied["counts"]["same_as"] == first
-    assert applied["counts"]["changes"]["people"] == counts(unchanged=6)
+    assert applied["applied"] is True and applied["details"]["applied"]["same_as"] == first
+    assert applied["details"]["changes"]["people"] == counts(unchanged=6)
     assert (version_of(district), everything_of(district)) == (version, before)
     third = district.apply(district.take_rows(whole_set())["import_id"])
-    assert third["counts"]["same_as"] == first, "the one that has staged files"
+    assert third["details"]["applied"]["same_as"] == first, "the one that has staged files"
 
 
 def test_the_same_rows_in_other_files_touch_no_row(district: District) -> None:
@@ -148,10 +148,10 @@ def test_the_same_rows_in_other_files_touch_no_row(district: District) -> None:
     rows = whole_set()
     rows["users"].reverse()
     second = district.take_rows(rows)
-    assert "unchanged" not in second["counts"]
+    assert "unchanged" not in second["details"]
     assert district.apply(second["import_id"])["applied"] is True
     assert (version_of(district), everything_of(district)) == (version, before)
-    assert all(each == counts(unchanged=each["unchanged"]) for each in second["counts"]["changes"].values())
+    assert all(each == counts(unchanged=each["unchanged"]) for each in second["details"]["changes"].values())
 
 
 def test_files_that_were_live_are_staged_after_all_once_others_are(district: District) -> None:
@@ -165,7 +165,7 @@ def test_files_that_were_live_are_staged_after_all_once_others_are(district: Dis
     assert district.apply(same["import_id"])["state"] == "superseded"
 
     again = district.take_rows(rows)
-    assert again["counts"]["unchanged"] is True
+    assert again["details"]["unchanged"] is True
     district.undo(other["import_id"])
     sent_back = district.apply(again["import_id"])
     assert (sent_back["applied"], sent_back["state"]) == (False, "fetched")
@@ -180,7 +180,7 @@ def test_a_set_without_demographics_keeps_the_birth_dates(district: District) ->
     rows = whole_set()
     rows["demographics"] = []
     taken = district.take_rows(rows)
-    assert taken["counts"]["changes"]["people"]["unchanged"] == 6
+    assert taken["details"]["changes"]["people"]["unchanged"] == 6
     district.apply(taken["import_id"])
     assert district.rows("SELECT birth_date::text FROM roster.people WHERE sourced_id = 'student-1'") == [
         ("2017-03-01",)
@@ -250,12 +250,12 @@ def test_a_paused_tenant_keeps_its_drops(district: District) -> None:
         tenant=district.tenant_id,
     )
     import_id = district.take_rows(whole_set())["import_id"]
-    assert district.apply(import_id) | {"counts": None} == {
+    assert district.apply(import_id) | {"details": None} == {
         "import_id": import_id,
         "state": "ready",
         "school_year": "2025-26",
         "reason": "paused by the rollover: reset day",
-        "counts": None,
+        "details": None,
         "applied": False,
     }
     assert district.rows("SELECT count(*) FROM roster.people") == [(0,)]

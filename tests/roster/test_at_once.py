@@ -15,7 +15,7 @@ from rollover.ledger import pause
 from rollover.roster.applying.apply import apply
 from rollover.roster.applying.undo import undo
 from rollover.roster.comparing.compare import compare
-from rollover.roster.pending import pending
+from rollover.roster.imports.queue import pending
 from rollover.roster.review.answers import Answer
 from tests.support.roster.processes import Held, at_once
 from tests.support.roster.school_years import Town
@@ -32,15 +32,15 @@ def desk(request: pytest.FixtureRequest, owner: Engine, engine: Engine, storage:
 
 
 def applied(engine: Engine, tenant_id: str, import_id: str, storage: str) -> dict[str, Any]:
-    return apply(engine, tenant_id, import_id, UPath(storage), RosterLimits(), rollover_id=None)
+    return apply(engine, tenant_id, import_id, UPath(storage), RosterLimits(), rollover_id=None).as_json()
 
 
 def compared(engine: Engine, tenant_id: str, import_id: str, storage: str) -> dict[str, Any]:
-    return compare(engine, tenant_id, import_id, UPath(storage), RosterLimits())
+    return compare(engine, tenant_id, import_id, UPath(storage), RosterLimits()).as_json()
 
 
 def undone(engine: Engine, tenant_id: str, import_id: str) -> dict[str, Any]:
-    return undo(engine, tenant_id, import_id, by="dana", reason="the wrong files")
+    return undo(engine, tenant_id, import_id, by="dana", reason="the wrong files").as_json()
 
 
 def of(desk: Desk, work: Any, import_id: str, *more: str) -> tuple[Any, ...]:
@@ -97,7 +97,7 @@ def test_a_drop_that_was_compared_while_another_went_live_is_compared_anew(desk:
     assert results[0]["state"] == "ready"
     stale = desk.found(newer).comparison
     assert stale is not None and stale["roster_version"] == 1
-    changes = desk.apply(newer)["counts"]["changes"]
+    changes = desk.apply(newer)["details"]["changes"]
     assert (changes["people"]["returned"], changes["people"]["removed"]) == (4, 4)
     assert desk.live() == expected(without_some(desk.town, "02"))
 

@@ -304,7 +304,7 @@ def test_attendance_is_not_read() -> None:
 
 def live(district: District) -> str:
     first = district.take(as_files("clever", whole()))
-    assert first["counts"]["errors"] == {}
+    assert first["details"]["errors"] == {}
     assert district.apply(first["import_id"])["applied"] is True
     return str(first["import_id"])
 
@@ -344,7 +344,7 @@ def test_columns_that_are_not_there_keep_what_is_live(district: District, file: 
         rows["students.csv"] = list(one.values())
     second = district.take(without(rows, file, *columns))
     assert second["state"] == "ready", second
-    assert second["counts"]["warnings"] == {}
+    assert second["details"]["warnings"] == {}
     assert district.apply(second["import_id"])["state"] == "applied"
     for table in ("classes", "people", "guardians"):
         assert touched(district, table, first["import_id"]) == 0, table

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, text, update
 from upath import UPath
 
 from rollover.config import RosterLimits
 from rollover.database.session import lock_tenant, tenant_session
-from rollover.database.tables import roster
+from rollover.database.tables import ledger, roster
 from rollover.errors import Refused
 from rollover.roster import imports
 from rollover.roster.columnar import columnar
@@ -27,8 +27,8 @@ from rollover.roster.comparing.comparison import Comparison, school_counts, type
 from rollover.roster.comparing.diff import write_differences
 from rollover.roster.comparing.safety import Code, Numbers, Season, judge
 from rollover.roster.comparing.tally import TYPES, Flow, School, Tally, open_set, tally
-from rollover.roster.files import diff_file
 from rollover.roster.imports import Import
+from rollover.roster.imports.files import diff_file
 from rollover.roster.review.decision import decide
 from tests.support.roster.school_years import TENANT, YEAR, Rows, Town, add_tenant, go_live, stage
 from tests.support.roster.school_years import School as TownSchool
@@ -50,7 +50,7 @@ class Desk:
         return stage(self.owner, self.storage, town.rows(), town.year.key, number=number, state=state)
 
     def compare(self, import_id: str) -> dict[str, Any]:
-        return compare(self.engine, TENANT, import_id, self.storage, LIMITS)
+        return compare(self.engine, TENANT, import_id, self.storage, LIMITS).as_json()
 
     def refresh(self, import_id: str) -> Import:
         with tenant_session(self.engine, TENANT) as connection:
@@ -63,7 +63,7 @@ class Desk:
     def decide(self, import_id: str, answer: str) -> dict[str, Any]:
         seen = self.found(import_id).comparison
         assert seen is not None
-        return decide(self.engine, TENANT, import_id, answer, "dana", digest=seen["digest"])
+        return decide(self.engine, TENANT, import_id, answer, "dana", digest=seen["digest"]).as_json()
 
     def run(self, *statements: str) -> None:
         """Change the live roster behind everybody's back; it has another version then."""
@@ -93,7 +93,7 @@ def test_a_set_within_its_limits_is_ready(desk: Desk) -> None:
     import_id = desk.drop(town, 1)
     summary = desk.compare(import_id)
     assert (summary["state"], summary["reason"]) == ("ready", None)
-    assert summary["counts"]["changes"]["people"] == {
+    assert summary["details"]["changes"]["people"] == {
         "added": 0, "returned": 0, "changed": 0, "unchanged": 2 * 84 + 3 - 4, "removed": 4
     }  # fmt: skip
     found = desk.found(import_id)
@@ -262,7 +262,7 @@ def test_a_decision_about_breaches_that_are_gone_is_void(desk: Desk) -> None:
 def test_files_that_are_live_already_are_not_compared(desk: Desk) -> None:
     import_id = desk.drop(desk.half(), 1, state="ready")
     with desk.owner.begin() as connection:
-        connection.execute(text("""UPDATE ledger.imports SET counts = '{"unchanged": true}'"""))
+        connection.execute(update(ledger.imports).values(details={"schema_version": 1, "unchanged": True}))
     found = desk.refresh(import_id)
     assert found.state == "ready" and found.comparison is None
 

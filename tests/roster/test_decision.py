@@ -20,7 +20,7 @@ from rollover.roster.comparing.comparison import Comparison, SchoolCount, TypeCo
 from rollover.roster.comparing.rekeyed import IdMap
 from rollover.roster.comparing.safety import Breach, Code, Season
 from rollover.roster.comparing.tally import TYPES
-from rollover.roster.imports import Import
+from rollover.roster.imports import Import, ImportDetails
 from rollover.roster.review.answers import Answer
 from rollover.roster.review.decision import Question, decide, held, open_question, question, why_not_asked
 from rollover.roster.review.in_words import SENTENCES, SHOWN_BREACHES, SHOWN_SCHOOLS, in_words, markdown
@@ -54,7 +54,7 @@ class Desk:
 
     def decide(self, import_id: str, answer: str, **more: Any) -> dict[str, Any]:
         given = {"digest": self.ask(import_id).digest, "reason": "looked at it", **more}
-        return decide(self.engine, TENANT, import_id, answer, given.pop("by", "dana"), **given)
+        return decide(self.engine, TENANT, import_id, answer, given.pop("by", "dana"), **given).as_json()
 
     def found(self, import_id: str) -> Import:
         return imports.current(self.engine, TENANT, import_id)
@@ -114,8 +114,8 @@ def test_an_answer_counts_once(desk: Desk) -> None:
     digest = desk.ask(import_id).digest
     desk.decide(import_id, "Discard")
     again = decide(desk.engine, TENANT, import_id, "Approve", "erin", digest=digest)
-    assert (again["decided"], again["state"]) == (False, "rejected")
-    assert again["said"] == "it is decided already (discard) and rejected; nothing was done"
+    assert (again.decided, again.state) == (False, "rejected")
+    assert again.said == "it is decided already (discard) and rejected; nothing was done"
     assert len(desk.evidence()) == 1 and desk.found(import_id).decided_by == "dana"
 
 
@@ -124,7 +124,7 @@ def test_an_answer_about_a_superseded_drop_does_nothing(desk: Desk) -> None:
     digest = desk.ask(import_id).digest
     desk.drop(desk.town, 2)
     told = decide(desk.engine, TENANT, import_id, "Approve", "dana", digest=digest)
-    assert told["decided"] is False and "superseded" in told["said"]
+    assert told.decided is False and "superseded" in told.said
     assert desk.evidence() == []
 
 
@@ -137,8 +137,8 @@ def test_an_answer_to_other_numbers_does_nothing(desk: Desk) -> None:
     compare(desk.engine, TENANT, import_id, desk.storage, RosterLimits())
     assert desk.ask(import_id).digest != digest
     told = decide(desk.engine, TENANT, import_id, "Approve", "dana", digest=digest)
-    assert (told["decided"], told["state"]) == (False, "held")
-    assert told["said"] == "its numbers are others by now: look at them, and answer again"
+    assert (told.decided, told.state) == (False, "held")
+    assert told.said == "its numbers are others by now: look at them, and answer again"
 
 
 @pytest.mark.parametrize("length", [0, 11])
@@ -204,7 +204,7 @@ def test_later_does_not_promise_another_question_about_what_is_decided(desk: Des
     import_id = desk.drop(desk.half(), 1)
     shown = desk.ask(import_id).digest
     desk.decide(import_id, "Discard")
-    said = decide(desk.engine, TENANT, import_id, "Later", "dana", digest=shown)["said"]
+    said = decide(desk.engine, TENANT, import_id, "Later", "dana", digest=shown).said
     assert said == "it is decided already (discard) and rejected; nothing was done"
 
 
@@ -270,7 +270,8 @@ def made_up(breaches: tuple[Breach, ...], schools: int = 1, name: str = "A Schoo
 
 IMPORT = Import(**{
     **dict.fromkeys(Import.__dataclass_fields__),
-    "import_id": "hero__a__1", "state": "held", "found_at": datetime(2026, 8, 1, tzinfo=UTC), "counts": {},
+    "import_id": "hero__a__1", "state": "held", "details": ImportDetails(),
+    "found_at": datetime(2026, 8, 1, tzinfo=UTC),
 })  # type: ignore[arg-type]  # fmt: skip
 
 

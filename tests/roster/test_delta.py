@@ -27,7 +27,7 @@ class Sync:
         self.spec = f"oneroster_{version}"
         self.bulk = oneroster(version, students=4)
         first = district.take(as_files(self.spec, self.bulk))
-        assert first["counts"]["errors"] == {}
+        assert first["details"]["errors"] == {}
         assert district.apply(first["import_id"])["applied"] is True
         self.live = self.tables()
 
@@ -92,7 +92,7 @@ def test_a_delta_adds_changes_and_deletes_and_leaves_the_rest(sync: Sync) -> Non
             ],
         }
     )
-    assert (result["counts"]["errors"], result["counts"]["warnings"]) == ({}, {})
+    assert (result["details"]["errors"], result["details"]["warnings"]) == ({}, {})
     assert sync.changed() == {"people": {"student-9", "student-0"}, "enrollments": {"e9", "student-1-fall"}}
     assert "student-1-fall" not in sync.tables()["enrollments"]
     assert sync.district.rows("SELECT status FROM roster.enrollments WHERE sourced_id = 'student-1-fall'") == [
@@ -110,7 +110,7 @@ def test_a_deleted_row_needs_nothing_but_its_identity(sync: Sync) -> None:
     result = sync.apply(
         {"enrollments.csv": [said(sync.spec, "enrollments", "tobedeleted", sourcedId="student-1-fall")]}
     )
-    assert result["counts"]["errors"] == {}
+    assert result["details"]["errors"] == {}
     assert sync.changed() == {"enrollments": {"student-1-fall"}}
 
 
@@ -156,7 +156,7 @@ def test_what_refers_to_a_deleted_row_goes_with_it(sync: Sync) -> None:
     result = sync.apply({"classes.csv": [sync.row("classes", "class-1-fall", status="tobedeleted")]})
     enrolled = {f"{person}-fall" for person in ("teacher-1", "student-1", "student-3")}
     assert sync.changed() == {"classes": {"class-1-fall"}, "enrollments": enrolled}
-    assert result["counts"]["errors"] == {}
+    assert result["details"]["errors"] == {}
     assert sync.district.findings(result["import_id"]) == {
         ("depends_on_deleted", "warning", "enrollments.csv", None, None)
     }
@@ -171,7 +171,7 @@ def test_a_deleted_person_goes_with_links_and_enrollments(sync: Sync) -> None:
         "guardians": {"student-1 parent-0"},
         "enrollments": {"student-1-fall", "student-1-spring"},
     }
-    assert result["counts"]["errors"] == {}
+    assert result["details"]["errors"] == {}
 
 
 def test_a_deleted_term_stays_out_of_the_classes_that_have_another(sync: Sync) -> None:
@@ -183,7 +183,7 @@ def test_a_deleted_term_stays_out_of_the_classes_that_have_another(sync: Sync) -
 
 def test_demographics_only(sync: Sync) -> None:
     result = sync.apply({"demographics.csv": [sync.row("demographics", "student-0", birthDate="2013-01-02")]})
-    assert result["counts"]["warnings"] == {}
+    assert result["details"]["warnings"] == {}
     assert sync.changed() == {"people": {"student-0"}}
     assert sync.district.rows("SELECT birth_date::text FROM roster.people WHERE sourced_id = 'student-0'") == [
         ("2013-01-02",)
@@ -224,7 +224,7 @@ def test_a_bulk_row_may_refer_to_what_is_live(sync: Sync) -> None:
     enrolled = [*sync.bulk["enrollments.csv"], {**sync.bulk["enrollments.csv"][-1], "sourcedId": "e9"}]
     course = sync.row("courses", "course-0", title="Algebra")
     result = sync.apply({"courses.csv": [course], "enrollments.csv": enrolled}, enrollments="bulk")
-    assert result["counts"]["errors"] == {}
+    assert result["details"]["errors"] == {}
     assert sync.changed() == {"courses": {"course-0"}, "enrollments": {"e9"}}
 
 
@@ -301,7 +301,7 @@ def test_the_schools_of_a_person_keep_their_order(district: District) -> None:
     (child,) = [row for row in bulk["users.csv"] if row["sourcedId"] == "student-0"]
     delta = {"users.csv": [{**child, "status": "active", "dateLastModified": NOW, "givenName": "Other"}]}
     second = district.take(as_files("oneroster_1_2", delta, {"users": "delta"}))
-    assert second["counts"]["changes"]["people"]["changed"] == 1
+    assert second["details"]["changes"]["people"]["changed"] == 1
     assert district.apply(second["import_id"])["applied"] is True
     assert district.rows(schools) == before
 
@@ -316,7 +316,7 @@ def test_a_person_of_a_delta_keeps_the_roles_that_are_live(district: District) -
     sync = Sync(district, "1_2")
     result = sync.apply({"users.csv": [sync.row("users", "teacher-0", givenName="Other")]})
     assert sync.changed() == {"people": {"teacher-0"}}
-    assert result["counts"]["warnings"] == {}
+    assert result["details"]["warnings"] == {}
     new = {"givenName": "N", "familyName": "N", "username": "n", "enabledUser": "true"}
     result = sync.apply(
         {

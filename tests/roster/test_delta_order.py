@@ -11,7 +11,7 @@ from sqlalchemy import text
 from rollover.database.session import tenant_session
 from rollover.ledger import pause
 from rollover.roster.applying.tidy import tidy
-from rollover.roster.pending import lets_another_go_on, pending
+from rollover.roster.imports.queue import lets_another_go_on, pending
 from rollover.roster.review.answers import Answer
 from tests.roster.conftest import District
 from tests.roster.test_at_once import applied
@@ -188,7 +188,7 @@ def test_the_same_delta_again_changes_nothing_and_makes_none_needless(sync: Sync
     first = change(sync, 0, givenName="First")
     sync.district.apply(first["import_id"])
     second, again = change(sync, 1, givenName="Second"), change(sync, 0, givenName="First")
-    assert "unchanged" not in again["counts"]
+    assert "unchanged" not in again["details"]
     assert work_off(sync.district) == ids(second, again)
     assert (given_names(sync)[0], given_names(sync)[1]) == ("First", "Second")
 
@@ -241,10 +241,10 @@ def test_what_refers_to_something_that_is_undone_is_found_when_it_is_validated_a
     first = sync.apply({"orgs.csv": [school]})
     second = change(sync, 1, orgSourcedIds="school-9")
     third = sync.row("users", "student-2", givenName="Third")
-    assert second["counts"]["errors"] == {}
+    assert second["details"]["errors"] == {}
     district.undo(first["import_id"])
-    counts = district.apply(second["import_id"])["counts"]
-    assert (counts["errors"], counts["taken"]) == ({"reference": 1}, {"users.csv": 0})
+    details = district.apply(second["import_id"])["details"]
+    assert (details["errors"], details["validation"]["taken"]) == ({"reference": 1}, {"users.csv": 0})
     assert ("reference", "error", "users.csv", 2, "orgSourcedIds") in district.findings(second["import_id"])
     assert sync.changed() == {}
     sync.apply({"users.csv": [third]})
@@ -255,7 +255,7 @@ def test_rows_that_left_for_good_do_not_come_back_with_a_delta(sync: Sync) -> No
     district = sync.district
     sync.apply({"enrollments.csv": [sync.row("enrollments", "student-1-fall", status="tobedeleted")]})
     delta = change(sync, 0, givenName="Delta")
-    assert tidy(district.engine, district.tenant_id, district.storage / "other", grace_days=30, now=LATER)["rows"]
+    assert tidy(district.engine, district.tenant_id, district.storage / "other", grace_days=30, now=LATER).rows
     assert district.apply(delta["import_id"])["applied"] is True
     assert sync.changed() == {"people": {"student-0"}, "enrollments": {"student-1-fall"}}
 
@@ -282,7 +282,7 @@ def test_a_held_set_is_put_to_a_person_with_the_present_roster_in_it(sync: Sync)
     district.undo(first["import_id"])
     again = district.go_on(gone["import_id"])
     assert again["state"] == "held"
-    assert again["counts"]["changes"]["people"]["changed"] == 0, "what was undone is no change of this set"
+    assert again["details"]["changes"]["people"]["changed"] == 0, "what was undone is no change of this set"
     district.decide(gone["import_id"], Answer.APPROVE)
     assert district.apply(gone["import_id"])["applied"] is True
     assert given_names(sync)[0] != "First" and 3 not in given_names(sync)
@@ -305,8 +305,8 @@ def test_an_import_that_is_validated_again_is_whole_or_not_there(sync: Sync) -> 
 def test_the_roster_that_a_set_was_laid_over_is_on_record(sync: Sync) -> None:
     district = sync.district
     ((bulk,),) = district.rows("SELECT import_id FROM ledger.imports")
-    assert "laid_over" not in district.found(bulk).counts, "it says everything itself"
+    assert district.found(bulk).details.validation.laid_over is None, "it says everything itself"
     delta = change(sync, 0, givenName="Delta")
     with district.owner.connect() as connection:
         version = connection.scalar(text("SELECT version FROM ledger.roster_versions"))
-    assert delta["counts"]["laid_over"] == version
+    assert delta["details"]["validation"]["laid_over"] == version

@@ -47,8 +47,8 @@ def test_loose_files_are_copied_without_passwords(district: District) -> None:
     copied = stored(district, import_id)
 
     assert result["state"] == "fetched"
-    assert result["counts"]["files"] == {name: facts(content) for name, content in files.items()}
-    assert result["counts"]["files_ignored"] == ["Lunch.csv", "results.csv"]
+    assert result["details"]["fetched"]["files"] == {name: facts(content) for name, content in files.items()}
+    assert result["details"]["fetched"]["files_ignored"] == ["Lunch.csv", "results.csv"]
     assert copied.keys() == files.keys()
     assert {name: content for name, content in copied.items() if name != "users.csv"} == {
         name: content for name, content in files.items() if name != "users.csv"
@@ -82,9 +82,9 @@ def test_a_zip_gives_the_same_as_loose_files(district: District, folder: str) ->
     zipped = district.upload({"roster.zip": as_zip(dict(reversed({**files, **more}.items())), folder)})
     result = district.fetch(zipped)
     assert result["state"] == "fetched"
-    assert result["counts"]["files"] == loose_result["counts"]["files"]
-    assert result["counts"]["files_ignored"] == (["inner.zip", "results.csv"] if not folder else [])
-    assert result["counts"]["warnings"] == ({"zip_folder": 1} if folder else {})
+    assert result["details"]["fetched"]["files"] == loose_result["details"]["fetched"]["files"]
+    assert result["details"]["fetched"]["files_ignored"] == (["inner.zip", "results.csv"] if not folder else [])
+    assert result["details"]["warnings"] == ({"zip_folder": 1} if folder else {})
     assert stored(district, zipped) == stored(district, loose)
     hashes = district.rows("SELECT DISTINCT sha256 FROM ledger.imports")
     assert len(hashes) == 1 and len(hashes[0][0]) == 64
@@ -109,8 +109,8 @@ def test_a_file_name_in_another_case_is_taken_with_a_warning(district: District)
     files = as_files(whole_set())
     import_id = district.upload({name.upper() if name == "users.csv" else name: c for name, c in files.items()})
     result = district.fetch(import_id)
-    assert result["counts"]["warnings"] == {"file_name": 1}
-    assert result["counts"]["files"].keys() == files.keys()
+    assert result["details"]["warnings"] == {"file_name": 1}
+    assert result["details"]["fetched"]["files"].keys() == files.keys()
     assert "users.csv" in stored(district, import_id)
     assert district.findings(import_id) == {("file_name", "warning", "users.csv", None, None)}
 
@@ -225,7 +225,7 @@ def test_answers_that_are_shorter_than_asked_for_are_put_together(
 
     monkeypatch.setattr(transfer, "_read", short)
     result = district.fetch(import_id)
-    assert result["counts"]["files"] == {name: facts(content) for name, content in files.items()}
+    assert result["details"]["fetched"]["files"] == {name: facts(content) for name, content in files.items()}
 
 
 @pytest.mark.parametrize(

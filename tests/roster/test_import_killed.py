@@ -169,4 +169,4 @@ def test_rows_leave_for_good_together(desk: Desk) -> None:
     assert kill_until_done(desk, tidied, str(desk.storage)) > 10
     assert desk.query("SELECT count(*) FROM roster.people WHERE status = 'tobedeleted'") == [(0,)]
     assert desk.live() == expected(other(desk.town))
-    assert imports.current(desk.engine, desk.tenant_id, import_id).counts["history_is_gone"] is True
+    assert imports.current(desk.engine, desk.tenant_id, import_id).details.history_is_gone is True

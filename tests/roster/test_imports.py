@@ -3,16 +3,20 @@ one, which is not live any more: a person has to look."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 from upath import UPath
 
 from rollover.database.session import tenant_session
+from rollover.database.tables.ledger import imports as table
 from rollover.roster import imports
 from rollover.roster.comparing.comparison import Comparison
+from rollover.roster.imports import ImportDetails
+from rollover.roster.imports.details import Reading
+from rollover.roster.imports.earlier import same_set, seen_before
+from rollover.roster.imports.model import patched, write_details
 from rollover.roster.review.answers import Answer
 from rollover.roster.review.in_words import in_words
 from tests.support.roster.school_years import Town
@@ -32,19 +36,15 @@ def desk(owner: Engine, engine: Engine, storage: UPath) -> Desk:
 def say(desk: Desk, import_id: str, **said: Any) -> str:
     """Note in the ledger what a set is, as fetching and staging do."""
     known = {**SET, **said}
-    desk.run(
-        "UPDATE ledger.imports SET sha256 = :sha256, format = :format, "
-        "counts = counts || jsonb_strip_nulls(jsonb_build_object('read_as', CAST(:read_as AS jsonb))) "
-        "WHERE import_id = :import_id",
-        import_id=import_id,
-        **{**known, "read_as": json.dumps(known["read_as"])},
-    )
+    known["details"] = patched(ImportDetails(reading=Reading(read_as=known.pop("read_as"))))
+    with desk.owner.begin() as connection:
+        connection.execute(update(table).where(table.c.import_id == import_id).values(**known))
     return import_id
 
 
 def is_unchanged(desk: Desk, import_id: str) -> bool:
     with tenant_session(desk.engine, desk.tenant_id) as connection:
-        return imports.is_unchanged(connection, imports.load(connection, import_id))
+        return same_set(connection, imports.load(connection, import_id)) is not None
 
 
 def smaller(town: Town) -> Town:
@@ -130,7 +130,7 @@ def held_for(desk: Desk, import_id: str) -> str | None:
 
 def seen(desk: Desk, import_id: str) -> str | None:
     with tenant_session(desk.engine, desk.tenant_id) as connection:
-        return imports.seen_before(connection, imports.load(connection, import_id))
+        return seen_before(connection, imports.load(connection, import_id))
 
 
 def test_files_of_a_set_that_another_has_replaced_are_held(desk: Desk) -> None:
@@ -195,7 +195,7 @@ def test_a_delta_says_the_same_again_when_it_is_so_again(desk: Desk) -> None:
     say(desk, desk.take(desk.town))
     say(desk, desk.take(smaller(desk.town)), sha256="b" * 64)
     again = say(desk, desk.drop_only(desk.town))
-    desk.run(
-        """UPDATE ledger.imports SET counts = counts || '{"deltas": ["users.csv"]}' WHERE import_id = :i""", i=again
-    )
+    reading = desk.found(again).details.reading.model_copy(update={"deltas": ("users.csv",)})
+    with tenant_session(desk.engine, desk.tenant_id) as connection:
+        write_details(connection, again, ImportDetails(reading=reading))
     assert seen(desk, again) is None

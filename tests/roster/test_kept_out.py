@@ -31,7 +31,7 @@ class Roster:
         district.limits = RosterLimits(rows_kept_out=1, without_enrollment=1)
         self.rows = made(spec)
         change(self.rows)
-        assert self.send(self.rows)["counts"]["errors"] == {}
+        assert self.send(self.rows)["details"]["errors"] == {}
         self.before = self.live()
 
     def send(self, rows: Rows, damage: Callable[[dict[str, bytes]], object] = lambda files: None) -> dict[str, Any]:
@@ -107,10 +107,12 @@ def test_a_student_whose_row_is_in_error_stays_with_everything(roster: Roster) -
         row[family_name(roster)] = ""
     damage = with_comma(rows, file, rows_of_student(roster, rows, 2)[0], family_name(roster))
     taken = roster.send(rows, damage)
-    assert taken["counts"]["errors"]["field_count"] == 1 and taken["counts"]["errors"]["value_missing"] >= 1
-    assert taken["counts"]["errors"]["depends_on_rejected"] >= 2
+    assert taken["details"]["errors"]["field_count"] == 1 and taken["details"]["errors"]["value_missing"] >= 1
+    assert taken["details"]["errors"]["depends_on_rejected"] >= 2
     assert roster.changed() == {}
-    assert taken["counts"]["kept_live"]["people"] >= 2 and taken["counts"]["unnamed"] == {}
+    assert (
+        taken["details"]["validation"]["kept_live"]["people"] >= 2 and taken["details"]["validation"]["unnamed"] == {}
+    )
 
 
 def test_a_class_whose_row_is_in_error_stays_with_its_enrollments(roster: Roster) -> None:
@@ -145,7 +147,7 @@ def test_who_is_not_in_the_next_good_set_has_left(roster: Roster) -> None:
     rows = {file: [row for row in content if person not in row.values()] for file, content in roster.copy().items()}
     for row in rows.get("users.csv", ()):
         row["agentSourcedIds"] = ",".join(item for item in row["agentSourcedIds"].split(",") if item != person)
-    assert roster.send(rows)["counts"]["errors"] == {}
+    assert roster.send(rows)["details"]["errors"] == {}
     assert (person,) in roster.changed()["people"]
     assert (person,) not in roster.live()["people"]
     assert not any(person in key for key in roster.live()["guardians"])
@@ -169,13 +171,15 @@ def test_while_nobody_can_tell_whom_a_row_is_about_nobody_leaves(roster: Roster)
     taken = roster.send(rows)
     people = roster.live()["people"]
     assert people == roster.before["people"]
-    assert set(taken["counts"]["unnamed"]) >= {"students.csv" if roster.spec == "clever" else "users.csv"}
+    assert set(taken["details"]["validation"]["unnamed"]) >= {
+        "students.csv" if roster.spec == "clever" else "users.csv"
+    }
     # Whoever was enrolled, and is not any more, is not: each file is judged for itself.
     enrolled = {key for (key,) in roster.before["enrollments"].keys() - roster.live()["enrollments"].keys()}
     assert enrolled and all("3" in key or "003" in key for key in enrolled)
     rows = roster.copy()
     without_people(roster, rows, 3)
-    assert roster.send(rows)["counts"]["kept_live"] == {}
+    assert roster.send(rows)["details"]["validation"]["kept_live"] == {}
     assert len(roster.live()["people"]) < len(people)
 
 
@@ -213,7 +217,7 @@ def test_an_identity_is_taken_only_where_it_is_certain(district: District, damag
     live = roster.live()
     assert live["people"][("student-2",)] == roster.before["people"][("student-2",)]
     assert {key for key in roster.before["guardians"] if "student-2" in key} <= set(live["guardians"])
-    assert taken["counts"]["unnamed"] == ({} if is_certain else {"users.csv": 1})
+    assert taken["details"]["validation"]["unnamed"] == ({} if is_certain else {"users.csv": 1})
     assert (("student-3",) in live["people"]) is not is_certain
 
 
@@ -231,7 +235,7 @@ def test_a_school_whose_row_is_in_error_keeps_its_people_and_classes(
     roster = Roster(district, spec, change)
     rows = roster.copy()
     of(rows, "orgs.csv", sourcedId="school-1")["type"] = "?"
-    assert "optional_reference" in roster.send(rows)["counts"]["warnings"]
+    assert "optional_reference" in roster.send(rows)["details"]["warnings"]
     assert roster.changed() == {}
 
 
@@ -251,7 +255,7 @@ def test_a_birth_date_stays_where_its_row_is_kept_out(district: District) -> Non
         lines = files["demographics.csv"].split(b"\r\n")
         files["demographics.csv"] = b"\r\n".join([*lines[:3], lines[3] + b",more", *lines[4:]])
 
-    assert roster.send(rows, damage)["counts"]["unnamed"] == {"demographics.csv": 1}
+    assert roster.send(rows, damage)["details"]["validation"]["unnamed"] == {"demographics.csv": 1}
     assert roster.changed() == {}
 
 
@@ -285,7 +289,7 @@ def test_what_is_new_and_kept_out_stays_out(roster: Roster) -> None:
     new = {**rows_of_student(roster, rows, 2)[0], identity: "new", family_name(roster): ""}
     rows[file].append(new)
     taken = roster.send(rows)
-    assert roster.changed() == {} and taken["counts"]["kept_live"] == {}
+    assert roster.changed() == {} and taken["details"]["validation"]["kept_live"] == {}
 
 
 def test_a_row_that_is_longer_than_any_may_be_about_each_enrollment(district: District) -> None:
@@ -298,7 +302,7 @@ def test_a_row_that_is_longer_than_any_may_be_about_each_enrollment(district: Di
         files["enrollments.csv"] = b"\r\n".join([*lines[:8], lines[8] + b"x" * 2**21, *lines[9:]])
 
     taken = roster.send(rows, damage)
-    assert taken["counts"]["unnamed"] == {"enrollments.csv": 1}
+    assert taken["details"]["validation"]["unnamed"] == {"enrollments.csv": 1}
     assert roster.changed() == {}
 
 
@@ -329,7 +333,7 @@ def test_a_new_year_with_rows_in_error_ends_right(district: District) -> None:
     files["enrollments.csv"] = b"\r\n".join([lines[0], b"," + lines[1].partition(b",")[2], *lines[2:]])
     taken = district.take(files)
     assert taken["state"] == "ready", taken
-    assert taken["counts"]["unnamed"] == {"enrollments.csv": 1}
+    assert taken["details"]["validation"]["unnamed"] == {"enrollments.csv": 1}
     assert district.apply(taken["import_id"])["applied"] is True
     live = roster.live()
     expected = {(row["sourced_id"],) for row in good.rows()["people"]} - {(comer,)}
@@ -357,7 +361,7 @@ def test_a_new_year_of_sections_that_keep_their_ids_ends_right(district: Distric
     for row in rows_of_student(roster, rows, 2):
         row["Last_name"] = ""
     taken = roster.send(rows)
-    assert taken["counts"]["unnamed"] == {"sections.csv": 1}
+    assert taken["details"]["validation"]["unnamed"] == {"sections.csv": 1}
     live = roster.live()
     assert set(live["classes"]) == {("0.Spring",), ("1.Fall",), ("1.Spring",)}
     assert all(row[-1] == "2026-27" for row in live["academic_sessions"].values())
@@ -382,5 +386,5 @@ def test_a_row_that_is_there_twice_loads_nothing(district: District, monkeypatch
         raise AssertionError("nothing is to be kept")
 
     monkeypatch.setattr(validate, "_load_whole", load)
-    assert roster.send(rows)["counts"]["warnings"] == {"repeated": 1}
+    assert roster.send(rows)["details"]["warnings"] == {"repeated": 1}
     assert roster.changed() == {}

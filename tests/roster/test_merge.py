@@ -17,7 +17,7 @@ from rollover.database.session import connect, tenant_session
 from rollover.errors import ProofFailed, Refused
 from rollover.roster.applying import bulk
 from rollover.roster.comparing.diff import write_differences, written_counts
-from rollover.roster.files import diff_file
+from rollover.roster.imports.files import diff_file
 from rollover.roster.review.answers import Answer
 from rollover_demo.postgres import LOGIN, PostgresServer
 from tests.conftest import TEMPLATE
@@ -50,12 +50,12 @@ def test_a_set_that_is_held_is_not_applied(desk: Desk) -> None:
     desk.take(desk.town)
     before = desk.everything()
     held = desk.drop(half(desk.town))
-    assert desk.apply(held) | {"counts": None, "reason": None} == {
+    assert desk.apply(held) | {"details": None, "reason": None} == {
         "import_id": held,
         "state": "held",
         "school_year": "2025-26",
         "reason": None,
-        "counts": None,
+        "details": None,
         "applied": False,
     }
     assert desk.everything() == before
@@ -74,9 +74,10 @@ def test_of_additions_only_what_is_live_stays_as_it_is(desk: Desk) -> None:
     before = desk.everything()
     held = desk.drop(half(desk.town))
     desk.decide(held, Answer.ADDITIONS_ONLY)
-    counts = desk.apply(held)["counts"]
-    assert counts["changes"]["people"] == {"added": 2, "returned": 0, "changed": 0, "unchanged": 0, "removed": 0}
-    assert counts["left_out"]["people"]["changed"] > 50 and counts["left_out"]["people"]["removed"] == 48
+    details = desk.apply(held)["details"]
+    left_out = details["applied"]["left_out"]
+    assert details["changes"]["people"] == {"added": 2, "returned": 0, "changed": 0, "unchanged": 0, "removed": 0}
+    assert left_out["people"]["changed"] > 50 and left_out["people"]["removed"] == 48
     after = desk.everything()
     for name, rows in before.items():
         assert set(map(repr, rows)) <= set(map(repr, after[name])), name
@@ -96,8 +97,8 @@ def test_who_had_left_returns_with_additions_only(desk: Desk) -> None:
     returning = half(desk.town)
     held = desk.drop(returning)
     desk.decide(held, Answer.ADDITIONS_ONLY)
-    counts = desk.apply(held)["counts"]["changes"]
-    assert (counts["people"]["returned"], counts["guardians"]["returned"]) == (2, 1)
+    changes = desk.apply(held)["details"]["changes"]
+    assert (changes["people"]["returned"], changes["guardians"]["returned"]) == (2, 1)
     assert desk.query("SELECT count(*) FROM roster.people WHERE status = 'tobedeleted'") == [(0,)]
 
 
@@ -171,12 +172,12 @@ def test_people_with_other_ids_keep_all_that_the_product_has_of_them(desk: Desk)
     for person, its in places.items():
         assert desk.places_of(person) == set(), "nothing is left under the old id"
         assert desk.places_of(ids[person]) == its
-    renamed = applied["counts"]["renamed"]
+    renamed = applied["details"]["applied"]["renamed"]
     assert renamed["roster.people"] == len(ids)
     assert sum(renamed.values()) > len(ids)
-    assert applied["counts"]["changes"]["people"]["removed"] == 2, "who left, and nobody else"
+    assert applied["details"]["changes"]["people"]["removed"] == 2, "who left, and nobody else"
     # Only who is new gets an account or a balance.
-    provisioned = applied["counts"]["provisioned"]
+    provisioned = applied["details"]["applied"]["provisioned"]
     assert {name: n for name, n in provisioned.items() if name.endswith("_added") and n} in (
         {"point_balances_added": 1},
         {"student_accounts_added": 1, "classroom_students_added": 1},
@@ -184,7 +185,7 @@ def test_people_with_other_ids_keep_all_that_the_product_has_of_them(desk: Desk)
 
     undone = desk.undo()
     assert desk.everything() == before
-    assert undone["counts"]["undone"]["product"]["renamed_back"] == sum(renamed.values())
+    assert undone["details"]["undone"]["product"]["renamed_back"] == sum(renamed.values())
 
 
 def test_what_came_under_a_new_id_goes_back_with_it(desk: Desk) -> None:
@@ -236,7 +237,7 @@ def test_differences_that_are_lost_or_of_an_older_roster_are_found_anew(desk: De
     desk.decide(import_id, Answer.APPROVE)
     with tenant_session(desk.engine, desk.tenant_id) as connection:
         written = written_counts(connection, import_id, desk.storage)
-        assert written == desk.found(import_id).counts["changes"]
+        assert written == desk.found(import_id).details.changes
     desk.run("UPDATE ledger.roster_versions SET version = version + 1")
     with tenant_session(desk.engine, desk.tenant_id) as connection:
         assert written_counts(connection, import_id, desk.storage) is None

@@ -177,7 +177,7 @@ def test_columns_that_are_not_there_keep_what_is_live(district: District) -> Non
     files["users.csv"] = as_csv([name for name in header(SPEC, "users.csv") if name not in gone], rows["users.csv"])
     second = district.take(files)
     assert second["state"] == "ready"
-    assert second["counts"]["warnings"] == {"column_missing": 3}
+    assert second["details"]["warnings"] == {"column_missing": 3}
     assert district.apply(second["import_id"])["state"] == "applied"
     for table in ("people", "guardians"):
         touched = district.rows(f"SELECT count(*) FROM roster.{table} WHERE import_id <> :id", id=first["import_id"])
@@ -194,4 +194,4 @@ def test_next_years_sessions_do_not_make_the_year(district: District) -> None:
         to_come = {"sourcedId": f"next-{row['sourcedId']}", "schoolYear": "2027", "parentSourcedId": parent}
         rows["academicSessions.csv"].append({**row, **dates, **to_come})
     result = district.take(as_files(SPEC, rows))
-    assert (result["counts"]["warnings"], result["school_year"]) == ({}, "2025-26")
+    assert (result["details"]["warnings"], result["school_year"]) == ({}, "2025-26")

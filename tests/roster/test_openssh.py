@@ -386,7 +386,7 @@ class Drop:
         return import_id
 
     def fetch(self, import_id: str, login: Server) -> dict[str, Any]:
-        return fetch(self.engine, self.tenant_id, import_id, self.client, login, self.storage)
+        return fetch(self.engine, self.tenant_id, import_id, self.client, login, self.storage).as_json()
 
     def stored(self, import_id: str) -> dict[str, bytes]:
         folder = self.storage / "imports" / import_id / "files"

@@ -27,7 +27,9 @@ def take_in(district: District, change: Any = None) -> dict[str, int]:
     rows = whole_set()
     if change:
         change(rows)
-    provisioned: dict[str, int] = district.apply(district.take_rows(rows)["import_id"])["counts"]["provisioned"]
+    provisioned: dict[str, int] = district.apply(district.take_rows(rows)["import_id"])["details"]["applied"][
+        "provisioned"
+    ]
     return provisioned
 
 

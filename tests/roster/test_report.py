@@ -26,8 +26,10 @@ from rollover.roster import imports
 from rollover.roster.comparing.comparison import Comparison, TypeCount
 from rollover.roster.comparing.safety import Breach, Code, Season
 from rollover.roster.comparing.tally import TYPES
-from rollover.roster.files import typed_file
 from rollover.roster.findings import KEPT_PER_CODE
+from rollover.roster.imports import ImportDetails
+from rollover.roster.imports.files import typed_file
+from rollover.roster.imports.model import patched
 from rollover.roster.reporting.keep import remove_old_reports
 from rollover.roster.reporting.report import deliver_findings, outdated
 from rollover.sftp.outbox import put_file
@@ -61,6 +63,7 @@ SPRINGFIELD = District.model_validate(
 ROWS = {"orgs.csv": 3, "users.csv": 12_345, "enrollments.csv": 60_000}
 TAKEN = {"orgs.csv": 3, "users.csv": 12_340, "enrollments.csv": 59_000}
 ERRORS = {"bad_date": 5, "depends_on_rejected": 1_000}
+DETAILS = {"rows": ROWS, "errors": ERRORS, "warnings": {"encoding": 1}, "validation": {"taken": TAKEN}}
 FINDINGS = [
     *[
         ("bad_date", "error", "users.csv", row, "birthDate", "It is no date. Write 2017-03-09.")
@@ -108,8 +111,8 @@ class Ledger:
     outbox: Outbox = field(default_factory=Outbox)
 
     def has(self, state: str, findings: list[tuple[Any, ...]] = FINDINGS, **values: Any) -> None:
-        counts = {"rows": ROWS, "taken": TAKEN, "errors": ERRORS, "warnings": {"encoding": 1}}
-        row = {"school_year": "2026-27", "format": "oneroster_1_1", "sha256": "5e7", "counts": counts, **values}
+        row = {"school_year": "2026-27", "format": "oneroster_1_1", "sha256": "5e7", "details": DETAILS, **values}
+        row["details"] = {"schema_version": 1, **row["details"]}
         if "decision" in values:
             row |= {"decided_by": "dana", "decided_at": FOUND_AT}
         files = [{"name": "roster.zip", "size": 12_345_678, "modified": int(FILE_AT.timestamp())}]
@@ -135,9 +138,8 @@ class Ledger:
             connection.execute(update(ledger.imports).where(ledger.imports.c.import_id == IMPORT).values(**values))
 
     def report(self, district: District = SPRINGFIELD) -> dict[str, Any]:
-        return deliver_findings(
-            self.engine, "hero__springfield-il", IMPORT, self.storage, district, HERO, self.outbox.deliver
-        )
+        given = (self.engine, "hero__springfield-il", IMPORT, self.storage, district, HERO)
+        return deliver_findings(*given, self.outbox.deliver).as_json()
 
 
 @pytest.fixture
@@ -168,8 +170,8 @@ def compared(**breaches: Any) -> dict[str, Any]:
 
 def test_a_refused_set_says_what_arrived_what_is_wrong_and_what_to_do(book: Ledger) -> None:
     refusing = ("no_valid_rows", "error", "orgs.csv", None, None, "Not a single row can be taken. Fix its errors.")
-    counts = {"rows": ROWS, "taken": TAKEN, "errors": {**ERRORS, "no_valid_rows": 1}, "warnings": {"encoding": 1}}
-    book.has("rejected", [*FINDINGS, refusing], counts=counts, reason="refused for no_valid_rows")
+    details = {**DETAILS, "errors": {**ERRORS, "no_valid_rows": 1}}
+    book.has("rejected", [*FINDINGS, refusing], details=details, reason="refused for no_valid_rows")
     result = book.report()
     said = book.outbox.summary
     assert book.outbox.deliveries == [f"{OUTBOX}/findings.csv", f"{OUTBOX}/summary.txt"]
@@ -201,7 +203,7 @@ def test_a_refused_set_says_what_arrived_what_is_wrong_and_what_to_do(book: Ledg
 
 def test_what_stays_since_its_rows_are_kept_out_is_said(book: Ledger) -> None:
     stays = {"kept_live": {"people": 1_000, "guardians": 200}, "unnamed": {"users.csv": 3}}
-    book.has("applied", counts={"rows": ROWS, "taken": TAKEN, "errors": ERRORS, **stays})
+    book.has("applied", details={**DETAILS, "validation": {"taken": TAKEN, **stays}})
     book.report()
     said = " ".join(book.outbox.summary.split())
     assert "what is live and such rows are about stays as it is (1,200 records)." in said
@@ -318,7 +320,7 @@ def test_what_changed_is_shown_for_a_set_that_was_taken(book: Ledger) -> None:
 
 
 def test_a_set_without_a_finding_has_a_summary_only(book: Ledger) -> None:
-    book.has("applied", [], counts={"rows": ROWS, "taken": ROWS, "errors": {}, "warnings": {}})
+    book.has("applied", [], details={"rows": ROWS, "validation": {"taken": ROWS}})
     result = book.report()
     assert list(book.outbox.files) == [f"{OUTBOX}/summary.txt"]
     assert "The files are live, with every row." in book.outbox.summary
@@ -327,14 +329,14 @@ def test_a_set_without_a_finding_has_a_summary_only(book: Ledger) -> None:
 
 
 def test_the_files_of_the_live_roster_again(book: Ledger) -> None:
-    book.has("applied", [], counts={imports.UNCHANGED: True, imports.SAME_AS: "another"})
+    book.has("applied", [], details={"unchanged": True, "applied": {"same_as": "another"}})
     book.report()
     assert "NOTHING NEW" in book.outbox.summary and "ROWS" not in book.outbox.summary
 
 
 def test_a_set_that_could_not_be_read_at_all(book: Ledger) -> None:
     finding = ("zip_broken", "error", "roster.zip", None, None, "The zip cannot be opened. Upload it again.")
-    book.has("rejected", [finding], format=None, school_year=None, sha256=None, counts={"errors": {"zip_broken": 1}})
+    book.has("rejected", [finding], format=None, school_year=None, sha256=None, details={"errors": {"zip_broken": 1}})
     result = book.report()
     assert "Format:      not recognized" in book.outbox.summary
     assert "1. ERROR (zip_broken)" in book.outbox.summary
@@ -384,14 +386,15 @@ def test_what_others_count_meanwhile_stays(book: Ledger) -> None:
     deliver = book.outbox.deliver
 
     def while_another_writes(file: UPath, remote_path: str) -> None:
-        book.becomes(counts=ledger.imports.c.counts.op("||")(text("'{\"changes\": 1}'::jsonb")))
+        book.becomes(details=patched(ImportDetails(changes={"people": {"added": 1}})))
         deliver(file, remote_path)
 
     book.outbox.deliver = while_another_writes  # type: ignore[method-assign]
     book.report()
     with tenant_session(book.engine, "hero__springfield-il") as connection:
-        counts = imports.load(connection, IMPORT).counts
-    assert counts["changes"] == 1 and counts["rows"] == ROWS and counts["reported"]["folder"] == OUTBOX
+        details = imports.load(connection, IMPORT).details
+    assert details.changes == {"people": {"added": 1}} and details.rows == ROWS
+    assert details.reported is not None and details.reported.folder == OUTBOX
 
 
 def test_of_two_at_once_the_later_state_is_what_lies_there(book: Ledger) -> None:
@@ -430,8 +433,8 @@ def test_while_the_sync_is_paused_nobody_is_promised_tonight(book: Ledger) -> No
 
 def test_only_the_most_frequent_problems_are_told(book: Ledger) -> None:
     findings = [(f"code_{n:02}", "error", "users.csv", 2, None, f"Fix {n}.") for n in range(14)]
-    counts = {"rows": ROWS, "errors": {f"code_{n:02}": 100 + n for n in range(14)}, "warnings": {}}
-    book.has("rejected", findings, counts=counts)
+    details = {"rows": ROWS, "errors": {f"code_{n:02}": 100 + n for n in range(14)}, "warnings": {}}
+    book.has("rejected", findings, details=details)
     assert book.report()["problems"] == ["code_13", "code_12", "code_11"]
     said = book.outbox.summary
     assert "10. ERROR, 104 times (code_04)" in said and "code_03" not in said
@@ -444,8 +447,8 @@ def test_causes_are_told_before_what_they_cause(book: Ledger) -> None:
         ("no_valid_rows", "error", "classes.csv", None, None, "Fix its errors."),
         ("bad_value", "error", "orgs.csv", 3, "type", "Fix the type."),
     ]
-    counts = {"rows": ROWS, "errors": {"depends_on_rejected": 900, "no_valid_rows": 1, "bad_value": 1}, "warnings": {}}
-    book.has("rejected", findings, counts=counts)
+    details = {"rows": ROWS, "errors": {"depends_on_rejected": 900, "no_valid_rows": 1, "bad_value": 1}, "warnings": {}}
+    book.has("rejected", findings, details=details)
     assert book.report()["problems"] == ["bad_value", "no_valid_rows", "depends_on_rejected"]
     written = dict.fromkeys(found["code"] for found in book.outbox.findings)
     assert list(written) == ["bad_value", "no_valid_rows", "depends_on_rejected"]
@@ -470,7 +473,8 @@ def test_an_import_without_its_drop_is_reported_too(book: Ledger) -> None:
 
 def test_files_that_were_not_read_are_named(book: Ledger) -> None:
     """A file whose name is misspelled looks to the district as if it had been sent."""
-    book.has("applied", [], counts={"rows": ROWS, "files_ignored": ["student.csv", *(f"x{n}.csv" for n in range(11))]})
+    ignored = ["student.csv", *(f"x{n}.csv" for n in range(11))]
+    book.has("applied", [], details={"rows": ROWS, "fetched": {"files_ignored": ignored}})
     book.report()
     said = " ".join(book.outbox.summary.split())
     assert "Not read, because rostering needs nothing from files of these names: student.csv, x0.csv," in said
@@ -479,7 +483,7 @@ def test_files_that_were_not_read_are_named(book: Ledger) -> None:
 
 def test_names_that_somebody_else_chose_break_no_line(book: Ledger) -> None:
     finding = ("bad\x1bcode", "error", "users.csv", 2, "metadata.\r\n=x\x1b[31m", "Fix it.")
-    book.has("rejected", [finding], counts={})
+    book.has("rejected", [finding], details={})
     with book.owner.begin() as connection:
         unguarded(connection, "drops")
         files = json.dumps([{"name": "a\r\nb\x1b[2J.zip", "size": 5, "modified": 1}])
@@ -505,7 +509,9 @@ def test_a_real_set_is_reported_in_a_real_outbox(district: Source) -> None:
 
     config = SPRINGFIELD.products["hero"].model_copy(update={"folder": f"/{district.folder}"})
     of_test = SPRINGFIELD.model_copy(update={"products": {"hero": config}})
-    result = deliver_findings(district.engine, district.tenant_id, import_id, district.storage, of_test, HERO, deliver)
+    result = deliver_findings(
+        district.engine, district.tenant_id, import_id, district.storage, of_test, HERO, deliver
+    ).as_json()
     folder = district.sftp.root / result["folder"].lstrip("/")
     assert {path.name for path in folder.iterdir()} == {"summary.txt", "findings.csv"}
     listed, said = (folder / "findings.csv").read_text(), (folder / "summary.txt").read_text()

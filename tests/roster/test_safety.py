@@ -247,8 +247,8 @@ def test_every_seeded_district_passes(owner: Engine, engine: Engine, storage: UP
             go_live(owner, seeded(before), tenant.id)
             for m, after in enumerate((promoted(before), later(before))):
                 import_id = stage(owner, storage, seeded(after), after.year.key, number=m, tenant_id=tenant.id)
-                summary = compare(engine, tenant.id, import_id, storage, LIMITS)
-                assert (summary["state"], summary["reason"]) == ("ready", None)
+                found = compare(engine, tenant.id, import_id, storage, LIMITS)
+                assert (found.state, found.reason) == ("ready", None)
 
 
 def seeded(made: Roster) -> Rows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -12,8 +11,8 @@ from upath import UPath
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
 from rollover.ledger import evidence, pause
-from rollover.roster.applying.tidy import tidy
-from rollover.roster.files import import_folder
+from rollover.roster.applying.tidy import Tidied, tidy
+from rollover.roster.imports.files import import_folder
 from tests.roster.conftest import District
 from tests.support.roster.school_years import Town
 from tests.support.roster.small_set import as_files, whole_set
@@ -31,7 +30,7 @@ def desk(request: pytest.FixtureRequest, owner: Engine, engine: Engine, storage:
     return Desk(owner, engine, storage, request.param)
 
 
-def tidied(desk: Desk | District, now: datetime) -> dict[str, Any]:
+def tidied(desk: Desk | District, now: datetime) -> Tidied:
     return tidy(desk.engine, desk.tenant_id, desk.storage, grace_days=GRACE, now=now)
 
 
@@ -53,14 +52,14 @@ def test_sets_that_are_done_with_are_removed_and_the_others_stay(district: Distr
 
     with tenant_session(district.engine, district.tenant_id) as connection:
         pause.begin(connection, district.tenant_id, by="a rollover", reason="test")
-    assert tidied(district, NOW) == {"sets": 0, "rows": {}}, "a rollover still needs the files"
+    assert tidied(district, NOW) == Tidied(), "a rollover still needs the files"
     with tenant_session(district.engine, district.tenant_id) as connection:
         pause.end_by_hand(connection, district.tenant_id, by="a person", reason="a test")
 
-    assert tidied(district, NOW) == {"sets": 1, "rows": {}}
+    assert tidied(district, NOW) == Tidied(sets=1)
     assert not import_folder(district.storage, done).exists()
     assert import_folder(district.storage, waiting).exists()
-    assert tidied(district, NOW) == {"sets": 0, "rows": {}}
+    assert tidied(district, NOW) == Tidied()
 
 
 # Rows
@@ -72,12 +71,12 @@ def test_rows_leave_for_good_when_their_grace_is_over(desk: Desk) -> None:
     desk.take(fewer(desk))
     product = {name: rows for name, rows in desk.everything().items() if not name.startswith("roster.")}
     version = desk.version
-    assert tidied(desk, NOW + timedelta(days=GRACE - 1))["rows"] == {}
+    assert tidied(desk, NOW + timedelta(days=GRACE - 1)).rows == {}
     assert desk.version == version
     assert desk.query("SELECT count(*) FROM roster.people WHERE status = 'tobedeleted'") == [(4,)]
 
     gone = {"people": 4, "guardians": 2, "enrollments": 2}
-    assert tidied(desk, LATER)["rows"] == gone
+    assert tidied(desk, LATER).rows == gone
     assert desk.live() == expected(fewer(desk))
     assert desk.query("SELECT count(*) FROM roster.people") == [(len(fewer(desk).people),)]
     assert desk.version == version + 1
@@ -88,7 +87,7 @@ def test_rows_leave_for_good_when_their_grace_is_over(desk: Desk) -> None:
     with tenant_session(desk.engine, desk.tenant_id) as connection:
         assert evidence.check(connection).broken == ()
 
-    assert tidied(desk, LATER)["rows"] == {}
+    assert tidied(desk, LATER).rows == {}
     assert desk.version == version + 1
 
 
@@ -99,14 +98,14 @@ def test_each_row_has_a_grace_of_its_own(desk: Desk) -> None:
     last.retire(last.of_role("teacher")[:1])
     desk.take(last)
     desk.run("UPDATE ledger.imports SET changed_at = changed_at - interval '10 days' WHERE import_id = :i", i=first)
-    assert tidied(desk, LATER - timedelta(days=5))["rows"] == {"people": 4, "guardians": 2, "enrollments": 2}
+    assert tidied(desk, LATER - timedelta(days=5)).rows == {"people": 4, "guardians": 2, "enrollments": 2}
     assert desk.query("SELECT count(*) FROM roster.people WHERE status = 'tobedeleted'") == [(1,)]
 
 
 def test_who_returned_in_time_stays(desk: Desk) -> None:
     for town in (desk.town, fewer(desk), desk.town):
         desk.take(town)
-    assert tidied(desk, LATER)["rows"] == {}
+    assert tidied(desk, LATER).rows == {}
     assert desk.live() == expected(desk.town)
 
 
@@ -116,7 +115,7 @@ def test_nothing_leaves_while_the_sync_is_paused(desk: Desk) -> None:
     with tenant_session(desk.engine, desk.tenant_id) as connection:
         pause.begin(connection, desk.tenant_id, by="a rollover", reason="test")
     before = desk.everything()
-    assert tidied(desk, LATER) == {"sets": 0, "rows": {}}
+    assert tidied(desk, LATER) == Tidied()
     assert desk.everything() == before
 
 
@@ -124,7 +123,7 @@ def test_another_tenants_rows_have_their_own_grace(desk: Desk) -> None:
     desk.take(desk.town)
     desk.take(fewer(desk))
     other = "hero__shelbyville-il"
-    assert tidy(desk.engine, other, desk.storage, grace_days=GRACE, now=LATER)["rows"] == {}
+    assert tidy(desk.engine, other, desk.storage, grace_days=GRACE, now=LATER).rows == {}
     assert desk.query("SELECT count(*) FROM roster.people WHERE status = 'tobedeleted'") == [(4,)]
 
 
@@ -144,10 +143,10 @@ def test_an_import_is_compared_anew_after_rows_have_left(desk: Desk) -> None:
     desk.take(desk.town)
     desk.take(fewer(desk))
     back = desk.drop(desk.town)
-    assert desk.found(back).counts["changes"]["people"]["returned"] == 4
+    assert desk.found(back).details.changes["people"]["returned"] == 4
     tidied(desk, LATER)
     applied = desk.apply(back)
     assert applied["applied"] is True
-    people = applied["counts"]["changes"]["people"]
+    people = applied["details"]["changes"]["people"]
     assert (people["added"], people["returned"]) == (4, 0)
     assert desk.live() == expected(desk.town)

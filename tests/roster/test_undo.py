@@ -11,7 +11,7 @@ from upath import UPath
 from rollover.database.session import tenant_session
 from rollover.errors import ProofFailed, Refused
 from rollover.ledger import evidence, pause
-from rollover.roster.pending import awaited_import, pending
+from rollover.roster.imports.queue import awaited_import, pending
 from rollover.roster.review.answers import Answer
 from rollover.sftp.drops import known_fingerprints
 from tests.roster.conftest import District
@@ -62,7 +62,7 @@ def test_what_an_import_did_within_a_year_is_undone(desk: Desk) -> None:
     first = desk.take(fewer)
     before, version = desk.everything(), desk.version
     second = desk.take(much_happens(desk.town, fewer))
-    changes = desk.found(second).counts["changes"]
+    changes = desk.found(second).details.changes
     assert all(changes["people"][change] for change in ("added", "returned", "changed", "removed"))
     after = desk.everything()
     assert {name for name in before if before[name] != after[name]} >= {
@@ -86,7 +86,7 @@ def test_a_first_import_is_undone_to_nothing(desk: Desk) -> None:
     assert desk.everything() != before
     done = desk.undo(import_id)
     assert desk.everything() == before
-    assert done["counts"]["undone"]["roster"]["people"] == len(desk.town.people)
+    assert done["details"]["undone"]["roster"]["people"] == len(desk.town.people)
 
 
 @every_product
@@ -135,7 +135,7 @@ def test_an_account_that_was_used_since_stays(desk: Desk) -> None:
     done = desk.undo()
     assert desk.query(f"SELECT account_id, person_id FROM {its}.student_accounts") == [(used, student)]
     assert desk.query(f"SELECT count(*) FROM {its}.classrooms") == [(0,)]
-    assert done["counts"]["undone"]["product"]["student_accounts_removed"] == len(desk.town.students()) - 1
+    assert done["details"]["undone"]["product"]["student_accounts_removed"] == len(desk.town.students()) - 1
 
 
 def test_a_balance_that_was_used_since_stays(desk: Desk) -> None:
@@ -149,7 +149,7 @@ def test_a_balance_that_was_used_since_stays(desk: Desk) -> None:
     )
     done = desk.undo()
     assert desk.query("SELECT student_id FROM hero.point_balances ORDER BY 1") == sorted([(earning,), (spending,)])
-    assert done["counts"]["undone"]["product"] == {"point_balances_removed": len(desk.town.students()) - 2}
+    assert done["details"]["undone"]["product"] == {"point_balances_removed": len(desk.town.students()) - 2}
 
 
 def test_a_student_with_points_keeps_them_when_an_import_is_undone(desk: Desk) -> None:
@@ -278,17 +278,17 @@ def test_a_drop_that_was_undone_comes_back_only_when_a_person_wants_it_anew(
     with tenant_session(district.engine, district.tenant_id) as connection:
         assert awaited_import(connection, "2025-26") == first
         assert known_fingerprints(connection), "what lies on SFTP is still the drop that was recorded"
-    assert district.apply(second) | {"counts": None} == {
+    assert district.apply(second) | {"details": None} == {
         "import_id": second,
         "state": "undone",
         "school_year": "2025-26",
         "reason": "the wrong files",
-        "counts": None,
+        "details": None,
         "applied": False,
     }
 
     third = district.take_rows(rows)
-    assert "unchanged" not in third["counts"], "the same files as those that were undone: not those that are live"
+    assert "unchanged" not in third["details"], "the same files as those that were undone: not those that are live"
     assert (third["state"], third["reason"]) == ("held", "over its limits: seen_before (1)")
     assert district.apply(third["import_id"])["applied"] is False
     district.decide(third["import_id"], Answer.APPROVE)

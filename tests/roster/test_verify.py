@@ -21,7 +21,7 @@ from rollover.database.tables import hero, ledger, roster
 from rollover.errors import ProofFailed
 from rollover.roster.comparing.comparison import Comparison
 from rollover.roster.comparing.safety import Breach, Code, Season
-from rollover.roster.files import staged_file
+from rollover.roster.imports.files import staged_file
 from rollover.roster.verifying.checks import MEASURES, SAMPLE
 from rollover.roster.verifying.verify import Files, verify_roster
 from tests.roster.conftest import District
@@ -96,7 +96,7 @@ class Season_:
         files = Files(self.storage / "exports", "/springfield-il/hero/outbox/2026-27", self.deliver)
         product = self.tenant_id.split("__")[0]
         with tenant_session(self.engine, self.tenant_id, isolation="REPEATABLE READ") as connection:
-            return verify_roster(
+            verified = verify_roster(
                 connection,
                 self.import_id,
                 NEW_YEAR,
@@ -106,6 +106,7 @@ class Season_:
                 files=files,
                 begins=begins,
             )
+        return verified.as_json()
 
     def deliver(self, file: UPath, remote_path: str) -> None:
         self.files[remote_path.rpartition("/")[2]] = file.read_bytes()
@@ -225,7 +226,8 @@ def test_when_the_files_are_gone_the_numbers_of_the_ledger_count(season: Season_
     town = Town.in_full()
     season.begins(town)
     rows = town.next_year().rows()
-    season.ledger_says(counts={"accepted": {name: len(each) for name, each in rows.items()}})
+    accepted = {name: len(each) for name, each in rows.items()}
+    season.ledger_says(details={"schema_version": 1, "validation": {"accepted": accepted}})
     staged_file(season.storage, season.import_id, "enrollments").unlink()
     assert season.verify()["compared_with_files"] == "number of rows"
     season.run("UPDATE roster.classes SET status = 'tobedeleted' WHERE sourced_id = 'oak-KG-2026-27'")
@@ -237,7 +239,8 @@ def test_the_same_files_again_are_held_against_the_set_that_was_staged(season: S
     season.begins(Town.in_full())
     first, season.import_id = season.import_id, f"{TENANT}__00000000000b"
     again = {"tenant_id": TENANT, "import_id": season.import_id, "state": "applied", "school_year": NEW_YEAR}
-    season.run(insert(ledger.imports).values(**again, counts={"unchanged": True, "same_as": first}))
+    details = {"schema_version": 1, "unchanged": True, "applied": {"same_as": first}}
+    season.run(insert(ledger.imports).values(**again, details=details))
     assert season.verify()["compared_with_files"] == "every row"
     season.run("DELETE FROM roster.guardians WHERE student_id = 's100'")
     with pytest.raises(ProofFailed, match="guardians has"):

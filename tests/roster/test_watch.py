@@ -15,8 +15,8 @@ from sqlalchemy import Engine, text
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
 from rollover.lint import load_catalog
+from rollover.roster.imports.queue import awaited_import
 from rollover.roster.intake.watch import FIRST_WAIT, KNOWN_SECONDS, Found, OpenSftp, Place, Watch, places, record_all
-from rollover.roster.pending import awaited_import
 from rollover.sftp.drops import RemoteFile, candidates
 from tests.support.sftp_server import Sftp, sftp, sftp_server
 from tests.support.small_district import PRODUCTS

@@ -77,8 +77,8 @@ def test_a_tenant_without_a_past(book: Book) -> None:
 
 
 def test_the_last_import_is_told_with_the_dates_of_its_files(book: Book) -> None:
-    counts = {"rows": {"users.csv": 12_000, "orgs.csv": 3}, "errors": {"bad_date": 2, "id_length": 1}}
-    book.drop("applied", counts=counts)
+    details = {"rows": {"users.csv": 12_000, "orgs.csv": 3}, "errors": {"bad_date": 2, "id_length": 1}}
+    book.drop("applied", details={"schema_version": 1, **details})
     book.drop("applied", LAKESIDE)
     said = book.status()
     assert (

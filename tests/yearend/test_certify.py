@@ -354,8 +354,8 @@ def test_it_says_until_when_people_marked_for_deletion_are_kept(run: Run, owner:
     until_resumed(run)
     left = datetime(2026, 8, 1, tzinfo=UTC)
     with owner.begin() as connection:
-        counts = {"reported": {"folder": "/riverside-ca/hero/outbox/imports/x"}}
-        imported = {"tenant_id": HERO, "import_id": "gone", "state": "applied", "changed_at": left, "counts": counts}
+        details = {"schema_version": 1, "reported": {"folder": "/riverside-ca/hero/outbox/imports/x"}}
+        imported = {"tenant_id": HERO, "import_id": "gone", "state": "applied", "changed_at": left, "details": details}
         connection.execute(insert(ledger.imports).values(**imported))
         person = update(roster.people).where(roster.people.c.tenant_id == HERO, roster.people.c.sourced_id == "s1")
         connection.execute(person.values(status="tobedeleted", import_id="gone"))

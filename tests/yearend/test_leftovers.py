@@ -12,7 +12,7 @@ from upath import UPath
 from rollover.database.session import tenant_session
 from rollover.database.tables import ledger, roster
 from rollover.errors import ProofFailed
-from rollover.roster.files import import_folder
+from rollover.roster.imports.files import import_folder
 from rollover.run import Run
 from rollover.yearend import leftovers, steps
 from tests.support.certified import resumed

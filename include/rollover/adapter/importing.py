@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
@@ -14,12 +14,14 @@ from rollover.adapter.connections import engine
 from rollover.adapter.runs import catalog, district_of
 from rollover.config import District, Product, RosterLimits, TenantConfig
 from rollover.errors import Refused
+from rollover.roster import imports
+from rollover.roster.imports import Import, ImportState
 from rollover.settings import Settings
 from rollover.tenant import SEPARATOR, Tenant
 
 NIGHTLY = "nightly"
 """In the extra of an asset event: the nightly sweep sent it."""
-OVER = ("rejected", "superseded", "undone")
+OVER = (ImportState.REJECTED, ImportState.SUPERSEDED, ImportState.UNDONE)
 
 
 def tenant_of(partition_key: str | None) -> Tenant:
@@ -31,8 +33,8 @@ def tenant_of(partition_key: str | None) -> Tenant:
 
 
 @dataclass(frozen=True)
-class OpenImport:
-    """What the steps of one import take."""
+class OpenTenant:
+    """A tenant, and what tasks about it take."""
 
     engine: Engine
     tenant: Tenant
@@ -49,12 +51,36 @@ class OpenImport:
         return self.product.limits_of(self.config)
 
 
+@dataclass(frozen=True)
+class OpenImport(OpenTenant):
+    """What the stages of one import take."""
+
+    import_id: str
+
+    @property
+    def given(self) -> tuple[Engine, str, str, UPath]:
+        """The first arguments of a stage."""
+        return self.engine, self.tenant.id, self.import_id, self.storage
+
+    def current(self) -> Import:
+        """The import as the ledger has it now."""
+        return imports.current(self.engine, self.tenant.id, self.import_id)
+
+
+def every_tenant() -> Iterator[OpenTenant]:
+    """The tenants whose files are right, in a stable order."""
+    known, storage = catalog(), Settings().storage_root
+    for tenant in known.tenants:
+        district, product = known.districts[tenant.district], known.products[tenant.product]
+        yield OpenTenant(engine(), tenant, district, product, storage)
+
+
 def open_import(import_id: str) -> OpenImport:
     """An import by its id, ``<tenant>__<12 digits>``, which says whose it is."""
     tenant = Tenant.parse(import_id.rpartition(SEPARATOR)[0])
     known = catalog(only=tenant.district)
     district, product = district_of(known, tenant), known.products[tenant.product]
-    return OpenImport(engine(), tenant, district, product, Settings().storage_root)
+    return OpenImport(engine(), tenant, district, product, Settings().storage_root, import_id)
 
 
 def is_due(work: OpenImport) -> bool:
@@ -69,22 +95,23 @@ def is_due(work: OpenImport) -> bool:
     return not events or any(event.extra.get(NIGHTLY) for event in events)
 
 
-def unless_over(summary: dict[str, Any], *, for_rollover: bool) -> dict[str, Any]:
-    """What a step returned, unless its import goes no further in this run: then the task is skipped.
+def unless_over(found: Import, *, for_rollover: bool) -> Import:
+    """The import that a stage returned, unless it goes no further in this run: then the task is skipped.
 
     Raises Refused in a rollover, which cannot go on without the set; there one that is held goes no further either.
     """
-    if summary["state"] not in (*OVER, *(["held"] if for_rollover else [])):
-        return summary
-    what = f"Import {summary['import_id']} is {summary['state']}: {summary['reason']}."
+    is_held = found.state is ImportState.HELD
+    if found.state not in OVER and not (for_rollover and is_held):
+        return found
+    what = f"Import {found.import_id} is {found.state}: {found.reason}."
     if for_rollover:
-        how = "answer the question of `roster_import`, then " if summary["state"] == "held" else ""
+        how = "answer the question of `roster_import`, then " if is_held else ""
         raise Refused(what, f"{how}clear 'await_roster' and what follows: it takes the newest set that is ready.")
     raise AirflowSkipException(what)
 
 
-def unless_waiting(summary: dict[str, Any], *, for_rollover: bool) -> dict[str, Any]:
+def unless_waiting(found: Import, *, for_rollover: bool) -> Import:
     """The same of an import that was to be validated: one that is still staged waits for another."""
-    if summary["state"] == "staged" and not for_rollover:
-        raise AirflowSkipException(f"Import {summary['import_id']} waits: {summary['reason']}.")
-    return unless_over(summary, for_rollover=for_rollover)
+    if found.state is ImportState.STAGED and not for_rollover:
+        raise AirflowSkipException(f"Import {found.import_id} waits: {found.reason}.")
+    return unless_over(found, for_rollover=for_rollover)

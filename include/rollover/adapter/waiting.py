@@ -90,7 +90,7 @@ class RosterReadyTrigger(BaseTrigger):
 
     def find(self) -> str | None:
         """The import, as the ledger has it now."""
-        from rollover.roster.pending import awaited_import
+        from rollover.roster.imports.queue import awaited_import
 
         with tenant_session(engine(), self.tenant_id) as connection:
             return awaited_import(connection, self.school_year)

@@ -56,8 +56,8 @@ def decide(options: argparse.Namespace, settings: Settings) -> int:
         digest=options.seen,
         reason=options.reason,
     )
-    print(f"{result['import_id']}: {result['said']}; it is {result['state']}. {REPORTED}")
-    return 0 if result["decided"] else 1
+    print(f"{result.import_id}: {result.said}; it is {result.state}. {REPORTED}")
+    return 0 if result.decided else 1
 
 
 def undo(options: argparse.Namespace, settings: Settings) -> int:
@@ -66,11 +66,11 @@ def undo(options: argparse.Namespace, settings: Settings) -> int:
 
     tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
     engine = engine_of(settings)
-    result = undo(engine, tenant.id, options.import_id, by=person_of(settings), reason=options.reason)
-    rows = result["counts"].get("undone", {})
-    for schema, counts in rows.items():
+    found = undo(engine, tenant.id, options.import_id, by=person_of(settings), reason=options.reason)
+    undone = found.details.undone
+    for schema, counts in (undone.model_dump() if undone else {}).items():
         print(f"{schema}: {', '.join(f'{name} {number}' for name, number in counts.items()) or 'nothing to change'}")
-    print(f"{result['import_id']} is {result['state']}. {REPORTED}")
+    print(f"{found.import_id} is {found.state}. {REPORTED}")
     return 0
 
 

@@ -188,7 +188,8 @@ class RosterImported(Result):
 
     step = Step.IMPORT_ROSTER
     import_id: str
-    counts: dict[str, Any] | None = None
+    details: dict[str, Any] | None = None
+    """JSON of :class:`rollover.roster.imports.details.ImportDetails`, as they were then."""
 
 
 class RosterVerified(Result):

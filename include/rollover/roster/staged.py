@@ -14,7 +14,7 @@ from upath import UPath
 
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.roster.columnar import columnar, local_copy, quoted
-from rollover.roster.files import staged_file
+from rollover.roster.imports.files import staged_file
 
 ROW_HASH = "row_hash"
 LEDGER_COLUMNS = frozenset({"tenant_id", "status", ROW_HASH, "import_id", "last_year_grade"})

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, func, select, text
 from rollover.database.tables.directory import tenants
 from rollover.database.tables.ledger import imports, rollovers
 from rollover.ledger import holds, pause
+from rollover.roster.imports import ImportState
 
 # Of each tenant the newest drop and the one that is live, with the dates of their files: often one and the same.
 NOT_READ = """
@@ -43,7 +44,7 @@ def status_of(connection: Connection) -> str:
         parts.append(f"newest drop: {newest.state}, {_told(newest)}")
     parts += _held(connection)
     parts += _not_read(connection)
-    waiting = connection.scalar(select(func.count()).where(imports.c.state == "ready")) or 0
+    waiting = connection.scalar(select(func.count()).where(imports.c.state == ImportState.READY)) or 0
     if waiting:
         parts.append(f"{waiting} {'drop waits' if waiting == 1 else 'drops wait'} to be applied")
     return "; ".join(parts)
@@ -52,7 +53,7 @@ def status_of(connection: Connection) -> str:
 def _held(connection: Connection) -> list[str]:
     """Each set that waits for a person, since when, why, and how to decide."""
     rows = imports.c
-    query = select(rows.import_id, rows.changed_at, rows.reason).where(rows.state == "held")
+    query = select(rows.import_id, rows.changed_at, rows.reason).where(rows.state == ImportState.HELD)
     return [
         f"HELD since {_time(row.changed_at)}: {row.import_id}, {row.reason}; answer in Airflow (Browse, Required "
         "Actions) or by `rollover roster decide`"

@@ -10,8 +10,8 @@ from upath import UPath
 from rollover.database.held import is_held_in_roster
 from rollover.database.tables.ledger import exports, imports, pauses, rollovers
 from rollover.database.tables.roster import ROSTER_TABLES
-from rollover.roster.files import import_folder
-from rollover.roster.imports import TERMINAL
+from rollover.roster.imports.files import import_folder
+from rollover.roster.imports.model import TERMINAL
 from rollover.run import Run
 
 NIGHTS = timedelta(days=2)

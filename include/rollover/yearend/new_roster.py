@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from sqlalchemy import Connection
 
 from rollover.database.session import tenant_session
@@ -10,7 +12,7 @@ from rollover.ledger import artifacts, rollovers
 from rollover.ledger.plans import FrozenPlan
 from rollover.ledger.results import RosterImported, RosterVerified, Step
 from rollover.ledger.steps import finish, record, require
-from rollover.roster.pending import last_applied
+from rollover.roster.imports.earlier import last_applied
 from rollover.run import Run
 from rollover.sftp.outbox import Outbox
 from rollover.yearend import export
@@ -24,12 +26,12 @@ def record_import(run: Run, import_id: str) -> RosterImported:
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         require(connection, run, Step.IMPORT_ROSTER)
         applied = last_applied(connection, run.school_year.next.key)
-        if applied is None or applied["import_id"] != import_id:
+        if applied is None or applied.import_id != import_id:
             raise Refused(
                 f"The import {import_id} is not the last that brought in {run.school_year.next} of {run.tenant}.",
                 "clear 'await_roster' and everything after it.",
             )
-        result = RosterImported(**applied)
+        result = RosterImported(import_id=import_id, details=applied.details.as_json())
         if rollovers.is_done(connection, run, Step.IMPORT_ROSTER):
             record(connection, run, result)
         else:
@@ -59,7 +61,7 @@ def verify_roster(connection: Connection, plan: FrozenPlan, outbox: Outbox) -> R
     artifacts.intend(plan, artifacts.OUTBOX, files.remote_paths)
     checked = verify.verify_roster(
         connection,
-        applied["import_id"],
+        applied.import_id,
         year,
         run.storage,
         product=tenant.product,
@@ -67,6 +69,6 @@ def verify_roster(connection: Connection, plan: FrozenPlan, outbox: Outbox) -> R
         files=files,
         begins=run.district.school_year_begins,
     )
-    for file in checked["files"]:
-        export.record(connection, plan, report=file["file"].removesuffix(".csv"), **file)
-    return RosterVerified(**checked)
+    for file in checked.files:
+        export.record(connection, plan, report=file.file.removesuffix(".csv"), **asdict(file))
+    return RosterVerified(**checked.as_json())

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine, select, text
 from rollover.database.tables.ledger import imports
 from rollover.database.tables.roster import people
 from rollover.ledger import artifacts
-from rollover.roster.imports import TERMINAL
+from rollover.roster.imports.model import TERMINAL
 from rollover.run import Run
 from rollover.sftp.outbox import Outbox
 from rollover.storage import TEMPORARY

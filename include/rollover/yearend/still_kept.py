@@ -16,7 +16,7 @@ from rollover.database.tables import tables_of
 from rollover.database.tables.ledger import evidence, exports, imports
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.ledger import rollovers
-from rollover.roster.imports import REMOVED_AT, REPORTED
+from rollover.roster.imports.model import REPORT_IS_THERE
 from rollover.run import Run
 from rollover.sftp.outbox import Outbox
 from rollover.yearend.residue import drops_on_sftp
@@ -82,12 +82,9 @@ def _exports(connection: Connection, run: Run, at: datetime) -> Kept | None:
 def _import_reports(connection: Connection, run: Run) -> Kept | None:
     """Reports about roster files of the year: their lists of findings name the ids of people."""
     row = imports.c
-    reported = row.counts[REPORTED]
     reports, last = connection.execute(
         select(func.count(), func.max(row.changed_at)).where(
-            or_(row.school_year.is_(None), row.school_year <= run.school_year.key),
-            reported["folder"].isnot(None),
-            reported[REMOVED_AT].is_(None),
+            or_(row.school_year.is_(None), row.school_year <= run.school_year.key), REPORT_IS_THERE
         )
     ).one()
     if not reports:

@@ -12,8 +12,9 @@ from upath import UPath
 
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.roster.columnar import columnar
-from rollover.roster.files import fetched_folder, typed_file
 from rollover.roster.findings import Findings
+from rollover.roster.imports.details import ReadAs
+from rollover.roster.imports.files import fetched_folder, typed_file
 from rollover.roster.reading.manifest import contents
 from rollover.roster.reading.stage import read_all
 from rollover.roster.staged import hashed, value_columns
@@ -48,7 +49,7 @@ def _shaped(roster: Roster) -> dict[str, pl.DataFrame]:
             (source / name).write_bytes(data)
         found = contents(source, content, (), findings)
         assert found is not None
-        read = read_all(found, storage, SEED_IMPORT)
+        read = read_all(found, storage, SEED_IMPORT, ReadAs())
         paths = {file.name: Path(typed_file(storage, SEED_IMPORT, file.stem).path) for file in found.files}
         shape(duck, CheckedSet(duck, found.format, paths, (), findings), roster.year)
         assert not findings.errors and not any(each.findings.errors for each in read.values())

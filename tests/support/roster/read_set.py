@@ -14,11 +14,12 @@ from upath import UPath
 from rollover.calendar import JULY, MonthDay, SchoolYear
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.roster.columnar import columnar
-from rollover.roster.files import fetched_folder, typed_file
 from rollover.roster.findings import Findings
 from rollover.roster.formats import SPELLING
+from rollover.roster.imports.details import ReadAs
+from rollover.roster.imports.files import fetched_folder, typed_file
 from rollover.roster.reading.manifest import contents
-from rollover.roster.reading.stage import ReadAs, not_said, read_all
+from rollover.roster.reading.stage import not_said, read_all
 from rollover.roster.staged import value_columns, write_staged
 from rollover.roster.validating.rules import CheckedSet
 from rollover.roster.validating.validate import shape
@@ -34,7 +35,7 @@ class Taken:
 
     findings: Findings
     tables: dict[str, pl.DataFrame] | None
-    not_said: list[list[str]]
+    not_said: tuple[tuple[str, ...], ...]
 
     @property
     def found(self) -> set[Where]:
@@ -59,7 +60,7 @@ class Taken:
 
 def take(
     files: Mapping[str, bytes],
-    column_map: Mapping[str, Mapping[str, str]] | None = None,
+    column_map: dict[str, dict[str, str]] | None = None,
     files_year: str = "2025-26",
     begins: MonthDay = JULY,
 ) -> Taken:
@@ -77,8 +78,8 @@ def take(
         others = {name.lower() for name in files if name.lower() not in SPELLING}
         found = contents(source, names, others, findings)
         if found is None or not found.files:
-            return Taken(findings, None, [])
-        read = read_all(found, storage, IMPORT, ReadAs(column_map or {}))
+            return Taken(findings, None, ())
+        read = read_all(found, storage, IMPORT, ReadAs(column_map=column_map or {}))
         for each in read.values():
             findings.extend(each.findings)
         silent = not_said(found.format, read, found.deltas)

@@ -16,7 +16,8 @@ from upath import UPath
 from rollover.calendar import SchoolYear
 from rollover.database.tables import directory, ledger, roster
 from rollover.roster.columnar import columnar
-from rollover.roster.files import staged_file
+from rollover.roster.imports import ImportDetails
+from rollover.roster.imports.files import staged_file
 from rollover.roster.model import GRADES
 from rollover.roster.staged import ROW_HASH, key_columns, row_hash, value_columns
 from rollover.tenant import Tenant
@@ -433,7 +434,7 @@ def stage(
                 import_id=import_id,
                 state=state,
                 school_year=school_year,
-                counts={"rows": {}},
+                details=ImportDetails(rows={}).as_json(),
                 found_at=FOUND_AT + timedelta(minutes=number),
             )
         )

@@ -21,10 +21,10 @@ from rollover.roster.applying.apply import apply
 from rollover.roster.applying.undo import undo
 from rollover.roster.comparing.compare import compare
 from rollover.roster.imports import Import
+from rollover.roster.imports.roster_version import roster_version
 from rollover.roster.review.answers import Answer
 from rollover.roster.review.decision import decide
 from rollover.roster.staged import value_columns
-from rollover.roster.version import roster_version
 from rollover.tenant import Tenant
 from tests.support.roster.school_years import YEAR, Rows, School, Town, add_tenant, stage
 from tests.support.small_district import everything
@@ -67,10 +67,11 @@ class Desk:
         return stage(self.owner, self.storage, rows, of, number=self.drops, tenant_id=self.tenant_id)
 
     def compare(self, import_id: str) -> dict[str, Any]:
-        return compare(self.engine, self.tenant_id, import_id, self.storage, LIMITS)
+        return compare(self.engine, self.tenant_id, import_id, self.storage, LIMITS).as_json()
 
     def apply(self, import_id: str, rollover_id: str | None = None) -> dict[str, Any]:
-        return apply(self.engine, self.tenant_id, import_id, self.storage, LIMITS, rollover_id=rollover_id)
+        given = (self.engine, self.tenant_id, import_id, self.storage, LIMITS)
+        return apply(*given, rollover_id=rollover_id).as_json()
 
     def take(self, what: Town | Rows, year: str | None = None) -> str:
         """A set that goes live."""
@@ -82,10 +83,10 @@ class Desk:
         comparison = self.found(import_id).comparison
         assert comparison is not None
         done = decide(self.engine, self.tenant_id, import_id, answer, "dana", digest=comparison["digest"])
-        assert done["decided"], done
+        assert done.decided, done
 
     def undo(self, import_id: str | None = None) -> dict[str, Any]:
-        return undo(self.engine, self.tenant_id, import_id, by="dana", reason="the wrong files")
+        return undo(self.engine, self.tenant_id, import_id, by="dana", reason="the wrong files").as_json()
 
     def begin_year(self, year: str) -> None:
         with self.owner.begin() as connection:

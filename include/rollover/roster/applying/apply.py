@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, literal, select, tuple_, update
+from sqlalchemy import Connection, Engine, select
 from upath import UPath
 
 from rollover.config import RosterLimits
@@ -15,13 +16,28 @@ from rollover.roster import imports
 from rollover.roster.applying.merge import merge
 from rollover.roster.comparing import compare
 from rollover.roster.comparing.diff import Counts
-from rollover.roster.imports import Import
-from rollover.roster.pending import why_it_waits
+from rollover.roster.imports import Import, ImportDetails, ImportState
+from rollover.roster.imports.details import Applied
+from rollover.roster.imports.earlier import same_set
+from rollover.roster.imports.model import IS_WHOLE, TERMINAL, is_newer, supersede_older
+from rollover.roster.imports.queue import why_it_waits
+
+
+@dataclass(frozen=True)
+class ApplyResult:
+    """An import after :func:`apply`; where it was passed over, with the reason in place of that of its state."""
+
+    found: Import
+    applied: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """What the task returns to Airflow."""
+        return {**self.found.as_json(), "applied": self.applied}
 
 
 def apply(
     engine: Engine, tenant_id: str, import_id: str, storage: UPath, limits: RosterLimits, *, rollover_id: str | None
-) -> dict[str, Any]:
+) -> ApplyResult:
     """Merge a ready set into the live roster and provision accounts: ready → applied.
 
     New rows are added, rows with another hash changed, rows that are missing become ``tobedeleted`` and come back to
@@ -29,7 +45,7 @@ def apply(
     decided about a set that was held is honored: its additions only, or with the ids of re-keyed people changed first.
     A set whose files are those that are live touches no row.
 
-    Returns the import's summary with ``applied``. It is False, and the set stays ``ready``, while the sync is
+    Returns the import, and whether it is applied. It is not, and the set stays ``ready``, while the sync is
     paused and `rollover_id` is None (only a rollover imports then), while the set is of a later school year
     than the tenant, and while one with a delta waits for an older import. A set of an earlier year, or with a newer
     whole one of its year applied (or ready, unless a rollover waited for this one), becomes ``superseded``. One that
@@ -39,26 +55,24 @@ def apply(
     with tenant_session(engine, tenant_id) as connection:
         lock_tenant(connection)
         found = imports.load(connection, import_id, for_update=True)
-        if found.state in imports.TERMINAL or found.state == "held":
-            return found.summary() | {"applied": found.state == "applied"}
-        if found.state != "ready" or found.school_year is None:
+        if found.state in (*TERMINAL, ImportState.HELD):
+            return ApplyResult(found, found.state is ImportState.APPLIED)
+        if found.state is not ImportState.READY or found.school_year is None:
             raise Refused(
                 f"Import {import_id} is {found.state}, not ready.", "run fetch, stage, validate and compare first."
             )
         if kept := _why_kept(connection, tenant_id, found, rollover_id):
-            return found.summary() | {"applied": False, "reason": kept}
+            return ApplyResult(replace(found, reason=kept), False)
         if superseded := _why_superseded(connection, tenant_id, found, rollover_id):
-            imports.advance(connection, import_id, before="ready", after="superseded", reason=superseded)
-            return imports.load(connection, import_id).summary() | {"applied": False}
-        if found.counts.get(imports.UNCHANGED):
+            ready, after = ImportState.READY, ImportState.SUPERSEDED
+            imports.advance(connection, import_id, before=ready, after=after, reason=superseded)
+            return ApplyResult(imports.load(connection, import_id), False)
+        if found.details.unchanged:
             return _apply_unchanged(connection, found)
         found = compare.refresh(connection, import_id, storage, limits)
-        if found.state != "ready":
-            return found.summary() | {"applied": False}
-        counts = merge(connection, tenant_id, found, storage)
-        imports.advance(connection, import_id, before="ready", after="applied", counts=counts)
-        _supersede_older(connection, found)
-        return imports.load(connection, import_id).summary() | {"applied": True}
+        if found.state is not ImportState.READY:
+            return ApplyResult(found, False)
+        return _finish(connection, found, merge(connection, tenant_id, found, storage))
 
 
 # Whether it goes live at all
@@ -87,48 +101,38 @@ def _why_superseded(connection: Connection, tenant_id: str, found: Import, rollo
         return f"of {found.school_year}, a school year that is over: the tenant is in {current}"
     rows = ledger.imports.c
     # A rollover takes the set that it waited for; one that got ready meanwhile follows when the sync resumes.
-    overtaking = ("applied", "ready") if rollover_id is None else ("applied",)
+    overtaking = [ImportState.APPLIED] if rollover_id else [ImportState.APPLIED, ImportState.READY]
     newer = connection.scalar(
         select(rows.import_id)
-        .where(rows.state.in_(overtaking), rows.school_year == found.school_year, imports.IS_WHOLE)
-        .where(tuple_(rows.found_at, rows.import_id) > (found.found_at, found.import_id))
+        .where(rows.state.in_(overtaking), rows.school_year == found.school_year, IS_WHOLE)
+        .where(is_newer(found))
         .limit(1)
     )
     return None if newer is None else f"import {newer} of the same school year is newer"
 
 
-def _supersede_older(connection: Connection, applied: Import) -> None:
-    """Older sets of this or an earlier school year can never be applied any more, unless this one is no whole set."""
-    if not applied.is_whole:
-        return
+def _finish(connection: Connection, found: Import, details: ImportDetails) -> ApplyResult:
+    """Record that a set is applied. Older ones of its or an earlier school year can never be applied any more."""
+    ready, after = ImportState.READY, ImportState.APPLIED
+    imports.advance(connection, found.import_id, before=ready, after=after, details=details)
     rows = ledger.imports.c
-    connection.execute(
-        update(ledger.imports)
-        .where(rows.state.in_(("ready", "held")), rows.school_year <= applied.school_year)
-        .where(tuple_(rows.found_at, rows.import_id) < (applied.found_at, applied.import_id))
-        .values(
-            state="superseded",
-            reason=literal(f"import {applied.import_id} is newer and applied"),
-            changed_at=func.clock_timestamp(),
-        )
-    )
+    waiting = (rows.state.in_((ImportState.READY, ImportState.HELD)), rows.school_year <= found.school_year)
+    supersede_older(connection, found, *waiting, reason=f"import {found.import_id} is newer and applied")
+    return ApplyResult(imports.load(connection, found.import_id), True)
 
 
-def _apply_unchanged(connection: Connection, found: Import) -> dict[str, Any]:
+def _apply_unchanged(connection: Connection, found: Import) -> ApplyResult:
     """Files that are those of the live roster have nothing to change; if these are others now, begin again."""
-    same = imports.same_set(connection, found)
+    same = same_set(connection, found)
     if same is None:
-        imports.advance(connection, found.import_id, before="ready", after="fetched", counts={imports.UNCHANGED: False})
+        ready, after = ImportState.READY, ImportState.FETCHED
+        details = ImportDetails(unchanged=False)
+        imports.advance(connection, found.import_id, before=ready, after=after, details=details)
         reason = "the live roster has changed since: its files are staged and compared now"
-        return imports.load(connection, found.import_id).summary() | {"applied": False, "reason": reason}
-    counts = {
-        imports.SAME_AS: same.counts.get(imports.SAME_AS, same.import_id),
-        "changes": {name: _all_unchanged(each) for name, each in same.counts["changes"].items()},
-        "provisioned": {},
-    }
-    imports.advance(connection, found.import_id, before="ready", after="applied", counts=counts)
-    _supersede_older(connection, found)
-    return imports.load(connection, found.import_id).summary() | {"applied": True}
+        return ApplyResult(replace(imports.load(connection, found.import_id), reason=reason), False)
+    applied = Applied(same_as=same.details.applied.same_as or same.import_id)
+    changes = {name: _all_unchanged(each) for name, each in same.details.changes.items()}
+    return _finish(connection, found, ImportDetails(changes=changes, applied=applied))
 
 
 def _all_unchanged(counts: Counts) -> Counts:

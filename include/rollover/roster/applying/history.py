@@ -15,16 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, Table, cast, delete, text, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Connection, Table, delete, text, update
 
 from rollover.database.tables.ledger import imports
 from rollover.database.tables.roster import history
+from rollover.roster.imports import ImportDetails
+from rollover.roster.imports.model import patched
 from rollover.roster.staged import key_columns
 
 KEYS_IN_A_LIST = 10_000
-IS_GONE = "history_is_gone"
-"""In the counts of an import of which something is not kept any more: it cannot be undone."""
 
 INTO_HISTORY = "INSERT INTO roster.history (tenant_id, import_id, table_name, before)"
 # Each key is looked up in the table's index, and each row changed in its place. OFFSET 0 and the list of places keep
@@ -99,8 +98,8 @@ def forget(connection: Connection) -> None:
 def mark_gone(connection: Connection, import_ids: Iterable[str]) -> None:
     """Note of imports that what they changed is not known any more."""
     if ended := set(import_ids):
-        counts = imports.c.counts.op("||")(cast({IS_GONE: True}, JSONB))
-        connection.execute(update(imports).where(imports.c.import_id.in_(ended)).values(counts=counts))
+        details = patched(ImportDetails(history_is_gone=True))
+        connection.execute(update(imports).where(imports.c.import_id.in_(ended)).values(details=details))
 
 
 def clear(connection: Connection) -> None:

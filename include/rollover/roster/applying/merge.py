@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -24,11 +23,12 @@ from rollover.roster.applying.rename import rename_people
 from rollover.roster.columnar import columnar, local_copy
 from rollover.roster.comparing.compare import LIVE_SCHOOL_YEAR
 from rollover.roster.comparing.diff import Counts, write_differences, written_counts
-from rollover.roster.files import diff_file, staged_file
-from rollover.roster.imports import Import
+from rollover.roster.imports import Import, ImportDetails, ImportState
+from rollover.roster.imports.details import Applied, Changes
+from rollover.roster.imports.files import diff_file, staged_file
+from rollover.roster.imports.roster_version import bump_version
 from rollover.roster.staged import ROW_HASH, key_columns, value_columns
 from rollover.roster.validating.validate import validate_again
-from rollover.roster.version import bump_version
 from rollover.tenant import Tenant
 
 # Of those who were students until now; whoever left in an earlier year has no grade of last year.
@@ -54,36 +54,29 @@ ADDITIONS = ("added", "returned")
 REST = ("changed", "removed")
 
 
-def merge(connection: Connection, tenant_id: str, found: Import, storage: UPath) -> dict[str, Any]:
-    """Bring a set in, as it was decided about, and provision for it; returns counts for the ledger.
+def merge(connection: Connection, tenant_id: str, found: Import, storage: UPath) -> ImportDetails:
+    """Bring a set in, as it was decided about, and provision for it; returns ``changes`` and ``applied``.
 
-    ``changes`` has the rows per table; ``left_out`` those that differ and stay as they are, where a person let only
-    additions in; ``renamed`` the rows in which a person's id was changed; ``provisioned`` what the product got. The
-    caller holds the tenant's lock. Raises ProofFailed where other rows changed than were to be.
+    The caller holds the tenant's lock. Raises ProofFailed where other rows changed than were to be.
     """
     product = Tenant.parse(tenant_id).product
-    counts: dict[str, Any] = {}
+    renamed: dict[str, int] = {}
     if found.decision == "approve_with_id_map":
         _begin(connection)
-        counts["renamed"] = rename_people(connection, product, found.import_id)
-        # What the set does not say of these people is live under their new ids only now.
-        if validate_again(connection, found, storage, renamed=True).state != found.state:
-            raise Refused(
-                f"The set of {found.import_id} does not hold together with the new ids.",
-                "ask for a new drop, and decide about that one without the id map.",
-            )
+        renamed = _rename(connection, product, found, storage)
         differences = write_differences(connection, found.import_id, storage)
     else:
         written = written_counts(connection, found.import_id, storage)
         differences = written or write_differences(connection, found.import_id, storage)
     changes = differences
+    left_out: Changes = {}
     if found.decision == "additions_only":
         changes = {name: {**each, **dict.fromkeys(REST, 0)} for name, each in differences.items()}
-        counts["left_out"] = {name: {change: each[change] for change in REST} for name, each in differences.items()}
-    counts |= {"changes": changes, "provisioned": {}}
-    if not changed_anything(counts):
-        return counts
-    if "renamed" not in counts:
+        left_out = {name: {change: each[change] for change in REST} for name, each in differences.items()}
+    details = ImportDetails(changes=changes, applied=Applied(left_out=left_out, renamed=renamed))
+    if not details.has_changed_the_roster:
+        return details
+    if found.decision != "approve_with_id_map":
         _begin(connection)
     if _begins_a_year(connection, found):
         connection.execute(text(KEEP_GRADES), {"import_id": found.import_id})
@@ -92,14 +85,20 @@ def merge(connection: Connection, tenant_id: str, found: Import, storage: UPath)
         for table in ROSTER_TABLES:
             with _opened(connection, duck, table, tenant_id, found.import_id, storage) as opened:
                 opened.merge(changes[table.name])
-    counts["provisioned"] = provision(connection, product, found.import_id)
-    return counts
+    provisioned = provision(connection, product, found.import_id)
+    return ImportDetails(changes=changes, applied=Applied(left_out=left_out, renamed=renamed, provisioned=provisioned))
 
 
-def changed_anything(counts: Mapping[str, Any]) -> bool:
-    """Whether an import with these counts changed the live roster."""
-    tables = counts.get("changes", {}).values()
-    return bool(counts.get("renamed")) or any(each[change] for each in tables for change in (*ADDITIONS, *REST))
+def _rename(connection: Connection, product: str, found: Import, storage: UPath) -> dict[str, int]:
+    """Give re-keyed people their new ids; returns the rows that were changed, by table."""
+    renamed = rename_people(connection, product, found.import_id)
+    # What the set does not say of these people is live under their new ids only now.
+    if validate_again(connection, found, storage, renamed=True).state != found.state:
+        raise Refused(
+            f"The set of {found.import_id} does not hold together with the new ids.",
+            "ask for a new drop, and decide about that one without the id map.",
+        )
+    return renamed
 
 
 def _begin(connection: Connection) -> None:
@@ -110,7 +109,7 @@ def _begin(connection: Connection) -> None:
 
 def _begins_a_year(connection: Connection, found: Import) -> bool:
     rows = ledger.imports.c
-    query = select(exists().where(rows.state == "applied", rows.school_year == found.school_year))
+    query = select(exists().where(rows.state == ImportState.APPLIED, rows.school_year == found.school_year))
     live = connection.scalar(text(LIVE_SCHOOL_YEAR))
     return live not in (None, found.school_year) and not connection.scalar(query)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, Engine, select, text
 from upath import UPath
@@ -19,9 +19,9 @@ from rollover.database.tables.ledger import imports
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.ledger import evidence, pause
 from rollover.roster.applying.history import mark_gone
-from rollover.roster.files import import_folder
-from rollover.roster.imports import TERMINAL
-from rollover.roster.version import bump_version
+from rollover.roster.imports.files import import_folder
+from rollover.roster.imports.model import TERMINAL
+from rollover.roster.imports.roster_version import bump_version
 
 log = logging.getLogger(__name__)
 
@@ -40,20 +40,38 @@ FORGOTTEN = """
 OVER = "i.state = 'applied' AND i.changed_at < :before"
 
 
-def tidy(engine: Engine, tenant_id: str, storage: UPath, *, grace_days: int, now: datetime) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Tidied:
+    """What was removed."""
+
+    sets: int = 0
+    """Sets whose files went."""
+    rows: dict[str, int] = field(default_factory=dict)
+    """By table of the roster."""
+
+    @property
+    def is_nothing(self) -> bool:
+        return not self.sets and not self.rows
+
+    def as_json(self) -> dict[str, int | dict[str, int]]:
+        """What the task returns to Airflow."""
+        return {"sets": self.sets, "rows": self.rows}
+
+
+def tidy(engine: Engine, tenant_id: str, storage: UPath, *, grace_days: int, now: datetime) -> Tidied:
     """Remove a tenant's rows whose grace is over, and the files of its imports that are at their end.
 
     A row leaves when the import that marked it was applied more than `grace_days` before `now`, unless a hold is on it;
     with it goes what is kept to undo an import of that age. While the sync is paused all stays: a rollover verifies the
-    live roster against the files. Returns ``sets``, the number of sets whose files went, and ``rows`` by table.
+    live roster against the files.
     """
     with tenant_session(engine, tenant_id) as connection:
         lock_tenant(connection)
         if pause.current(connection) is not None:
-            return {"sets": 0, "rows": {}}
+            return Tidied()
         rows = _remove_rows(connection, tenant_id, grace_days, now)
         done = connection.scalars(select(imports.c.import_id).where(imports.c.state.in_(TERMINAL))).all()
-    return {"sets": _remove_files(tenant_id, storage, done), "rows": rows}
+    return Tidied(_remove_files(tenant_id, storage, done), rows)
 
 
 def _remove_rows(connection: Connection, tenant_id: str, grace_days: int, now: datetime) -> dict[str, int]:

@@ -20,12 +20,14 @@ from rollover.ledger import evidence
 from rollover.roster import imports
 from rollover.roster.applying import history
 from rollover.roster.applying.bulk import planner
-from rollover.roster.applying.merge import BUT_BY_KEY, changed_anything
+from rollover.roster.applying.merge import BUT_BY_KEY
 from rollover.roster.applying.provision import CLASSROOM_COLUMNS, STUDENT_COLUMNS
 from rollover.roster.applying.rename import rename_back
-from rollover.roster.imports import Import
+from rollover.roster.imports import Import, ImportDetails, ImportState
+from rollover.roster.imports.details import Undone
+from rollover.roster.imports.earlier import WENT_LIVE, last_live
+from rollover.roster.imports.roster_version import bump_version
 from rollover.roster.staged import key_columns
-from rollover.roster.version import bump_version
 from rollover.tenant import Tenant
 
 log = logging.getLogger(__name__)
@@ -121,50 +123,54 @@ SEATS_LEFT = (
 )
 
 
-def undo(engine: Engine, tenant_id: str, import_id: str | None = None, *, by: str, reason: str) -> dict[str, Any]:
+def undo(engine: Engine, tenant_id: str, import_id: str | None = None, *, by: str, reason: str) -> Import:
     """Take back a tenant's last import, or the one that is named, if it is the last: applied → undone.
 
     Rows of the roster are again what they were; accounts, classrooms, seats and balances that the import made go,
     unless they have been used since; ids of people that it changed are changed back. Rows that people changed by
     hand meanwhile follow too, where the import had changed them.
 
-    Returns the import's summary; in ``counts["undone"]`` are the rows that were put back, by table of the roster, and
-    what went from the product or was restored there. The same drop does not come back by itself: a new
-    import needs a new drop. Raises Refused where a later import was applied, where what is needed has left for good,
-    where the import's school year is over, and where a rollover is under way or took this import in; ProofFailed,
+    Returns the import; ``details.undone`` has the rows that were put back. The same drop does not come back by itself:
+    a new import needs a new drop. Raises Refused where a later import was applied, where what is needed has left for
+    good, where the import's school year is over, and where a rollover is under way or took this import in; ProofFailed,
     with nothing changed, where the roster is not as the import left it.
     """
     with tenant_session(engine, tenant_id) as connection:
         lock_tenant(connection)
         found = imports.load(connection, import_id or _last(connection), for_update=True)
-        if found.state == "undone":
-            return found.summary()
+        if found.state is ImportState.UNDONE:
+            return found
         _refuse_unless_last(connection, found)
         _refuse_over(connection, tenant_id, found)
         _refuse_in_rollover(connection, found)
-        rows: dict[str, Any] = {"roster": {}, "product": {}}
-        if changed_anything(found.counts):
-            rows = _restore(connection, Tenant.parse(tenant_id).product, found)
+        undone = Undone()
+        if found.details.has_changed_the_roster:
+            undone = _restore(connection, Tenant.parse(tenant_id).product, found)
             history.clear(connection)
             bump_version(connection)
-        facts = {"import_id": found.import_id, "by": by, "why": reason, "rows": rows}
+        facts = {"import_id": found.import_id, "by": by, "why": reason, "rows": undone.model_dump()}
         evidence.record(connection, tenant_id, "import_undone", facts, None)
         imports.advance(
-            connection, found.import_id, before="applied", after="undone", reason=reason, counts={"undone": rows}
+            connection,
+            found.import_id,
+            before=ImportState.APPLIED,
+            after=ImportState.UNDONE,
+            reason=reason,
+            details=ImportDetails(undone=undone),
         )
-        log.info("%s is undone: %s", found.import_id, rows)
-        return imports.load(connection, found.import_id).summary()
+        log.info("%s is undone: %s", found.import_id, undone)
+        return imports.load(connection, found.import_id)
 
 
 # Whether it can be undone
 
 
 def _last(connection: Connection) -> str:
-    last = imports.last_live(connection, "applied", "undone")
+    last = last_live(connection, WENT_LIVE)
     if last is None:
         raise Refused("No import of this tenant was applied.", "there is nothing to undo.")
-    if last.state == "undone":
-        before = imports.last_live(connection)
+    if last.state is ImportState.UNDONE:
+        before = last_live(connection)
         raise Refused(
             f"The last import, {last.import_id}, is undone already.",
             f"name the one before it to undo that too: {before.import_id}." if before else "there is no other.",
@@ -173,15 +179,15 @@ def _last(connection: Connection) -> str:
 
 
 def _refuse_unless_last(connection: Connection, found: Import) -> None:
-    if found.state != "applied":
+    if found.state is not ImportState.APPLIED:
         raise Refused(f"Import {found.import_id} is {found.state}: it was not applied.", "see `rollover status`.")
-    last = imports.last_live(connection)
+    last = last_live(connection)
     if last is not None and last.import_id != found.import_id:
         raise Refused(
             f"Import {last.import_id} was applied after {found.import_id}.",
             "undo that one first, or ask the district for a corrected drop.",
         )
-    if found.counts.get(history.IS_GONE):
+    if found.details.history_is_gone:
         raise Refused(
             f"What {found.import_id} removed or changed is not kept any more: another import changed the roster since, "
             "or the days of grace are over.",
@@ -225,7 +231,7 @@ def _refuse_in_rollover(connection: Connection, found: Import) -> None:
 # What it changes
 
 
-def _restore(connection: Connection, product: str, found: Import) -> dict[str, Any]:
+def _restore(connection: Connection, product: str, found: Import) -> Undone:
     in_roster: dict[str, dict[str, int]] = {table.name: {} for table in ROSTER_TABLES}
     with planner(connection, "nestloop"):
         in_product = _balances(connection, found) if product == "hero" else _accounts(connection, product)
@@ -236,9 +242,9 @@ def _restore(connection: Connection, product: str, found: Import) -> dict[str, A
             in_roster[table.name]["removed"] = _in_lists(connection, table, ("import_id", "status"))
             _prove(table, found, in_roster[table.name])
         _in_lists(connection, people, ("last_year_grade",))
-    if found.counts.get("renamed"):
+    if found.details.applied.renamed:
         in_product["renamed_back"] = sum(rename_back(connection, product, found.import_id).values())
-    return {"roster": {name: sum(rows.values()) for name, rows in in_roster.items()}, "product": in_product}
+    return Undone(roster={name: sum(rows.values()) for name, rows in in_roster.items()}, product=in_product)
 
 
 def _added_and_changed(connection: Connection, table: Table, found: Import) -> dict[str, int]:
@@ -279,7 +285,7 @@ def _same_key(keys: Sequence[str]) -> str:
 
 
 def _prove(table: Table, found: Import, done: dict[str, int]) -> None:
-    counted = found.counts["changes"][table.name]
+    counted = found.details.changes[table.name]
     expected = {**counted, "changed": counted["changed"] + counted["returned"]}
     wrong = [
         f"{rows} rows {change}, not {expected[change]}" for change, rows in done.items() if rows != expected[change]

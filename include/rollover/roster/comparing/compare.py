@@ -8,10 +8,9 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
 
 import duckdb
-from sqlalchemy import Connection, Engine, and_, exists, func, literal, or_, select, text, tuple_, update
+from sqlalchemy import Connection, Engine, and_, exists, or_, select, text
 from upath import UPath
 
 from rollover.calendar import SchoolYear
@@ -26,9 +25,12 @@ from rollover.roster.comparing.comparison import Cohort, Comparison, school_coun
 from rollover.roster.comparing.diff import write_differences
 from rollover.roster.comparing.safety import Numbers, Season, judge, school_cells
 from rollover.roster.comparing.tally import open_set, tally, without_enrollment
-from rollover.roster.imports import Import
+from rollover.roster.imports import Import, ImportDetails, ImportState
+from rollover.roster.imports.details import Changes
+from rollover.roster.imports.earlier import rows_before, seen_before
+from rollover.roster.imports.model import IS_WHOLE, is_newer, supersede_older, write_decision
+from rollover.roster.imports.roster_version import roster_version
 from rollover.roster.validating import validate
-from rollover.roster.version import roster_version
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +49,12 @@ LIVE_SCHOOL_YEAR = """
 """
 
 
-def compare(engine: Engine, tenant_id: str, import_id: str, storage: UPath, limits: RosterLimits) -> dict[str, Any]:
+def compare(engine: Engine, tenant_id: str, import_id: str, storage: UPath, limits: RosterLimits) -> Import:
     """Compare a set with the live roster and judge it: validated → ready, or held.
 
     A set that is held is compared again where the live roster has changed since, and may be ready then. A set of the
-    next school year becomes ready too, and waits for the rollover. Returns the import's summary; its rows by table and
-    change are in ``counts["changes"]``, the rest in ``ledger.imports.comparison``.
+    next school year becomes ready too, and waits for the rollover. Returns the import, with its rows by table and
+    change in ``details.changes`` and the rest in ``comparison``.
     """
     _validate_outdated(engine, tenant_id, import_id, storage)
     with columnar() as duck:
@@ -60,18 +62,18 @@ def compare(engine: Engine, tenant_id: str, import_id: str, storage: UPath, limi
         with tenant_session(engine, tenant_id, isolation="REPEATABLE READ") as connection:
             found = imports.load(connection, import_id)
             if not _is_to_compare(connection, found):
-                return found.summary()
+                return found
             is_outdated = validate.is_outdated(connection, found)
             if not is_outdated:
-                counts, seen = _look(connection, duck, found, storage, limits)
+                changes, seen = _look(connection, duck, found, storage, limits)
         if is_outdated:  # the live roster has changed again in between
             return compare(engine, tenant_id, import_id, storage, limits)
         with tenant_session(engine, tenant_id) as connection:
             lock_tenant(connection)
             now = imports.load(connection, import_id, for_update=True)
             if now.state == found.state and now.decision is None:
-                _settle(connection, duck, now, counts, seen)
-            return imports.load(connection, import_id).summary()
+                _settle(connection, duck, now, changes, seen)
+            return imports.load(connection, import_id)
 
 
 def _validate_outdated(engine: Engine, tenant_id: str, import_id: str, storage: UPath) -> None:
@@ -93,19 +95,21 @@ def refresh(connection: Connection, import_id: str, storage: UPath, limits: Rost
     the set is held again.
     """
     found = imports.load(connection, import_id, for_update=True)
-    if found.state != "ready" or not _has_moved(connection, found):
+    if found.state is not ImportState.READY or not _has_moved(connection, found):
         return found
     found = validate.validate_again(connection, found, storage)
-    if found.state != "ready":
+    if found.state is not ImportState.READY:
         return found
     with columnar() as duck:
-        counts, seen = _look(connection, duck, found, storage, limits)
-        _settle(connection, duck, found, counts, seen)
+        changes, seen = _look(connection, duck, found, storage, limits)
+        _settle(connection, duck, found, changes, seen)
     return imports.load(connection, import_id)
 
 
 def _is_to_compare(connection: Connection, found: Import) -> bool:
-    return found.state == "validated" or (found.state == "held" and _has_moved(connection, found))
+    if found.state is ImportState.HELD:
+        return _has_moved(connection, found)
+    return found.state is ImportState.VALIDATED
 
 
 def _has_moved(connection: Connection, found: Import) -> bool:
@@ -113,21 +117,22 @@ def _has_moved(connection: Connection, found: Import) -> bool:
 
     Files that are those of the live import were not even staged: there is nothing to compare.
     """
-    if found.counts.get(imports.UNCHANGED):
+    if found.details.unchanged:
         return False
-    version = None if found.comparison is None else found.comparison["roster_version"]
+    seen = Comparison.of(found)
+    version = None if seen is None else seen.roster_version
     return version != roster_version(connection) or validate.is_outdated(connection, found)
 
 
 def _look(
     connection: Connection, duck: duckdb.DuckDBPyConnection, found: Import, storage: UPath, limits: RosterLimits
-) -> tuple[dict[str, dict[str, int]], Comparison]:
+) -> tuple[Changes, Comparison]:
     """Count and judge; changes nothing but the files of the differences."""
-    counts = write_differences(connection, found.import_id, storage)
+    changes = write_differences(connection, found.import_id, storage)
     with ExitStack() as files:
-        open_set(duck, files, connection, storage, found.import_id, counts)
-        rekeyed.find(duck, counts)
-        counted = tally(duck, counts)
+        open_set(duck, files, connection, storage, found.import_id, changes)
+        rekeyed.find(duck, changes)
+        counted = tally(duck, changes)
     live_year, set_year = _live_year(connection), _set_year(found)
     years = 0 if live_year is None else set_year.first_year - SchoolYear.parse(live_year).first_year
     known = frozenset(connection.scalars(select(directory.schools.c.school_id)))
@@ -136,16 +141,16 @@ def _look(
         years,
         counted,
         known,
-        imports.seen_before(connection, found),
+        seen_before(connection, found),
         found.kept_out,
         without_enrollment(duck),
-        tuple(found.counts.get(imports.CUT_OFF, ())),
-        found.counts.get(imports.OTHER_STATUS, {}),
-        imports.rows_before(connection) if live_year is None else {},
+        found.details.reading.cut_off,
+        found.details.reading.other_status,
+        rows_before(connection) if live_year is None else {},
     )
     breaches, warnings = judge(numbers, limits)
     cells = school_cells(numbers) if numbers.season is Season.NEW_YEAR else []
-    return counts, Comparison(
+    return changes, Comparison(
         season=numbers.season,
         school_year=set_year.key,
         live_school_year=live_year,
@@ -187,50 +192,48 @@ def _settle(
     connection: Connection,
     duck: duckdb.DuckDBPyConnection,
     found: Import,
-    counts: dict[str, dict[str, int]],
+    changes: Changes,
     seen: Comparison,
 ) -> None:
     """Store a comparison, and move the import on by it. The caller holds the tenant's lock."""
-    before = None if found.comparison is None else Comparison.from_json(found.comparison)
+    before = Comparison.of(found)
     same_as_decided = found.decision is not None and before is not None and before.digest == seen.digest
     if not seen.breaches or same_as_decided:
-        decision = found.decision if same_as_decided else None
         offered = before is not None and before.id_map_is_offered and same_as_decided
         seen = replace(seen, id_map_is_offered=offered)
-        _store(connection, found, "ready", None, counts, seen, decision)
+        _store(connection, found, ImportState.READY, None, changes, seen, is_decided=same_as_decided)
         supersede_held(connection, found)
         return
     seen = replace(seen, id_map_is_offered=rekeyed.propose(connection, duck, found.import_id, seen.id_map))
     if newer := _overtaken_by(connection, found):
-        _store(connection, found, "superseded", f"import {newer} is newer, and within its limits", counts, seen, None)
+        reason = f"import {newer} is newer, and within its limits"
+        _store(connection, found, ImportState.SUPERSEDED, reason, changes, seen)
     else:
-        _store(connection, found, "held", seen.why_held, counts, seen, None)
+        _store(connection, found, ImportState.HELD, seen.why_held, changes, seen)
         log.info("%s is held for a person, %s", found.import_id, seen.why_held)
 
 
 def _store(
     connection: Connection,
     found: Import,
-    state: str,
+    after: ImportState,
     reason: str | None,
-    counts: dict[str, dict[str, int]],
+    changes: Changes,
     seen: Comparison,
-    decision: str | None,
+    *,
+    is_decided: bool = False,
 ) -> None:
     imports.advance(
         connection,
         found.import_id,
         before=found.state,
-        after=state,
+        after=after,
         reason=reason,
-        counts={"changes": counts},
+        details=ImportDetails(changes=changes),
         comparison=seen.as_json(),
     )
-    if decision is None and found.decision is not None:
-        undecided = {"decision": None, "decided_by": None, "decided_at": None}
-        connection.execute(
-            update(ledger.imports).where(ledger.imports.c.import_id == found.import_id).values(**undecided)
-        )
+    if found.decision is not None and not is_decided:
+        write_decision(connection, found.import_id, None, None)
 
 
 def supersede_held(connection: Connection, good: Import) -> None:
@@ -239,19 +242,10 @@ def supersede_held(connection: Connection, good: Import) -> None:
     A set of the next year waits for the rollover: until it is applied, it is no substitute for one of this year. One
     with a delta is no substitute for any.
     """
-    if not good.is_whole:
-        return
     rows = ledger.imports.c
-    connection.execute(
-        update(ledger.imports)
-        .where(rows.state == "held", rows.school_year == good.school_year)
-        .where(tuple_(rows.found_at, rows.import_id) < (good.found_at, good.import_id))
-        .values(
-            state="superseded",
-            reason=literal(f"import {good.import_id} is newer, and within its limits or approved"),
-            changed_at=func.clock_timestamp(),
-        )
-    )
+    held = (rows.state == ImportState.HELD, rows.school_year == good.school_year)
+    reason = f"import {good.import_id} is newer, and within its limits or approved"
+    supersede_older(connection, good, *held, reason=reason)
 
 
 def _overtaken_by(connection: Connection, found: Import) -> str | None:
@@ -260,12 +254,12 @@ def _overtaken_by(connection: Connection, found: Import) -> str | None:
     return connection.scalar(
         select(rows.import_id)
         .where(
-            imports.IS_WHOLE,
+            IS_WHOLE,
+            is_newer(found),
             or_(
-                and_(rows.state == "ready", rows.school_year == found.school_year),
-                and_(rows.state == "applied", rows.school_year >= found.school_year),
+                and_(rows.state == ImportState.READY, rows.school_year == found.school_year),
+                and_(rows.state == ImportState.APPLIED, rows.school_year >= found.school_year),
             ),
         )
-        .where(tuple_(rows.found_at, rows.import_id) > (found.found_at, found.import_id))
         .limit(1)
     )

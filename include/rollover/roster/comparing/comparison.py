@@ -10,6 +10,7 @@ from typing import Any, Self
 from rollover.roster.comparing.rekeyed import IdMap
 from rollover.roster.comparing.safety import Breach, Code, Season, has_moved
 from rollover.roster.comparing.tally import CHANGES, TYPES, Flow, Tally
+from rollover.roster.imports import Import
 
 OF_A_SCHOOL = ("classes", "students", "educators", "guardians", "enrollments")
 """The types whose rows belong to a school."""
@@ -94,6 +95,11 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "digest": self.digest}
+
+    @classmethod
+    def of(cls, found: Import) -> Self | None:
+        """The comparison that the ledger has of an import; None before there is one."""
+        return None if found.comparison is None else cls.from_json(found.comparison)
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> Self:

@@ -1,7 +1,7 @@
 """What a staged set would change in the live roster: hashes and keys are compared, not rows.
 
 The differences of each table are a Parquet file of their own: keys, and what happens to their rows. They hold for one
-version of the live roster, which the file names; see :mod:`rollover.roster.version`.
+version of the live roster, which the file names; see :mod:`rollover.roster.imports.roster_version`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from upath import UPath
 
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.roster.columnar import columnar, local_copy, quoted
-from rollover.roster.files import diff_file, staged_file
+from rollover.roster.imports.files import diff_file, staged_file
+from rollover.roster.imports.roster_version import roster_version
 from rollover.roster.live import load_live, load_live_hashes
 from rollover.roster.staged import ROW_HASH, key_columns
-from rollover.roster.version import roster_version
 from rollover.storage import whole_file
 
 Counts = dict[str, int]

@@ -18,7 +18,7 @@ from upath import UPath
 
 from rollover.database.tables import metadata, roster
 from rollover.roster.columnar import local_copy, quoted
-from rollover.roster.files import diff_file, staged_file
+from rollover.roster.imports.files import diff_file, staged_file
 from rollover.roster.live import load_live
 from rollover.roster.model import GUARDIAN_ROLES
 from rollover.roster.staged import key_columns
@@ -293,8 +293,9 @@ def _load(duck: duckdb.DuckDBPyConnection, connection: Connection, table: Table,
         table.c.sourced_id == any_(literal(keys, ARRAY(Text)))
     )
     rows = connection.execute(query).all() if keys else []
-    types: dict[str, Any] = {"birth_date": pl.Date, "school_ids": pl.List(pl.String), "term_ids": pl.List(pl.String)}
-    schema = {column: types.get(column, pl.String) for column in columns}
+    lists = pl.List(pl.String())
+    types: dict[str, pl.DataType] = {"birth_date": pl.Date(), "school_ids": lists, "term_ids": lists}
+    schema = {column: types.get(column, pl.String()) for column in columns}
     duck.register("few", pl.DataFrame([tuple(row) for row in rows], schema=schema, orient="row").to_arrow())
     duck.execute(f"CREATE TABLE live_{table.name} AS SELECT * FROM few")
     duck.unregister("few")

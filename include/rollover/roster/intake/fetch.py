@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO
 
 import paramiko
 from sqlalchemy import select
@@ -18,10 +18,11 @@ from upath import UPath
 from rollover.database.session import tenant_session
 from rollover.database.tables import ledger
 from rollover.roster import imports
-from rollover.roster.files import fetched_file
 from rollover.roster.findings import Findings, Unusable, why_refused
 from rollover.roster.formats import SPELLING
-from rollover.roster.imports import Import
+from rollover.roster.imports import Import, ImportDetails, ImportState
+from rollover.roster.imports.details import Fetched, FetchedFile
+from rollover.roster.imports.files import fetched_file
 from rollover.roster.intake.unpack import MAX_BYTES, MAX_MEMBERS, opened
 from rollover.roster.reading.passwords import WithoutPasswords
 from rollover.sftp.drops import RemoteFile, candidates, is_read, list_folder
@@ -35,7 +36,7 @@ PACKED = (".gz", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".gpg", ".pgp")
 
 def fetch(
     engine: Engine, tenant_id: str, import_id: str, sftp: paramiko.SFTPClient, server: Server, storage: UPath
-) -> dict[str, Any]:
+) -> Import:
     """Copy the roster files of an import's drop to storage: found → fetched.
 
     `sftp` lists the folder, and the files come from `server`, which is the same one. Only the files that a format
@@ -49,44 +50,63 @@ def fetch(
     differs from the listing while the listing has not changed. Raises Refused where the server denies us something.
     """
     found = imports.current(engine, tenant_id, import_id)
-    if found.state != "found":
-        return found.summary()
+    if found.state is not ImportState.FOUND:
+        return found
     folder, files = _drop(engine, tenant_id, import_id)
     findings = Findings()
     if not is_read(files[0].name):
         return _reject_unread(engine, found, files)
     try:
         kept = _copy_drop(sftp, server, folder, files, _Kept(storage, import_id, findings))
-        moved: dict[str, Any] = {
-            "after": "fetched",
-            "sha256": kept.sha256,
-            "counts": {"files": kept.files, "files_ignored": kept.names_ignored, "warnings": findings.warnings},
-        }
+        result = _Result(ImportState.FETCHED, kept.sha256, details=kept.details)
     except Changed as changed:
         if _is_as_listed(sftp, folder, files):
             raise ConnectionError("the SFTP server gave other files than it lists") from changed
         findings = Findings()
-        moved = {"after": "superseded", "reason": CHANGED}
+        result = _Result(ImportState.SUPERSEDED, reason=CHANGED)
     except Unusable as problem:
         findings = Findings()
         findings.refuse(problem.code, problem.file or files[0].name, problem.message, row=problem.row)
-        moved = {"after": "rejected", "reason": why_refused(findings.refusing), "counts": {"errors": findings.errors}}
-    with tenant_session(engine, tenant_id) as connection:
-        if imports.advance(connection, import_id, before="found", **moved):
-            findings.store(connection, import_id, tenant_id)
-        return imports.load(connection, import_id).summary()
+        result = _refused(findings)
+    return _store(engine, found, findings, result)
 
 
-def _reject_unread(engine: Engine, found: Import, files: tuple[RemoteFile, ...]) -> dict[str, Any]:
+def _reject_unread(engine: Engine, found: Import, files: tuple[RemoteFile, ...]) -> Import:
     """Reject files that no roster is read from, so that the district reads in its outbox what to send instead."""
     findings = Findings()
     for file in files:
         findings.refuse("not_read", _storable(file.name), _what_to_send(file.name))
+    return _store(engine, found, findings, _refused(findings))
+
+
+@dataclass(frozen=True)
+class _Result:
+    """Where an import goes from ``found``, and what is recorded with it."""
+
+    after: ImportState
+    sha256: str | None = None
+    reason: str | None = None
+    details: ImportDetails | None = None
+
+
+def _refused(findings: Findings) -> _Result:
+    reason, details = why_refused(findings.refusing), ImportDetails(errors=findings.errors)
+    return _Result(ImportState.REJECTED, reason=reason, details=details)
+
+
+def _store(engine: Engine, found: Import, findings: Findings, result: _Result) -> Import:
     with tenant_session(engine, found.tenant_id) as connection:
-        reason, counts = why_refused(findings.refusing), {"errors": findings.errors}
-        if imports.advance(connection, found.import_id, before="found", after="rejected", reason=reason, counts=counts):
+        if imports.advance(
+            connection,
+            found.import_id,
+            before=ImportState.FOUND,
+            after=result.after,
+            sha256=result.sha256,
+            reason=result.reason,
+            details=result.details,
+        ):
             findings.store(connection, found.import_id, found.tenant_id)
-        return imports.load(connection, found.import_id).summary()
+        return imports.load(connection, found.import_id)
 
 
 def _what_to_send(name: str) -> str:
@@ -114,8 +134,9 @@ class _Kept:
     storage: UPath
     import_id: str
     findings: Findings
-    files: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By name as the format spells it: ``bytes`` and ``sha256``, as sent."""
+    begun: set[str] = field(default_factory=set)
+    files: dict[str, FetchedFile] = field(default_factory=dict)
+    """By name as the format spells it."""
     ignored: list[str] = field(default_factory=list)
 
     def wants(self, name: str) -> bool:
@@ -127,29 +148,30 @@ class _Kept:
     def begin(self, name: str, parts: ExitStack) -> tuple[str, WithoutPasswords]:
         """Where a wanted file's bytes go; it appears under its name when `parts` ends well."""
         known = SPELLING[name.lower()]
-        if known in self.files:
+        if known in self.begun:
             message = f"{known} is there twice, in upper and lower case. Keep one."
             raise Unusable("file_twice", message, file=known)
         if known != name:
             self.findings.add("file_name", "warning", known, f"The file name is not spelled {known}. Rename it.")
-        self.files[known] = {}
+        self.begun.add(known)
         target = parts.enter_context(whole_file(fetched_file(self.storage, self.import_id, known)))
         return known, WithoutPasswords(known, target)
 
     def finish(self, known: str, passed: WithoutPasswords, size: int, sha256: str) -> None:
         passed.finish()
-        self.files[known] = {"bytes": size, "sha256": sha256}
+        self.files[known] = FetchedFile(bytes=size, sha256=sha256)
 
     @property
     def sha256(self) -> str:
         """Over the set, however its files were packed and in whatever order they came."""
-        lines = sorted(f"{name} {file['sha256']}\n" for name, file in self.files.items())
+        lines = sorted(f"{name} {file.sha256}\n" for name, file in self.files.items())
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     @property
-    def names_ignored(self) -> list[str]:
-        """Names that fit into the ledger, of so many files as a zip may have."""
-        return [_storable(name) for name in sorted(self.ignored)[:MAX_MEMBERS]]
+    def details(self) -> ImportDetails:
+        """What the ledger keeps. Of ignored names, as many as a zip may have, each so long that it fits."""
+        ignored = tuple(_storable(name) for name in sorted(self.ignored)[:MAX_MEMBERS])
+        return ImportDetails(fetched=Fetched(files=self.files, files_ignored=ignored), warnings=self.findings.warnings)
 
 
 def _storable(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import IO
 
 import polars as pl
 import pyarrow as pa
@@ -17,11 +17,13 @@ from rollover.config.models import TenantConfig
 from rollover.database.session import tenant_session
 from rollover.roster import imports
 from rollover.roster.columnar import local_copy, without_values
-from rollover.roster.files import fetched_file, fetched_folder, typed_file
 from rollover.roster.findings import Findings, added, why_refused
 from rollover.roster.formats import FORMATS, MANIFEST
 from rollover.roster.formats.spec import File, Format, Kind
-from rollover.roster.imports import Import
+from rollover.roster.imports import Import, ImportDetails, ImportState
+from rollover.roster.imports.details import ReadAs, Reading
+from rollover.roster.imports.earlier import same_set
+from rollover.roster.imports.files import fetched_file, fetched_folder, typed_file
 from rollover.roster.reading.clean import (
     FILLED,
     FILLED_MESSAGE,
@@ -51,34 +53,6 @@ _TYPES = {
 }
 
 
-@dataclass(frozen=True)
-class ReadAs:
-    """What else than the bytes of a set decides how it is read."""
-
-    column_map: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By file: under which header the district sends a column."""
-    status_means: Mapping[str, str] = field(default_factory=dict)
-    """What other values of the column ``status`` than the format's stand for."""
-    needs_username: bool = True
-    """Whether a person without a username is an error."""
-
-    def as_json(self) -> dict[str, Any]:
-        """As the ledger keeps it; what nobody has said is left out."""
-        maps = {name: dict(columns) for name, columns in self.column_map.items()}
-        more: dict[str, Any] = {"status_means": dict(self.status_means)} if self.status_means else {}
-        if not self.needs_username:
-            more["needs_username"] = False
-        return {"formats": sorted(FORMATS), "column_map": maps, **more}
-
-    def applied(self, batch: pl.DataFrame, file: File, findings: Findings) -> pl.DataFrame:
-        """A batch of rows in the format's words."""
-        batch = with_status(batch, self.status_means)
-        return batch if self.needs_username else with_usernames(batch, file, findings)
-
-
-AS_THE_FORMAT_SAYS = ReadAs()
-
-
 @dataclass
 class Read:
     """What reading one file gave."""
@@ -103,54 +77,59 @@ def stage(
     config: TenantConfig,
     *,
     needs_username: bool = True,
-) -> dict[str, Any]:
+) -> Import:
     """Read a fetched set into one Parquet file of typed rows per file: fetched → staged.
 
     Rows in error are marked, for :func:`rollover.roster.validating.validate.validate` to tell what depends on them. The
     set is refused where it cannot be read as a whole: its format is not known, or a required file or a column that no
-    row can be without is missing. Then what is there is read all the same, and ``counts`` has ``refused_for``, with
+    row can be without is missing. Then what is there is read all the same, and the details have ``refused_for``, with
     which validating rejects it; ``rejected`` at once is a set of which nothing can be looked at. A set that is, byte
     for byte, the one that is live is ``ready`` at once. Where a product `needs_username`, a person without one is an
     error.
     """
     fetched = imports.current(engine, tenant_id, import_id)
-    if fetched.state != "fetched":
-        return fetched.summary()
+    if fetched.state is not ImportState.FETCHED:
+        return fetched
     findings = Findings()
-    names = set(fetched.counts.get("files", {}))
-    others = {name.lower() for name in fetched.counts.get("files_ignored", ())}
+    names = set(fetched.details.fetched.files)
+    others = {name.lower() for name in fetched.details.fetched.files_ignored}
     folder, without_manifest = fetched_folder(storage, import_id), config.manifest == "none"
     found = contents(folder, names, others, findings, without_manifest=without_manifest)
-    read_as = ReadAs(config.column_map, config.status_means, needs_username)
-    known_as = read_as.as_json()
+    read_as = ReadAs(
+        formats=tuple(sorted(FORMATS)),
+        column_map=config.column_map,
+        status_means=config.status_means,
+        needs_username=needs_username,
+    )
     if found is not None and config.roster_format not in (None, found.format.name):
         message = f"The set is {found.format.label}, but the district file says {config.roster_format}."
         findings.refuse("other_format", MANIFEST, message)
-    if found is not None and not findings.refusing and _is_live_already(engine, tenant_id, fetched, found, known_as):
-        return imports.current(engine, tenant_id, import_id).summary()
+    if found is not None and not findings.refusing and _is_live_already(engine, tenant_id, fetched, found, read_as):
+        return imports.current(engine, tenant_id, import_id)
     read = {} if found is None else read_all(found, storage, import_id, read_as)
     for each in read.values():
         findings.extend(each.findings)
-    return _finish(engine, tenant_id, import_id, findings, found, read, known_as)
+    return _finish(engine, fetched, findings, found, read, read_as)
 
 
-def _is_live_already(engine: Engine, tenant_id: str, fetched: Import, found: Contents, read_as: dict[str, Any]) -> bool:
+def _is_live_already(engine: Engine, tenant_id: str, fetched: Import, found: Contents, read_as: ReadAs) -> bool:
     """Whether the set is the one that is live; it then needs no other step."""
-    as_it_would_be = replace(fetched, format=found.format.name, counts={**fetched.counts, imports.READ_AS: read_as})
+    read = ImportDetails(reading=Reading(read_as=read_as))
+    as_it_would_be = replace(fetched, format=found.format.name, details=read)
     with tenant_session(engine, tenant_id) as connection:
-        live = imports.same_set(connection, as_it_would_be)
+        live = same_set(connection, as_it_would_be)
         return live is not None and imports.advance(
             connection,
             fetched.import_id,
-            before="fetched",
-            after="ready",
+            before=ImportState.FETCHED,
+            after=ImportState.READY,
             school_year=live.school_year,
             format=live.format,
-            counts={imports.UNCHANGED: True, imports.READ_AS: read_as},
+            details=ImportDetails(reading=read.reading, unchanged=True),
         )
 
 
-def read_all(found: Contents, storage: UPath, import_id: str, read_as: ReadAs = AS_THE_FORMAT_SAYS) -> dict[str, Read]:
+def read_all(found: Contents, storage: UPath, import_id: str, read_as: ReadAs) -> dict[str, Read]:
     """Write the typed rows of every file of a fetched set, the largest first; a batch of each of a few at a time."""
 
     def read(file: File) -> Read:
@@ -175,9 +154,10 @@ def _read_file(file: File, found: Contents, storage: UPath, import_id: str, read
         if header is None:
             return read
         read.columns = frozenset(header.positions)
-        with whole_file(target) as stream, pq.ParquetWriter(stream, schema_of(file), **PARQUET) as writer:
+        with whole_file(target) as stream, _fast_parquet(stream, schema_of(file)) as writer:
             for batch in batches(text, file, spec, header, read.findings, delta=delta):
-                typed = clean(read_as.applied(batch, file, read.findings), file, spec, read.findings, delta=delta)
+                batch = _in_format_words(batch, file, read_as, read.findings)
+                typed = clean(batch, file, spec, read.findings, delta=delta)
                 read.rows += typed.height
                 writer.write_table(_as_arrow(typed, file))
         read.findings.finish_columns(FILLED, FILLED_MESSAGE)
@@ -191,8 +171,14 @@ def _read_file(file: File, found: Contents, storage: UPath, import_id: str, read
     return read
 
 
-PARQUET: dict[str, Any] = {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
-"""How files between two steps are written: fast."""
+def _in_format_words(batch: pl.DataFrame, file: File, read_as: ReadAs, findings: Findings) -> pl.DataFrame:
+    batch = with_status(batch, read_as.status_means)
+    return batch if read_as.needs_username else with_usernames(batch, file, findings)
+
+
+def _fast_parquet(stream: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of files that only the next step reads."""
+    return pq.ParquetWriter(stream, schema, compression="lz4", use_dictionary=False, write_statistics=False)
 
 
 def schema_of(file: File) -> pa.Schema:
@@ -219,54 +205,65 @@ def _judge_empty(file: File, read: Read, *, delta: bool) -> None:
 
 def _finish(
     engine: Engine,
-    tenant_id: str,
-    import_id: str,
+    fetched: Import,
     findings: Findings,
     found: Contents | None,
     read: Mapping[str, Read],
-    read_as: dict[str, Any],
-) -> dict[str, Any]:
-    counts: dict[str, Any] = {"rows": {name: each.rows for name, each in read.items()}, imports.READ_AS: read_as}
-    after, reason = "staged", None
-    usable = [name for name, each in read.items() if each.usable]
+    read_as: ReadAs,
+) -> Import:
+    reading = _reading(findings, found, read, read_as)
+    after, reason = ImportState.STAGED, None
     if findings.refusing:
-        after, reason = "rejected", why_refused(findings.refusing)
-        if found is not None and usable and not found.deltas:
-            after, counts[imports.REFUSED_FOR] = "staged", sorted(set(findings.refusing))
+        after = ImportState.STAGED if reading.refused_for else ImportState.REJECTED
+        reason = why_refused(findings.refusing)
     elif found is not None and not found.files:
-        after, reason = "superseded", NO_UPDATES
-    if found is not None and found.files:
-        counts["files_read"] = usable
-        counts["deltas"] = sorted(found.deltas)
-        counts[imports.NOT_IDENTIFIED] = {name: read[name].unnamed for name in usable if read[name].unnamed}
-        counts[imports.OTHER_STATUS] = {name: read[name].other_status for name in usable if read[name].other_status}
-        counts[imports.CUT_OFF] = [name for name in usable if read[name].cut_off]
-        counts["not_said"] = not_said(found.format, read, found.deltas)
-    with tenant_session(engine, tenant_id) as connection:
-        before = imports.load(connection, import_id)
-        counts["errors"] = findings.errors
-        counts["warnings"] = added(before.counts.get("warnings", {}), findings.warnings)
+        after, reason = ImportState.SUPERSEDED, NO_UPDATES
+    details = ImportDetails(
+        rows={name: each.rows for name, each in read.items()},
+        errors=findings.errors,
+        warnings=added(fetched.details.warnings, findings.warnings),
+        reading=reading,
+    )
+    with tenant_session(engine, fetched.tenant_id) as connection:
         moved = imports.advance(
             connection,
-            import_id,
-            before="fetched",
+            fetched.import_id,
+            before=ImportState.FETCHED,
             after=after,
             format=found.format.name if found else None,
             reason=reason,
-            counts=counts,
+            details=details,
         )
         if moved:
-            findings.store(connection, import_id, tenant_id)
-        return imports.load(connection, import_id).summary()
+            findings.store(connection, fetched.import_id, fetched.tenant_id)
+        return imports.load(connection, fetched.import_id)
 
 
-def not_said(spec: Format, read: Mapping[str, Read], deltas: frozenset[str]) -> list[list[str]]:
+def _reading(findings: Findings, found: Contents | None, read: Mapping[str, Read], read_as: ReadAs) -> Reading:
+    """What was found, for the ledger. A set that is refused is validated all the same if it has rows and no delta."""
+    if found is None or not found.files:
+        return Reading(read_as=read_as)
+    usable = {name: each for name, each in read.items() if each.usable}
+    is_validated = usable and not found.deltas
+    return Reading(
+        read_as=read_as,
+        files_read=tuple(usable),
+        deltas=tuple(sorted(found.deltas)),
+        not_said=not_said(found.format, read, found.deltas),
+        not_identified={name: each.unnamed for name, each in usable.items() if each.unnamed},
+        other_status={name: each.other_status for name, each in usable.items() if each.other_status},
+        cut_off=tuple(name for name, each in usable.items() if each.cut_off),
+        refused_for=tuple(sorted(set(findings.refusing))) if is_validated else (),
+    )
+
+
+def not_said(spec: Format, read: Mapping[str, Read], deltas: frozenset[str]) -> tuple[tuple[str, ...], ...]:
     """What of the live roster the set says nothing about, since its column or file is not there: [table, column], and
     where it is so for people of one role only, that role.
 
     A delta is laid over the live roster, so only columns of the files that it has count.
     """
-    found = []
+    found: list[tuple[str, ...]] = []
     for file in spec.files:
         if file.name in read and read[file.name].usable:
             there = read[file.name].columns
@@ -274,5 +271,5 @@ def not_said(spec: Format, read: Mapping[str, Read], deltas: frozenset[str]) -> 
             continue
         else:
             there = frozenset()
-        found += [list(column.fills) for column in file.columns if column.fills and column.name not in there]
-    return found
+        found += [column.fills for column in file.columns if column.fills and column.name not in there]
+    return tuple(found)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
 import pyarrow.parquet as pq
-from sqlalchemy import Connection, Engine, bindparam, cast, func, select, text, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Connection, Engine, func, select, text
 from upath import UPath
 
 from rollover.config import District, Product
@@ -24,10 +24,12 @@ from rollover.database.tables import directory, ledger
 from rollover.ledger import pause
 from rollover.roster import imports
 from rollover.roster.columnar import local_copy
-from rollover.roster.files import TYPED, import_folder, typed_file
 from rollover.roster.findings import CONSEQUENCES
 from rollover.roster.formats import FORMATS
-from rollover.roster.imports import REPORTED, Import
+from rollover.roster.imports import Import, ImportDetails, ImportState
+from rollover.roster.imports.details import Reported
+from rollover.roster.imports.files import TYPED, import_folder, typed_file
+from rollover.roster.imports.model import REPORT_STATE, write_details
 from rollover.roster.reading.columns import ROW
 from rollover.roster.reporting.summary import SHOWN_PLACES, ImportReport, Place, Problem, ranked_problems, summary
 from rollover.sheet import write_sheet
@@ -40,7 +42,7 @@ Deliver = Callable[[UPath, str], None]
 """Put a file at a path on the district's SFTP: ``deliver(file, remote path)``."""
 
 SUMMARY, FINDINGS = "summary.txt", "findings.csv"
-UNDER_WAY = ("found", "fetched", "staged", "validated")
+UNDER_WAY = (ImportState.FOUND, ImportState.FETCHED, ImportState.STAGED, ImportState.VALIDATED)
 """States of an import about which there is nothing to say yet."""
 COLUMNS = ("severity", "code", "file", "row", "id", "column", "what is wrong and how to fix it")
 FINDINGS_AT_ONCE = 500
@@ -65,7 +67,7 @@ def deliver_findings(
     district: District,
     product: Product,
     deliver: Deliver,
-) -> dict[str, Any]:
+) -> ReportResult:
     """Write the report of an import and deliver it, unless what lies in the outbox says the same already.
 
     Does nothing for an import that is still under way, and for one that was superseded before it could be fetched.
@@ -77,16 +79,17 @@ def deliver_findings(
         connection.execute(text(ONE_AT_A_TIME), {"import_id": import_id})
         found = imports.load(connection, import_id)
         report = _report_of(connection, found, district, product)
-        if found.state in UNDER_WAY or (found.state == "superseded" and found.sha256 is None):
+        if found.state in UNDER_WAY or (found.state is ImportState.SUPERSEDED and found.sha256 is None):
             return _result(report, None, delivered=False)
         content = summary(report).encode()
         config = district.uses(Tenant.parse(tenant_id).product)
         remote = f"{config.outbox}/imports/{_folder_name(found)}"
         digest = hashlib.sha256(content).hexdigest()
-        if found.counts.get(REPORTED, {}).get("sha256") == digest:
+        if found.details.reported is not None and found.details.reported.sha256 == digest:
             return _result(report, remote, delivered=False)
         _write(connection, report, content, storage, remote, deliver)
-        remember(connection, import_id, {"sha256": digest, "folder": remote, "state": found.state})
+        reported = Reported(folder=remote, sha256=digest, state=found.state)
+        write_details(connection, import_id, ImportDetails(reported=reported))
         log.info("%s is %s; its report was delivered to %s", import_id, found.state, remote)
         return _result(report, remote, delivered=True)
 
@@ -95,7 +98,7 @@ def outdated(engine: Engine, tenant_ids: Iterable[str]) -> list[str]:
     """The imports of some tenants whose report tells of another state than the ledger: decided about or undone on the
     command line."""
     row = ledger.imports.c
-    query = select(row.import_id).where(row.counts[REPORTED]["state"].astext != row.state).order_by(row.found_at)
+    query = select(row.import_id).where(row.state != REPORT_STATE).order_by(row.found_at)
     found: list[str] = []
     for tenant_id in tenant_ids:
         with tenant_session(engine, tenant_id) as connection:
@@ -126,7 +129,8 @@ def _problems(connection: Connection, found: Import) -> list[Problem]:
     for (severity, code), places in groupby(rows, key=lambda row: (row.severity, row.code)):
         of_code = tuple(Place(row.file, row.column, row.message, row.kept, tuple(row.rows or ())) for row in places)
         kept = sum(place.kept for place in of_code)
-        total = found.counts.get(f"{severity}s", {}).get(code, kept)
+        counted = found.details.errors if severity == "error" else found.details.warnings
+        total = counted.get(code, kept)
         problems.append(Problem(code, severity, max(kept, total), of_code))
     return problems
 
@@ -138,7 +142,7 @@ def _write(
     files = import_folder(storage, report.found.import_id)
     folder = files / "report"
     # Once the typed rows are gone, a list that was delivered knows more than one that is written now.
-    if report.problems and ((files / TYPED).exists() or REPORTED not in report.found.counts):
+    if report.problems and ((files / TYPED).exists() or report.found.details.reported is None):
         write_sheet(folder / FINDINGS, COLUMNS, _lines(connection, report, _ids(connection, report.found, storage)))
         deliver(folder / FINDINGS, f"{remote}/{FINDINGS}")
     with whole_file(folder / SUMMARY) as stream:
@@ -199,41 +203,64 @@ def _folder_name(found: Import) -> str:
     return f"{found.found_at.astimezone(UTC):%Y-%m-%dT%H%MZ}-{found.import_id[-6:]}"
 
 
-def remember(connection: Connection, import_id: str, reported: dict[str, str]) -> None:
-    """Note what became of a report, beside what others may write into the counts at the same time."""
-    added = cast(bindparam("reported", {REPORTED: reported}, type_=JSONB), JSONB)
-    row = ledger.imports.c
-    connection.execute(
-        update(ledger.imports).where(row.import_id == import_id).values(counts=row.counts.op("||")(added))
-    )
+@dataclass(frozen=True)
+class ReportResult:
+    """What became of an import, for the log and the run's note; nothing personal. Times are in UTC, to the minute."""
+
+    import_id: str
+    state: ImportState
+    decision: str | None
+    school_year: str | None
+    format: str | None
+    found_at: str
+    changed_at: str
+    files: int
+    files_from: str | None
+    """When the oldest file was last changed."""
+    files_to: str | None
+    rows: int
+    kept_out: int | None
+    """Rows; None for a set that was refused before they were counted."""
+    errors: int
+    warnings: int
+    problems: list[str]
+    """The codes of what a person should look at first."""
+    over_limits: list[str]
+    """The codes of the limits."""
+    folder: str | None
+    """In the outbox; None where there is nothing to report yet."""
+    delivered: bool
+    """Whether files were put into the outbox now."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What the task returns to Airflow."""
+        return {**asdict(self), "state": self.state.value}
 
 
-def _result(report: ImportReport, remote: str | None, *, delivered: bool) -> dict[str, Any]:
-    """What the task returns, and the run's note is made of: JSON, and nothing personal."""
+def _result(report: ImportReport, remote: str | None, *, delivered: bool) -> ReportResult:
     found, seen = report.found, report.comparison
     modified = [file["modified"] for file in report.files]
-    read = found.counts.get("rows", {})
-    good = found.counts.get(imports.TAKEN)
-    return {
-        "import_id": found.import_id,
-        "state": found.state,
-        "decision": found.decision,
-        "school_year": found.school_year,
-        "format": found.format,
-        "found_at": _utc(found.found_at),
-        "changed_at": _utc(found.changed_at),
-        "files": len(report.files),
-        "files_from": _utc(datetime.fromtimestamp(min(modified), UTC)) if modified else None,
-        "files_to": _utc(datetime.fromtimestamp(max(modified), UTC)) if modified else None,
-        "rows": sum(read.values()),
-        "kept_out": None if good is None else sum(read.values()) - sum(good.values()),
-        "errors": _total(report, "error"),
-        "warnings": _total(report, "warning"),
-        "problems": [problem.code for problem in ranked_problems(report.problems)[:3]],
-        "over_limits": sorted({breach.code.value for breach in seen.breaches}) if seen else [],
-        "folder": remote,
-        "delivered": delivered,
-    }
+    read, good = found.details.rows, found.details.validation.taken
+    return ReportResult(
+        import_id=found.import_id,
+        state=found.state,
+        decision=found.decision,
+        school_year=found.school_year,
+        format=found.format,
+        found_at=_utc(found.found_at),
+        changed_at=_utc(found.changed_at),
+        files=len(report.files),
+        files_from=_utc(datetime.fromtimestamp(min(modified), UTC)) if modified else None,
+        files_to=_utc(datetime.fromtimestamp(max(modified), UTC)) if modified else None,
+        rows=sum(read.values()),
+        kept_out=None if good is None else sum(read.values()) - sum(good.values()),
+        errors=_total(report, "error"),
+        warnings=_total(report, "warning"),
+        problems=[problem.code for problem in ranked_problems(report.problems)[:3]],
+        over_limits=sorted({breach.code.value for breach in seen.breaches}) if seen else [],
+        folder=remote,
+        delivered=delivered,
+    )
 
 
 def _total(report: ImportReport, severity: str) -> int:

@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 from rollover.config import District, Product
 from rollover.config.models import Contact
 from rollover.markdown import unescaped
-from rollover.roster import imports
 from rollover.roster.comparing.comparison import Comparison
 from rollover.roster.comparing.safety import Code
 from rollover.roster.comparing.tally import TYPES
@@ -24,7 +23,6 @@ from rollover.roster.formats import FORMATS
 from rollover.roster.formats.spec import Severity
 from rollover.roster.imports import Import
 from rollover.roster.review.in_words import TYPE_NAMES, in_words
-from rollover.roster.validating.validate import KEPT_LIVE
 
 WIDTH = 78
 MOST_FREQUENT = 10
@@ -92,7 +90,7 @@ class ImportReport:
 
     @property
     def comparison(self) -> Comparison | None:
-        return None if self.found.comparison is None else Comparison.from_json(self.found.comparison)
+        return Comparison.of(self.found)
 
 
 def summary(report: ImportReport) -> str:
@@ -151,7 +149,7 @@ def _outcome(report: ImportReport) -> tuple[str, str]:
             "A person looked at what these files would change, and decided against them. The roster that is live is as "
             "it was."
         )
-    if found.counts.get(imports.UNCHANGED):
+    if found.details.unchanged:
         return "NOTHING NEW", "The files are the same, byte for byte, as those that are live already."
     if found.decision:
         return "APPROVED", "A person looked at what these files would change, and approved them. They are not live yet."
@@ -159,7 +157,7 @@ def _outcome(report: ImportReport) -> tuple[str, str]:
 
 
 def _taken(report: ImportReport) -> tuple[str, str]:
-    if report.found.counts.get(imports.UNCHANGED):
+    if report.found.details.unchanged:
         return "NOTHING NEW", "The files are the same, byte for byte, as those that were live already."
     if report.found.decision == "additions_only":
         return "TAKEN IN PART", (
@@ -185,7 +183,7 @@ def _next(report: ImportReport) -> str:
             f"Somebody at {report.product.name} decides. If the files are right, say so to the people below: it helps "
             f"them to decide. If they are not, drop a corrected set, and it takes the place of this one. {again}"
         )
-    if found.state in ("superseded", "undone") or found.counts.get(imports.UNCHANGED):
+    if found.state in ("superseded", "undone") or found.details.unchanged:
         return "Nothing with these files. The next files that you drop are looked at as usual."
     if found.state == "applied":
         if report.is_in_part:
@@ -227,7 +225,7 @@ def _what_arrived(report: ImportReport) -> Iterator[str]:
         yield from _table(("File", "Size", "Last changed"), [_file_cells(report, file) for file in files[:SHOWN_FILES]])
     if len(files) > SHOWN_FILES:
         yield f"… and {len(files) - SHOWN_FILES} files more"
-    if ignored := [_one_line(str(name)) for name in found.counts.get("files_ignored", ())]:
+    if ignored := [_one_line(str(name)) for name in found.details.fetched.files_ignored]:
         more = f", … ({len(ignored)} files)" if len(ignored) > SHOWN_IGNORED else ""
         names = ", ".join(ignored[:SHOWN_IGNORED])
         yield ""
@@ -241,8 +239,7 @@ def _file_cells(report: ImportReport, file: dict[str, Any]) -> tuple[str, str, s
 
 def _rows(report: ImportReport) -> Iterator[str]:
     """How many rows of each file there are, and how many of them are good."""
-    read: dict[str, int] = report.found.counts.get("rows", {})
-    good: dict[str, int] | None = report.found.counts.get(imports.TAKEN)
+    read, good = report.found.details.rows, report.found.details.validation.taken
     known = FORMATS.get(report.found.format or "")
     if not read or known is None:
         return
@@ -262,13 +259,13 @@ def _rows(report: ImportReport) -> Iterator[str]:
 
 def _what_stays(report: ImportReport) -> Iterator[str]:
     """What of the live roster rows that were kept out are about."""
-    if stays := sum(report.found.counts.get(KEPT_LIVE, {}).values()):
+    if stays := sum(report.found.details.validation.kept_live.values()):
         yield ""
         yield from _wrapped(
             f"Rows that are kept out change nothing: what is live and such rows are about stays as it is ({stays:,} "
             "records)."
         )
-    if unnamed := report.found.counts.get(imports.UNNAMED):
+    if unnamed := report.found.details.validation.unnamed:
         yield ""
         yield from _wrapped(
             f"Of {sum(unnamed.values()):,} rows that are kept out nobody can tell who they are about. Until they are "

@@ -6,12 +6,10 @@ An answer counts for the numbers that the person saw, and for no others.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, cast, func, select, tuple_, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Connection, Engine, select
 
 from rollover.database.session import tenant_session
 from rollover.database.tables import ledger
@@ -20,16 +18,14 @@ from rollover.ledger import evidence
 from rollover.roster import imports
 from rollover.roster.comparing.compare import supersede_held
 from rollover.roster.comparing.comparison import Comparison
-from rollover.roster.imports import Import
+from rollover.roster.imports import Import, ImportDetails, ImportState
+from rollover.roster.imports.details import Asked
+from rollover.roster.imports.model import is_newer, write_decision, write_details
 from rollover.roster.review.answers import QUESTION_LASTS, Answer
 from rollover.roster.review.in_words import markdown
 
 LEAST_OF_A_DIGEST = 12
 """So many characters of a comparison's digest name it, on the command line."""
-
-
-ASKED = "asked"
-"""In an import's counts: which run asks about it, about which numbers, and until when."""
 DECISIONS = {
     Answer.APPROVE: "approve",
     Answer.APPROVE_WITH_ID_MAP: "approve_with_id_map",
@@ -62,7 +58,7 @@ class Question:
 def held(connection: Connection) -> list[Import]:
     """The session's tenant's imports that wait for a person, oldest first."""
     rows = ledger.imports.c
-    query = select(rows.import_id).where(rows.state == "held").order_by(rows.found_at, rows.import_id)
+    query = select(rows.import_id).where(rows.state == ImportState.HELD).order_by(rows.found_at, rows.import_id)
     return [imports.load(connection, import_id) for import_id in connection.scalars(query).all()]
 
 
@@ -72,13 +68,13 @@ def why_not_asked(connection: Connection, import_id: str) -> str | None:
     Of several of a school year that are held, the newest is asked about: it is the district's last word.
     """
     found = imports.load(connection, import_id)
-    if found.state != "held":
+    if found.state is not ImportState.HELD:
         return f"import {import_id} is {found.state}"
     rows = ledger.imports.c
     newer = connection.scalar(
         select(rows.import_id)
-        .where(rows.state == "held", rows.school_year == found.school_year)
-        .where(tuple_(rows.found_at, rows.import_id) > (found.found_at, found.import_id))
+        .where(rows.state == ImportState.HELD, rows.school_year == found.school_year)
+        .where(is_newer(found))
         .limit(1)
     )
     return None if newer is None else f"import {newer} of the same school year is newer, and is asked about first"
@@ -87,9 +83,9 @@ def why_not_asked(connection: Connection, import_id: str) -> str | None:
 def question(connection: Connection, import_id: str) -> Question:
     """What a person is asked about a held import. Raises Refused for one that is not held."""
     found = imports.load(connection, import_id)
-    if found.state != "held" or found.comparison is None:
+    seen = Comparison.of(found)
+    if found.state is not ImportState.HELD or seen is None:
         raise Refused(_why_not_open(found), "look at `rollover status`.")
-    seen = Comparison.from_json(found.comparison)
     answers = tuple(answer for answer in Answer if answer is not Answer.APPROVE_WITH_ID_MAP or seen.id_map_is_offered)
     return Question(
         import_id=import_id,
@@ -106,34 +102,45 @@ def open_question(connection: Connection, import_id: str, *, by_run: str, digest
     `digest` is of the numbers that are asked about: other numbers are another question, and so is one that nobody
     answered within `QUESTION_LASTS`. The caller holds the tenant's lock.
     """
-    counts = imports.load(connection, import_id).counts
-    asked = counts.get(ASKED, {})
-    is_open = asked.get("digest") == digest and now < datetime.fromisoformat(asked["until"])
-    if is_open and asked["run"] != by_run:
-        return f"import {import_id} is asked about by the run {asked['run']} until {asked['until']}"
-    said = {ASKED: {"run": by_run, "digest": digest, "until": (now + QUESTION_LASTS).isoformat(timespec="seconds")}}
-    row = ledger.imports.c
-    added = cast(bindparam("asked", said, type_=JSONB), JSONB)
-    connection.execute(
-        update(ledger.imports).where(row.import_id == import_id).values(counts=row.counts.op("||")(added))
-    )
+    asked = imports.load(connection, import_id).details.asked
+    is_open = asked is not None and asked.digest == digest and now < datetime.fromisoformat(asked.until)
+    if asked is not None and is_open and asked.run != by_run:
+        return f"import {import_id} is asked about by the run {asked.run} until {asked.until}"
+    until = (now + QUESTION_LASTS).isoformat(timespec="seconds")
+    write_details(connection, import_id, ImportDetails(asked=Asked(run=by_run, digest=digest, until=until)))
     return None
 
 
 def _close_question(connection: Connection, found: Import, digest: str) -> None:
     """Record that the question about some numbers is over. One about other numbers may be open: it stays."""
-    asked = found.counts.get(ASKED)
-    if asked is None or len(digest) < LEAST_OF_A_DIGEST or not asked["digest"].startswith(digest):
-        return
-    row = ledger.imports.c
-    connection.execute(
-        update(ledger.imports).where(row.import_id == found.import_id).values(counts=row.counts.op("-")(ASKED))
-    )
+    asked = found.details.asked
+    if asked is not None and _names(digest, asked.digest):
+        write_details(connection, found.import_id, ImportDetails(asked=None))
+
+
+def _names(start: str, digest: str) -> bool:
+    """Whether the first characters of a digest are enough to name it, and do."""
+    return len(start) >= LEAST_OF_A_DIGEST and digest.startswith(start)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What came of an answer."""
+
+    import_id: str
+    state: ImportState
+    decided: bool
+    said: str
+    """The answer, or why nothing was decided."""
+
+    def as_json(self) -> dict[str, str | bool]:
+        """What the task returns to Airflow."""
+        return {**asdict(self), "state": self.state.value}
 
 
 def decide(
     engine: Engine, tenant_id: str, import_id: str, answer: str, by: str, *, digest: str, reason: str | None = None
-) -> dict[str, Any]:
+) -> Decided:
     """Do what a person answered: held → ready, or rejected; returns what was decided, or why nothing was.
 
     `digest` is of the comparison that the person saw, or its first characters. Nothing happens where that is not the
@@ -145,19 +152,19 @@ def decide(
         found = imports.load(connection, import_id, for_update=True)
         if given is Answer.LATER:
             _close_question(connection, found, digest)
-            said = "nothing is decided; it is asked again" if found.state == "held" else _why_not_open(found)
-            return _told(found, decided=False, said=said)
-        if found.state != "held" or found.comparison is None:
-            return _told(found, decided=False, said=_why_not_open(found))
-        seen = Comparison.from_json(found.comparison)
-        if len(digest) < LEAST_OF_A_DIGEST or not seen.digest.startswith(digest):
-            return _told(found, decided=False, said="its numbers are others by now: look at them, and answer again")
+            said = "nothing is decided; it is asked again" if found.state is ImportState.HELD else _why_not_open(found)
+            return _undecided(found, said)
+        seen = Comparison.of(found)
+        if found.state is not ImportState.HELD or seen is None:
+            return _undecided(found, _why_not_open(found))
+        if not _names(digest, seen.digest):
+            return _undecided(found, "its numbers are others by now: look at them, and answer again")
         if not by:
             raise Refused(f"Nobody is named as the one who decided about {import_id}.", "answer as a user.")
         if given is Answer.APPROVE_WITH_ID_MAP and not seen.id_map_is_offered:
             raise Refused(f"No id map is proposed for {import_id}.", f"answer one of: {', '.join(_others())}.")
         _record(connection, tenant_id, found, seen, given, by, reason)
-        return _told(imports.load(connection, import_id), decided=True, said=given.value)
+        return Decided(import_id, imports.load(connection, import_id).state, True, given.value)
 
 
 def _answer(answer: str) -> Answer:
@@ -184,12 +191,11 @@ def _record(
     by: str,
     reason: str | None,
 ) -> None:
-    after = "rejected" if answer is Answer.DISCARD else "ready"
+    after = ImportState.REJECTED if answer is Answer.DISCARD else ImportState.READY
     said = "discarded by a person" if answer is Answer.DISCARD else f"held, then decided by a person: {answer.lower()}"
-    imports.advance(connection, found.import_id, before="held", after=after, reason=said)
-    decision = {"decision": DECISIONS[answer], "decided_by": by, "decided_at": func.clock_timestamp()}
-    connection.execute(update(ledger.imports).where(ledger.imports.c.import_id == found.import_id).values(**decision))
-    if after == "ready":
+    imports.advance(connection, found.import_id, before=ImportState.HELD, after=after, reason=said)
+    write_decision(connection, found.import_id, DECISIONS[answer], by)
+    if after is ImportState.READY:
         supersede_held(connection, found)
     facts = {
         "import_id": found.import_id,
@@ -214,8 +220,8 @@ def _record(
     evidence.record(connection, tenant_id, "roster_decision", facts, None)
 
 
-def _told(found: Import, *, decided: bool, said: str) -> dict[str, Any]:
-    return {"import_id": found.import_id, "state": found.state, "decided": decided, "said": said}
+def _undecided(found: Import, said: str) -> Decided:
+    return Decided(found.import_id, found.state, False, said)
 
 
 def _why_not_open(found: Import) -> str:

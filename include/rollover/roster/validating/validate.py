@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -24,23 +24,22 @@ from rollover.database.tables import directory, ledger
 from rollover.database.tables.roster import ROSTER_TABLES, enrollments, guardians
 from rollover.roster import imports
 from rollover.roster.columnar import columnar, local_copy
-from rollover.roster.files import staged_file, typed_file
 from rollover.roster.findings import Findings, added, why_refused
 from rollover.roster.formats import FORMATS, Format
 from rollover.roster.formats.spec import Keeps
-from rollover.roster.imports import Import
+from rollover.roster.imports import Import, ImportDetails, ImportState
+from rollover.roster.imports.details import Problems, Validation
+from rollover.roster.imports.files import staged_file, typed_file
+from rollover.roster.imports.queue import why_it_waits
+from rollover.roster.imports.roster_version import roster_version
 from rollover.roster.live import load_live
-from rollover.roster.pending import why_it_waits
 from rollover.roster.staged import ALL, key_columns, value_columns, write_staged
 from rollover.roster.validating.kept_out import keep_live
 from rollover.roster.validating.rules import CheckedSet
-from rollover.roster.version import roster_version
 from rollover.storage import TEMPORARY, whole_file
 
 log = logging.getLogger(__name__)
 
-KEPT_LIVE = "kept_live"
-"""In an import's counts: by roster table, the live rows that stay since rows about them were kept out."""
 # That of the terms of most classes: a few old sections, or next year's sessions in April, do not make the year. Where
 # no class tells, that of the session of type schoolYear, else of most sessions; then the latest.
 SCHOOL_YEAR = """
@@ -61,12 +60,6 @@ LINKS = """
 """
 
 
-READ_WITH = "read_with"
-"""In the counts: the errors and warnings of the steps before, to which those of the last validation are added."""
-FILES_YEAR = "files_year"
-"""In the counts: the school year in which the newest file of the drop was last changed."""
-BEGINS = "school_year_begins"
-"""In the counts: month and day on which the district's school years begin."""
 PERSON_IDS = (
     *(("people", "sourced_id"), ("guardians", "student_id"), ("guardians", "guardian_id")),
     ("enrollments", "person_id"),
@@ -84,7 +77,7 @@ class Years:
 
 def validate(
     engine: Engine, tenant_id: str, import_id: str, storage: UPath, *, time_zone: str, begins: MonthDay = JULY
-) -> dict[str, Any]:
+) -> Import:
     """Check a staged set, and write the rows that are accepted by roster table: staged → validated, or ``rejected``.
 
     A row in error is kept out, and so is what depends on it. Rejected whole are: another district's files, a school
@@ -93,30 +86,31 @@ def validate(
 
     What a set does not say is taken from the live roster, and the set then holds for this version of it alone: see
     :func:`validate_again`. A set with a delta stays staged, and the ledger has the reason, while an older import can
-    still change the roster that it is to be laid over (:func:`rollover.roster.pending.why_it_waits`).
+    still change the roster that it is to be laid over (:func:`rollover.roster.imports.queue.why_it_waits`).
     """
     with tenant_session(engine, tenant_id) as connection:
         found = imports.load(connection, import_id)
-        refused_for = found.counts.get(imports.REFUSED_FOR)
-        if found.state == "staged" and not refused_for and _reads_live(found):
+        refused_for = found.details.reading.refused_for
+        if found.state is ImportState.STAGED and not refused_for and _reads_live(found):
             lock_tenant(connection)
             found = imports.load(connection, import_id)
-        if found.state != "staged":
-            return found.summary()
+        if found.state is not ImportState.STAGED:
+            return found
         if not refused_for and (why := why_it_waits(connection, found)):
             if why != found.reason:
-                imports.advance(connection, import_id, before="staged", after="staged", reason=why)
+                still = ImportState.STAGED
+                imports.advance(connection, import_id, before=still, after=still, reason=why)
                 log.info("%s waits: %s", import_id, why)
-            return imports.load(connection, import_id).summary()
+            return imports.load(connection, import_id)
         years = Years(_files_year(connection, import_id, time_zone, begins), begins)
         if refused_for:
-            return _reject(connection, found, storage, years, refused_for).summary()
-        return _validate(connection, found, storage, years, after="validated").summary()
+            return _reject(connection, found, storage, years)
+        return _validate(connection, found, storage, years, after=ImportState.VALIDATED)
 
 
 def is_outdated(connection: Connection, found: Import) -> bool:
     """Whether a set was filled up from another live roster than the present one."""
-    return found.counts.get(imports.LAID_OVER) not in (None, roster_version(connection))
+    return found.details.validation.laid_over not in (None, roster_version(connection))
 
 
 def validate_again(connection: Connection, found: Import, storage: UPath, *, renamed: bool = False) -> Import:
@@ -125,48 +119,55 @@ def validate_again(connection: Connection, found: Import, storage: UPath, *, ren
     With `renamed`, people are known in the live roster by the new ids of the import's map. The caller holds the
     tenant's lock: what is written to storage is then of the version of the roster that the ledger says.
     """
-    if imports.LAID_OVER not in found.counts:
+    before = found.details.validation
+    if before.laid_over is None or before.files_year is None:
         return found
-    begins = MonthDay(*found.counts.get(BEGINS, (JULY.month, JULY.day)))
-    years = Years(SchoolYear.parse(found.counts[FILES_YEAR]), begins)
+    begins = MonthDay(*before.school_year_begins) if before.school_year_begins else JULY
+    years = Years(SchoolYear.parse(before.files_year), begins)
     log.info("%s is validated again: the live roster is another one now", found.import_id)
     return _validate(connection, found, storage, years, after=found.state, renamed=renamed)
 
 
 def _validate(
-    connection: Connection, found: Import, storage: UPath, years: Years, *, after: str, renamed: bool = False
+    connection: Connection, found: Import, storage: UPath, years: Years, *, after: ImportState, renamed: bool = False
 ) -> Import:
     spec, findings = FORMATS[str(found.format)], Findings()
     with columnar() as duck, _typed_files(found, spec, storage) as paths:
         _load_live(connection, duck, found, renamed=renamed)
-        checked = CheckedSet(duck, spec, paths, found.counts[imports.DELTAS], findings)
+        checked = CheckedSet(duck, spec, paths, found.details.reading.deltas, findings)
         shape(duck, checked, years.of_files, kept=_kept(spec, found), begins=years.begins)
         school_year = _school_year(duck)
         _check_set(connection, duck, checked, school_year, findings, years.begins)
-        counts: dict[str, Any] = {imports.TAKEN: checked.taken(), imports.REPEATED: checked.repeated}
-        counts |= {FILES_YEAR: years.of_files.key, "accepted": {}}
-        counts[BEGINS] = [years.begins.month, years.begins.day]
+        taken, kept, accepted = checked.taken(), _Kept(), {}
         if not findings.refusing:
-            counts |= _keep_live(connection, duck, checked, found, counts[imports.TAKEN], renamed=renamed)
-            counts["accepted"] = _write(duck, found, storage)
-    if _reads_live(found):
-        counts[imports.LAID_OVER] = roster_version(connection)
-    return _finish(connection, found, findings, school_year, counts, after)
+            kept = _keep_live(connection, duck, checked, found, taken, renamed=renamed)
+            accepted = _write(duck, found, storage)
+    result = Validation(
+        before=_problems_before(found),
+        files_year=years.of_files.key,
+        school_year_begins=(years.begins.month, years.begins.day),
+        taken=taken,
+        repeated=checked.repeated,
+        accepted=accepted,
+        kept_live=kept.rows,
+        unnamed=kept.unnamed,
+        laid_over=roster_version(connection) if _reads_live(found) else kept.laid_over,
+    )
+    return _finish(connection, found, findings, school_year, result, after)
 
 
-def _reject(
-    connection: Connection, found: Import, storage: UPath, years: Years, refused_for: Collection[str]
-) -> Import:
+def _reject(connection: Connection, found: Import, storage: UPath, years: Years) -> Import:
     """Reject a set that cannot be taken, with all that can be said about the files that are there."""
     spec, findings = FORMATS[str(found.format)], Findings()
-    missing = [file.name for file in spec.files if file.required and file.name not in found.counts["files_read"]]
+    missing = [file.name for file in spec.files if file.required and file.name not in found.details.reading.files_read]
     with columnar() as duck, _typed_files(found, spec, storage) as paths:
         checked = CheckedSet(duck, spec, paths, (), findings, missing)
         shape(duck, checked, years.of_files, begins=years.begins)
         school_year = _school_year(duck)
         _check_set(connection, duck, checked, school_year, findings, years.begins)
-    findings.refusing += refused_for
-    return _finish(connection, found, findings, school_year, {FILES_YEAR: years.of_files.key}, "rejected")
+    findings.refusing += found.details.reading.refused_for
+    result = Validation(before=_problems_before(found), files_year=years.of_files.key)
+    return _finish(connection, found, findings, school_year, result, ImportState.REJECTED)
 
 
 def _finish(
@@ -174,28 +175,33 @@ def _finish(
     found: Import,
     findings: Findings,
     school_year: str | None,
-    counts: dict[str, Any],
-    after: str,
+    result: Validation,
+    after: ImportState,
 ) -> Import:
-    before = found.counts.get(READ_WITH) or {name: found.counts.get(name, {}) for name in ("errors", "warnings")}
+    before = _problems_before(found)
     reason = found.reason if after == found.state else None
     moved = imports.advance(
         connection,
         found.import_id,
         before=found.state,
-        after="rejected" if findings.refusing else after,
+        after=ImportState.REJECTED if findings.refusing else after,
         reason=why_refused(findings.refusing) if findings.refusing else reason,
         school_year=school_year,
-        counts={
-            READ_WITH: before,
-            "errors": added(before["errors"], findings.errors),
-            "warnings": added(before["warnings"], findings.warnings),
-            **counts,
-        },
+        details=ImportDetails(
+            errors=added(before.errors, findings.errors),
+            warnings=added(before.warnings, findings.warnings),
+            validation=result,
+        ),
     )
     if moved:
         findings.store(connection, found.import_id, found.tenant_id)
     return imports.load(connection, found.import_id)
+
+
+def _problems_before(found: Import) -> Problems:
+    """The findings of fetch and stage, also of a set that is validated again."""
+    details = found.details
+    return details.validation.before or Problems(errors=details.errors, warnings=details.warnings)
 
 
 def _files_year(connection: Connection, import_id: str, time_zone: str, begins: MonthDay) -> SchoolYear:
@@ -211,22 +217,22 @@ def _typed_files(found: Import, spec: Format, storage: UPath) -> Iterator[dict[s
         yield {
             file.name: stack.enter_context(local_copy(typed_file(storage, found.import_id, file.stem)))
             for file in spec.files
-            if file.name in found.counts["files_read"]
+            if file.name in found.details.reading.files_read
         }
 
 
 def _reads_live(found: Import) -> bool:
     """Whether a set is filled up from the live roster, since it does not say everything."""
-    return bool(not found.is_whole or found.counts["not_said"] or _kept(FORMATS[str(found.format)], found))
+    return bool(not found.is_whole or found.details.reading.not_said or _kept(FORMATS[str(found.format)], found))
 
 
 def _load_live(connection: Connection, duck: duckdb.DuckDBPyConnection, found: Import, *, renamed: bool) -> None:
     """What the set does not say and the live roster knows: all of it under a delta, else single columns."""
     spec = FORMATS[str(found.format)]
-    whole = {name for name, column, *_ in found.counts["not_said"] if column == ALL}
+    whole = {name for name, column, *_ in found.details.reading.not_said if column == ALL}
     whole |= {keeps.table for keeps in _kept(spec, found)}
     for table in ROSTER_TABLES:
-        silent = {column for name, column, *_ in found.counts["not_said"] if name == table.name}
+        silent = {column for name, column, *_ in found.details.reading.not_said if name == table.name}
         is_all_kept = not found.is_whole or table.name in whole
         if not is_all_kept and not silent:
             continue
@@ -266,9 +272,9 @@ def _rename(
 
 def _kept(spec: Format, found: Import) -> list[Keeps]:
     """The live rows that stay since the set does not have their file, or the column that tells of them."""
-    not_said = found.counts["not_said"]
-    files = [file.keeps for file in spec.files if file.name not in found.counts["files_read"]]
-    columns = [column.keeps for file in spec.files for column in file.columns if list(column.fills) in not_said]
+    reading = found.details.reading
+    files = [file.keeps for file in spec.files if file.name not in reading.files_read]
+    columns = [column.keeps for file in spec.files for column in file.columns if column.fills in reading.not_said]
     return [keeps for keeps in (*files, *columns) if keeps is not None]
 
 
@@ -303,6 +309,16 @@ def _shape_table(duck: duckdb.DuckDBPyConnection, files: CheckedSet, table: Tabl
             _keep_not_said(duck, table, keeps)
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """What of the live roster stays since rows about it were kept out."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    unnamed: dict[str, int] = field(default_factory=dict)
+    laid_over: int | None = None
+    """The version of the live roster that was read; None where nothing of it was."""
+
+
 def _keep_live(
     connection: Connection,
     duck: duckdb.DuckDBPyConnection,
@@ -311,28 +327,30 @@ def _keep_live(
     taken: dict[str, int],
     *,
     renamed: bool,
-) -> dict[str, Any]:
-    """Keep what rows that were kept out are about; returns what of it goes to the import's counts.
+) -> _Kept:
+    """Keep what rows that were kept out are about.
 
     The tenant's lock keeps the live roster as it is read here until the ledger has its version.
     """
-    full = [name for name in found.counts["files_read"] if name not in found.counts[imports.DELTAS]]
-    laid_over: dict[str, int] = {}
+    details, reading = found.details, found.details.reading
+    full = [name for name in reading.files_read if name not in reading.deltas]
+    laid_over: int | None = None
 
     def load(table: Table) -> None:
+        nonlocal laid_over
         lock_tenant(connection)
-        laid_over[imports.LAID_OVER] = roster_version(connection)
+        laid_over = roster_version(connection)
         _load_whole(connection, duck, found, table, renamed=renamed)
 
     stayed = keep_live(
         duck,
         checked,
-        {name: found.counts["rows"][name] - taken[name] for name in full},
-        {name: count for name, count in found.counts.get(imports.NOT_IDENTIFIED, {}).items() if name in full},
+        {name: details.rows[name] - taken[name] for name in full},
+        {name: count for name, count in reading.not_identified.items() if name in full},
         load,
         lambda table: _shape_table(duck, checked, table, _kept(checked.format, found)),
     )
-    return {KEPT_LIVE: stayed.rows, imports.UNNAMED: stayed.unnamed, **laid_over}
+    return _Kept(stayed.rows, stayed.unnamed, laid_over)
 
 
 def _load_whole(
@@ -439,7 +457,7 @@ def _write(duck: duckdb.DuckDBPyConnection, found: Import, storage: UPath) -> di
     rows = {}
     with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}staged-") as folder:
         for table in ROSTER_TABLES:
-            silent = [columns for name, *columns in found.counts["not_said"] if name == table.name]
+            silent = [columns for name, *columns in found.details.reading.not_said if name == table.name]
             written = Path(folder) / f"{table.name}.parquet"
             rows[table.name] = write_staged(duck, table, silent, written)
             if table is guardians:  # the last to read the others: what comes gets their memory

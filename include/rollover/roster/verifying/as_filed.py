@@ -15,8 +15,8 @@ from upath import UPath
 
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.roster.columnar import columnar, local_copy
-from rollover.roster.files import staged_file
 from rollover.roster.imports import Import
+from rollover.roster.imports.files import staged_file
 from rollover.roster.live import load_live
 from rollover.roster.staged import ROW_HASH, key_columns
 
@@ -103,7 +103,7 @@ def _by_number(connection: Connection, found: Import) -> AsFiled:
     result = AsFiled(compared="number of rows")
     for table in ROSTER_TABLES:
         rows = connection.scalar(select(func.count()).where(table.c.status == "active")) or 0
-        accepted = found.counts.get("accepted", {}).get(table.name)
+        accepted = found.details.validation.accepted.get(table.name)
         is_right = rows == accepted or (found.decision == "additions_only" and rows >= (accepted or 0))
         if not is_right:
             result.wrong.append(f"{table.name} has {rows} active rows, and the files had {accepted}")

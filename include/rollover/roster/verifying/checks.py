@@ -7,7 +7,7 @@ period, and to confirm guardian e-mail addresses and dates of birth.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -280,7 +280,9 @@ def _graduating_class(connection: Connection) -> tuple[str | None, int]:
     return (None, 0) if row is None else (row.grade, row.students)
 
 
-def _add_numbers(connection: Connection, schools: dict[str, School], query: str, given: dict[str, Any]) -> None:
+def _add_numbers(
+    connection: Connection, schools: dict[str, School], query: str, given: Mapping[str, str | list[str] | None]
+) -> None:
     """Add what a query counts by ``school_id``; a school that the roster does not have gets a row of its own."""
     statement = text(query)
     names = statement.compile().params

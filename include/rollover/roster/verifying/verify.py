@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -72,15 +72,63 @@ class Files:
         """What is put into the outbox."""
         return [f"{self.remote}/{name}" for name in FILES]
 
-    def put(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, Any]:
-        """Write and deliver a file; returns its receipt."""
+    def put(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> DeliveredFile:
+        """Write and deliver a file."""
         path = self.folder / name
         count = write_sheet(path, header, rows)
         digest, size = read_back(path)
         remote = f"{self.remote}/{name}"
         self.deliver(path, remote)
-        said = {"file": name, "path": str(path), "delivered_to": remote}
-        return {**said, "rows": count, "bytes": size, "sha256": digest}
+        return DeliveredFile(name, str(path), remote, count, size, digest)
+
+
+@dataclass(frozen=True)
+class DeliveredFile:
+    """A file for people: its name, where it is, and what was read back of it."""
+
+    file: str
+    path: str
+    delivered_to: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class VerifiedRoster:
+    """What was found of a roster that is right, and the files that were written about it. Nobody's name."""
+
+    school_year: str
+    product: str
+    seen: Checks
+    filed: AsFiled
+    files: list[DeliveredFile]
+
+    def as_json(self) -> dict[str, Any]:
+        """What the ledger keeps and the task returns to Airflow: counts in all and per school, schools by id."""
+        seen, filed = self.seen, self.filed
+        result: dict[str, Any] = {
+            "school_year": self.school_year,
+            **seen.totals,
+            "shares": _shares(seen.totals),
+            "graduating_grade": seen.graduating,
+            "graduates": seen.graduates,
+            "first_period": str(seen.first_period),
+            "sessions": {
+                kind: {"sessions": count, "from": str(starts), "to": str(ends)}
+                for kind, (count, starts, ends) in seen.sessions.items()
+            },
+            "compared_with_files": filed.compared,
+            "schools": {
+                school_id or "no school": {**school.numbers, "shares": _shares(school.numbers), "grades": school.grades}
+                for school_id, school in seen.schools.items()
+            },
+        }
+        if filed.left_out:
+            result["left_out_by_decision"] = filed.left_out
+        if self.product == "hero":
+            result["schools_with_old_bell_schedules"] = seen.with_old_bell_schedule()
+        return {**result, "files": [asdict(file) for file in self.files]}
 
 
 def verify_roster(
@@ -93,8 +141,8 @@ def verify_roster(
     limits: RosterLimits,
     files: Files,
     begins: MonthDay = JULY,
-) -> dict[str, Any]:
-    """Check the live roster against the import that brought it, and tell people; returns counts in all and per school.
+) -> VerifiedRoster:
+    """Check the live roster against the import that brought it, and tell people.
 
     Raises ProofFailed, naming everything that is wrong, when the files are delivered: no students, no session of the
     year, a first grading period outside of it, more than a few classes of other terms, students without a grade, last
@@ -107,7 +155,7 @@ def verify_roster(
     """
     applied = imports.load(connection, import_id)
     # Files that were there already were not staged again: what they are, and who approved it, stands with the first.
-    staged = imports.load(connection, applied.counts.get(imports.SAME_AS, import_id))
+    staged = imports.load(connection, applied.details.applied.same_as or import_id)
     filed = as_filed(connection, staged, storage)
     with planner(connection, "nestloop"):
         seen = look(connection, school_year, product)
@@ -126,9 +174,8 @@ def verify_roster(
             "sync stays paused. Classes of other terms, graduates or old grades that are right for this district: "
             "raise their limit (roster_limits: new_year: classes_of_other_terms, graduates, in_old_grade) in its file.",
         )
-    result = _result(seen, filed, school_year, product) | {"files": written}
     _log(school_year, seen)
-    return result
+    return VerifiedRoster(school_year, product, seen, filed, written)
 
 
 # What is wrong
@@ -176,9 +223,10 @@ def _over(found: int, of: int, share: float) -> bool:
 
 def _approved(staged: Import, code: Code) -> bool:
     """Whether a person saw a comparison that named this, and approved the set."""
-    if staged.comparison is None or staged.decision not in ("approve", "approve_with_id_map"):
+    seen = Comparison.of(staged)
+    if seen is None or staged.decision not in ("approve", "approve_with_id_map"):
         return False
-    return any(breach.code is code for breach in Comparison.from_json(staged.comparison).breaches)
+    return any(breach.code is code for breach in seen.breaches)
 
 
 def _in(seen: Checks, name: str) -> str:
@@ -194,33 +242,6 @@ def _in(seen: Checks, name: str) -> str:
 
 
 # What is reported
-
-
-def _result(seen: Checks, filed: AsFiled, school_year: str, product: str) -> dict[str, Any]:
-    """What the ledger keeps: JSON with counts, schools by id, and nobody's name."""
-    totals = seen.totals
-    result: dict[str, Any] = {
-        "school_year": school_year,
-        **totals,
-        "shares": _shares(totals),
-        "graduating_grade": seen.graduating,
-        "graduates": seen.graduates,
-        "first_period": str(seen.first_period),
-        "sessions": {
-            kind: {"sessions": count, "from": str(starts), "to": str(ends)}
-            for kind, (count, starts, ends) in seen.sessions.items()
-        },
-        "compared_with_files": filed.compared,
-        "schools": {
-            school_id or "no school": {**school.numbers, "shares": _shares(school.numbers), "grades": school.grades}
-            for school_id, school in seen.schools.items()
-        },
-    }
-    if filed.left_out:
-        result["left_out_by_decision"] = filed.left_out
-    if product == "hero":
-        result["schools_with_old_bell_schedules"] = seen.with_old_bell_schedule()
-    return result
 
 
 def _shares(numbers: dict[str, int]) -> dict[str, float | None]:

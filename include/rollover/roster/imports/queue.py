@@ -1,18 +1,19 @@
-"""Which imports there are to work on, which ones wait for others, which one a rollover waits for, and which is live.
+"""Which imports there are to work on, which ones wait for others, and which one a rollover waits for.
 
 The newest import is the one that was found last: ``found_at`` rises with every drop of a tenant, whatever the clock
-says (see :func:`rollover.sftp.drops.record`).
+says (see :func:`rollover.sftp.drops.record`). Each `connection` is a tenant session.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, Engine, RowMapping, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import imports
-from rollover.roster.imports import IS_WHOLE, SAME_AS, TERMINAL, Import, load
+from rollover.roster.imports.earlier import last_applied
+from rollover.roster.imports.model import IS_WHOLE, TERMINAL, Import, ImportState, load
 
 NEWEST_FIRST = (imports.c.found_at.desc(), imports.c.import_id.desc())
 
@@ -35,7 +36,7 @@ def tenants_with_work(engine: Engine, tenant_ids: Iterable[str]) -> list[str]:
 
 
 def why_it_waits(connection: Connection, found: Import) -> str | None:
-    """Why a set with a delta has to wait; None where it does not. `connection` is a tenant session.
+    """Why a set with a delta has to wait; None where it does not.
 
     A delta says what has changed since the sets before it. So it is looked at when each of them is at its end,
     whoever it is that they wait for: a person, the end of a pause, the rollover to the next year. But for those that
@@ -46,7 +47,7 @@ def why_it_waits(connection: Connection, found: Import) -> str | None:
     rows = imports.c
     whole = (
         select(func.max(rows.found_at))
-        .where(rows.state == "applied", IS_WHOLE, rows.found_at < found.found_at)
+        .where(rows.state == ImportState.APPLIED, IS_WHOLE, rows.found_at < found.found_at)
         .scalar_subquery()
     )
     first = connection.execute(
@@ -68,7 +69,7 @@ def lets_another_go_on(engine: Engine, tenant_id: str, import_id: str) -> bool:
             return False
         next_delta = connection.scalar(
             select(rows.import_id)
-            .where(rows.state == "staged", ~IS_WHOLE, rows.found_at > ended.found_at)
+            .where(rows.state == ImportState.STAGED, ~IS_WHOLE, rows.found_at > ended.found_at)
             .order_by(rows.found_at)
             .limit(1)
         )
@@ -76,45 +77,22 @@ def lets_another_go_on(engine: Engine, tenant_id: str, import_id: str) -> bool:
 
 
 def ready_import(connection: Connection, school_year: str) -> str | None:
-    """The newest import of a school year that is ready to be applied; None where there is none.
-
-    `connection` is a tenant session.
-    """
+    """The newest import of a school year that is ready to be applied; None where there is none."""
     return connection.scalar(
         select(imports.c.import_id)
-        .where(imports.c.state == "ready", imports.c.school_year == school_year)
+        .where(imports.c.state == ImportState.READY, imports.c.school_year == school_year)
         .order_by(*NEWEST_FIRST)
         .limit(1)
     )
-
-
-def last_applied(connection: Connection, school_year: str) -> RowMapping | None:
-    """``import_id`` and ``counts`` of the import of a school year that is live; None where none was applied.
-
-    It is the newest of those applied, since applying passes over a set that is older. `connection` is a tenant
-    session.
-    """
-    query = (
-        select(imports.c.import_id, imports.c.counts)
-        .where(imports.c.state == "applied", imports.c.school_year == school_year)
-        .order_by(*NEWEST_FIRST)
-        .limit(1)
-    )
-    return connection.execute(query).mappings().one_or_none()
-
-
-def set_of(applied: RowMapping) -> str:
-    """The import whose staged files hold the rows of one that was applied: its own, or those of an equal set."""
-    return str(applied["counts"].get(SAME_AS, applied["import_id"]))
 
 
 def awaited_import(connection: Connection, school_year: str) -> str | None:
     """The import that brings in a school year, for a rollover that waits for it; None while there is none.
 
     A set that is ready goes first: it may be the district's correction of one that was applied. One that was
-    applied counts too, or a task killed right after it would wait for ever. `connection` is a tenant session.
+    applied counts too, or a task killed right after it would wait for ever.
     """
     if (ready := ready_import(connection, school_year)) is not None:
         return ready
     applied = last_applied(connection, school_year)
-    return None if applied is None else str(applied["import_id"])
+    return None if applied is None else applied.import_id

@@ -1,0 +1,195 @@
+"""The record of a roster import in the ledger: where it is, what is known about it, and the one way it moves on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, literal, select, tuple_, update
+from sqlalchemy.dialects.postgresql import JSONB
+
+from rollover.database.session import tenant_session
+from rollover.database.tables.ledger import imports
+from rollover.errors import Refused
+from rollover.roster.imports.details import ImportDetails
+
+
+class ImportState(StrEnum):
+    """Where a roster import is. The ledger's check constraint lists the same states."""
+
+    FOUND = "found"
+    """Recorded by the intake."""
+    FETCHED = "fetched"
+    """Its files are in storage."""
+    STAGED = "staged"
+    """Its files are read into typed rows; with a delta, it may wait here for an older import."""
+    VALIDATED = "validated"
+    """Its accepted rows are known."""
+    HELD = "held"
+    """In review: over its limits, and a person is asked."""
+    READY = "ready"
+    """May be applied."""
+    APPLIED = "applied"
+    """Live, or was until another was applied."""
+    REJECTED = "rejected"
+    """Refused, or discarded by a person."""
+    SUPERSEDED = "superseded"
+    """Not needed: a newer one took its place, or its year is over."""
+    UNDONE = "undone"
+    """Was applied, and was taken back."""
+
+
+TERMINAL = (ImportState.APPLIED, ImportState.REJECTED, ImportState.SUPERSEDED, ImportState.UNDONE)
+"""The states in which an import is at its end."""
+
+# Of rows of the ledger
+IS_WHOLE = func.coalesce(func.jsonb_array_length(imports.c.details["reading"]["deltas"]), 0) == 0
+"""As :attr:`Import.is_whole`."""
+REPORT_STATE = imports.c.details["reported"]["state"].astext
+"""The state that the report to the district describes."""
+REPORT_IS_THERE = imports.c.details["reported"]["folder"].astext.isnot(None) & imports.c.details["reported"][
+    "removed_at"
+].astext.is_(None)
+
+
+@dataclass(frozen=True)
+class Import:
+    """One drop on its way into the live roster, as the ledger has it."""
+
+    import_id: str
+    tenant_id: str
+    state: ImportState
+    found_at: datetime
+    changed_at: datetime
+    school_year: str | None
+    format: str | None
+    sha256: str | None
+    """Over the set, however its files were packed."""
+    reason: str | None
+    """Why it is in its state, or why it waits there."""
+    details: ImportDetails
+    comparison: dict[str, Any] | None
+    """JSON, which :mod:`rollover.roster.comparing.comparison` reads."""
+    decision: str | None
+    decided_by: str | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether a set is a whole roster; with a delta, it says what has changed since the sets before it.
+
+        Only a whole set replaces older ones.
+        """
+        return not self.details.reading.deltas
+
+    @property
+    def kept_out(self) -> dict[str, tuple[int, int]]:
+        """By file that was checked: how many rows it has, and how many of them are kept out for errors."""
+        rows, validation = self.details.rows, self.details.validation
+        taken, repeated = validation.taken or {}, validation.repeated
+        return {name: (rows[name], rows[name] - repeated.get(name, 0) - taken[name]) for name in taken if name in rows}
+
+    def as_json(self) -> dict[str, Any]:
+        """What a task returns to Airflow: nothing personal."""
+        return {
+            "import_id": self.import_id,
+            "state": self.state.value,
+            "school_year": self.school_year,
+            "reason": self.reason,
+            "details": self.details.as_json(),
+        }
+
+
+def query_imports() -> Select[Any]:
+    """Select imports; :func:`read_import` makes each row an Import."""
+    return select(*(imports.c[field.name].label(field.name) for field in fields(Import)))
+
+
+def read_import(row: Row[Any]) -> Import:
+    """Make an Import of a row. Raises Refused where its details are of another schema version."""
+    values = dict(row._mapping)
+    details = ImportDetails.from_json(values.pop("details"))
+    return Import(**{**values, "state": ImportState(values["state"])}, details=details)
+
+
+def load(connection: Connection, import_id: str, *, for_update: bool = False) -> Import:
+    """Read an import of the session's tenant; `for_update` keeps others from moving it in this transaction.
+
+    Raises Refused for an import that this tenant does not have.
+    """
+    query = query_imports().where(imports.c.import_id == import_id)
+    row = connection.execute(query.with_for_update() if for_update else query).one_or_none()
+    if row is None:
+        raise Refused(f"The ledger has no import {import_id} of this tenant.", "use an id that `pending` lists.")
+    return read_import(row)
+
+
+def current(engine: Engine, tenant_id: str, import_id: str) -> Import:
+    """Read an import in a transaction of its own."""
+    with tenant_session(engine, tenant_id) as connection:
+        return load(connection, import_id)
+
+
+def advance(
+    connection: Connection,
+    import_id: str,
+    *,
+    before: ImportState,
+    after: ImportState,
+    school_year: str | None = None,
+    format: str | None = None,
+    sha256: str | None = None,
+    reason: str | None = None,
+    details: ImportDetails | None = None,
+    comparison: dict[str, Any] | None = None,
+) -> bool:
+    """Move an import from one state to another; False, with no change, where it is not in `before` any more.
+
+    Two runs of one step can meet (a killed task and its successor): the first to arrive moves the import, and
+    the other must then leave everything as it is. Of `details`, the parts that are set replace those that are there;
+    of the others, what is None stays as it is, except the reason.
+    """
+    values: dict[str, Any] = {"state": after.value, "reason": reason, "changed_at": func.clock_timestamp()}
+    given = {"school_year": school_year, "format": format, "sha256": sha256, "comparison": comparison}
+    values |= {name: value for name, value in given.items() if value is not None}
+    if details is not None:
+        values["details"] = patched(details)
+    of_this = (imports.c.import_id == import_id, imports.c.state == before.value)
+    return connection.execute(update(imports).where(*of_this).values(values)).rowcount == 1
+
+
+def patched(details: ImportDetails) -> ColumnElement[Any]:
+    """SQL for the details of a row with the parts replaced that are set in `details`."""
+    return imports.c.details.op("||")(literal(details.as_json(), JSONB))
+
+
+def write_details(connection: Connection, import_id: str, details: ImportDetails) -> None:
+    """Replace the parts that are set in `details`, beside what others may write at the same time."""
+    connection.execute(update(imports).where(imports.c.import_id == import_id).values(details=patched(details)))
+
+
+def write_decision(connection: Connection, import_id: str, decision: str | None, by: str | None) -> None:
+    """Record what a person decided about an import and when; None takes the decision back."""
+    at = None if decision is None else func.clock_timestamp()
+    values = {"decision": decision, "decided_by": by, "decided_at": at}
+    connection.execute(update(imports).where(imports.c.import_id == import_id).values(values))
+
+
+def supersede_older(connection: Connection, newer: Import, *which: ColumnElement[bool], reason: str) -> None:
+    """Move those imports of `which` that are older than `newer` to superseded. A set with a delta supersedes none."""
+    if not newer.is_whole:
+        return
+    connection.execute(
+        update(imports)
+        .where(*which, (newer.found_at, newer.import_id) > _POSITION)
+        .values(state=ImportState.SUPERSEDED.value, reason=reason, changed_at=func.clock_timestamp())
+    )
+
+
+def is_newer(found: Import) -> ColumnElement[bool]:
+    """SQL for whether a row of the ledger is a newer import than `found`."""
+    return (found.found_at, found.import_id) < _POSITION
+
+
+_POSITION = tuple_(imports.c.found_at, imports.c.import_id)
