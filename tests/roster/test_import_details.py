@@ -14,7 +14,7 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import ledger
 from rollover.errors import Refused
 from rollover.roster import imports
-from rollover.roster.imports import ImportDetails, ImportState, advance
+from rollover.roster.imports import Decision, ImportDetails, ImportState, advance
 from rollover.roster.imports.details import SCHEMA_VERSION, Applied, Asked, Reading, Validation
 from rollover.roster.imports.model import write_details
 from tests.support.small_district import add_directory
@@ -93,13 +93,11 @@ def test_who_comes_second_changes_nothing(found: Engine) -> None:
     assert (row.state, row.details, row.as_json()["state"]) == (ImportState.FETCHED, ImportDetails(), "fetched")
 
 
-def test_the_ledger_and_the_docs_have_the_same_states() -> None:
-    (check,) = (
-        str(each.sqltext)
-        for each in ledger.imports.constraints
-        if isinstance(each, CheckConstraint) and str(each.sqltext).startswith("state IN")
-    )
-    assert re.findall(r"'(\w+)'", check) == list(ImportState)
+def test_the_ledger_and_the_docs_have_the_same_states_and_decisions() -> None:
+    checks = [str(each.sqltext) for each in ledger.imports.constraints if isinstance(each, CheckConstraint)]
+    for column, values in (("state", ImportState), ("decision", Decision)):
+        (check,) = (check for check in checks if check.startswith(f"{column} IN"))
+        assert re.findall(r"'(\w+)'", check) == list(values)
     page = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
     table = page.split("| State | What it means |")[1].split("\n\n")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(ImportState)

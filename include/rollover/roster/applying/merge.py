@@ -23,7 +23,7 @@ from rollover.roster.applying.rename import rename_people
 from rollover.roster.columnar import columnar, local_copy
 from rollover.roster.comparing.compare import LIVE_SCHOOL_YEAR
 from rollover.roster.comparing.diff import Counts, write_differences, written_counts
-from rollover.roster.imports import Import, ImportDetails, ImportState
+from rollover.roster.imports import Decision, Import, ImportDetails, ImportState
 from rollover.roster.imports.details import Applied, Changes
 from rollover.roster.imports.files import diff_file, staged_file
 from rollover.roster.imports.roster_version import bump_version
@@ -61,7 +61,7 @@ def merge(connection: Connection, tenant_id: str, found: Import, storage: UPath)
     """
     product = Tenant.parse(tenant_id).product
     renamed: dict[str, int] = {}
-    if found.decision == "approve_with_id_map":
+    if found.decision is Decision.APPROVE_WITH_ID_MAP:
         _begin(connection)
         renamed = _rename(connection, product, found, storage)
         differences = write_differences(connection, found.import_id, storage)
@@ -70,13 +70,13 @@ def merge(connection: Connection, tenant_id: str, found: Import, storage: UPath)
         differences = written or write_differences(connection, found.import_id, storage)
     changes = differences
     left_out: Changes = {}
-    if found.decision == "additions_only":
+    if found.decision is Decision.ADDITIONS_ONLY:
         changes = {name: {**each, **dict.fromkeys(REST, 0)} for name, each in differences.items()}
         left_out = {name: {change: each[change] for change in REST} for name, each in differences.items()}
     details = ImportDetails(changes=changes, applied=Applied(left_out=left_out, renamed=renamed))
     if not details.has_changed_the_roster:
         return details
-    if found.decision != "approve_with_id_map":
+    if found.decision is not Decision.APPROVE_WITH_ID_MAP:
         _begin(connection)
     if _begins_a_year(connection, found):
         connection.execute(text(KEEP_GRADES), {"import_id": found.import_id})

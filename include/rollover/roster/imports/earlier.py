@@ -8,7 +8,7 @@ from sqlalchemy import Connection, or_, select
 
 from rollover.database.tables.ledger import imports
 from rollover.roster.imports.details import ReadAs
-from rollover.roster.imports.model import Import, ImportState, query_imports, read_import
+from rollover.roster.imports.model import Decision, Import, ImportState, query_imports, read_import
 
 WENT_LIVE = (ImportState.APPLIED, ImportState.UNDONE)
 # A school year is over when the next has begun, and within a year the order in which drops were found is the order in
@@ -42,7 +42,7 @@ def same_set(connection: Connection, found: Import) -> Import | None:
     live = last_live(connection, WENT_LIVE)
     if live is None or live.state is not ImportState.APPLIED:
         return None
-    if live.decision == "additions_only" or not live.is_whole:
+    if live.decision is Decision.ADDITIONS_ONLY or not live.is_whole:
         return None
     here, there = _identity(found), _identity(live)
     return live if None not in here and here == there else None
@@ -57,7 +57,7 @@ def seen_before(connection: Connection, found: Import) -> str | None:
     live = last_live(connection)
     if not found.is_whole or None in _identity(found) or (live is not None and _identity(live) == _identity(found)):
         return None
-    ended = or_(imports.c.state.in_(WENT_LIVE), imports.c.decision == "discard")
+    ended = or_(imports.c.state.in_(WENT_LIVE), imports.c.decision == Decision.DISCARD)
     earlier = (
         query_imports()
         .where(ended, imports.c.sha256 == found.sha256, imports.c.found_at < found.found_at)

@@ -41,6 +41,16 @@ class ImportState(StrEnum):
     """Was applied, and was taken back."""
 
 
+class Decision(StrEnum):
+    """What a person decided about a held import. The ledger's check constraint lists the same."""
+
+    APPROVE = "approve"
+    APPROVE_WITH_ID_MAP = "approve_with_id_map"
+    """People whose ids changed are first given their new ids everywhere."""
+    ADDITIONS_ONLY = "additions_only"
+    DISCARD = "discard"
+
+
 TERMINAL = (ImportState.APPLIED, ImportState.REJECTED, ImportState.SUPERSEDED, ImportState.UNDONE)
 """The states in which an import is at its end."""
 
@@ -72,7 +82,7 @@ class Import:
     details: ImportDetails
     comparison: dict[str, Any] | None
     """JSON, which :mod:`rollover.roster.comparing.comparison` reads."""
-    decision: str | None
+    decision: Decision | None
     decided_by: str | None
 
     @property
@@ -108,9 +118,12 @@ def query_imports() -> Select[Any]:
 
 def read_import(row: Row[Any]) -> Import:
     """Make an Import of a row. Raises Refused where its details are of another schema version."""
-    values = dict(row._mapping)
-    details = ImportDetails.from_json(values.pop("details"))
-    return Import(**{**values, "state": ImportState(values["state"])}, details=details)
+    typed = {
+        "state": ImportState(row.state),
+        "details": ImportDetails.from_json(row.details),
+        "decision": None if row.decision is None else Decision(row.decision),
+    }
+    return Import(**{**row._mapping, **typed})
 
 
 def load(connection: Connection, import_id: str, *, for_update: bool = False) -> Import:
@@ -169,7 +182,7 @@ def write_details(connection: Connection, import_id: str, details: ImportDetails
     connection.execute(update(imports).where(imports.c.import_id == import_id).values(details=patched(details)))
 
 
-def write_decision(connection: Connection, import_id: str, decision: str | None, by: str | None) -> None:
+def write_decision(connection: Connection, import_id: str, decision: Decision | None, by: str | None) -> None:
     """Record what a person decided about an import and when; None takes the decision back."""
     at = None if decision is None else func.clock_timestamp()
     values = {"decision": decision, "decided_by": by, "decided_at": at}

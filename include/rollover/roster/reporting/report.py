@@ -244,7 +244,7 @@ def _result(report: ImportReport, remote: str | None, *, delivered: bool) -> Rep
     return ReportResult(
         import_id=found.import_id,
         state=found.state,
-        decision=found.decision,
+        decision=found.decision.value if found.decision else None,
         school_year=found.school_year,
         format=found.format,
         found_at=_utc(found.found_at),

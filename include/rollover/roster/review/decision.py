@@ -18,7 +18,7 @@ from rollover.ledger import evidence
 from rollover.roster import imports
 from rollover.roster.comparing.compare import supersede_held
 from rollover.roster.comparing.comparison import Comparison
-from rollover.roster.imports import Import, ImportDetails, ImportState
+from rollover.roster.imports import Decision, Import, ImportDetails, ImportState
 from rollover.roster.imports.details import Asked
 from rollover.roster.imports.model import is_newer, write_decision, write_details
 from rollover.roster.review.answers import QUESTION_LASTS, Answer
@@ -27,10 +27,10 @@ from rollover.roster.review.in_words import markdown
 LEAST_OF_A_DIGEST = 12
 """So many characters of a comparison's digest name it, on the command line."""
 DECISIONS = {
-    Answer.APPROVE: "approve",
-    Answer.APPROVE_WITH_ID_MAP: "approve_with_id_map",
-    Answer.ADDITIONS_ONLY: "additions_only",
-    Answer.DISCARD: "discard",
+    Answer.APPROVE: Decision.APPROVE,
+    Answer.APPROVE_WITH_ID_MAP: Decision.APPROVE_WITH_ID_MAP,
+    Answer.ADDITIONS_ONLY: Decision.ADDITIONS_ONLY,
+    Answer.DISCARD: Decision.DISCARD,
 }
 WHAT_IT_DOES = {
     Answer.APPROVE: "the set is applied as it is: what is missing from it is marked for deletion.",
@@ -200,7 +200,7 @@ def _record(
     facts = {
         "import_id": found.import_id,
         "school_year": seen.school_year,
-        "answer": DECISIONS[answer],
+        "answer": DECISIONS[answer].value,
         "by": by,
         "why": reason,
         "digest": seen.digest,

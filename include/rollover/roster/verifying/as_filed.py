@@ -15,7 +15,7 @@ from upath import UPath
 
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.roster.columnar import columnar, local_copy
-from rollover.roster.imports import Import
+from rollover.roster.imports import Decision, Import
 from rollover.roster.imports.files import staged_file
 from rollover.roster.live import load_live
 from rollover.roster.staged import ROW_HASH, key_columns
@@ -57,7 +57,7 @@ def as_filed(connection: Connection, found: Import, storage: UPath) -> AsFiled:
     """Compare the live roster with the staged files of an applied import; `found` is the one that was staged."""
     if not all(staged_file(storage, found.import_id, table.name).exists() for table in ROSTER_TABLES):
         return _by_number(connection, found)
-    if found.decision == "additions_only":
+    if found.decision is Decision.ADDITIONS_ONLY:
         return _additions(connection, found, storage)
     result = AsFiled()
     with columnar() as duck:
@@ -104,7 +104,7 @@ def _by_number(connection: Connection, found: Import) -> AsFiled:
     for table in ROSTER_TABLES:
         rows = connection.scalar(select(func.count()).where(table.c.status == "active")) or 0
         accepted = found.details.validation.accepted.get(table.name)
-        is_right = rows == accepted or (found.decision == "additions_only" and rows >= (accepted or 0))
+        is_right = rows == accepted or (found.decision is Decision.ADDITIONS_ONLY and rows >= (accepted or 0))
         if not is_right:
             result.wrong.append(f"{table.name} has {rows} active rows, and the files had {accepted}")
     return result

@@ -26,7 +26,7 @@ from rollover.roster import imports
 from rollover.roster.applying.bulk import planner
 from rollover.roster.comparing.comparison import Comparison
 from rollover.roster.comparing.safety import Code
-from rollover.roster.imports import Import
+from rollover.roster.imports import Decision, Import
 from rollover.roster.verifying import checks
 from rollover.roster.verifying.as_filed import AsFiled, as_filed
 from rollover.roster.verifying.checks import MEASURES, NO_SCHOOL, Checks, School, grades_of, look
@@ -224,7 +224,7 @@ def _over(found: int, of: int, share: float) -> bool:
 def _approved(staged: Import, code: Code) -> bool:
     """Whether a person saw a comparison that named this, and approved the set."""
     seen = Comparison.of(staged)
-    if seen is None or staged.decision not in ("approve", "approve_with_id_map"):
+    if seen is None or staged.decision not in (Decision.APPROVE, Decision.APPROVE_WITH_ID_MAP):
         return False
     return any(breach.code is code for breach in seen.breaches)
 
