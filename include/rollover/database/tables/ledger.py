@@ -171,7 +171,7 @@ imports = _ledger_table(
     text("school_year", null=True),
     text("sha256", null=True),
     text("reason", null=True),
-    Column("counts", JSONB, key="details", nullable=False, server_default="{}"),
+    Column("details", JSONB, nullable=False, server_default="{}"),
     Column("comparison", JSONB, comment="with the live roster: what would change, and which limits it is over"),
     text("decision", null=True),
     text("decided_by", null=True),

@@ -44,7 +44,7 @@ GRANT UPDATE (ended_by, ended_at) ON ledger.pauses TO rollover_app;
 GRANT UPDATE (removed_at) ON ledger.exports TO rollover_app;
 GRANT UPDATE (plan_no, intended_at, removed_at) ON ledger.artifacts TO rollover_app;
 GRANT UPDATE ON ledger.roster_versions TO rollover_app;
-GRANT UPDATE (state, format, school_year, sha256, reason, counts, comparison, decision, decided_by, decided_at,
+GRANT UPDATE (state, format, school_year, sha256, reason, details, comparison, decision, decided_by, decided_at,
               changed_at) ON ledger.imports TO rollover_app;
 
 REVOKE ALL ON FUNCTION ledger.ensure_school_year(text), ledger.partition_of(text, text),

@@ -125,7 +125,7 @@ CREATE TABLE ledger.imports (
     school_year text,
     sha256      text,
     reason      text,
-    counts      jsonb DEFAULT '{}' NOT NULL,
+    details     jsonb DEFAULT '{}' NOT NULL,
     comparison  jsonb,
     decision    text,
     decided_by  text,
@@ -303,9 +303,9 @@ FROM (
         FROM jsonb_array_elements(d.files) AS file
     ) files
     CROSS JOIN LATERAL (
-        SELECT (SELECT sum(value::bigint) FROM jsonb_each_text(i.counts -> 'rows')) AS rows,
-               (SELECT coalesce(sum(value::bigint), 0) FROM jsonb_each_text(i.counts -> 'errors')) AS errors,
-               (SELECT coalesce(sum(value::bigint), 0) FROM jsonb_each_text(i.counts -> 'warnings')) AS warnings
+        SELECT (SELECT sum(value::bigint) FROM jsonb_each_text(i.details -> 'rows')) AS rows,
+               (SELECT coalesce(sum(value::bigint), 0) FROM jsonb_each_text(i.details -> 'errors')) AS errors,
+               (SELECT coalesce(sum(value::bigint), 0) FROM jsonb_each_text(i.details -> 'warnings')) AS warnings
     ) counted
     WINDOW newest AS (PARTITION BY i.tenant_id ORDER BY i.found_at DESC, i.import_id DESC),
            live AS (PARTITION BY i.tenant_id, i.state ORDER BY i.school_year DESC, i.found_at DESC, i.import_id DESC)
