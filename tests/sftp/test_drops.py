@@ -21,9 +21,9 @@ from rollover.sftp.drops import (
     known_fingerprints,
     list_folder,
     passed_over,
-    put_file,
     record,
 )
+from rollover.sftp.outbox import put_file
 from tests.support.sftp_server import Sftp, sftp, sftp_server
 from tests.support.small_district import unguarded
 

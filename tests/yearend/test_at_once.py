@@ -375,7 +375,7 @@ def test_of_two_runs_at_once_one_is_let_in(run: Run, owner: Engine) -> None:
     found = together(*(lambda name=name: steps.guard(of_own(run), name, lambda _: True) for name in ("one", "other")))
     (refused,) = [said for said in found if isinstance(said, Refused)]
     (other,) = [said for said in found if not isinstance(said, Exception)]
-    assert "is under way in the run" in str(refused) and other["go"] is True
+    assert "is under way in the run" in str(refused) and other.go is True
 
 
 def test_of_two_years_at_once_one_is_let_in(run: Run, owner: Engine) -> None:
