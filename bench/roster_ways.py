@@ -136,9 +136,9 @@ def _as_fetched(engine: Any, storage: Any, job: Job, clock: Clock) -> str:
         files = {name: FetchedFile(bytes=sizes[name], sha256=_digest(folder / name)) for name in names}
     whole = hashlib.sha256("".join(f"{name} {file.sha256}\n" for name, file in files.items()).encode())
     details = imports.ImportDetails(fetched=Fetched(files=files))
-    found, fetched = imports.ImportState.FOUND, imports.ImportState.FETCHED
     with tenant_session(engine, job.tenant_id) as connection:
-        imports.advance(connection, import_id, before=found, after=fetched, sha256=whole.hexdigest(), details=details)
+        found, fetched = imports.load(connection, import_id), imports.ImportState.FETCHED
+        imports.advance(connection, found, fetched, sha256=whole.hexdigest(), details=details)
     return import_id
 
 

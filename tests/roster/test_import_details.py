@@ -72,10 +72,10 @@ def found(owner: Engine, engine: Engine) -> Engine:
 def test_a_stage_replaces_its_own_parts_and_no_others(found: Engine) -> None:
     with tenant_session(found, TENANT) as connection:
         first = ImportDetails(rows={"users.csv": 1}, unchanged=True)
-        assert advance(connection, IMPORT, before=ImportState.FOUND, after=ImportState.FETCHED, details=first)
+        assert advance(connection, imports.load(connection, IMPORT), ImportState.FETCHED, details=first)
         write_details(connection, IMPORT, ImportDetails(asked=Asked(run="one", digest="d", until="u")))
         second = ImportDetails(unchanged=False, reading=Reading(cut_off=("users.csv",)))
-        assert advance(connection, IMPORT, before=ImportState.FETCHED, after=ImportState.STAGED, details=second)
+        assert advance(connection, imports.load(connection, IMPORT), ImportState.STAGED, details=second)
         write_details(connection, IMPORT, ImportDetails(asked=None))
         row = imports.load(connection, IMPORT)
         kept = connection.scalar(select(ledger.imports.c.details))
@@ -86,9 +86,10 @@ def test_a_stage_replaces_its_own_parts_and_no_others(found: Engine) -> None:
 
 def test_who_comes_second_changes_nothing(found: Engine) -> None:
     with tenant_session(found, TENANT) as connection:
-        assert advance(connection, IMPORT, before=ImportState.FOUND, after=ImportState.FETCHED)
+        as_both_saw_it = imports.load(connection, IMPORT)
+        assert advance(connection, as_both_saw_it, ImportState.FETCHED)
         late = ImportDetails(rows={"users.csv": 1})
-        assert not advance(connection, IMPORT, before=ImportState.FOUND, after=ImportState.REJECTED, details=late)
+        assert not advance(connection, as_both_saw_it, ImportState.REJECTED, details=late)
         row = imports.load(connection, IMPORT)
     assert (row.state, row.details, row.as_json()["state"]) == (ImportState.FETCHED, ImportDetails(), "fetched")
 

@@ -64,8 +64,7 @@ def apply(
         if kept := _why_kept(connection, tenant_id, found, rollover_id):
             return ApplyResult(replace(found, reason=kept), False)
         if superseded := _why_superseded(connection, tenant_id, found, rollover_id):
-            ready, after = ImportState.READY, ImportState.SUPERSEDED
-            imports.advance(connection, import_id, before=ready, after=after, reason=superseded)
+            imports.advance(connection, found, ImportState.SUPERSEDED, reason=superseded)
             return ApplyResult(imports.load(connection, import_id), False)
         if found.details.unchanged:
             return _apply_unchanged(connection, found)
@@ -113,8 +112,7 @@ def _why_superseded(connection: Connection, tenant_id: str, found: Import, rollo
 
 def _finish(connection: Connection, found: Import, details: ImportDetails) -> ApplyResult:
     """Record that a set is applied. Older ones of its or an earlier school year can never be applied any more."""
-    ready, after = ImportState.READY, ImportState.APPLIED
-    imports.advance(connection, found.import_id, before=ready, after=after, details=details)
+    imports.advance(connection, found, ImportState.APPLIED, details=details)
     rows = ledger.imports.c
     waiting = (rows.state.in_((ImportState.READY, ImportState.HELD)), rows.school_year <= found.school_year)
     supersede_older(connection, found, *waiting, reason=f"import {found.import_id} is newer and applied")
@@ -125,9 +123,7 @@ def _apply_unchanged(connection: Connection, found: Import) -> ApplyResult:
     """Files that are those of the live roster have nothing to change; if these are others now, begin again."""
     same = same_set(connection, found)
     if same is None:
-        ready, after = ImportState.READY, ImportState.FETCHED
-        details = ImportDetails(unchanged=False)
-        imports.advance(connection, found.import_id, before=ready, after=after, details=details)
+        imports.advance(connection, found, ImportState.FETCHED, details=ImportDetails(unchanged=False))
         reason = "the live roster has changed since: its files are staged and compared now"
         return ApplyResult(replace(imports.load(connection, found.import_id), reason=reason), False)
     applied = Applied(same_as=same.details.applied.same_as or same.import_id)

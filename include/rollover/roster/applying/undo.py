@@ -150,14 +150,7 @@ def undo(engine: Engine, tenant_id: str, import_id: str | None = None, *, by: st
             bump_version(connection)
         facts = {"import_id": found.import_id, "by": by, "why": reason, "rows": undone.model_dump()}
         evidence.record(connection, tenant_id, "import_undone", facts, None)
-        imports.advance(
-            connection,
-            found.import_id,
-            before=ImportState.APPLIED,
-            after=ImportState.UNDONE,
-            reason=reason,
-            details=ImportDetails(undone=undone),
-        )
+        imports.advance(connection, found, ImportState.UNDONE, reason=reason, details=ImportDetails(undone=undone))
         log.info("%s is undone: %s", found.import_id, undone)
         return imports.load(connection, found.import_id)
 

@@ -225,9 +225,8 @@ def _store(
 ) -> None:
     imports.advance(
         connection,
-        found.import_id,
-        before=found.state,
-        after=after,
+        found,
+        after,
         reason=reason,
         details=ImportDetails(changes=changes),
         comparison=seen.as_json(),

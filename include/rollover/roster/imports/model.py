@@ -146,10 +146,9 @@ def current(engine: Engine, tenant_id: str, import_id: str) -> Import:
 
 def advance(
     connection: Connection,
-    import_id: str,
-    *,
-    before: ImportState,
+    found: Import,
     after: ImportState,
+    *,
     school_year: str | None = None,
     format: str | None = None,
     sha256: str | None = None,
@@ -157,18 +156,18 @@ def advance(
     details: ImportDetails | None = None,
     comparison: dict[str, Any] | None = None,
 ) -> bool:
-    """Move an import from one state to another; False, with no change, where it is not in `before` any more.
+    """Move an import on; False, with no change, where its state is not that of `found` any more.
 
     Two runs of one step can meet (a killed task and its successor): the first to arrive moves the import, and
     the other must then leave everything as it is. Of `details`, the parts that are set replace those that are there;
     of the others, what is None stays as it is, except the reason.
     """
-    values: dict[str, Any] = {"state": after.value, "reason": reason, "changed_at": func.clock_timestamp()}
+    values: dict[str, Any] = {"state": after, "reason": reason, "changed_at": func.clock_timestamp()}
     given = {"school_year": school_year, "format": format, "sha256": sha256, "comparison": comparison}
     values |= {name: value for name, value in given.items() if value is not None}
     if details is not None:
         values["details"] = patched(details)
-    of_this = (imports.c.import_id == import_id, imports.c.state == before.value)
+    of_this = (imports.c.import_id == found.import_id, imports.c.state == found.state)
     return connection.execute(update(imports).where(*of_this).values(values)).rowcount == 1
 
 
@@ -196,7 +195,7 @@ def supersede_older(connection: Connection, newer: Import, *which: ColumnElement
     connection.execute(
         update(imports)
         .where(*which, (newer.found_at, newer.import_id) > _POSITION)
-        .values(state=ImportState.SUPERSEDED.value, reason=reason, changed_at=func.clock_timestamp())
+        .values(state=ImportState.SUPERSEDED, reason=reason, changed_at=func.clock_timestamp())
     )
 
 

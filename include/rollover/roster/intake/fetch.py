@@ -40,9 +40,9 @@ def fetch(
     """Copy the roster files of an import's drop to storage: found → fetched.
 
     `sftp` lists the folder, and the files come from `server`, which is the same one. Only the files that a format
-    knows are kept, with passwords blanked on the way; ``counts`` has ``files``, each with its bytes and SHA-256 as
-    they were sent, and ``files_ignored``, the names of the others. The SHA-256 over the set is the same however the
-    files were packed. The files appear in storage when all of them are there.
+    knows are kept, with passwords blanked on the way; the details have each with its bytes and SHA-256 as it was sent,
+    and the names of the others. The SHA-256 over the set is the same however the files were packed. The files appear in
+    storage when all of them are there.
 
     The drop is compared with a fresh listing before and after: where the district has changed it meanwhile, the
     import becomes ``superseded`` (the new state of the files is a new drop). A set that cannot be trusted or read is
@@ -53,58 +53,48 @@ def fetch(
     if found.state is not ImportState.FOUND:
         return found
     folder, files = _drop(engine, tenant_id, import_id)
-    findings = Findings()
     if not is_read(files[0].name):
-        return _reject_unread(engine, found, files)
+        return _reject(engine, found, _unread(files))
+    kept = _Kept(storage, import_id, Findings())
     try:
-        kept = _copy_drop(sftp, server, folder, files, _Kept(storage, import_id, findings))
-        result = _Result(ImportState.FETCHED, kept.sha256, details=kept.details)
+        _copy_drop(sftp, server, folder, files, kept)
     except Changed as changed:
         if _is_as_listed(sftp, folder, files):
             raise ConnectionError("the SFTP server gave other files than it lists") from changed
-        findings = Findings()
-        result = _Result(ImportState.SUPERSEDED, reason=CHANGED)
+        return _move(engine, found, ImportState.SUPERSEDED, reason=CHANGED)
     except Unusable as problem:
         findings = Findings()
         findings.refuse(problem.code, problem.file or files[0].name, problem.message, row=problem.row)
-        result = _refused(findings)
-    return _store(engine, found, findings, result)
+        return _reject(engine, found, findings)
+    return _move(engine, found, ImportState.FETCHED, kept.findings, sha256=kept.sha256, details=kept.details)
 
 
-def _reject_unread(engine: Engine, found: Import, files: tuple[RemoteFile, ...]) -> Import:
-    """Reject files that no roster is read from, so that the district reads in its outbox what to send instead."""
+def _unread(files: tuple[RemoteFile, ...]) -> Findings:
+    """Findings about files that no roster is read from: they tell the district what to send instead."""
     findings = Findings()
     for file in files:
         findings.refuse("not_read", _storable(file.name), _what_to_send(file.name))
-    return _store(engine, found, findings, _refused(findings))
+    return findings
 
 
-@dataclass(frozen=True)
-class _Result:
-    """Where an import goes from ``found``, and what is recorded with it."""
-
-    after: ImportState
-    sha256: str | None = None
-    reason: str | None = None
-    details: ImportDetails | None = None
-
-
-def _refused(findings: Findings) -> _Result:
+def _reject(engine: Engine, found: Import, findings: Findings) -> Import:
     reason, details = why_refused(findings.refusing), ImportDetails(errors=findings.errors)
-    return _Result(ImportState.REJECTED, reason=reason, details=details)
+    return _move(engine, found, ImportState.REJECTED, findings, reason=reason, details=details)
 
 
-def _store(engine: Engine, found: Import, findings: Findings, result: _Result) -> Import:
+def _move(
+    engine: Engine,
+    found: Import,
+    after: ImportState,
+    findings: Findings | None = None,
+    *,
+    sha256: str | None = None,
+    reason: str | None = None,
+    details: ImportDetails | None = None,
+) -> Import:
     with tenant_session(engine, found.tenant_id) as connection:
-        if imports.advance(
-            connection,
-            found.import_id,
-            before=ImportState.FOUND,
-            after=result.after,
-            sha256=result.sha256,
-            reason=result.reason,
-            details=result.details,
-        ):
+        moved = imports.advance(connection, found, after, sha256=sha256, reason=reason, details=details)
+        if moved and findings is not None:
             findings.store(connection, found.import_id, found.tenant_id)
         return imports.load(connection, found.import_id)
 
@@ -180,7 +170,7 @@ def _storable(name: str) -> str:
 
 def _copy_drop(
     sftp: paramiko.SFTPClient, server: Server, folder: str, files: tuple[RemoteFile, ...], kept: _Kept
-) -> _Kept:
+) -> None:
     _refuse_changed(sftp, folder, files)
     with ExitStack() as parts:
         if files[0].name.lower().endswith(".zip"):
@@ -188,7 +178,6 @@ def _copy_drop(
         else:
             _copy_loose(server, folder, files, kept, parts)
         _refuse_changed(sftp, folder, files)
-    return kept
 
 
 def _copy_loose(server: Server, folder: str, files: tuple[RemoteFile, ...], kept: _Kept, parts: ExitStack) -> None:

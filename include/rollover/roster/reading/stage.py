@@ -120,9 +120,8 @@ def _is_live_already(engine: Engine, tenant_id: str, fetched: Import, found: Con
         live = same_set(connection, as_it_would_be)
         return live is not None and imports.advance(
             connection,
-            fetched.import_id,
-            before=ImportState.FETCHED,
-            after=ImportState.READY,
+            fetched,
+            ImportState.READY,
             school_year=live.school_year,
             format=live.format,
             details=ImportDetails(reading=read.reading, unchanged=True),
@@ -227,9 +226,8 @@ def _finish(
     with tenant_session(engine, fetched.tenant_id) as connection:
         moved = imports.advance(
             connection,
-            fetched.import_id,
-            before=ImportState.FETCHED,
-            after=after,
+            fetched,
+            after,
             format=found.format.name if found else None,
             reason=reason,
             details=details,

@@ -193,7 +193,7 @@ def _record(
 ) -> None:
     after = ImportState.REJECTED if answer is Answer.DISCARD else ImportState.READY
     said = "discarded by a person" if answer is Answer.DISCARD else f"held, then decided by a person: {answer.lower()}"
-    imports.advance(connection, found.import_id, before=ImportState.HELD, after=after, reason=said)
+    imports.advance(connection, found, after, reason=said)
     write_decision(connection, found.import_id, DECISIONS[answer], by)
     if after is ImportState.READY:
         supersede_held(connection, found)

@@ -98,8 +98,7 @@ def validate(
             return found
         if not refused_for and (why := why_it_waits(connection, found)):
             if why != found.reason:
-                still = ImportState.STAGED
-                imports.advance(connection, import_id, before=still, after=still, reason=why)
+                imports.advance(connection, found, ImportState.STAGED, reason=why)
                 log.info("%s waits: %s", import_id, why)
             return imports.load(connection, import_id)
         years = Years(_files_year(connection, import_id, time_zone, begins), begins)
@@ -182,9 +181,8 @@ def _finish(
     reason = found.reason if after == found.state else None
     moved = imports.advance(
         connection,
-        found.import_id,
-        before=found.state,
-        after=ImportState.REJECTED if findings.refusing else after,
+        found,
+        ImportState.REJECTED if findings.refusing else after,
         reason=why_refused(findings.refusing) if findings.refusing else reason,
         school_year=school_year,
         details=ImportDetails(
