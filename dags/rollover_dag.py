@@ -62,8 +62,7 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
     def guard(partition_key: str | None = None) -> dict[str, Any] | None:
         from rollover.yearend import steps
 
-        run_id = get_current_context()["run_id"]
-        admission = steps.guard(runs.open_run(partition_key, tenant.id), run_id, runs.is_alive)
+        admission = steps.guard(runs.open_run(partition_key, tenant.id), get_current_context()["run_id"], runs.is_alive)
         return admission.as_json() if admission.go else None
 
     @task(trigger_rule=AFTER_A_SKIP)
