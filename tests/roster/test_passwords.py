@@ -319,6 +319,45 @@ def test_any_bytes_give_the_same_in_any_blocks_and_keep_their_structure(source: 
         assert len(row) < 2 or set(row[1]) <= set('*,\r\n" '), "a password column is empty, or starred out"
 
 
+DIGITS = st.text(st.sampled_from("789"), min_size=1, max_size=5)
+"""Passwords only are made of these."""
+DAMAGE = ("", "", "a field too many", "a field too few", "blank fields behind")
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> tuple[str, str]:
+    """A file with a column of passwords in any dialect, of which every row may be damaged; and its encoding."""
+    separator, line_end = draw(st.sampled_from(",;\t|")), draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    place = draw(st.integers(0, 3))
+    names = ["username", "x", "y", "z"]
+    names[place] = draw(st.sampled_from(["password", "Student PassWord", "pwd", '"PIN"']))
+    lines = []
+    for _ in range(draw(st.integers(1, 6))):
+        values = ["v", draw(st.sampled_from(["", "w w", '"w""w"', f'"w{separator}w"'])), "", "v"]
+        values[place] = draw(st.sampled_from(["{}", '"{}"', f'"{{0}}{line_end}{{0}}"', '{}"{{}}'])).format(draw(DIGITS))
+        match draw(st.sampled_from(DAMAGE)):
+            case "a field too many":
+                values.insert(draw(st.integers(0, 4)), "v")
+            case "a field too few":
+                values.pop(draw(st.sampled_from([n for n in range(4) if n != place])))
+            case "blank fields behind":
+                values += ["", ""]
+        lines.append(separator.join(values))
+    content = draw(st.sampled_from(["", line_end])) + line_end.join([separator.join(names), *lines])
+    return content + draw(st.sampled_from(["", line_end])), draw(st.sampled_from(list(ENCODINGS)))
+
+
+@given(damaged(), st.integers(1, 40))
+@settings(max_examples=1000, deadline=None)
+def test_no_byte_of_a_password_survives_in_any_dialect(file: tuple[str, str], block: int) -> None:
+    content, encoding = file
+    codec = encoding.removesuffix(" with BOM")
+    source = ENCODINGS[encoding] + content.encode(codec)
+    result = passed(source)
+    assert passed(source, block=block) == result
+    assert not set("789") & set(result.removeprefix(ENCODINGS[encoding]).decode(codec))
+
+
 ROWS = [
     ["id", "name", "role", "password", "note"],
     *(

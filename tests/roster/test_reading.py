@@ -499,3 +499,24 @@ def test_blocks_may_end_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
         found, findings = read_back(data)
         assert found == expected(rows)
         assert findings.errors == {}
+
+
+def test_a_quote_that_is_never_closed_does_not_hide_the_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes far behind the quote still tells in which encoding the file is."""
+    monkeypatch.setattr(text, "BLOCK_BYTES", 16)
+    rows = b'a,"b,c,d\r\n' + b"e,f,g,h\r\n" * 20 + "ü,é,ß,ñ\r\n".encode("cp1252")
+    found, findings = read_back(b"one,two,three,four\r\n" + rows)
+    assert found[-1] == (23, False, ("ü", "é", "ß", "ñ"))
+    assert findings.warnings == {"encoding": 1} and findings.errors == {"open_quote": 1}
+
+
+def test_a_file_with_line_breaks_in_its_values_is_read_where_it_is() -> None:
+    """Only a damaged file is written again."""
+    with tempfile.TemporaryDirectory(prefix="rollover-test-") as folder:
+        path = Path(folder) / "orgs.csv"
+        path.write_bytes(b'one,two,three,four\r\na,"b\r\nb",c,d\r\n')
+        with as_text(path) as content:
+            assert content.path == path and content.line_breaks
+        path.write_bytes(b'one,two,three,four\r\na,"b\r\nb,c,d\r\n')
+        with as_text(path) as content:
+            assert content.path != path and list(content.unclosed) == [2]
