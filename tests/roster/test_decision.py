@@ -23,7 +23,8 @@ from rollover.roster.comparing.tally import TYPES
 from rollover.roster.imports import Import, ImportDetails
 from rollover.roster.review.answers import Answer
 from rollover.roster.review.decision import Question, decide, held, open_question, question, why_not_asked
-from rollover.roster.review.in_words import SENTENCES, SHOWN_BREACHES, SHOWN_SCHOOLS, in_words, markdown
+from rollover.roster.review.in_words import SHOWN_BREACHES, SHOWN_SCHOOLS, in_words, markdown, subject
+from tests.support.examples import check_example
 from tests.support.roster.school_years import TENANT, YEAR, School, Town, add_tenant, go_live, stage
 
 SMALL = (School("ash", "KG", "03", 12, feeds="bay"), School("bay", "04", "06", 12))
@@ -163,7 +164,7 @@ def test_the_map_is_offered_where_one_is_proposed(desk: Desk) -> None:
     import_id = desk.drop(town, 1)
     asked = desk.ask(import_id)
     assert asked.answers == tuple(Answer)
-    assert "the 15 people who have another id now" in asked.markdown
+    assert "15 people with a new id keep their logins" in asked.markdown
     assert desk.decide(import_id, "Approve with id map")["state"] == "ready"
     assert desk.evidence()[0]["people_with_other_ids"] == 15
     assert desk.found(import_id).decision == "approve_with_id_map"
@@ -230,15 +231,18 @@ def test_to_approve_a_drop_supersedes_older_ones_that_are_held(desk: Desk) -> No
 
 def test_the_question_has_the_numbers_in_it(desk: Desk) -> None:
     asked = desk.ask(desk.drop(desk.half(), 1))
-    assert asked.subject.startswith("the roster of 2025-26 needs review, 5 over the limits (hero__springfield-il__")
-    assert "- Ash School (ash) has 24 students, and 48 are expected. Most of those who are missing are in no other" in (
+    subject = asked.subject("Springfield Public Schools", "SchoolMint Hero")
+    assert subject == (
+        "Springfield Public Schools · SchoolMint Hero: new 2025-26 roster needs review. 5 limits exceeded."
+    )
+    assert "- Ash School (ash) has 24 students, but 48 were expected. Most of the missing students are in no other" in (
         asked.markdown
     )
-    assert "- 24 of 84 students are not in the set (28.6%; the limit is 10%). `removed`" in asked.markdown
+    assert "- 24 of 84 students are missing from the new roster (28.6%; the limit is 10%). `removed`" in asked.markdown
     assert "| students | 84 | 60 | 0 | 0 | 0 | 24 | 0 |" in asked.markdown
     assert "| Ash School (ash) | 48 | 48 | 24 | 0 | 0 | 0 | 24 |" in asked.markdown
-    assert "- *Later*: nothing is decided" in asked.markdown and "Approve with id map" not in asked.markdown
-    assert f"comparison `{asked.digest[:12]}`" in asked.markdown
+    assert "- *Later*: decide nothing now" in asked.markdown and "Approve with id map" not in asked.markdown
+    assert f"Import `{asked.import_id}`, comparison `{asked.digest[:12]}`" in asked.markdown
 
 
 def test_nothing_personal_is_in_a_question(desk: Desk) -> None:
@@ -280,15 +284,51 @@ def test_every_code_has_a_sentence_without_gaps(code: Code) -> None:
     for school, grade in ((None, None), ("n0", "05")):
         breach = Breach(code, "students", 200, 50, 0.1, school, grade)
         sentence = in_words(breach, made_up((breach,)))
-        assert sentence.endswith((".", "'s.")) and "{" not in sentence and "None" not in sentence
-    assert code in SENTENCES
+        assert len(sentence) > 20 and sentence.endswith((".", '."')) and "{" not in sentence and "None" not in sentence
+
+
+def test_the_sentences_of_all_codes_are_stored() -> None:
+    breaches = tuple(Breach(code, "students", 200, 50, 0.1, "n0", "05") for code in Code)
+    said = [f"{breach.code}: {in_words(breach, made_up(breaches, name='Elm School'))}" for breach in breaches]
+    in_year = replace(made_up(breaches, name="Elm School"), season=Season.DURING_THE_YEAR)
+    said.append(f"{Code.STALE_YEAR}: {in_words(Breach(Code.STALE_YEAR, 'students', 200, 50, 0.1), in_year)}")
+    assert len(set(said)) == len(Code) + 1
+    check_example("over_a_limit--every_code.md", "\n".join(said))
+
+
+def test_a_question_is_stored_as_it_is_read() -> None:
+    breaches = (
+        Breach(Code.SCHOOL_LOST, "students", 312, 0, 0.3, "n0"),
+        Breach(Code.GRADE_SHRUNK, "students", 60, 31, 0.4, "n1", "05"),
+    )
+    asked = replace(
+        made_up(breaches, schools=2, name="Grant Middle School"),
+        warnings=(Breach(Code.SCHOOL_ADDED, "students", 0, 45, 0, "n1"),),
+        id_map=IdMap(people=15, sha256="5e7"),
+    )
+    check_example("roster_review--new_year.md", markdown(IMPORT, asked, list(Answer)))
+
+
+@pytest.mark.parametrize(
+    ("case", "breaches"),
+    [
+        ("school", [Breach(Code.SCHOOL_LOST, "students", 312, 0, 0.3, "n0")]),
+        ("schools", [Breach(Code.SCHOOL_LOST, "students", 312, 0, 0.3, f"n{n}") for n in range(3)]),
+        ("emptied", [Breach(Code.EMPTIED, "guardian_links", 30, 0, 0)]),
+        ("same_files", [Breach(Code.SEEN_BEFORE, "undone", 0, 312, 0)]),
+        ("other", [Breach(Code.REMOVED, "students", 84, 24, 0.1)]),
+    ],
+)
+def test_the_subject_names_the_most_important_reason(case: str, breaches: list[Breach]) -> None:
+    seen = made_up(tuple(breaches), schools=3, name="Grant Middle\nSchool")
+    check_example(f"roster_review_subject--{case}.txt", subject(seen, "Springfield Public Schools", "Imagine Math"))
 
 
 def test_a_long_list_says_what_it_leaves_out() -> None:
     breaches = tuple(Breach(Code.GRADE_LOST, "students", 20, 0, 0.4, "n0", f"{n:02d}") for n in range(50))
     said = markdown(IMPORT, made_up(breaches, schools=90), [])
     assert said.count("`grade_lost`") == SHOWN_BREACHES and "and 10 more" in said
-    assert said.count("| A School (n") == SHOWN_SCHOOLS and "and 30 schools more" in said
+    assert said.count("| A School (n") == SHOWN_SCHOOLS and "and 30 more schools" in said
 
 
 def test_a_schools_name_cannot_break_the_table() -> None:

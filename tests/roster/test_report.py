@@ -34,6 +34,7 @@ from rollover.roster.reporting.keep import remove_old_reports
 from rollover.roster.reporting.report import deliver_findings, outdated
 from rollover.sftp.outbox import put_file
 from tests.roster.conftest import District as Source
+from tests.support.examples import check_example
 from tests.support.roster.small_set import as_files, row_of, whole_set
 from tests.support.small_district import PRODUCTS, unguarded
 
@@ -177,13 +178,13 @@ def test_a_refused_set_says_what_arrived_what_is_wrong_and_what_to_do(book: Ledg
     assert book.outbox.deliveries == [f"{OUTBOX}/findings.csv", f"{OUTBOX}/summary.txt"]
     for line in (
         "Your roster files for SchoolMint Hero",
-        "REFUSED",
+        "NOT IMPORTED: ERRORS",
         "Found: Mon, Aug 3, 2026, 4:10 AM CDT",
         "Format: OneRoster 1.1",
         "School year: 2026-27",
         f"Reference: {IMPORT}",
         "roster.zip 12.3 MB Sun, Aug 2, 2026, 11:05 PM CDT",
-        "File Rows Good Kept out",
+        "File Rows Good Rejected",
         "users.csv 12,345 12,340 5",
         "all files 72,348 71,343 1,005",
         "1. ERROR, 5 times (bad_date)",
@@ -195,7 +196,8 @@ def test_a_refused_set_says_what_arrived_what_is_wrong_and_what_to_do(book: Ledg
     ):
         assert line in book.outbox.lines
     assert "users.csv, column birthDate, rows 4, 7, 9, …: It is no date. Write 2017-03-09." in " ".join(said.split())
-    assert "Nothing, until you send the files again." in said
+    assert "Please fix the problems listed below and upload all files again." in " ".join(said.split())
+    check_example("district_summary--refused.txt", said)
     assert "Priva See" not in said and said.index("Cory") < said.index("Data Team")
     assert max(map(len, said.split("\n"))) <= 78
     assert (result["state"], result["errors"], result["kept_out"]) == ("rejected", 1_006, 1_005)
@@ -206,9 +208,9 @@ def test_what_stays_since_its_rows_are_kept_out_is_said(book: Ledger) -> None:
     book.has("applied", details={**DETAILS, "validation": {"taken": TAKEN, **stays}})
     book.report()
     said = " ".join(book.outbox.summary.split())
-    assert "what is live and such rows are about stays as it is (1,200 records)." in said
-    assert "Of 3 rows that are kept out nobody can tell who they are about." in said
-    assert "what is missing from users.csv is not removed." in said
+    assert "Rejected rows change nothing: the 1,200 records that they are about stay as they are in the roster." in said
+    assert "We cannot tell whose records 3 rejected rows are about." in said
+    assert "records that are missing from users.csv are not removed." in said
     assert max(map(len, book.outbox.summary.split("\n"))) <= 78
 
 
@@ -234,7 +236,7 @@ def test_every_kept_finding_is_listed_and_harmless_in_a_spreadsheet(book: Ledger
         ("9", "birthDate"),
         ("20", "birthDate"),
     ]
-    note = "There are 1,000 of these in all; only the first 10 are listed."
+    note = "There are 1,000 of these; only the first 10 are listed."
     assert lines[-1]["what is wrong and how to fix it"] == note
 
 
@@ -253,7 +255,7 @@ def test_findings_name_the_record_and_stay_when_its_rows_are_gone(book: Ledger) 
     before = book.outbox.findings
     book.becomes(state="rejected", decision="discard")
     book.report()
-    assert "NOT TAKEN" in book.outbox.summary and book.outbox.findings == before
+    assert "NOT IMPORTED: DISCARDED IN REVIEW" in book.outbox.summary and book.outbox.findings == before
 
 
 def test_reports_leave_the_outbox_when_their_time_is_over(book: Ledger) -> None:
@@ -276,15 +278,15 @@ def test_reports_leave_the_outbox_when_their_time_is_over(book: Ledger) -> None:
 @pytest.mark.parametrize(
     ("state", "values", "headline", "next_"),
     [
-        ("applied", {}, "TAKEN, BUT NOT ALL OF IT", "Fix the errors in your system."),
-        ("applied", {"decision": "additions_only"}, "TAKEN IN PART", "Fix the errors"),
-        ("held", {}, "HELD", "Somebody at SchoolMint Hero decides."),
+        ("applied", {}, "IMPORTED, BUT NOT ALL ROWS", "Please fix the errors in your system."),
+        ("applied", {"decision": "additions_only"}, "IMPORTED IN PART", "Please fix the errors"),
+        ("held", {}, "IN REVIEW", "The SchoolMint Hero team decides."),
         ("ready", {}, "CHECKED", "The files wait until the school year 2025-26 is closed in SchoolMint Hero."),
         ("ready", {"school_year": "2025-26"}, "CHECKED", "The files become live with the next nightly import."),
         ("ready", {"decision": "approve"}, "APPROVED", "The files wait until"),
-        ("rejected", {"decision": "discard"}, "NOT TAKEN", "Nothing, until you send other files."),
-        ("superseded", {"reason": "import x is newer"}, "NOT NEEDED", "Nothing with these files."),
-        ("undone", {}, "UNDONE", "Nothing with these files."),
+        ("rejected", {"decision": "discard"}, "NOT IMPORTED: DISCARDED IN REVIEW", "Please upload corrected files."),
+        ("superseded", {"reason": "import x is newer"}, "NOT NEEDED", "Nothing. We check the next files"),
+        ("undone", {}, "UNDONE", "Nothing. We check the next files"),
     ],
 )
 def test_each_end_has_its_own_words(
@@ -297,7 +299,9 @@ def test_each_end_has_its_own_words(
     after = said.split("WHAT HAPPENS NEXT\n\n")[1]
     assert " ".join(after.split()).startswith(next_)
     shows_reasons = state == "held" or "decision" in values
-    assert ("Elm_Street School (school-1) has no students in the set." in said) is shows_reasons
+    reason = "Elm_Street School (school-1) is missing: it has no students in the new roster"
+    assert (reason in " ".join(said.split())) is shows_reasons
+    check_example(f"district_summary--{'_'.join([state, *values.values()]).replace(' ', '_')}.txt", said)
 
 
 def test_files_that_were_dropped_before_are_not_said_to_change_too_much(book: Ledger) -> None:
@@ -305,9 +309,10 @@ def test_files_that_were_dropped_before_are_not_said_to_change_too_much(book: Le
     book.has("held", comparison=seen)
     book.report()
     said = " ".join(book.outbox.summary.split())
-    assert "HELD The files are the same as those of an earlier drop, which are not live any more." in said
-    assert "- The files are, byte for byte, those of an earlier drop, which has been undone since." in said
-    assert "more than is usual" not in said
+    assert "IN REVIEW You uploaded the same files before, and the roster has changed since then." in said
+    assert "- These are the same files as in an earlier upload, which was undone since then." in said
+    assert "not as expected" not in said
+    check_example("district_summary--sent_before.txt", book.outbox.summary)
 
 
 def test_what_changed_is_shown_for_a_set_that_was_taken(book: Ledger) -> None:
@@ -323,7 +328,8 @@ def test_a_set_without_a_finding_has_a_summary_only(book: Ledger) -> None:
     book.has("applied", [], details={"rows": ROWS, "validation": {"taken": ROWS}})
     result = book.report()
     assert list(book.outbox.files) == [f"{OUTBOX}/summary.txt"]
-    assert "The files are live, with every row." in book.outbox.summary
+    assert "All rows were imported." in book.outbox.summary
+    check_example("district_summary--imported.txt", book.outbox.summary)
     assert "HOW TO FIX IT" not in book.outbox.summary
     assert (result["errors"], result["kept_out"], result["folder"]) == (0, 0, OUTBOX)
 
@@ -361,7 +367,7 @@ def test_the_same_is_not_delivered_twice_and_news_are(book: Ledger) -> None:
     book.becomes(state="applied", decision="approve")
     assert book.report()["delivered"] is True
     assert book.outbox.deliveries[2:] == [f"{OUTBOX}/summary.txt"], "the list of findings stays as it is"
-    assert "WHY A PERSON LOOKED" in book.outbox.summary
+    assert "WHY WE REVIEWED IT" in book.outbox.summary
     assert book.report()["folder"] == OUTBOX
 
 
@@ -420,7 +426,7 @@ def test_of_two_at_once_the_later_state_is_what_lies_there(book: Ledger) -> None
     go_on.set()
     first.join(20)
     second.join(20)
-    assert "TAKEN, BUT NOT ALL OF IT" in book.outbox.summary
+    assert "IMPORTED, BUT NOT ALL ROWS" in book.outbox.summary
 
 
 def test_while_the_sync_is_paused_nobody_is_promised_tonight(book: Ledger) -> None:
@@ -428,7 +434,7 @@ def test_while_the_sync_is_paused_nobody_is_promised_tonight(book: Ledger) -> No
     with tenant_session(book.engine, "hero__springfield-il") as connection:
         pause.begin(connection, "hero__springfield-il", by="hero__springfield-il__2025-26", reason="rollover")
     book.report()
-    assert "is paused, because a school year is being closed" in " ".join(book.outbox.summary.split())
+    assert "The roster sync is paused while a school year is being closed." in " ".join(book.outbox.summary.split())
 
 
 def test_only_the_most_frequent_problems_are_told(book: Ledger) -> None:
@@ -457,8 +463,8 @@ def test_causes_are_told_before_what_they_cause(book: Ledger) -> None:
 def test_a_district_without_contacts_is_told_contacts(book: Ledger) -> None:
     book.has("applied", [])
     book.report(SPRINGFIELD.model_copy(update={"contacts": ()}))
-    assert "  your contact there" in book.outbox.summary
-    assert "  whoever looks after your student information system" in book.outbox.summary
+    assert "  your SchoolMint Hero contact" in book.outbox.summary
+    assert "  the person who manages your student information system" in book.outbox.summary
 
 
 def test_an_import_without_its_drop_is_reported_too(book: Ledger) -> None:
@@ -477,7 +483,7 @@ def test_files_that_were_not_read_are_named(book: Ledger) -> None:
     book.has("applied", [], details={"rows": ROWS, "fetched": {"files_ignored": ignored}})
     book.report()
     said = " ".join(book.outbox.summary.split())
-    assert "Not read, because rostering needs nothing from files of these names: student.csv, x0.csv," in said
+    assert "Not read, because the roster needs nothing from files with these names: student.csv, x0.csv," in said
     assert "x8.csv, … (12 files)" in said
 
 

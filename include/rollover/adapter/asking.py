@@ -130,7 +130,7 @@ class AskAboutImport(_Ask):
             found = question(connection, self.import_id)
             if why := open_question(connection, self.import_id, by_run=run_id, digest=found.digest, now=clock()):
                 raise AirflowSkipException(f"nobody is asked again: {why}")
-        subject = f"{work.district.name} · {work.product.name}: {found.subject}"
+        subject = found.subject(work.district.name, work.product.name)
         return subject, found.markdown, [*map(str, found.answers)], found.digest
 
 

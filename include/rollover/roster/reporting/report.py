@@ -1,4 +1,4 @@
-"""Tell a district what came of its files: a summary that a school secretary understands, and every finding as CSV.
+"""Reports to a district what happened to its files: a summary for a school secretary, and every finding as CSV.
 
 Both go to the district's outbox, in a folder per drop. The summary says what is true when it is written, so it is
 written again when the import has moved on; the findings stay as they are.
@@ -35,6 +35,7 @@ from rollover.roster.reporting.summary import SHOWN_PLACES, ImportReport, Place,
 from rollover.sheet import write_sheet
 from rollover.storage import whole_file
 from rollover.tenant import Tenant
+from rollover.texts import render
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +195,7 @@ def _lines(
     for problem in report.problems:
         kept = sum(place.kept for place in problem.places)
         if problem.total > kept:
-            note = f"There are {problem.total:,} of these in all; only the first {kept:,} are listed."
+            note = render("findings_not_listed.txt.j2", total=problem.total, listed=kept)
             yield (problem.severity, problem.code, None, None, None, None, note)
 
 

@@ -22,7 +22,7 @@ from rollover.roster.imports import Decision, Import, ImportDetails, ImportState
 from rollover.roster.imports.details import Asked
 from rollover.roster.imports.model import is_newer, write_decision, write_details
 from rollover.roster.review.answers import QUESTION_LASTS, Answer
-from rollover.roster.review.in_words import markdown
+from rollover.roster.review.in_words import markdown, subject
 
 LEAST_OF_A_DIGEST = 12
 """So many characters of a comparison's digest name it, on the command line."""
@@ -32,16 +32,6 @@ DECISIONS = {
     Answer.ADDITIONS_ONLY: Decision.ADDITIONS_ONLY,
     Answer.DISCARD: Decision.DISCARD,
 }
-WHAT_IT_DOES = {
-    Answer.APPROVE: "the set is applied as it is: what is missing from it is marked for deletion.",
-    Answer.APPROVE_WITH_ID_MAP: "as Approve, but first the {people} people who have another id now are given it "
-    "everywhere, so that logins, points and parent links stay with them.",
-    Answer.ADDITIONS_ONLY: "only what is new is added. Nothing is removed, and nothing that is live is changed: nobody "
-    "moves up a grade either.",
-    Answer.DISCARD: "nothing of the set is applied. The district has to drop another one.",
-    Answer.LATER: "nothing is decided; the question comes again with the next nightly sync. A newer drop that is "
-    "within its limits replaces it.",
-}
 
 
 @dataclass(frozen=True)
@@ -49,10 +39,14 @@ class Question:
     """What is put to a person. Numbers and schools, nobody's name."""
 
     import_id: str
-    subject: str
+    seen: Comparison
     markdown: str
     answers: tuple[Answer, ...]
     digest: str
+
+    def subject(self, district: str, product: str) -> str:
+        """The question in one line."""
+        return subject(self.seen, district, product)
 
 
 def held(connection: Connection) -> list[Import]:
@@ -89,8 +83,8 @@ def question(connection: Connection, import_id: str) -> Question:
     answers = tuple(answer for answer in Answer if answer is not Answer.APPROVE_WITH_ID_MAP or seen.id_map_is_offered)
     return Question(
         import_id=import_id,
-        subject=f"the roster of {seen.school_year} needs review, {len(seen.breaches)} over the limits ({import_id})",
-        markdown=markdown(found, seen, [(answer, _effect(answer, seen)) for answer in answers]),
+        seen=seen,
+        markdown=markdown(found, seen, answers),
         answers=answers,
         digest=seen.digest,
     )
@@ -172,10 +166,6 @@ def _answer(answer: str) -> Answer:
         return Answer(answer)
     except ValueError:
         raise Refused(f"'{answer}' is no answer.", f"answer one of: {', '.join(Answer)}.") from None
-
-
-def _effect(answer: Answer, seen: Comparison) -> str:
-    return WHAT_IT_DOES[answer].format(people=f"{seen.id_map.people:,}")
 
 
 def _others() -> Iterator[str]:
