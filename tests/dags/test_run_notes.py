@@ -19,6 +19,7 @@ from sqlalchemy import Engine, event, select
 from rollover.season.run_note import LONGEST, MARK, has_note, note_of
 from tests.dags.airflow_home import HOME
 from tests.dags.test_rollover_dag import HERO, drop, new_year_zip
+from tests.support.examples import check_example
 from tests.support.run_dag import Finished, run_dag
 from tests.support.small_district import YEAR
 
@@ -46,8 +47,8 @@ REPORT = {
     "delivered": True,
 }
 APPLIED = (
-    f"{IMPORT}: applied, 2026-27, files of 2026-08-02 21:05 UTC to 2026-08-02 22:15 UTC, 72,348 rows, 1,005 kept out, "
-    "1,006 errors, 1 warnings (no_valid_rows, bad_date)"
+    f"{IMPORT}: applied, 2026-27, files of 2026-08-02 21:05 UTC to 2026-08-02 22:15 UTC, 72,348 rows, 1,005 rejected, "
+    "1,006 errors, 1 warning (no_valid_rows, bad_date)"
 )
 VERIFIED = {"school_year": "2026-27", "students": 650, "schools": {"a": {}, "b": {}}, "educators_to_remove": 3}
 
@@ -82,7 +83,9 @@ def test_of_several_imports_the_newest_is_the_first() -> None:
 def test_what_is_held_is_told_with_its_limits() -> None:
     held = REPORT | {"state": "held", "over_limits": ["half_set", "school_lost"], "problems": [], "kept_out": None}
     (line,) = said("roster_import", {("import_roster.report", 0): held})
-    assert line.endswith("72,348 rows, 1,006 errors, 1 warnings, over its limits: half_set, school_lost")
+    assert f"{IMPORT}: in review, 2026-27" in line
+    check_example("run_note--in_review.txt", line)
+    assert line.endswith("72,348 rows, 1,006 errors, 1 warning, over its limits: half_set, school_lost")
     decided = REPORT | {"decision": "additions_only"}
     assert (
         "applied, decided: additions only, 2026-27" in said("roster_import", {("import_roster.report", 0): decided})[0]
@@ -96,7 +99,9 @@ def test_a_rollover_is_told_from_end_to_end() -> None:
         ("verify_roster", -1): VERIFIED,
         ("certify", -1): {"path": "/certificates/x.json", "sha256": "0123456789abcdef"},
     }
-    assert said("rollover__hero__riverside-ca", results) == [
+    lines = said("rollover__hero__riverside-ca", results)
+    check_example("run_note--rollover.txt", "\n".join(lines))
+    assert lines == [
         "certified (certificate 0123456789ab)",
         "1,520 rows archived, 10 erased",
         "roster of 2026-27 verified: 650 students in 2 schools; 3 educator accounts to remove",
@@ -107,9 +112,10 @@ def test_a_rollover_is_told_from_end_to_end() -> None:
 def test_a_failure_comes_first() -> None:
     lines = said("rollover__hero__riverside-ca", {("erase", -1): {"erased": {"usage": 7}}}, ["reset"])
     assert lines == [
-        "stopped at reset: the log says how to continue; what was done stays",
+        "stopped at reset: the log says how to continue. What was done before stays done.",
         "0 rows archived, 7 erased",
     ]
+    check_example("run_note--failed.txt", "\n".join(lines))
 
 
 def test_nothing_is_said_where_nothing_came_of_it() -> None:

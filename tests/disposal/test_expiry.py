@@ -25,7 +25,8 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import hero
 from rollover.disposal import retention
 from rollover.disposal.expiry import erase, freeze
-from rollover.disposal.retention import archived_years, due, markdown
+from rollover.disposal.expiry_page import markdown, question
+from rollover.disposal.retention import archived_years, due
 from rollover.errors import DatabaseFailed, ProofFailed, Refused
 from rollover.exports import reports_of
 from rollover.ledger import disposal_plans as plans
@@ -116,8 +117,9 @@ def test_what_is_approved_is_erased_and_proved(past: Run, owner: Engine, storage
     assert freeze(past).plan_id == plan.plan_id, "asked again, it is the same plan"
     with tenant_session(past.engine, HERO) as connection:
         shown = markdown(connection, past, plan.content)
-    for said in ("2024-25", "45 rows in 15 files", "3 years from its reset date", "| North School | 7 | 27 |"):
+    for said in ("2024-25", "45 rows in 15 files", "3 years from the reset date", "| North School | 7 | 27 |"):
         assert said in shown
+    assert question(past) == "Riverside-Ca · SchoolMint Hero: erase the archive of 2024-25 for good?"
     result = erase(past, plan.plan_hash, "kim")
     assert files(past) == [] and not Path(manifests.folder_of(past).path).exists()
     assert {path: path.read_bytes() for path in files(lakeside)} == untouched
@@ -354,7 +356,9 @@ def test_a_copy_in_a_schema_is_told_before_it_is_approved(past: Run, owner: Engi
     into_schema(owner, past.tenant, PAST, "asked_for", Keys(None), **WHO)
     plan = freeze(past)
     with tenant_session(past.engine, HERO) as connection:
-        assert "copied into schemas, which this does not reach: asked\\_for" in markdown(connection, past, plan.content)
+        assert "copied into database schemas, which are not erased: asked\\_for." in markdown(
+            connection, past, plan.content
+        )
 
 
 @pytest.mark.slow

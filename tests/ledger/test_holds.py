@@ -93,7 +93,7 @@ def test_a_held_student_keeps_everything_and_the_others_do_not(run: Run, owner: 
     assert plan.rows["hold"] == 4 + 1 + 4 + 1
     assert plan.rows["erase"] == 18 - 9
     assert "open inspection request 1 on one student" in plan.markdown
-    assert "10 are held, and stay as they are" in plan.markdown
+    assert "10 rows are on hold, and stay unchanged." in plan.markdown
     assert "s1" not in plan.markdown
     result = finish(run)
     assert held_rows(owner, HERO, OF_A_STUDENT) == before

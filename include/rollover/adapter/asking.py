@@ -141,11 +141,11 @@ class AskAboutExpiry(_Ask):
 
     def __init__(self, *, year: str, **kwargs: Any) -> None:
         options = [Answer.APPROVE.value, Answer.LATER.value]
-        super().__init__(subject="The time of an archived year is over", options=options, **kwargs)
+        super().__init__(subject="An archived year is past its retention", options=options, **kwargs)
         self.year = year
 
     def asked(self, run_id: str) -> tuple[str, str, list[str], str]:
-        from rollover.disposal import expiry, retention
+        from rollover.disposal import expiry, expiry_page
 
         run = open_rollover(self.year)
         try:
@@ -153,9 +153,8 @@ class AskAboutExpiry(_Ask):
         except Refused as error:  # a hold came in the meantime
             raise AirflowSkipException(str(error)) from None
         with tenant_session(run.engine, run.tenant.id) as connection:
-            text = retention.markdown(connection, run, found.content)
-        subject = f"{run.district.name} · {run.product.name}: erase the archive of {run.school_year} for good?"
-        return subject, text, self.options, found.plan_hash
+            text = expiry_page.markdown(connection, run, found.content)
+        return expiry_page.question(run), text, self.options, found.plan_hash
 
 
 class ApprovalAsked(BaseNotifier):

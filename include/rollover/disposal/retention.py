@@ -8,7 +8,6 @@ rows came late, and they go by a rollover first.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,13 +22,11 @@ from rollover.calendar import SchoolYear
 from rollover.config import Catalog
 from rollover.database.session import tenant_session
 from rollover.database.tables.base import is_activity
-from rollover.database.tables.directory import schools
 from rollover.database.tables.ledger import archive_plans, archives, rollovers
 from rollover.database.tables.ledger import evidence as evidence_table
 from rollover.errors import Refused
 from rollover.ledger import disposal_plans, holds
 from rollover.ledger.disposal_plans import EXPIRE, Content
-from rollover.markdown import escaped
 from rollover.run import Run
 from rollover.tenant import SEPARATOR
 
@@ -75,42 +72,6 @@ def archived_years(connection: Connection) -> list[str]:
         .order_by(rollovers.c.school_year)
     )
     return list(connection.scalars(query))
-
-
-def markdown(connection: Connection, run: Run, content: Content) -> str:
-    """The plan as a person reads it before approving."""
-    names = {row.school_id: row.name for row in connection.execute(select(schools.c.school_id, schools.c.name))}
-    size = sum(file["bytes"] for file in content["files"])
-    table = [
-        f"| {escaped(names.get(each['school'], each['school']))} | "
-        f"{each['files']:,} | {each['rows']:,} | {each['bytes']:,} |"
-        for each in content["schools"]
-    ]
-    said = [
-        f"**The archive of {run.school_year} of {escaped(run.district.name)} in {run.product.name} is erased for "
-        f"good:** {content['rows']:,} rows in {len(content['files']):,} files, {size:,} bytes.",
-        "",
-        f"Its time is over: {content['kept_years']} years from its reset date, {content['reset_date']}, ended on "
-        f"{content['expires_on']}. No hold is on it, and no row of that year is live. Nothing can bring it back but "
-        "older versions or backups of the storage, which this does not reach.",
-        "",
-        *(f"- Warning: {escaped(note)}" for note in _notes(content)),
-        "",
-        "| School | Files | Rows | Bytes |",
-        "|---|---:|---:|---:|",
-        *table,
-    ]
-    return "\n".join(said)
-
-
-def _notes(content: Content) -> Iterator[str]:
-    named = (file["path"] for file in content["files"] if file["sha256"] is None)
-    if unknown := [path for path in named if not path.startswith(manifests.STEM)]:
-        yield f"{len(unknown):,} of the files have no receipt in the ledger: nobody recorded what is in them."
-    if content["gone"]:
-        yield f"{len(content['gone']):,} files that the ledger has a receipt of are not there."
-    if content["copies"]:
-        yield f"the year was copied into schemas, which this does not reach: {', '.join(content['copies'])}."
 
 
 def _why_kept(connection: Connection, run: Run) -> str | None:

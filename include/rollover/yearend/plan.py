@@ -29,13 +29,11 @@ from rollover.errors import Refused
 from rollover.ledger import holds, rollovers
 from rollover.ledger.plans import ARCHIVE, ERASE, HOLD, KEEP, RESET, FrozenPlan, Line, holds_current_state, in_force
 from rollover.ledger.results import Planned, Step
-from rollover.markdown import escaped
 from rollover.run import Run
+from rollover.yearend import plan_page
 from rollover.yearend.subscription import AGAIN, Standing, standings
 
 log = logging.getLogger(__name__)
-
-SHOWN_IN_ORDER = (ERASE, ARCHIVE, HOLD, RESET, KEEP)
 
 
 def freeze(connection: Connection, run: Run) -> FrozenPlan:
@@ -198,56 +196,15 @@ def summary(connection: Connection, plan: FrozenPlan) -> Planned:
         warnings=list(plan.warnings),
         approval_required=needs_approval(plan),
         confirmations=confirmations(connection, plan.lines),
-        question=question(plan.run, rows),
-        markdown=markdown(connection, list(plan.lines), list(plan.warnings)),
+        question=plan_page.question(plan.run, rows),
+        markdown=markdown(connection, plan.lines, plan.warnings),
     )
 
 
-def question(run: Run, rows: dict[str, int]) -> str:
-    """The question about a plan in one line: who, which year, and what goes. It may be cut off at its end."""
-    going = {"erase": rows.get(ERASE, 0), "archive": rows.get(ARCHIVE, 0)}
-    what = ", ".join(f"{word} {number:,} rows" for word, number in going.items() if number) or "nothing is to go"
-    return f"{run.district.name} · {run.product.name} {run.school_year}: {what}?"
-
-
-def markdown(connection: Connection, lines: list[Line], notes: list[str]) -> str:
-    """The plan as a person reads it before approving: one row per school and data class, what goes first."""
-    names = school_names(connection)
-    cells: dict[tuple[str, str, str, str], tuple[int, int]] = {}
-    for line in sorted(lines, key=lambda line: (SHOWN_IN_ORDER.index(line.action), line)):
-        key = (line.school_id, line.data_class, line.action, line.reason)
-        rows, size = cells.get(key, (0, 0))
-        cells[key] = (rows + line.rows, size + line.bytes)
-    table = [
-        f"| {escaped(names[school])} | {data_class} | **{action}** | {rows:,} | {_size(size)} | {escaped(reason)} |"
-        for (school, data_class, action, reason), (rows, size) in cells.items()
-    ]
-    head = ["| School | Data class | Action | Rows | Size | Why |", "|---|---|---|---:|---:|---|"]
-    erased = sum(line.rows for line in lines if line.action == ERASE)
-    archived = sum(line.rows for line in lines if line.action == ARCHIVE)
-    held = sum(line.rows for line in lines if line.action == HOLD)
-    intro = f"**{erased:,} rows are erased for good.** {archived:,} are archived, then removed from the live database."
-    if held:
-        intro += f" {held:,} are held, and stay as they are."
-    first = [_gap(names[school_id], rows, lines, school_id) for school_id, rows in schools_with_a_gap(lines).items()]
-    return "\n".join([*first, intro, "", *(f"- Warning: {escaped(note)}" for note in notes), "", *head, *table])
-
-
-def _gap(name: str, rows: int, lines: list[Line], school_id: str) -> str:
-    """What stands before everything else: a whole year may go by a mistake in the source of subscriptions."""
-    why = next(line.reason for line in lines if line.school_id == school_id and AGAIN in line.reason)
-    since = why.split(AGAIN)[1].split(":")[0].strip()
-    return (
-        f"**{escaped(name)} has a subscription again since {since}, but had none on the reset date: {rows:,} rows of "
-        "its year would be erased for good.** If that gap is a mistake, choose *Reject*, correct the subscription at "
-        "its source so that its from-to covers the reset date, and trigger the DAG again: the year is archived then. "
-        "If it is right, choose the school by its name beside *Approve*.\n"
-    )
-
-
-def _size(size: int) -> str:
-    """Bytes as a person reads them."""
-    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
+def markdown(connection: Connection, lines: Iterable[Line], notes: Iterable[str]) -> str:
+    """The plan as a person reads it before approving."""
+    lines = list(lines)
+    return plan_page.markdown(school_names(connection), lines, list(notes), schools_with_a_gap(lines))
 
 
 def warnings(connection: Connection, run: Run) -> list[str]:

@@ -1,0 +1,63 @@
+"""Writes a plan as a person reads it before approving. The words are in ``texts/plan.md.j2``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from rollover.ledger.plans import ARCHIVE, ERASE, HOLD, KEEP, RESET, Line
+from rollover.run import Run
+from rollover.texts import render
+from rollover.yearend.subscription import AGAIN
+
+SHOWN_IN_ORDER = (ERASE, ARCHIVE, HOLD, RESET, KEEP)
+
+
+def question(run: Run, rows: Mapping[str, int]) -> str:
+    """The question about a plan in one line: who, which year, and what goes. `rows` are by action."""
+    return render(
+        "plan_question.txt.j2",
+        district=run.district.name,
+        product=run.product.name,
+        school_year=str(run.school_year),
+        erased=rows.get(ERASE, 0),
+        archived=rows.get(ARCHIVE, 0),
+    )
+
+
+def markdown(names: Mapping[str, str], lines: list[Line], warnings: list[str], gaps: Mapping[str, int]) -> str:
+    """The plan: one row per school and data class, what goes first.
+
+    `names` are those of the schools, by id; `gaps` has the rows of each school whose subscription has a gap.
+    """
+    return render(
+        "plan.md.j2",
+        gaps=[{"school": names[school], "rows": rows, "since": _since(lines, school)} for school, rows in gaps.items()],
+        erased=_rows(lines, ERASE),
+        archived=_rows(lines, ARCHIVE),
+        held=_rows(lines, HOLD),
+        warnings=warnings,
+        lines=list(_by_data_class(names, lines)),
+    )
+
+
+def _by_data_class(names: Mapping[str, str], lines: Iterable[Line]) -> Iterator[dict[str, Any]]:
+    """The tables of a data class added up."""
+    sums: dict[tuple[str, str, str, str], tuple[int, int]] = {}
+    for line in sorted(lines, key=lambda line: (SHOWN_IN_ORDER.index(line.action), line)):
+        key = (line.school_id, line.data_class, line.action, line.reason)
+        rows, size = sums.get(key, (0, 0))
+        sums[key] = (rows + line.rows, size + line.bytes)
+    for (school, data_class, action, reason), (rows, size) in sums.items():
+        names_and_numbers = {"school": names[school], "data_class": data_class, "rows": rows, "bytes": size}
+        yield {**names_and_numbers, "action": action, "reason": reason}
+
+
+def _since(lines: Iterable[Line], school_id: str) -> str:
+    """Since when a school has a subscription again."""
+    why = next(line.reason for line in lines if line.school_id == school_id and AGAIN in line.reason)
+    return why.split(AGAIN)[1].split(":")[0].strip()
+
+
+def _rows(lines: Iterable[Line], action: str) -> int:
+    return sum(line.rows for line in lines if line.action == action)
