@@ -22,10 +22,12 @@ from rollover.roster import imports
 from rollover.roster.columnar import columnar
 from rollover.roster.comparing import compare as comparing
 from rollover.roster.comparing import rekeyed
+from rollover.roster.comparing.breaches import Code, Season
 from rollover.roster.comparing.compare import compare, refresh
 from rollover.roster.comparing.comparison import Comparison, school_counts, type_counts
 from rollover.roster.comparing.diff import write_differences
-from rollover.roster.comparing.safety import Code, Numbers, Season, judge
+from rollover.roster.comparing.numbers import Numbers
+from rollover.roster.comparing.safety import judge
 from rollover.roster.comparing.tally import TYPES, Flow, School, Tally, open_set, tally
 from rollover.roster.imports import Import
 from rollover.roster.imports.files import diff_file

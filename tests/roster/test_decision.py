@@ -15,10 +15,10 @@ from rollover.database.session import tenant_session
 from rollover.errors import Refused
 from rollover.ledger import evidence
 from rollover.roster import imports
+from rollover.roster.comparing.breaches import Breach, Code, Season
 from rollover.roster.comparing.compare import compare
 from rollover.roster.comparing.comparison import Comparison, SchoolCount, TypeCount
 from rollover.roster.comparing.rekeyed import IdMap
-from rollover.roster.comparing.safety import Breach, Code, Season
 from rollover.roster.comparing.tally import TYPES
 from rollover.roster.imports import Import, ImportDetails
 from rollover.roster.review.answers import Answer

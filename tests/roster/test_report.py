@@ -23,8 +23,8 @@ from rollover.database.tables import ledger
 from rollover.ledger import pause
 from rollover.lint import load_catalog
 from rollover.roster import imports
+from rollover.roster.comparing.breaches import Breach, Code, Season
 from rollover.roster.comparing.comparison import Comparison, TypeCount
-from rollover.roster.comparing.safety import Breach, Code, Season
 from rollover.roster.comparing.tally import TYPES
 from rollover.roster.findings import KEPT_PER_CODE
 from rollover.roster.imports import ImportDetails

@@ -17,9 +17,9 @@ from upath import UPath
 from rollover.config import RosterLimits
 from rollover.database.session import connect
 from rollover.roster import imports
+from rollover.roster.comparing.breaches import Breach, Code, Season
 from rollover.roster.comparing.compare import compare
 from rollover.roster.comparing.comparison import Comparison, TypeCount
-from rollover.roster.comparing.safety import Breach, Code, Season
 from rollover_demo.postgres import PostgresServer
 from rollover_demo.seed.cohorts import finished_year, later, promoted
 from rollover_demo.seed.roster import Roster, grade_code

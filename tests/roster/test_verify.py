@@ -19,8 +19,8 @@ from rollover.config.limits import NewYear
 from rollover.database.session import tenant_session
 from rollover.database.tables import hero, ledger, roster
 from rollover.errors import ProofFailed
+from rollover.roster.comparing.breaches import Breach, Code, Season
 from rollover.roster.comparing.comparison import Comparison
-from rollover.roster.comparing.safety import Breach, Code, Season
 from rollover.roster.imports.files import staged_file
 from rollover.roster.verifying.checks import MEASURES, SAMPLE
 from rollover.roster.verifying.verify import Files, verify_roster

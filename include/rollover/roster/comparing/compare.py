@@ -21,9 +21,12 @@ from rollover.errors import Refused
 from rollover.roster import imports
 from rollover.roster.columnar import columnar
 from rollover.roster.comparing import rekeyed
+from rollover.roster.comparing.breaches import Season
+from rollover.roster.comparing.cohorts import school_cells
 from rollover.roster.comparing.comparison import Cohort, Comparison, school_counts, type_counts
 from rollover.roster.comparing.diff import write_differences
-from rollover.roster.comparing.safety import Numbers, Season, judge, school_cells
+from rollover.roster.comparing.numbers import Numbers
+from rollover.roster.comparing.safety import judge
 from rollover.roster.comparing.tally import open_set, tally, without_enrollment
 from rollover.roster.imports import Import, ImportDetails, ImportState
 from rollover.roster.imports.details import Changes

@@ -7,8 +7,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from rollover.roster.comparing.breaches import Breach, Code, Season
+from rollover.roster.comparing.numbers import has_moved
 from rollover.roster.comparing.rekeyed import IdMap
-from rollover.roster.comparing.safety import Breach, Code, Season, has_moved
 from rollover.roster.comparing.tally import CHANGES, TYPES, Flow, Tally
 from rollover.roster.imports import Import
 

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from rollover.config import District, Product
 from rollover.config.models import Contact
 from rollover.markdown import unescaped
+from rollover.roster.comparing.breaches import Code
 from rollover.roster.comparing.comparison import Comparison
-from rollover.roster.comparing.safety import Code
 from rollover.roster.comparing.tally import TYPES
 from rollover.roster.findings import CONSEQUENCES
 from rollover.roster.formats import FORMATS

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from rollover.markdown import escaped
+from rollover.roster.comparing.breaches import Breach, Code, Season
 from rollover.roster.comparing.comparison import Comparison, SchoolCount
-from rollover.roster.comparing.safety import Breach, Code, Season
 from rollover.roster.comparing.tally import TYPES
 from rollover.roster.imports import Import
 from rollover.texts import render

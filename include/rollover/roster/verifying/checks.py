@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from rollover.roster.comparing.safety import CLASS_SHARE, LADDER
+from rollover.roster.comparing.cohorts import CLASS_SHARE, LADDER
 from rollover.roster.model import GRADES, GUARDIAN_ROLES
 
 SAMPLE = 20

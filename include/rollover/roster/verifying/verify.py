@@ -24,8 +24,8 @@ from rollover.config import RosterLimits
 from rollover.errors import ProofFailed
 from rollover.roster import imports
 from rollover.roster.applying.bulk import planner
+from rollover.roster.comparing.breaches import Code
 from rollover.roster.comparing.comparison import Comparison
-from rollover.roster.comparing.safety import Code
 from rollover.roster.imports import Decision, Import
 from rollover.roster.verifying import checks
 from rollover.roster.verifying.as_filed import AsFiled, as_filed
