@@ -2,7 +2,7 @@
 
 A task whose import is past it does nothing. A set that is rejected or superseded skips what follows: that is the
 district's answer, not a failure of ours. So does one with a delta that waits for an older import; when that one is at
-its end, `wake` has the tenant's next run take up what waited. A set that is held is put to a person, whose answer
+its end, `wake` has the tenant's next run take up what waited. A roster in review waits for a person, whose answer
 `decide` does. In a rollover all of that is a failure, since the rollover cannot go on (it waits for a set that is
 ready); there, too, the set goes in although the sync is paused, and the rollover's ledger records it.
 
@@ -98,7 +98,7 @@ def apply_when_due(import_id: str) -> dict[str, Any]:
             raise AirflowSkipException(f"Import {import_id} is ready and waits for the nightly sync.")
         result = apply.apply(*work.given, work.limits, rollover_id=None)
     if result.found.state is ImportState.HELD:
-        raise AirflowSkipException(f"Import {import_id} is held: {result.found.reason}.")
+        raise AirflowSkipException(f"Import {import_id} is in review: {result.found.reason}.")
     unless_over(result.found, for_rollover=False)
     return result.as_json()
 

@@ -9,8 +9,8 @@ it, resume the sync, certify. One DAG per tenant, one run per school year, on it
 back before it goes. Every step can be killed and run again: the ledger, not Airflow, says what was done. A year
 that was certified is not rolled over twice: a second run ends after `guard`, unless rows of that year came late.
 
-**Not guaranteed.** Speed: `ask_approval` waits for a person, `await_roster` for files, holding no worker. A new year's
-set that is held is asked about in `roster_import`; approved, it is what `await_roster` waits for.
+**Not guaranteed.** Speed: `ask_approval` waits for a person, `await_roster` for files, holding no worker. If the
+new year's roster needs a review, `roster_import` asks for it; `await_roster` goes on when it is approved.
 
 **A past year**: `airflow backfill create --dag-id rollover__hero__springfield-il --from-date 2022-07-01
 --to-date 2024-07-01 --reprocess-behavior completed --max-active-runs 1` archives or erases the data of 2022-23

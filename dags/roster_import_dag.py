@@ -3,7 +3,8 @@
 
 One run per tenant that was woken; its partition key is the tenant (`hero__springfield-il`). The run asks the
 ledger what there is to import, and takes each import from the files on SFTP to the live roster: fetch, stage,
-validate, compare, apply. A set that `compare` finds over a limit is held, and a person is asked (`ask`, `decide`).
+validate, compare, apply. If `compare` finds a limit exceeded, the roster is in review: a person is asked (`ask`), and
+`decide` records the answer.
 
 **Guarantees.** The event that started the run is only a wake-up: what is imported comes from the ledger, so a lost
 or doubled event does no harm. A set is applied whole or not at all. While a rollover has paused the sync, a drop is
@@ -13,15 +14,17 @@ they are applied by the sweep of `roster_sync`.
 **Changes only.** A set with a delta says what has changed since the sets before it. It waits at `validate`, which is
 skipped and says what for, until each older import is at its end; then `wake` starts the tenant's next run.
 
-**A held set.** Browse → Required Actions has the numbers, and what each answer does. A question stays open for 20
+**Review.** Browse → Required Actions shows the numbers, and what each answer does. A question stays open for 20
 hours; without an answer nothing is decided, and the next nightly sweep asks again. An answer counts for the numbers
-that were shown; a newer good drop replaces it. By hand: `rollover roster held` and `rollover roster decide`.
+that were shown. A newer drop within its limits replaces it. On the command line: `rollover roster held` and
+`rollover roster decide`.
 
 **By hand.** Trigger with a tenant as partition key: the run applies whatever is ready, nightly or not, and asks. A run
 without a tenant is refused.
 
 **Skipped tasks.** A rejected set skips what follows, with the reason in the log and every finding (file, row, rule) in
-`ledger.findings`. The remedy is a corrected drop by the district. `ask` and `decide` are skipped where nothing is held.
+`ledger.findings`. The remedy is a corrected drop by the district. `ask` and `decide` are skipped if nothing is in
+review.
 
 **When it fails.** Clear the failed task: a step that was done does nothing when it is run again.
 """

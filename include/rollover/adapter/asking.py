@@ -1,4 +1,4 @@
-"""Questions to people, answered in Airflow: a plan, a held import, the end of an archived year."""
+"""Asks people in Airflow: about a plan, a roster in review, and an archived year past its retention."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class ApprovePlan(HITLOperator):
     """Asks a person to approve the plan, for as long as it takes; returns the answer and the plan's hash.
 
     Not Airflow's ApprovalOperator: it skips what follows a rejection, and the ledger would never hear of it.
-    The hash is kept from when the question was put, so an answer never counts for a plan nobody has seen. Airflow keeps
-    the text of a question when its task is cleared, so a further plan can only be put in a further run.
+    The hash is stored when the question is asked, so an answer never counts for a plan that nobody has seen. Airflow
+    keeps the text of a question when its task is cleared, so only a new run can ask about a new plan.
     """
 
     OPTIONS = ("Approve", "Reject")
@@ -40,7 +40,7 @@ class ApprovePlan(HITLOperator):
     def execute(self, context: Context) -> Any:
         plan = context["ti"].xcom_pull(task_ids=self.plan_task)
         if not plan["approval_required"]:
-            raise AirflowSkipException("nobody is asked: the product file asks for no approval, or nothing is to do")
+            raise AirflowSkipException("nobody is asked: no approval is required, or there is nothing to do")
         store, plan_hash = context["task_state_store"], plan["plan_hash"]
         asked_before = (store.get("plan_no"), store.get("plan_hash"))
         if asked_before not in ((None, None), (plan["plan_no"], plan_hash)):
@@ -54,7 +54,7 @@ class ApprovePlan(HITLOperator):
         return super().execute(context)
 
     def _offer(self, plan: dict[str, Any]) -> None:
-        """Offer to confirm schools by their names, beside Approve. Also where the answer comes: another process."""
+        """Offer to confirm schools by their names, beside Approve. Also when the answer comes, in another process."""
         if confirmations := plan.get("confirmations"):
             self.options, self.multiple = [*self.OPTIONS, *confirmations], True
 
@@ -72,7 +72,7 @@ class ApprovePlan(HITLOperator):
 
 
 class _Ask(HITLOperator):
-    """Puts a question whose text is read when it is put; returns ``{"answer", "by", "digest"}``.
+    """Asks a question whose text is made when it is asked; returns ``{"answer", "by", "digest"}``.
 
     Nobody is waited for longer than `QUESTION_LASTS`: then the answer is Later, which decides nothing, and the next
     nightly run asks again. The text goes to the question itself and not through XCom.
@@ -96,7 +96,7 @@ class _Ask(HITLOperator):
         self.subject, self.body, self.options, digest = self.asked(context["run_id"])
         if asked_before not in (None, digest):
             # Airflow keeps the text of a question when its task is run again, so the old numbers would be shown.
-            raise AirflowSkipException("the numbers are others than those that were shown: the next run asks again")
+            raise AirflowSkipException("the numbers have changed since they were shown: the next run asks again")
         context["task_state_store"].set("digest", digest, retention=NEVER_EXPIRE)
         return super().execute(context)
 
@@ -111,8 +111,10 @@ class _Ask(HITLOperator):
 
 
 class AskAboutImport(_Ask):
-    """Puts a held import to a person, with its numbers: they are read when it is put, since a held set is compared
-    again while the roster changes. Skipped where nothing is held."""
+    """Asks a person about a roster in review, with its numbers. Skipped if nothing is in review.
+
+    The numbers are read when the question is asked, since a set in review is compared again when the roster changes.
+    """
 
     template_fields = (*HITLOperator.template_fields, "import_id")
 
@@ -135,7 +137,7 @@ class AskAboutImport(_Ask):
 
 
 class AskAboutExpiry(_Ask):
-    """Puts the plan by which an archived year is erased to a person; `year` is its rollover's id."""
+    """Asks a person to approve the erasure of an archived year; `year` is its rollover's id."""
 
     template_fields = (*HITLOperator.template_fields, "year")
 
