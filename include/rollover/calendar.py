@@ -1,8 +1,8 @@
-"""School years and reset dates. Pure functions: every date comes in as an argument.
+"""Computes school years and reset dates. Pure functions: every date is an argument.
 
 Sources of the rules: Hero archives "sometime between July 1st - July 15th", earlier or later on request.
 Imagine resets on July 28 unless the district asks for another date, June 19 or later, before rostering of
-the new year; where the school year or the summer session ends later: the earliest day after both.
+the new year. If the school year or the summer session ends later, the reset is on the first day after both.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SATURDAY = 5
 
 @dataclass(frozen=True, order=True)
 class SchoolYear:
-    """July 1 to June 30, named as schools name it: ``2025-26``."""
+    """A school year, July 1 to June 30, named as schools name it: ``2025-26``."""
 
     first_year: int
 
@@ -62,6 +62,8 @@ class SchoolYear:
 
 @dataclass(frozen=True)
 class MonthDay:
+    """A day of every year, such as July 28."""
+
     month: int
     day: int
 
@@ -70,7 +72,7 @@ class MonthDay:
 
 
 JULY = MonthDay(7, 1)
-"""When a school year begins where the district's file does not say."""
+"""When a school year begins, unless the district's file says otherwise."""
 LAST_WITHIN_ONE = 2
 """A school year that begins in January or February ends in the same calendar year (Australia, South Africa)."""
 
@@ -89,16 +91,16 @@ def year_of_day(day: date, begins: MonthDay) -> SchoolYear:
 
 
 def years_after(day: date, years: int) -> date:
-    """The same day, years later; of a February 29 the day after the 28th."""
+    """Return the same day, years later; for a February 29, March 1 where the year has none."""
     return date(day.year + years, day.month, 1) + timedelta(days=day.day - 1)
 
 
 @dataclass(frozen=True)
 class ResetRule:
-    """When a product resets: the window of default days, and what own dates may be.
+    """When a product resets: the window of default days, and which own dates a district may choose.
 
-    `window_from` equals `window_to` where the default is one fixed day. `waits_for_summer_session`: the reset
-    comes after the summer session too, not only after the school year.
+    `window_from` equals `window_to` if the default is one fixed day. With `waits_for_summer_session`, the reset comes
+    after the summer session too, not only after the school year.
     """
 
     window_from: MonthDay
@@ -110,7 +112,7 @@ class ResetRule:
 
 @dataclass(frozen=True)
 class YearFacts:
-    """What a district says about one school year; None where it says nothing."""
+    """What a district says about one school year; None for what it does not say."""
 
     ends: date | None = None
     summer_session_ends: date | None = None
@@ -119,7 +121,7 @@ class YearFacts:
 
 
 def reset_day(rule: ResetRule, district: str, year: SchoolYear, facts: YearFacts) -> date:
-    """The local day on which a district's year is reset: its own date, else the product's default."""
+    """Return the local day on which a district's year is reset: its own date, or the product's default."""
     if facts.own_reset_date is not None:
         return facts.own_reset_date
     default = _default_day(rule, district, year)
@@ -128,16 +130,16 @@ def reset_day(rule: ResetRule, district: str, year: SchoolYear, facts: YearFacts
 
 
 def reset_instant(day: date, at: time, time_zone: str) -> datetime:
-    """The UTC instant of `day`, `at` in a time zone.
+    """Return the UTC instant of `day` at the local time `at`.
 
-    A time that daylight saving skips is read with the offset before the change, so it falls after the gap;
-    one that occurs twice is the first.
+    A time that daylight saving skips is read with the offset before the change, so it falls after the gap. Of a time
+    that occurs twice, the first is meant.
     """
     return datetime.combine(day, at, ZoneInfo(time_zone)).astimezone(UTC)
 
 
 def date_problems(rule: ResetRule, district: str, year: SchoolYear, facts: YearFacts) -> Iterator[tuple[str, str]]:
-    """What is wrong with the dates of one tenant and year, as (field, message)."""
+    """Yield what is wrong with the dates of one tenant and year, as (field, message)."""
     own, last = facts.own_reset_date, _last_day_of_school(rule, facts)
     field = "reset_dates" if own else "school_years"
     day = reset_day(rule, district, year, facts)
@@ -170,10 +172,10 @@ def _last_day_of_school(rule: ResetRule, facts: YearFacts) -> date | None:
 
 
 def _default_day(rule: ResetRule, district: str, year: SchoolYear) -> date:
-    """A fixed day as it is; in a window, one of its weekdays, the same for a district whoever asks.
+    """Return the fixed day, or one of the weekdays of the window: always the same one for a district.
 
-    Spreading by a hash keeps a district's day when others come and go. Weekends are left out of a window
-    since somebody has to answer the approval; a fixed default is a promise and holds on a Sunday too.
+    The hash spreads districts over the window, and keeps a district's day when others come and go. A window has no
+    weekends, since somebody has to answer the approval. A fixed day is a promise, so it may be a Sunday.
     """
     first, last = rule.window_from.in_year(year.last_year), rule.window_to.in_year(year.last_year)
     if first == last:

@@ -1,4 +1,4 @@
-"""The ways a step says no. Messages name district, file, row, column or rule; never a personal value."""
+"""Defines the errors of Rollover. Messages name district, file, row, column or rule; never a personal value."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class ConfigError(RolloverError):
 
 
 class Refused(RolloverError):
-    """A step must not go on: something is unknown, stale, contradictory or held. Retrying cannot help.
+    """A step must stop: something is unknown, stale, contradictory or on hold. Retrying cannot help.
 
-    ``reason`` says what and where; ``remedy`` says how to go on.
+    ``reason`` says what happened and where; ``remedy`` says how to continue.
     """
 
     def __init__(self, reason: str, remedy: str) -> None:
@@ -24,20 +24,20 @@ class Refused(RolloverError):
 
 
 class ProofFailed(Refused):
-    """What was done does not equal what was to be done; the transaction was rolled back."""
+    """What was done is not what should have been done. The transaction was rolled back."""
 
 
 class StorageFailed(Refused):
-    """Storage is full, or does not let us in: somebody must make room, or let us."""
+    """Storage is full or denies access. Somebody must make room, or grant access."""
 
 
 class DatabaseFailed(RolloverError):
-    """PostgreSQL refused something. Reported by kind, table and constraint: its own text may quote a row."""
+    """PostgreSQL refused something. The message has kind, table and constraint, since its own text may quote a row."""
 
 
 class NotRead(RolloverError):
-    """A library failed on what a file holds. Reported by kind: its own text may quote a value."""
+    """A library failed to read a file. The message has only the kind, since the library's text may quote a value."""
 
 
 class DatabaseUnavailable(DatabaseFailed, ConnectionError):
-    """The connection broke, or another transaction was in the way: the same again may succeed."""
+    """The connection broke, or another transaction was in the way. A retry may succeed."""

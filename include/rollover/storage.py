@@ -1,4 +1,4 @@
-"""Files in storage: whole or not at all, and read back as the storage gives them."""
+"""Writes files to storage, whole or not at all, and reads them back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOCAL = ("", "file", "local")
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR})
 TEMPORARY = "rollover-task-"
-"""How the temporary files and folders of a task begin: those that a killed task left can be found."""
+"""The first letters of a task's temporary files and folders, so that those of a killed task can be found."""
 PART = re.compile(r"/\.[^/]+\.[0-9a-f]{8}\.part$")
 MAKE_ROOM = "make room there, then do this again."
 LET_US_IN = "let this account read and write there, or correct ROLLOVER_STORAGE, then do this again."
@@ -27,12 +27,12 @@ LET_US_IN = "let this account read and write there, or correct ROLLOVER_STORAGE,
 
 @contextmanager
 def whole_file(path: UPath) -> Iterator[IO[bytes]]:
-    """A stream that becomes `path` when the block ends well, replacing an older file of that name.
+    """Open a stream that becomes `path` when the block ends without an error, replacing an older file of that name.
 
-    A killed writer leaves nothing under `path`; two writers at once do not mix, since each has its own temporary
-    name. On an error the temporary file is removed. Raises StorageFailed where there is no room, or no way in.
+    A killed writer leaves nothing under `path`. Two writers at once do not mix, since each has its own temporary name.
+    On an error the temporary file is removed. Raises StorageFailed if storage is full or denies access.
     """
-    with _told(path):
+    with _explained(path):
         make_folder(path.parent)
         part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
         try:
@@ -52,7 +52,7 @@ def whole_file(path: UPath) -> Iterator[IO[bytes]]:
 
 
 def make_folder(folder: UPath) -> None:
-    """Make a folder and those above it that are missing; on a local disk each new one survives a power cut."""
+    """Make a folder, and those above it that are missing. On a local disk each new one survives a power cut."""
     missing = [] if folder.protocol not in LOCAL else [f for f in (folder, *folder.parents) if not f.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for made in reversed(missing):
@@ -60,7 +60,7 @@ def make_folder(folder: UPath) -> None:
 
 
 def is_part(path: str) -> bool:
-    """Whether a path is what a writer leaves that was killed: :func:`whole_file` names it so."""
+    """Whether a path is a part file of :func:`whole_file`, which a killed writer leaves behind."""
     return bool(PART.search(path))
 
 
@@ -72,8 +72,8 @@ def remove_parts(folder: UPath) -> None:
 
 
 @contextmanager
-def _told(path: UPath) -> Iterator[None]:
-    """Say where and what to do, of errors that are the same however often it is tried; others pass."""
+def _explained(path: UPath) -> Iterator[None]:
+    """Raise StorageFailed, with the path and what to do, for errors that a retry cannot help. Others pass through."""
     try:
         yield
     except OSError as error:
@@ -86,7 +86,7 @@ def _told(path: UPath) -> Iterator[None]:
 
 
 def sync_folder(folder: UPath) -> None:
-    """Make a rename survive a power cut."""
+    """Sync a local folder to disk, so that a rename in it survives a power cut."""
     descriptor = os.open(folder.path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -95,9 +95,9 @@ def sync_folder(folder: UPath) -> None:
 
 
 def read_back(path: UPath) -> tuple[str, int]:
-    """SHA-256 and size in bytes of a file. Raises StorageFailed where there is no way in."""
+    """Return the SHA-256 and the size in bytes of a file. Raises StorageFailed if storage denies access."""
     digest, size = hashlib.sha256(), 0
-    with _told(path), path.open("rb") as stream:
+    with _explained(path), path.open("rb") as stream:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
             size += len(chunk)

@@ -1,4 +1,4 @@
-"""The grain of everything: one district's use of one product. Every id and path is built here."""
+"""Names a tenant, one district's use of one product, and builds its ids."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_approved_it_is_applied(airflow: Load, riverside: Path, town: Town, owne
     assert number(owner, "SELECT count(*) FROM ledger.evidence WHERE kind = 'roster_decision'") == 1
     asked = done.question_of(ASK, 0)
     assert asked.options == ["Approve", "Additions only", "Discard", "Later"] and asked.defaults == ["Later"]
-    assert "North School (north) has 24 students, and 48 are expected" in asked.body
+    assert "North School (north) has 24 students, but 48 were expected" in asked.body
 
 
 def test_nothing_is_asked_about_a_drop_within_its_limits(

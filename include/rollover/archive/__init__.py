@@ -1,1 +1,1 @@
-"""The archive: Parquet per tenant, school year, school and table, read back and compared before its rows go."""
+"""Writes, reads and restores archives: Parquet per tenant, school year, school and table."""

@@ -35,7 +35,7 @@ SETTING = "ROLLOVER_ARCHIVE_KEYS"
 
 @dataclass(frozen=True)
 class Key:
-    """One tenant's key. `id` says which it is, and not what it is: the head of its SHA-256."""
+    """One tenant's key. `id` identifies it without revealing it: the first digits of its SHA-256."""
 
     secret: bytes = field(repr=False)
 
@@ -44,7 +44,7 @@ class Key:
         return hashlib.sha256(self.secret).hexdigest()[:16]
 
     def encrypting(self) -> Any:
-        """The properties of one file that is written."""
+        """Return the encryption properties for writing one file."""
         how = pe.EncryptionConfiguration(
             footer_key=self.id,
             uniform_encryption=True,
@@ -55,11 +55,11 @@ class Key:
         return self._factory.file_encryption_properties(_NO_SERVER, how)
 
     def decrypting(self) -> Any:
-        """The properties of one file that is read."""
+        """Return the decryption properties for reading one file."""
         return self._factory.file_decryption_properties(_NO_SERVER, pe.DecryptionConfiguration())
 
     def decrypting_many(self) -> ds.ParquetFileFormat:
-        """How a dataset reads its files."""
+        """Return how a dataset reads its files."""
         import pyarrow.dataset as ds  # brings pandas: half a second, and only a query needs it
 
         how = ds.ParquetDecryptionConfig(self._factory, _NO_SERVER, pe.DecryptionConfiguration())
@@ -87,7 +87,7 @@ class _Wrapping(pe.KmsClient):  # type: ignore[misc]  # pyarrow has no types
             return self._cipher.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], master_key_identifier.encode())
         except InvalidTag:
             raise ProofFailed(
-                f"A file is encrypted with the key {master_key_identifier}, and not with the one at hand.",
+                f"A file is encrypted with the key {master_key_identifier}, but another key was given.",
                 "restore the file that was written, or its key.",
             ) from None
 

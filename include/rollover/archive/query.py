@@ -1,4 +1,4 @@
-"""SQL over archived years: DuckDB reads the Parquet files where they lie. Nothing is written, no server is asked.
+"""Runs SQL over archived years. DuckDB reads the Parquet files where they are; nothing is written.
 
 The SQL is somebody else's text, so DuckDB is confined before it sees it: it can read the files of the chosen years and
 no other file, no network, no extension, no Python variable, and its settings are locked. Files that are encrypted or
@@ -27,14 +27,14 @@ from rollover.sheet import defused, defused_sql
 from rollover.storage import LOCAL, TEMPORARY
 
 FILE = "_file"
-"""The column that says which file a row is from."""
+"""The column with the file that a row is from."""
 Years = Iterable[tuple[UPath, Manifest]]
 NEVER_A_FORMULA = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|DATE|TIME.*|UUID")
-"""Types of DuckDB whose text a spreadsheet reads as a value. Any other may be text that somebody typed."""
+"""DuckDB types whose text is safe in a spreadsheet. Any other type may be text that somebody typed."""
 
 
 def readable(years: Years, keys: Keys) -> tuple[list[tuple[UPath, Manifest]], list[str]]:
-    """The years whose keys are at hand, and why the others cannot be read, a sentence each."""
+    """Return the years whose keys are available, and a sentence for each of the others."""
     found, closed = [], []
     for folder, manifest in years:
         try:
@@ -48,7 +48,7 @@ def readable(years: Years, keys: Keys) -> tuple[list[tuple[UPath, Manifest]], li
 
 @contextmanager
 def archived(years: Years, keys: Keys) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with a view per table, e.g. ``hero.tracking_events``, over the files of some archived years.
+    """Open a connection with a view per table, e.g. ``hero.tracking_events``, over files of archived years.
 
     Every view has tenant_id and school_year, also where the rows have none of their own. The schema may be left out.
     Raises Refused where there is nothing to look at, or a key is not there; ProofFailed where a file is not the one
@@ -76,8 +76,8 @@ def archived(years: Years, keys: Keys) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @contextmanager
 def _private() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB in memory, which knows no extension but those it was built with, and spills to a folder of its own:
-    DuckDB may read its temporary folder, so it must not be one that holds anything else."""
+    """Open a DuckDB in memory, with built-in extensions only. It spills to a folder of its own: DuckDB may read its
+    temporary folder, so nothing else must be in it."""
     with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}query-") as folder:
         config: dict[str, str | bool | int | float | list[str]] = {
             "temp_directory": folder,
@@ -91,7 +91,7 @@ def _private() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _confine(connection: duckdb.DuckDBPyConnection, files: Collection[str]) -> None:
-    """Let the connection read `files` and nothing else, for good."""
+    """Allow the connection to read only `files`, irrevocably."""
     connection.execute("SET python_enable_replacements = false")  # else a table's name may be a variable of ours
     connection.execute(f"SET allowed_paths = [{', '.join(map(_quoted, files))}]")
     connection.execute("SET enable_external_access = false")
@@ -99,7 +99,7 @@ def _confine(connection: duckdb.DuckDBPyConnection, files: Collection[str]) -> N
 
 
 def ask(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
-    """The result of one SELECT. Raises Refused for anything else, and for what DuckDB does not understand."""
+    """Return the result of one SELECT. Raises Refused for anything else, and for what DuckDB does not understand."""
     try:
         statements = connection.extract_statements(sql)
         if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
@@ -111,8 +111,8 @@ def ask(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelat
 
 
 def as_csv(result: duckdb.DuckDBPyRelation) -> pa.RecordBatchReader:
-    """The rows of a result as text, in batches; text that a spreadsheet would run as a formula gets an apostrophe in
-    front, as in the exports. Column names too: they are text of the query."""
+    """Read the rows of a result as text, in batches. Text that a spreadsheet would run as a formula gets an apostrophe
+    in front, as in the exports. So do column names, which are text of the query."""
     texts = result.project("COLUMNS(*)::VARCHAR")  # CSV has no other type, and no list
     cells = []
     for place, (name, kind) in enumerate(zip(texts.columns, result.types, strict=True), start=1):
@@ -124,7 +124,7 @@ def as_csv(result: duckdb.DuckDBPyRelation) -> pa.RecordBatchReader:
 
 @contextmanager
 def without_values() -> Iterator[None]:
-    """Raise what fails while rows are read by its kind only: DuckDB's texts quote values.
+    """Raise errors of reading rows by their kind only, since DuckDB's texts quote values.
 
     What DuckDB says of the query's own text (a word that it does not know) is left to the caller.
     """
@@ -146,7 +146,7 @@ def without_values() -> Iterator[None]:
 def _selects(
     connection: duckdb.DuckDBPyConnection, folder: UPath, manifest: Manifest, keys: Keys
 ) -> Iterator[tuple[str, str]]:
-    """Each table of a year that has files, and the SELECT of its rows.
+    """Yield each table of a year that has files, with the SELECT of its rows.
 
     What was bound by several plans, or to several schools, is there once: as the first plan found it.
     """
@@ -176,14 +176,14 @@ def _selects(
 
 
 def _plain(folder: UPath, files: list[ArchivedFile]) -> str:
-    """The rows of local files, as DuckDB reads them."""
+    """Return SQL for the rows of local files, which DuckDB reads."""
     paths = ", ".join(_quoted(_location(folder / file.path)) for file in files)
     return f"(SELECT *, filename AS {FILE} FROM read_parquet([{paths}], union_by_name = true))"  # noqa: S608
 
 
 def _by_arrow(folder: UPath, files: list[ArchivedFile], key: Key | None) -> ds.Dataset:
-    """The rows of files that are encrypted or far away, as pyarrow reads them: only the columns and the parts of a file
-    that a query asks for. Raises ProofFailed if one is damaged or missing."""
+    """Open files that are encrypted or remote with pyarrow, which reads only the columns and parts that a query needs.
+    Raises ProofFailed if one is damaged or missing."""
     reading = key.decrypting_many() if key else ds.ParquetFileFormat()
     local = folder.protocol in LOCAL
     system = pafs.LocalFileSystem() if local else pafs.PyFileSystem(pafs.FSSpecHandler(folder.fs))

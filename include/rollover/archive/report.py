@@ -1,4 +1,4 @@
-"""A report of an archived year, by the definition that makes it of the live tables.
+"""Makes a report of an archived year, by the same definition that makes it from the live tables.
 
 The year is put aside, into temporary tables that end with the transaction, and the report's query reads those.
 """
@@ -37,17 +37,17 @@ class ArchivedReport(Report):
 
 
 def tables_of_report(report: Report) -> set[str]:
-    """The tables that a report reads, by their full names."""
+    """Return the full names of the tables that a report reads."""
     return set(NAME_OF_A_TABLE.findall(report.query))
 
 
 def write_archived_report(
     engine: Engine, tenant: Tenant, year: SchoolYear, report: Report, district: District, folder: UPath, keys: Keys
 ) -> list[Receipt]:
-    """Write a report of an archived year into `folder`: what it was for the archived schools when the year was live.
+    """Write a report of an archived year into `folder`, as it was for the archived schools when the year was live.
 
-    A printed one says that it is as of when the year was archived. Raises Refused where the year is not archived, or
-    the archive does not hold what the report reads; ProofFailed where a file of it is damaged.
+    A printed one says that it is as of when the year was archived. Raises Refused if the year is not archived, or
+    the archive lacks what the report reads. Raises ProofFailed if a file of it is damaged.
     """
     with tenant_session(engine, tenant.id, isolation="REPEATABLE READ") as connection:
         kept = archived_year(connection, tenant, year)

@@ -1,4 +1,4 @@
-"""Put an archived year back, row for row: into a schema of its own, into the live tables, or aside for a report.
+"""Restores an archived year, row for row: into a schema of its own, into the live tables, or aside for a report.
 
 Each file is checked before its rows are loaded, and its rows before they count. Everything is one transaction.
 """
@@ -49,9 +49,9 @@ class Archived:
 
 
 def archived_year(connection: Connection, tenant: Tenant, year: SchoolYear) -> Archived:
-    """The archive of the session's tenant and a year, by the manifest that the ledger has.
+    """Find the archive of the session's tenant and a year, by the manifest in the ledger.
 
-    Raises Refused where there is none, or none any more; ProofFailed where the manifest is not as it was written.
+    Raises Refused if there is none, or none any more. Raises ProofFailed if the manifest is not as it was written.
     """
     over = disposal_plans.expired(connection, year.key)
     query = (
@@ -78,7 +78,7 @@ def archived_year(connection: Connection, tenant: Tenant, year: SchoolYear) -> A
 
 
 def into_live(engine: Engine, tenant: Tenant, year: SchoolYear, keys: Keys, *, by: str, reason: str) -> dict[str, Any]:
-    """Put a year back into the live tables. Codes and settings stayed there, and are not touched.
+    """Put a year back into the live tables. Codes and settings are still there, and are not touched.
 
     Returns ``{"into", "rows": {table: n}, …}`` as recorded in the evidence. Raises Refused, with nothing changed, where
     a table already has rows of that tenant and year.
@@ -104,9 +104,9 @@ def into_live(engine: Engine, tenant: Tenant, year: SchoolYear, keys: Keys, *, b
 def into_schema(
     engine: Engine, tenant: Tenant, year: SchoolYear, schema: str, keys: Keys, *, by: str, reason: str
 ) -> dict[str, Any]:
-    """Put a year, with what it is read with, into a new schema that belongs to the login of `engine`.
+    """Copy a year, with its codes and names, into a new schema that belongs to the login of `engine`.
 
-    Returns and records as :func:`into_live` does. Raises Refused where the schema is there, or may not be made.
+    Returns and records as :func:`into_live` does. Raises Refused if the schema exists, or may not be created.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", schema) or schema.startswith("pg_"):
         raise Refused(f"'{schema}' is no name for a schema.", "take small letters, digits and underscores.")
@@ -129,7 +129,7 @@ def into_schema(
 
 
 def sandbox(connection: Connection, manifest: Manifest, schema: str | None) -> dict[str, Table]:
-    """Make an empty table for each that the year covers, by the full name of the one it stands for."""
+    """Make an empty table for each that the year covers, by the full name of the original."""
     tables = {name: in_sandbox(table_of(name), schema) for name in manifest.tables}
     for table in tables.values():
         table.create(connection)
@@ -137,7 +137,7 @@ def sandbox(connection: Connection, manifest: Manifest, schema: str | None) -> d
 
 
 def in_sandbox(table: Table, schema: str | None) -> Table:
-    """A table like `table` in another schema; without one, a temporary table that goes with the transaction."""
+    """Return a table like `table` in another schema; without a schema, a temporary table of this transaction."""
     temporary: dict[str, Any] = {"prefixes": ["TEMPORARY"], "postgresql_on_commit": "DROP"}
     return Table(
         table.name,
@@ -152,7 +152,7 @@ def in_sandbox(table: Table, schema: str | None) -> Table:
 def load(
     connection: Connection, kept: Archived, files: list[ArchivedFile], tables: dict[str, Table], keys: Keys
 ) -> dict[str, Fingerprint]:
-    """Load files into the tables that stand for their own; returns what each table got.
+    """Load files into the tables that stand for their own; return what each table got.
 
     Of what was bound twice, the first stays. Raises ProofFailed where a file is damaged or missing, or its rows, as
     PostgreSQL has them, are not those that were archived; Refused where the table has other columns now, or a key

@@ -1,4 +1,4 @@
-"""What PostgreSQL sends of a table, by COPY. Memory stays flat: a block of rows at a time."""
+"""Receives the rows of a table from PostgreSQL by COPY, a block at a time, so that memory stays flat."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from rollover.errors import ProofFailed
 
 BLOCK_BYTES = 4 << 20
 BLOCKS_BYTES = 64 << 20
-"""What the blocks that are being filled may take together, where rows of several schools come at once."""
+"""The most bytes of all blocks being filled, when rows of several schools come at once."""
 AHEAD = 8
 """How many batches of rows may wait: the blocks of many schools fill together."""
 LINE = "line_of_file"
-"""The column that numbers the rows of a file where they are put back."""
+"""The column that numbers the rows of a file when they are restored."""
 MARK = 32
-"""Before each line, in hexadecimal digits: the number of its school, and the row's hash."""
+"""The hexadecimal digits before each line: the number of its school, and the hash of the row."""
 LONGEST = 2**31 - 1
 _MARK = np.dtype([("school", ">i8"), ("row", ">i8")])
 
@@ -49,7 +49,7 @@ def blocks(
     *,
     school_of: str = "t.school_id",
 ) -> Iterator[Block]:
-    """The rows ``t`` of a table that fit `where`, in blocks of one school.
+    """Yield the rows ``t`` of a table that match `where`, in blocks of one school.
 
     Read once, in one statement: rows come as they lie, and those of the schools are separated here. To sort them
     would take PostgreSQL as long as to send them. `school_of`: SQL that says which of the `schools` a row belongs to;
@@ -61,7 +61,7 @@ def blocks(
     query = _copy(table, table.fullname, where, mark)
     filling = {school_id: Block(school_id) for school_id in known.values()}
     for batch in ahead(iter(CopyOut(connection, query, bound, BLOCK_BYTES)), AHEAD):
-        for school_id, lines, fingerprint in _told_apart(batch, known):
+        for school_id, lines, fingerprint in _lines_by_school(batch, known):
             block = filling[school_id]
             block.lines += lines
             block.fingerprint += fingerprint
@@ -72,7 +72,7 @@ def blocks(
 
 
 def content_of(connection: Connection, table: Table, relation: str) -> Content:
-    """The content of a relation with the columns of `table` and :data:`LINE`, whose rows are those of one file."""
+    """Return the content of a relation with the columns of `table` and :data:`LINE`, and the rows of one file."""
     names = same_columns(table)
     digest, rows = hashlib.sha256(), 0
     if names:
@@ -86,9 +86,9 @@ def content_of(connection: Connection, table: Table, relation: str) -> Content:
     return Content(rows, digest.hexdigest())
 
 
-def _told_apart(batch: Batch, known: Mapping[int, str]) -> Iterator[tuple[str, pa.Buffer, Fingerprint]]:
-    """The lines of each school among some rows, without the mark that goes before them. Raises ProofFailed for a row
-    of another school: it would be in no file."""
+def _lines_by_school(batch: Batch, known: Mapping[int, str]) -> Iterator[tuple[str, pa.Buffer, Fingerprint]]:
+    """Yield the lines of each school, without the mark before them. Raises ProofFailed for a row of another school,
+    which would be in no file."""
     ends = pa.py_buffer(np.asarray(batch.ends, dtype=np.int32))
     rows = pa.BinaryArray.from_buffers(pa.binary(), len(batch.ends) - 1, [None, ends, pa.py_buffer(batch.rows)])
     marks = np.frombuffer(bytes.fromhex(pc.binary_slice(rows, 0, MARK).buffers()[2].to_pybytes().decode()), dtype=_MARK)
@@ -103,7 +103,7 @@ def _told_apart(batch: Batch, known: Mapping[int, str]) -> Iterator[tuple[str, p
 
 
 def _schools_by_mark(connection: Connection, schools: Collection[str]) -> dict[int, str]:
-    """Schools by a number that stands for each before a line: as CSV, an id may hold anything."""
+    """Return schools by the number that stands for each before a line: an id may contain anything."""
     query = text("SELECT school, hashtextextended(school, 0) FROM unnest(CAST(:schools AS text[])) school")
     found = {mark: school for school, mark in connection.execute(query, {"schools": list(schools)})}
     if len(found) != len(set(schools)):
@@ -112,7 +112,7 @@ def _schools_by_mark(connection: Connection, schools: Collection[str]) -> dict[i
 
 
 def _copy(table: Table, relation: str, where: str, *before: str) -> str:
-    """COPY of rows ``t``: what differs between rows of a file, after what is asked for `before` it."""
+    """Return a COPY of rows ``t``: the columns that differ within a file, after the expression `before`."""
     columns = own_columns(table)
     names = ", ".join([*before, *(as_sent(column) for column in columns)])
     texts = ", ".join(f'"{column.name}"' for column in columns if isinstance(column.type, Text))

@@ -1,4 +1,4 @@
-"""What an archived year consists of: the tables that are archived, and what they are read with.
+"""Says what an archived year consists of: the tables that are archived, and what is needed to read them.
 
 Codes, settings, names of schools and people change later. A year keeps them as they were: of its people only those
 who its rows name, and only what a report says of them.
@@ -39,21 +39,21 @@ SCHOOLS = Table(
 
 
 def table_of(name: str) -> Table:
-    """A table as the archive has it, by its full name."""
+    """Return an archived table by its full name."""
     return _OURS.tables[name] if name in _OURS.tables else metadata.tables[name]
 
 
 def archived_tables(product: Product) -> list[Table]:
-    """The tables whose rows an archived year may hold, and then no longer the live database."""
+    """Return the tables whose rows move from the live database into an archived year."""
     return [table for name in product.classes(Action.ARCHIVE_OR_ERASE) for table in tables_of(product.product, name)]
 
 
 def settings_tables(product: Product) -> list[Table]:
-    """The tables that stay live, and are copied into each archived year."""
+    """Return the tables that stay live, and are copied into each archived year."""
     bound = [name for name, rule in product.data_classes.items() if rule.bound_to_archive]
     return [table for name in bound for table in tables_of(product.product, name)]
 
 
 def person_columns(table: Table) -> tuple[str, ...]:
-    """The columns of a table that name a person of the roster."""
+    """Return the columns of a table that identify a person of the roster."""
     return PERSON_COLUMNS.get(table.fullname, ())

@@ -1,4 +1,4 @@
-"""Archive what the plan says is archived. A file counts when it was read back and holds the very rows of the plan."""
+"""Archives what the plan says. A file counts once it was read back, and has exactly the rows of the plan."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 
 AT_ONCE = 64
-"""How many schools' files are written at once: a district of more is gone through again for each so many."""
+"""How many schools' files are written at once. A larger district is read once for each so many schools."""
 READERS = 2
 """How many files are read back at once."""
 RESTORED = "archive_restored"
-"""The kind of evidence of a year that was put back: its rows are live again, and its archive is a copy."""
+"""The kind of evidence of a restored year: its rows are live again, and its archive is a copy."""
 
 
 @dataclass(frozen=True)
 class _Lot:
-    """Rows of one table that come in one statement, and what they must be where the plan says it: a file per school."""
+    """Rows of one table that one statement reads, and what the plan says about them. Each school gets a file."""
 
     table: Table
     schools: tuple[str, ...]
@@ -54,7 +54,7 @@ class _Lot:
 
     @property
     def bound(self) -> bool:
-        """Whether it is a copy of what stays live."""
+        """Whether it is a copy of rows that stay live."""
         return self.planned is None
 
 
@@ -72,7 +72,7 @@ class _Written:
 
 @dataclass(frozen=True)
 class _Kept(_Written):
-    """A file that was read back, and holds the rows that PostgreSQL sent."""
+    """A file that was read back, and has the rows that PostgreSQL sent."""
 
     verified: Verified
     sha256: str
@@ -81,7 +81,7 @@ class _Kept(_Written):
 
 
 def archive(connection: Connection, plan: FrozenPlan) -> Archived:
-    """Archive every line of the plan that says so, with what the year is read with bound in, and its manifest.
+    """Archive every line of the plan that says so, with the codes and names to read it, and write the manifest.
 
     Needs a REPEATABLE READ transaction: all files are of the same instant. Raises ProofFailed if the live rows are no
     longer those of the plan, or a file does not hold the rows it was made of; Refused if the tenant's key is not there.
@@ -108,7 +108,7 @@ def archive(connection: Connection, plan: FrozenPlan) -> Archived:
 
 
 def _paths(plan: FrozenPlan, lines: list[Line]) -> list[UPath]:
-    """Every file that archiving these lines may write, the manifest last."""
+    """Return every file that archiving these lines may write, the manifest last."""
     folder, plan_no = manifests.folder_of(plan.run), plan.number
     bound = [*settings_tables(plan.run.product), SCHOOLS, PEOPLE]
     names = [(line.school_id, metadata.tables[line.table_name].name) for line in lines]
@@ -118,7 +118,7 @@ def _paths(plan: FrozenPlan, lines: list[Line]) -> list[UPath]:
 
 
 def _planned(run: Run, lines: list[Line]) -> Iterator[_Lot]:
-    """What the plan says is archived."""
+    """Return the lots of what the plan archives."""
     for name in sorted({line.table_name for line in lines}):
         table = metadata.tables[name]
         where, values = scope(table, school_year=run.school_year.key, held=False)
@@ -129,7 +129,7 @@ def _planned(run: Run, lines: list[Line]) -> Iterator[_Lot]:
 
 
 def _bound(run: Run, archived: list[_Kept]) -> Iterator[_Lot]:
-    """What stays live, as it is now: the codes and settings of the archived schools, their names, their people's."""
+    """Return the lots of what stays live, as it is now: codes, settings and names of the archived schools."""
     named: dict[str, set[str]] = {}
     for file in archived:
         named.setdefault(file.school_id, set()).update(file.verified.named)
@@ -154,7 +154,7 @@ def _of_schools(lot: _Lot) -> _Lot:
 
 
 def _keep(connection: Connection, plan: FrozenPlan, lots: Iterable[_Lot], key: Key | None) -> list[_Kept]:
-    """A file for each school of each lot. While one lot is written, the files of those before it are read back."""
+    """Write a file for each school of each lot. While one lot is written, earlier files are read back."""
     with ThreadPoolExecutor(READERS) as aside:
         checks = [aside.submit(_checked, file, key) for lot in lots for file in _written(connection, plan, lot, key)]
         return [check.result() for check in checks]
@@ -198,7 +198,7 @@ def _check_planned(run: Run, table: Table, school_id: str, planned: Fingerprint,
 
 
 def _checked(file: _Written, key: Key | None) -> _Kept:
-    """Read a file back from storage. Raises ProofFailed unless it holds the very rows that were sent, and all."""
+    """Read a file back from storage. Raises ProofFailed unless it has exactly the rows that were sent."""
     with file.path.open("rb") as stream:
         verified = read(file.table, stream, person_columns(file.table), key)
     rows = file.live.rows
@@ -274,7 +274,7 @@ def _manifest(connection: Connection, plan: FrozenPlan, kept: list[_Kept]) -> Ma
 
 
 def _readable(connection: Connection, files: list[ArchivedFile]) -> list[ArchivedFile]:
-    """The files whose key was not destroyed: a year is read whole or not at all, so it no longer lists the others."""
+    """Return the files whose key still exists. A year is read whole or not at all, so the others are not listed."""
     lost = {
         key_id
         for key_id in {file.key_id for file in files if file.key_id}
@@ -284,8 +284,8 @@ def _readable(connection: Connection, files: list[ArchivedFile]) -> list[Archive
 
 
 def _run_before(connection: Connection, run: Run, number: int) -> Manifest | None:
-    """The manifest of the last plan before this one whose rows left the live database, and are neither back in it nor
-    expired."""
+    """Return the manifest of the last plan before this one whose rows left the live database, and are neither restored
+    nor expired."""
     erased = select(steps.c.plan_no).where(
         steps.c.rollover_id == run.id, steps.c.step == Step.ERASE, steps.c.plan_no < number
     )
@@ -309,5 +309,5 @@ def _run_before(connection: Connection, run: Run, number: int) -> Manifest | Non
 
 
 def _went(connection: Connection, run: Run, file: ArchivedFile) -> bool:
-    """Whether a file holds rows that left the live database, or what those are read with: not of a part that stayed."""
+    """Whether a file has rows that left the live database, or codes and names to read those."""
     return file.bound or (file.school, file.table) not in stayed(connection, run, file.plan_no)

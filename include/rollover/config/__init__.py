@@ -1,4 +1,4 @@
-"""District and product files: read into frozen models, or refused with file, line, field and reason."""
+"""Reads district and product files into frozen models, or refuses them with file, line, field and reason."""
 
 from rollover.config.load import Catalog, CrossChecks, load_catalog
 from rollover.config.models import Action, DataClassRule, District, Product, RosterLimits, TenantConfig

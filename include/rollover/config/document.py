@@ -1,4 +1,4 @@
-"""A YAML file with the line of every field, so that a refusal can point at it."""
+"""Reads a YAML file with the line of every field, so that an error can name it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Document:
-    """What a file says, and where."""
+    """The content of a file, with the line of each field."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,7 +48,7 @@ class Document:
         return Problem(self.path, self.line(where), ".".join(where), message, suggestion)
 
     def validate(self, model: type[Model]) -> Model | None:
-        """The file as a model; what does not fit goes to `problems`."""
+        """Return the file as a model. What does not fit goes to `problems`."""
         if self.problems:
             return None
         try:
@@ -84,14 +84,14 @@ class Document:
         for key, value in node.value:
             line = key.start_mark.line + 1
             if key.value in seen:
-                message = f"stands twice, first in line {seen[key.value]}"
+                message = f"is there twice, first in line {seen[key.value]}"
                 self.problems.append(Problem(self.path, line, ".".join((*where, key.value)), message))
             seen[key.value] = line
             self._lines[(*where, key.value)] = line
             self._walk(value, (*where, key.value))
 
     def _check_scalar(self, node: yaml.ScalarNode, where: FieldPath) -> None:
-        """A date that does not exist (2026-06-31) would otherwise be an error without a place."""
+        """Build a value. A date that does not exist (2026-06-31) would otherwise be an error without a line."""
         if node.tag in PLAIN:
             return
         try:
@@ -102,7 +102,7 @@ class Document:
 
 
 def _fields_at(model: type[BaseModel], where: FieldPath) -> list[str]:
-    """The names that may stand at a place of a model, for the nearest right one."""
+    """Return the field names at a place of a model, to find the one that was meant."""
     current: Any = model
     for part in where:
         fields = getattr(current, "model_fields", None)
@@ -114,7 +114,7 @@ def _fields_at(model: type[BaseModel], where: FieldPath) -> list[str]:
 
 
 def _model_in(annotation: Any) -> Any:
-    """The model inside ``dict[str, Model]``, ``tuple[Model, ...]`` or ``Model | None``."""
+    """Return the model inside ``dict[str, Model]``, ``tuple[Model, ...]`` or ``Model | None``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     found = (_model_in(part) for part in getattr(annotation, "__args__", ()))

@@ -1,4 +1,4 @@
-"""When a drop is held for a person: shares and numbers, typed, with defaults that the product files write out.
+"""Defines the limits over which a roster is reviewed: shares and numbers, with defaults for product files.
 
 What each is for, and why it is what it is, stands beside it in ``include/products/*.yaml``.
 """
@@ -15,12 +15,12 @@ Rows = Annotated[int, Field(ge=1)]
 
 
 class _Limits(BaseModel):
-    """Limits of which a district file may name some: the others are then the product's."""
+    """Limits that a district file may change one by one. The others are the product's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def with_changes(self, changes: Self | None) -> Self:
-        """These limits, with those that `changes` names put in their place."""
+        """Return these limits with those in `changes` replaced."""
         if changes is None:
             return self
         named = {name: getattr(changes, name) for name in changes.model_fields_set}
@@ -78,7 +78,7 @@ class DuringTheYear(_Limits):
 
 
 class PeopleGone(_Limits):
-    """The share of last year's people who are not in the new year's set. Students who left the last grade aside."""
+    """The share of last year's people who are not in the new year's set, without students who left the last grade."""
 
     students: Share = 0.50
     educators: Share = 0.50
@@ -97,7 +97,7 @@ class Fewer(_Limits):
 
 
 class NewYear(_Limits):
-    """Limits for the first set of a new school year: students against last year's counts moved up a grade."""
+    """Limits for the first set of a new school year: students compared with last year's counts moved up a grade."""
 
     gone: PeopleGone = PeopleGone()
     fewer: Fewer = Fewer()
@@ -114,7 +114,7 @@ class NewYear(_Limits):
 
 
 class RosterLimits(_Limits):
-    """When a drop is held for a person. The product files say for each limit why it is what it is."""
+    """The limits over which a roster is reviewed. The product files give the reason for each."""
 
     least_rows: Rows = 10
     least_in_a_school: Rows = 20

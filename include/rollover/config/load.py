@@ -1,4 +1,4 @@
-"""Read the folders of district and product files. A file that is wrong is left out, with its reasons.
+"""Reads the folders of district and product files. A wrong file is left out, with its reasons.
 
 The others load: one district's mistake never takes another district's rollover away.
 """
@@ -19,7 +19,7 @@ from rollover.tenant import Tenant
 
 @dataclass(frozen=True)
 class Catalog:
-    """Every district and product that is right, and what is wrong with the others."""
+    """The districts and products whose files are right, and what is wrong with the others."""
 
     districts: dict[str, District]
     products: dict[str, Product]
@@ -35,11 +35,11 @@ class Catalog:
 
 @dataclass(frozen=True)
 class CrossChecks:
-    """What a file is compared with beyond its own fields. `rollover.lint` has the checks that everyone uses."""
+    """Checks of a file against other things than its own fields. `rollover.lint` has those that everyone uses."""
 
     product: Callable[[Document, Product], list[Problem]]
     tenant: Callable[[Document, tuple[str, str], TenantConfig], list[Problem]]
-    """The tuple is where the tenant stands in its district file."""
+    """The tuple is the place of the tenant in its district file."""
 
 
 def load_catalog(districts: Path, products: Path, checks: CrossChecks, *, only: str | None = None) -> Catalog:
@@ -69,7 +69,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _refuse_twins(documents: list[Document]) -> None:
-    """A district or product has one file: not a .yaml and a .yml, of which one would win."""
+    """Find districts or products with two files, a .yaml and a .yml: one would win unnoticed."""
     by_stem: dict[str, list[Document]] = defaultdict(list)
     for document in documents:
         by_stem[document.path.stem].append(document)
@@ -130,7 +130,7 @@ def _date_problems(document: Document, district: District, product: Product, yea
 
 
 def _refuse_shared_folders(candidates: list[tuple[Document, District]]) -> None:
-    """One folder, one tenant, and none within another's: what is in it belongs to one district.
+    """Find folders that belong to two tenants, or lie within another tenant's: a folder is one district's.
 
     Where two claim a folder, it stays with the one district it is named after, if any.
     """
@@ -175,5 +175,5 @@ class _Claim:
 
 
 def _distinct(claim: _Claim, rivals: list[_Claim]) -> bool:
-    """Whether no rival is of the same district: a district's own products must not share a folder either."""
+    """Whether no rival is of the same district, whose products must not share a folder either."""
     return all(rival.district is not claim.district for rival in rivals)

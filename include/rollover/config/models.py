@@ -1,4 +1,4 @@
-"""The typed form of `include/districts/*.yaml` and `include/products/*.yaml`."""
+"""Types the files `include/districts/*.yaml` and `include/products/*.yaml`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ProductName = Literal["hero", "imagine_math", "imagine_math_facts"]
 
 @cache
 def _time_zones() -> frozenset[str]:
-    """Every IANA name. Reading them takes as long as a district file, so it is done once."""
+    """Return every IANA name. Reading them takes as long as a district file, so it is done once."""
     return frozenset(available_timezones())
 
 
@@ -46,7 +46,7 @@ def _month_day(value: object) -> object:
 
 
 def _date(value: object) -> object:
-    """YAML reads 2026-07-28 as a date; a date with a time, or a number, is a mistake."""
+    """Accept a date as YAML reads 2026-07-28. A date with a time, or a number, is a mistake."""
     if type(value) is date:
         return value
     raise ValueError(f"{value!r} is not a date like 2026-07-28")
@@ -100,12 +100,12 @@ class TenantConfig(_Model):
     last_school_year: Year | None = None
     folder: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$")]
     roster_format: Name | None = None
-    """Recognized by content; where it is named, a set in another format is refused."""
+    """The format is recognized by its content. If it is named here, a set in another format is refused."""
     manifest: Literal["required", "none"] = "required"
     """``none``: OneRoster files come without a manifest (version 1.0 has none), and each is a full one."""
     status_means: dict[Name, Literal["active", "tobedeleted"]] = Field(default_factory=dict)
-    """What values of OneRoster's column ``status`` other than these two mean, e.g. ``inactive``. A set with one that is
-    not named waits for a person."""
+    """The meaning of other values in OneRoster's column ``status``, e.g. ``inactive``. A set with one that is not named
+    here is reviewed."""
     roster_import: Literal["nightly", "at_once"]
     column_map: dict[Name, dict[Name, Name]] = Field(default_factory=dict)
     """For a feed that deviates: file name → column of the format → that column's header in the feed."""
@@ -115,11 +115,11 @@ class TenantConfig(_Model):
     exports_kept_days: Days | None = None
     archive_kept_years: KeptYears | None = None
     roster_limits: RosterLimits | None = None
-    """The limits that are other than the product's."""
+    """The limits that differ from the product's."""
 
     @property
     def outbox(self) -> str:
-        """Where the district finds what we made for it."""
+        """The folder in which the district finds what Rollover made for it."""
         return f"{self.folder}/outbox"
 
 
@@ -132,10 +132,10 @@ class District(_Model):
     org_sourced_id: Name
     sftp_connection: Name
     agreement: Name | None = None
-    """Under which its data is disposed of, e.g. a data privacy agreement and its date. Stands in the certificates."""
+    """The agreement under which its data is disposed of, with its date. Certificates name it."""
     contacts: tuple[Contact, ...] = ()
     school_year_begins: YearlyDay = JULY
-    """The first day that a term of a school year can have: April 1 in Japan, January 1 in the southern hemisphere."""
+    """The first day of a school year: April 1 in Japan, January 1 in much of the southern hemisphere."""
     school_years: dict[Year, YearDates] = Field(default_factory=dict)
     products: dict[ProductName, TenantConfig] = Field(min_length=1)
 
@@ -181,13 +181,13 @@ class DataClassRule(_Model):
     source: Name
     set: dict[str, int | bool] | None = None
     bound_to_archive: bool = False
-    """Kept, and copied into the archive, so that an archived year is read with the codes of its time."""
+    """Kept, and copied into the archive, so that an archived year can be read with the codes of its time."""
 
     @field_validator("set")
     @classmethod
     def _set_goes_with_reset(cls, value: Any, info: Any) -> Any:
         if (value is not None) != (info.data.get("action") is Action.RESET):
-            raise ValueError("stands with `action: reset`, and only there")
+            raise ValueError("belongs to `action: reset`, and only there")
         return value
 
 
@@ -208,23 +208,23 @@ class Product(_Model):
     name: Name
     approval_required: bool
     needs_username: bool = True
-    """Whether people log in with the username of the roster files. Else one who has none is taken in all the same."""
+    """Whether people log in with the username of the roster files. If not, people without one are imported too."""
     subscription_max_age_days: Annotated[int, Field(gt=0)]
     grace_days: Days = 90
-    """How long rows of the roster that are to be deleted stay; then they leave for good."""
+    """How many days rows of the roster stay that are marked for deletion. Then they are deleted for good."""
     pause_max_days: Days = 30
-    """How long the sync may be paused before that is reported every day."""
+    """How many days the sync may be paused before that is reported every day."""
     exports_kept_days: Days = 180
-    """How long after its certificate a rollover's exports stay, here and in the outbox."""
+    """How many days a rollover's exports stay after its certificate, in storage and in the outbox."""
     archive_kept_years: KeptYears = "for_good"
-    """How many years after its reset date an archived year is kept; then a person is asked whether it may be erased."""
+    """How many years after its reset date an archived year is kept. Then a person is asked whether it may be erased."""
     dates: ProductDates
     reports: Annotated[tuple[str, ...], Field(min_length=1)]
     roster_limits: RosterLimits = RosterLimits()
     data_classes: dict[str, DataClassRule]
 
     def limits_of(self, tenant: TenantConfig) -> RosterLimits:
-        """The limits for one tenant: the product's, with the district's own in their place."""
+        """Return the limits for one tenant: the product's, replaced by the district's own."""
         return self.roster_limits.with_changes(tenant.roster_limits)
 
     def grace_days_of(self, tenant: TenantConfig) -> int:
@@ -240,7 +240,7 @@ class Product(_Model):
         return tenant.archive_kept_years or self.archive_kept_years
 
     def archive_expires_on(self, tenant: TenantConfig, reset_date: date) -> date | None:
-        """The first day on which an archived year may be erased; None where it is kept for good."""
+        """Return the first day on which an archived year may be erased; None if it is kept for good."""
         years = self.archive_kept_years_of(tenant)
         return None if years == "for_good" else years_after(reset_date, years)
 
@@ -256,5 +256,5 @@ class Product(_Model):
         )
 
     def classes(self, *actions: Action) -> list[str]:
-        """The data classes that one of `actions` applies to."""
+        """Return the data classes that one of `actions` applies to."""
         return [name for name, rule in self.data_classes.items() if rule.action in actions]

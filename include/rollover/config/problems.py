@@ -1,4 +1,4 @@
-"""What is wrong with a file, said so that it can be fixed at once."""
+"""Describes what is wrong with a file, so that it can be fixed at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong: where, what, and the nearest right name where there is one."""
+    """One problem: where it is, what it is, and the name that was probably meant."""
 
     file: Path
     line: int
@@ -25,5 +25,5 @@ class Problem:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` was probably meant to be."""
+    """Return the known name that `name` was probably meant to be."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)), None)

@@ -1,1 +1,1 @@
-"""PostgreSQL: tables, migrations, and the tenant session that all work happens in."""
+"""Defines the tables in PostgreSQL, their migrations, and the tenant session in which all work happens."""

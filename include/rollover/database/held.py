@@ -1,5 +1,5 @@
-"""Which rows of a product a hold is on. SQL that looks at the ledger as the statement does that it is part of, so that
-nothing is held too late."""
+"""Builds SQL that says which rows are on hold. It reads the ledger in the statement that it is part of, so that no hold
+comes too late."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rollover.database.tables.people import PERSON_COLUMNS
 IN_FORCE = "h.lifted_at IS NULL"
 OPEN = f"FROM ledger.holds h WHERE h.tenant_id = (SELECT current_setting('rollover.tenant_id')) AND {IN_FORCE}"
 ANY = f"EXISTS (SELECT {OPEN})"
-"""Looked at once in a statement: where nothing is held, no row is."""
+"""Evaluated once in a statement: if there is no hold, no row is held."""
 DISTRICT = f"EXISTS (SELECT {OPEN} AND h.school_id IS NULL AND h.student_id IS NULL)"
 SCHOOLS = f"SELECT h.school_id {OPEN} AND h.school_id IS NOT NULL"
 # A student whose id a person's answer to an import changed is held under the new id too.
@@ -29,7 +29,7 @@ STUDENTS = f"""
 _IN_A_SCHOOL = "SELECT p.sourced_id FROM roster.people p WHERE p.school_ids && ARRAY({schools})"
 _GUARDIANS = "SELECT g.guardian_id FROM roster.guardians g WHERE g.student_id IN ({students})"
 _CLASSES = "SELECT e.class_id FROM roster.enrollments e WHERE e.person_id IN ({students})"
-# Of the roster, what a student's row cannot be read without is held with it.
+# Roster rows that are needed to read a held student's row are held too.
 OF_THE_ROSTER = {
     "people": f"t.sourced_id IN ({{students}}) OR t.school_ids && ARRAY({{schools}}) OR t.sourced_id IN ({_GUARDIANS})",
     "guardians": f"t.student_id IN ({{students}}) OR t.student_id IN ({_IN_A_SCHOOL})",
@@ -39,13 +39,13 @@ OF_THE_ROSTER = {
 
 
 def anything_is_held(connection: Connection) -> bool:
-    """Whether a hold is in force on anything of the session's tenant. It stays so while the tenant's lock is held, or
-    to a REPEATABLE READ transaction."""
+    """Whether the session's tenant has a hold. The answer stays true while the tenant's lock is held, and in a
+    REPEATABLE READ transaction."""
     return bool(connection.scalar(text(f"SELECT {ANY}")))
 
 
 def is_held_in_roster(table: Table) -> str:
-    """SQL over a row ``t`` of a table of the roster: whether a hold is on it.
+    """Return SQL that says whether a row ``t`` of a table of the roster is on hold.
 
     Courses, sessions and orgs name no person: they stay while anything is held.
     """
@@ -54,7 +54,7 @@ def is_held_in_roster(table: Table) -> str:
 
 
 def is_held(table: Table, row: str = "t") -> str:
-    """SQL over a `row` of a product's table: whether the district, its school or its student is held.
+    """Return SQL that says whether a `row` of a product's table is on hold, by district, school or student.
 
     What Imagine keeps by account is its student's; so is a classroom in which a student has a seat.
     """
@@ -70,7 +70,7 @@ def is_held(table: Table, row: str = "t") -> str:
 
 
 def not_held(table: Table, *, since: datetime | None = None) -> TextClause:
-    """The same as a condition of a statement on the table: that no hold is on a row, nor was at any time `since`."""
+    """Return a condition that no hold is on a row of the table, nor was at any time `since`."""
     held = is_held(table, table.fullname)
     if since is None:
         return text(f"NOT {held}")

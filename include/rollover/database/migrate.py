@@ -1,4 +1,4 @@
-"""Bring a database to the newest schema. Run by the owner role; the role that works cannot."""
+"""Migrates a database to the newest schema. Only the owner role can do this, not the working role."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def config(connection: Connection | None = None) -> Config:
-    """The Alembic configuration, bound to an open connection where one is given."""
+    """Return the Alembic configuration, bound to an open connection if one is given."""
     cfg = Config()
     cfg.set_main_option("script_location", str(MIGRATIONS))
     cfg.attributes["connection"] = connection

@@ -1,4 +1,4 @@
-"""The partitions of activity tables: one per school year, made when a year is first needed."""
+"""Makes the partitions of activity tables: one per school year, when a year is first needed."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from sqlalchemy import Connection, text
 
 
 def ensure_school_year(connection: Connection, school_year: str) -> None:
-    """Make the partitions of a school year, where they are missing. The role that works may call it."""
+    """Make the missing partitions of a school year. The working role may call it."""
     connection.execute(text("SELECT ledger.ensure_school_year(:year)"), {"year": school_year})

@@ -1,4 +1,4 @@
-"""Connections. Work happens in a tenant session: row-level security shows it one tenant's rows and no other."""
+"""Opens tenant sessions: transactions in which row-level security shows one tenant's rows and no others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
 
 
 def connect(url: str | URL) -> Engine:
-    """An engine for a task or a command: no pool, since a task is short and forked workers share nothing."""
+    """Return an engine for a task or a command. It has no pool: a task is short, and forked workers share nothing."""
     return create_engine(url, poolclass=NullPool, hide_parameters=True)
 
 
@@ -34,7 +34,7 @@ def tenant_session(
     exclusive: bool = False,
     snapshot: str | None = None,
 ) -> Iterator[Connection]:
-    """One transaction in which only `tenant_id`'s rows exist. Commits at the end, rolls back on an error.
+    """Open a transaction in which only `tenant_id`'s rows exist. It commits at the end, and rolls back on an error.
 
     Row-level security enforces the tenant for ``rollover_app``, a role that owns nothing; a session that would
     bypass it (a superuser, the owner) takes that role first. Times print as UTC, so that a row's text is the same in
@@ -73,7 +73,7 @@ def _lock(connection: Connection, tenant_id: str) -> None:
 
 
 def lock_tenant(connection: Connection) -> None:
-    """Wait until no other transaction changes this tenant's data; hold until this one ends.
+    """Wait until no other transaction changes this tenant's data, and keep others waiting until this one ends.
 
     Pausing, applying an import, erasing and resetting take it, so that they never interleave.
     """
@@ -83,13 +83,13 @@ def lock_tenant(connection: Connection) -> None:
 
 
 def snapshot_of(connection: Connection) -> str:
-    """What this transaction sees of what others committed, for another session while this one lasts."""
+    """Export this transaction's snapshot, for another session while this one lasts."""
     assert connection.get_isolation_level() == "REPEATABLE READ", "each statement sees something else"
     return str(connection.scalar(select(func.pg_export_snapshot())))
 
 
 def driver_of(connection: Connection) -> psycopg.Connection[Any]:
-    """psycopg's own connection, in the same transaction: SQLAlchemy has no COPY."""
+    """Return psycopg's connection, in the same transaction: SQLAlchemy has no COPY."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     return driver
@@ -97,15 +97,15 @@ def driver_of(connection: Connection) -> psycopg.Connection[Any]:
 
 @contextmanager
 def _without_values() -> Iterator[None]:
-    """Raise database errors by kind and place only: PostgreSQL's own texts quote the row they failed at."""
+    """Raise database errors with kind and place only, since PostgreSQL's texts quote the row."""
     try:
         yield
     except (DBAPIError, psycopg.Error) as error:
         origin = error.orig if isinstance(error, DBAPIError) else error
-        raise _told(origin) from None
+        raise _as_failure(origin) from None
 
 
-def _told(error: BaseException | None) -> DatabaseFailed:
+def _as_failure(error: BaseException | None) -> DatabaseFailed:
     if not isinstance(error, psycopg.Error):
         return DatabaseFailed(type(error).__name__)
     place = (error.diag.schema_name, error.diag.table_name, error.diag.column_name, error.diag.constraint_name)

@@ -1,4 +1,4 @@
-"""What the database has and the code does not declare: asked of PostgreSQL's own catalog."""
+"""Finds tables and columns that the database has but the code does not declare, in PostgreSQL's catalog."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The end of archived data: years past their retention, and the destruction of a tenant's key."""
+"""Disposes of archived data: years past their retention, and the keys of tenants."""

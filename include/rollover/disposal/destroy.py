@@ -1,4 +1,4 @@
-"""The end of a tenant's key, and so of every copy of what it encrypts: also of those that nobody can reach any more.
+"""Destroys a tenant's key, and so every copy of what it encrypts, even copies that nobody can reach any more.
 
 One person asks for it, another approves and does it. The database checks that they are two.
 """
@@ -34,7 +34,7 @@ ASK_AGAIN = "ask for it again: `rollover archive destroy-key TENANT --why TEXT`.
 
 @dataclass(frozen=True)
 class Tenancy:
-    """Whose key it is, and what its destruction takes."""
+    """A tenant, with what the destruction of its key needs."""
 
     engine: Engine
     tenant: Tenant
@@ -45,7 +45,7 @@ class Tenancy:
 
 
 def ask(of: Tenancy, keys: Keys, *, by: str, why: str) -> DisposalPlan:
-    """Freeze the plan to destroy the tenant's key. Raises Refused if anything holds an archived year of it."""
+    """Freeze the plan to destroy the tenant's key. Raises Refused if a hold is on an archived year."""
     key = keys.of(of.tenant.id)
     with tenant_session(of.engine, of.tenant.id, exclusive=True) as connection:
         content = _draft(connection, of, key.id, why)
@@ -53,7 +53,7 @@ def ask(of: Tenancy, keys: Keys, *, by: str, why: str) -> DisposalPlan:
 
 
 def destroy(of: Tenancy, keys: Keys, *, plan_hash: str, by: str) -> dict[str, Any]:
-    """Destroy the key of a plan, which another person asked for; see :func:`lifecycle.approve_and_run`.
+    """Destroy the key of a plan that another person asked for; see :func:`lifecycle.approve_and_run`.
 
     `plan_hash` may be its first characters, twelve at least.
     """
@@ -99,7 +99,7 @@ class KeyDestruction(Disposal):
 
 
 def markdown(of: Tenancy, content: Content) -> str:
-    """The plan as the second person reads it."""
+    """Return the plan as the second person reads it."""
     years = [
         f"| {each['school_year']} | {each['files']:,} | {each['rows']:,} | {each['not_encrypted']:,} |"
         for each in content["years"]
@@ -118,7 +118,7 @@ def markdown(of: Tenancy, content: Content) -> str:
 
 
 def _draft(connection: Connection, of: Tenancy, key_id: str, why: str) -> Content:
-    """What goes with the key, by the receipts of the archived years. Raises Refused where one has to stay."""
+    """Return what is lost with the key, by the receipts of the archived years. Raises Refused if one has to stay."""
     if held := holds_on(connection, None):
         raise Refused(
             f"The key of {of.tenant} stays: {'; '.join(map(str, held))}.", "wait until the hold is lifted, then ask."
@@ -148,7 +148,7 @@ def _draft(connection: Connection, of: Tenancy, key_id: str, why: str) -> Conten
 
 
 def _overwrite(path: Path) -> None:
-    """Write over a file and remove it: what a disk keeps of it besides, no program can say.
+    """Overwrite a file and remove it. What a disk still keeps of it, no program can say.
 
     It loses its name first, so that what a killed task left is never taken for a key that is there.
     """

@@ -1,7 +1,7 @@
-"""The end of an archived year whose time is over, by a plan that a person approved.
+"""Erases an archived year past its retention, by a plan that a person approved.
 
-A year's files are erased from storage, every one below its folder, also those of plans that were frozen again. Nothing
-goes that is not in the frozen plan; a hold, another rule, a further file stop it, and it is asked about again.
+Every file below the year's folder is erased from storage, including those of plans that were frozen again. Nothing is
+erased that is not in the frozen plan. A hold, a changed rule or another file stops it, and a person is asked again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ASK_AGAIN = "the next run of archive_expiry freezes a new plan, and asks."
 
 
 def freeze(run: Run) -> DisposalPlan:
-    """Freeze what goes of an archived year whose time is over. Raises Refused if it has to stay."""
+    """Freeze the plan to erase an archived year past its retention. Raises Refused if it has to stay."""
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         content = draft(connection, run)
         return disposal_plans.freeze(connection, run.tenant.id, EXPIRE, content, school_year=run.school_year.key)
@@ -100,7 +100,7 @@ def _sizes(content: Content) -> dict[str, int]:
 
 
 def _remove_empty(folder: Path) -> None:
-    """Folders of a local disk; one that is not empty, or gone already, stays as it is."""
+    """Remove the empty folders of a local disk. Others stay, and missing ones are ignored."""
     below = sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True)
     for path in (*below, folder):
         with suppress(OSError):

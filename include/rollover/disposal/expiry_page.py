@@ -12,7 +12,7 @@ from rollover.texts import render
 
 
 def question(run: Run) -> str:
-    """The question in one line."""
+    """Return the question in one line."""
     return render(
         "archive_expiry_question.txt.j2",
         district=run.district.name,
@@ -22,7 +22,7 @@ def question(run: Run) -> str:
 
 
 def markdown(connection: Connection, run: Run, content: Content) -> str:
-    """The plan as a person reads it before approving: what goes, why its time is over, and what is not reached."""
+    """Return the plan as a person reads it before approving: what is erased, why, and what is not reached."""
     names = {row.school_id: row.name for row in connection.execute(select(schools.c.school_id, schools.c.name))}
     without_receipt = [file["path"] for file in content["files"] if file["sha256"] is None]
     return render(

@@ -1,8 +1,8 @@
 """Finds archives past their retention, what blocks their disposal, and what is disposed of with a year.
 
-Time counts from the year's reset date, by `archive_kept_years` of the product or the district file. A year stays while
-a hold may concern it, while its rollover is not certified, and while rows of it are live: then it was put back, or
-rows came late, and they go by a rollover first.
+The retention counts from the year's reset date, by `archive_kept_years` of the product or the district file. A year
+stays while a hold may concern it, while its rollover is not certified, and while it has live rows: it was restored, or
+rows came late. A rollover must erase those first.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ from rollover.tenant import SEPARATOR
 log = logging.getLogger(__name__)
 
 AT_ONCE = 500
-"""Questions that are put in a day; Airflow maps a task to 1,024 at most."""
+"""The most questions in a day. Airflow maps a task to 1,024 at most."""
 
 
 def due(engine: Engine, known: Catalog, storage: UPath, now: datetime) -> list[str]:
-    """The archived years whose time is over, as rollover ids, oldest first; a year that has to stay is named in the
-    log. Not more than `AT_ONCE`: the others come when these are answered."""
+    """Return the archived years past their retention, as rollover ids, oldest first.
+
+    The log names the years that have to stay, and why. At most `AT_ONCE` are returned; the others wait.
+    """
     found = []
     for tenant in known.tenants:
         district, product = known.districts[tenant.district], known.products[tenant.product]
@@ -56,7 +58,7 @@ def due(engine: Engine, known: Catalog, storage: UPath, now: datetime) -> list[s
 
 
 def archived_years(connection: Connection) -> list[str]:
-    """The school years of the session's tenant that have an archive, oldest first."""
+    """Return the school years of the session's tenant that have an archive, oldest first."""
     ends = (
         select(archive_plans.c.school_year, func.max(archive_plans.c.done_at).label("at"))
         .where(archive_plans.c.kind == EXPIRE)
@@ -75,7 +77,7 @@ def archived_years(connection: Connection) -> list[str]:
 
 
 def _why_kept(connection: Connection, run: Run) -> str | None:
-    """Why an archived year has to stay; None where its time is over."""
+    """Return why an archived year has to stay; None if it is past its retention."""
     rollover = _rollover(connection, run)
     expires = run.product.archive_expires_on(run.config, rollover.reset_date)
     if expires is None:
@@ -95,7 +97,7 @@ def _why_kept(connection: Connection, run: Run) -> str | None:
 
 
 def holds_on(connection: Connection, school_year: str | None) -> list[holds.Hold]:
-    """The open holds that an archived year may be held by; of every year, where none is given.
+    """Return the open holds that may concern an archived year, or any year if none is given.
 
     A student's hold is on every year of the tenant: the people that an archive names are not looked up.
     """
@@ -112,13 +114,13 @@ def _rollover(connection: Connection, run: Run) -> Any:
 
 
 def draft(connection: Connection, run: Run) -> Content:
-    """What an expiry of the year would erase now. Raises Refused where the year has to stay."""
+    """Return what an expiry of the year would erase now. Raises Refused if the year has to stay."""
     if run.school_year.key not in archived_years(connection):
         raise Refused(
             f"The ledger has no archive of {run.school_year} of {run.tenant}.", "see `rollover archive list`."
         )
     if why := _why_kept(connection, run):
-        raise Refused(f"The archive of {run.id} stays: {why}.", "nothing is to be done: it is looked at every day.")
+        raise Refused(f"The archive of {run.id} stays: {why}.", "nothing to do: archive_expiry checks it every day.")
     reset_date, receipts = _rollover(connection, run).reset_date, _receipts(connection, run)
     found = listing(manifests.folder_of(run))
     own = {table.fullname for table in archived_tables(run.product)}
@@ -153,7 +155,7 @@ def draft(connection: Connection, run: Run) -> Content:
 
 
 def _receipts(connection: Connection, run: Run) -> dict[str, Row[Any]]:
-    """The receipts of the year's files by their path below its folder, wherever the storage was then."""
+    """Return the receipts of the year's files by their path below its folder, wherever the storage was then."""
     before = disposal_plans.expired(connection, run.school_year.key)
     query = select(archives).where(archives.c.rollover_id == run.id)
     if before is not None:
@@ -163,7 +165,7 @@ def _receipts(connection: Connection, run: Run) -> dict[str, Row[Any]]:
 
 
 def listing(folder: UPath) -> dict[str, int]:
-    """The size of every file below a folder, by its path below it, as the storage lists it now."""
+    """Return the size of every file below a folder by its relative path, as the storage lists it now."""
     folder.fs.invalidate_cache()
     root = folder.path.rstrip("/")
     found = folder.fs.find(root, detail=True)

@@ -1,4 +1,4 @@
-"""The reports that a district gets before anything goes. One definition per report serves everyone who makes it."""
+"""Makes the reports that a district gets before anything is erased. Each report has one definition."""
 
 from rollover.exports import hero, imagine
 from rollover.exports.report import Report, Scope
@@ -9,5 +9,5 @@ REPORTS: tuple[Report, ...] = (*hero.REPORTS, *imagine.REPORTS)
 
 
 def reports_of(product: str) -> dict[str, Report]:
-    """The reports of a product by name."""
+    """Return the reports of a product by name."""
     return {report.name: report for report in REPORTS if report.product == product}

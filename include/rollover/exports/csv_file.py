@@ -1,4 +1,4 @@
-"""A report as CSV, straight from PostgreSQL: COPY writes it, so memory stays flat whatever its size."""
+"""Writes a report as CSV. PostgreSQL's COPY makes the lines, so memory stays flat whatever the size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rollover.sheet import defused_sql
 
 
 def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes]) -> int:
-    """Write the report to `stream`, UTF-8 with the mark by which Excel knows it; returns PostgreSQL's count of rows."""
+    """Write the report to `stream`, in UTF-8 with a byte order mark for Excel; return PostgreSQL's count of rows."""
     stream.write(codecs.BOM_UTF8)
     query = f"COPY ({_defused(report)}) TO STDOUT WITH (FORMAT csv, HEADER, ENCODING 'UTF8')"
     with planned_for_all_rows(connection):
@@ -29,12 +29,12 @@ def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes
 
 
 def rows_in(target: UPath, report: Report) -> int:
-    """The rows below the header, as a reader of CSV counts them."""
+    """Count the rows below the header, as a reader of CSV does."""
     return rows_below(target, next(iter(report.columns)))
 
 
 def rows_below(target: UPath, first: str) -> int:
-    """The rows below the header of any CSV file of ours, by the name of its first column."""
+    """Count the rows below the header of a CSV file of ours, by the name of its first column."""
     convert = pacsv.ConvertOptions(include_columns=[first], column_types={first: pa.string()})
     with target.open("rb") as stream:
         parse = pacsv.ParseOptions(newlines_in_values=True)
@@ -42,7 +42,7 @@ def rows_below(target: UPath, first: str) -> int:
 
 
 def _defused(report: Report) -> str:
-    """The report's query; text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    """Return the report's query, with an apostrophe before text that a spreadsheet would run as a formula."""
     names = {name: sql.Identifier(name).as_string() for name in report.columns}
     cells = (
         f"{defused_sql(f'q.{names[name]}') if kind is Kind.TEXT else f'q.{names[name]}'} AS {names[name]}"

@@ -1,4 +1,4 @@
-"""Hero's reports. They are blank after the year is archived: every one shows what was tracked in it."""
+"""Defines Hero's reports. They are blank after the year is archived, since all show what was tracked in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reports of Imagine Math and Imagine Math Facts. They are blank after a reset: the accounts are gone too."""
+"""Defines the reports of Imagine Math and Imagine Math Facts. They are blank after a reset, since accounts are gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index of a report that has many files: which is whose. Files are named by ids, people look for a classroom."""
+"""Writes the index of a report with many files. Files are named by ids, but people look for a classroom."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from rollover.sheet import write_rows
 FILE = "file"
 """The first column: the path below the index's own folder."""
 SHOWN = ("school", "classroom", "teacher")
-"""What tells one file from another, where the rows of a report say it."""
+"""The columns that the index shows, if the report has them."""
 Entry = tuple[str, int, Row]
-"""A file below the index's own folder, its pages, and one of its rows."""
+"""A file, relative to the index's folder; its number of pages; one of its rows."""
 
 
 def write(stream: IO[bytes], entries: list[Entry]) -> int:

@@ -1,4 +1,4 @@
-"""How long exports are kept: they hold children's records, and the district has had its time to fetch them."""
+"""Removes exports when the district has had its time to fetch them: they hold children's records."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rollover.ledger import evidence
 log = logging.getLogger(__name__)
 
 Remove = Callable[[str], None]
-"""Take a file away from the district's SFTP, whether it is still there or not: ``remove(remote path)``."""
+"""Remove a file from the district's SFTP, if it is still there: ``remove(remote path)``."""
 
 
 def remove_expired(engine: Engine, tenant_id: str, *, kept_days: int, now: datetime, remove: Remove) -> int:
-    """Remove a tenant's exports whose time is over, here and in the outbox; returns how many files that were.
+    """Remove a tenant's expired exports from storage and outbox; return the number of files.
 
     Time counts from the certificate: before it, the files prove that nothing was lost. Receipts stay, with the time of
     the removal, which is evidence. Safe to run again after a crash: files that are already gone are ignored.

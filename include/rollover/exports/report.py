@@ -1,4 +1,4 @@
-"""What a report is: whose data it shows, its query, the types of its columns, and how it looks."""
+"""Defines what a report is: whose data it shows, its query, the types of its columns, and its form."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Kind(StrEnum):
     DATE = "date"
     TIME = "time"
     LIST = "list"
-    """Objects of JSON, from which a page draws a chart."""
+    """JSON objects from which a page draws a chart."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Scope:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What a query may ask for."""
+        """Return the parameters that a query may use."""
         return {"school_year": self.school_year, "is_current": self.is_current, "time_zone": self.time_zone}
 
     @property
@@ -62,7 +62,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Report:
-    """A report of one product: all that is to be known of it.
+    """A report of one product.
 
     `sql` names its query, ``sql/<sql>.sql``; it gives the `columns` in this order and is sorted as the report is. It
     starts from what happened in the school year, so a report is blank, without a row, once that year's data is gone.
@@ -83,7 +83,7 @@ class Report:
 
     @cached_property
     def query(self) -> str:
-        """The query. ``PRODUCT`` in it is the product's schema; ``(<NAME>)`` is the query of that file beside it."""
+        """Return the query. In its file, ``PRODUCT`` is the product's schema, ``(<NAME>)`` another file's query."""
         text = _read(self.sql)
         for path in (SQL / self.sql).parent.glob("*.sql"):
             reference = f"({path.stem.upper()})"
@@ -103,6 +103,6 @@ def _read(name: str) -> str:
 
 
 def columns(text: str) -> dict[str, Kind]:
-    """Columns by name from words like ``school, grade, points: whole, first_on: date``; text where no kind is said."""
+    """Read columns like ``school, grade, points: whole, first_on: date``; text is the default kind."""
     parts = (part.partition(":") for part in text.split(","))
     return {" ".join(name.split()): Kind(kind.strip() or "text") for name, _, kind in parts}

@@ -1,4 +1,4 @@
-"""The rows of a report as they come from the server: a few hundred at a time, never all of them."""
+"""Reads the rows of a report from the server, a few hundred at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ A sort of a year's events then fits into memory; of a larger district, it goes t
 
 @contextmanager
 def planned_for_all_rows(connection: Connection) -> Iterator[None]:
-    """Have PostgreSQL plan the queries of a block for every row of a year."""
+    """Make PostgreSQL plan the queries of this block for all rows of a year."""
     before = connection.execute(select(*[func.current_setting(name) for name in PLANNING])).one()
     _set(connection, PLANNING)
     yield
@@ -31,7 +31,7 @@ def planned_for_all_rows(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def rows_of(connection: Connection, report: Report, scope: Scope) -> Iterator[Iterator[Row]]:
-    """The report's rows, by the names of its columns, while the block lasts."""
+    """Open the report's rows, by column name, for this block."""
     options = {"yield_per": AT_ONCE}
     with (
         planned_for_all_rows(connection),
@@ -41,7 +41,7 @@ def rows_of(connection: Connection, report: Report, scope: Scope) -> Iterator[It
 
 
 def count_rows(connection: Connection, report: Report, scope: Scope, *, leave_out_held: bool = False) -> int:
-    """How many rows a report would have; with `leave_out_held`, if what a hold is on were not there."""
+    """Count the rows of a report; with `leave_out_held`, without rows that are on hold."""
     query = report.query
     if leave_out_held and anything_is_held(connection):
         query = _without_held(query, report.product)
@@ -51,7 +51,7 @@ def count_rows(connection: Connection, report: Report, scope: Scope, *, leave_ou
 
 
 def _without_held(query: str, product: str) -> str:
-    """A report's query that reads each table of the product without the rows that are held."""
+    """Return a report's query that reads each table of the product without the rows on hold."""
     tables = {table.fullname: table for table in product_tables(product)}
 
     def not_held(match: re.Match[str]) -> str:

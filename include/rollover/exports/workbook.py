@@ -1,4 +1,4 @@
-"""A report as a spreadsheet: one sheet with real types, a header that stays in sight, and a filter on every column."""
+"""Writes a report as a spreadsheet: one sheet with typed cells, a fixed header, and a filter on every column."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_ROWS = 1_048_575
 WIDTHS = {Kind.TEXT: 8, Kind.WHOLE: 9, Kind.NUMBER: 9, Kind.DATE: 11, Kind.TIME: 9}
 WIDEST = 40
 LINE_HIGH = 16
-"""Of the header, which has as many lines as its longest name needs."""
+"""The format of the header, which has as many lines as its longest name needs."""
 HEADER: dict[str, Any] = {"bold": True, "text_wrap": True, "valign": "top", "bg_color": "#E8EEF7", "bottom": 1}
 FORMATS: dict[Kind, dict[str, Any]] = {
     Kind.TEXT: {"indent": 1},  # or it would touch the number before it
@@ -34,7 +34,7 @@ FORMATS: dict[Kind, dict[str, Any]] = {
 def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes]) -> int:
     """Write the report to `stream` row by row; returns the number of rows.
 
-    Raises ProofFailed where the rows, or a text, are more than a sheet or a cell holds.
+    Raises ProofFailed if there are more rows than a sheet holds, or a text is longer than a cell holds.
     """
     book = xlsxwriter.Workbook(stream, {"constant_memory": True})
     book.set_properties(
@@ -82,12 +82,12 @@ def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes
 
 
 def _align(kind: Kind) -> str:
-    """Of a column's name: as its values."""
+    """Return the format of a column's name: aligned like its values."""
     return "left" if kind is Kind.TEXT else "right"
 
 
 def _as_printed(sheet: Worksheet, report: Report, scope: Scope) -> None:
-    """On paper every column of a row is on one page, and the header on each."""
+    """Fit all columns on one page when printed, and repeat the header on each."""
     sheet.set_landscape()
     sheet.fit_to_pages(1, 0)
     sheet.repeat_rows(0)
@@ -96,12 +96,12 @@ def _as_printed(sheet: Worksheet, report: Report, scope: Scope) -> None:
 
 
 def _width(name: str, kind: Kind) -> int:
-    """Characters that a column shows at least: as its kind needs, and no word of its name is broken."""
+    """Return the width of a column: enough for its kind, and for each word of its name."""
     return max(WIDTHS[kind], *(len(word) + 3 for word in name.split()))
 
 
 def rows_in(target: UPath, report: Report) -> int:
-    """The rows below the header, as another library reads them."""
+    """Count the rows below the header, as another library reads them."""
     from openpyxl import load_workbook  # only the task that exports needs it
 
     with target.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""Make a report's files: each whole or not at all, read back, with its receipt."""
+"""Writes a report's files, each whole or not at all, and reads them back."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def write_report(
 
 
 def _printed(connection: Connection, report: Report, scope: Scope, folder: UPath, name: FileName) -> Iterator[Receipt]:
-    """The files of a printed report, each drawn from its rows alone; of several, also their index."""
+    """Write the files of a printed report, each from its own rows, and an index if there are several."""
     from rollover.exports.printed.page import Pages, pages_in
 
     def part(parts: list[str], rows: list[Row]) -> Receipt:
@@ -91,7 +91,7 @@ def _printed(connection: Connection, report: Report, scope: Scope, folder: UPath
 
 
 def _index(report: Report, entries: list[index.Entry], folder: UPath, file: str) -> Receipt:
-    """Which file is whose; it has no rows of the report."""
+    """Write the index of the files. It has no rows of the report."""
     target = folder / file
     with whole_file(target) as stream:
         expected = index.write(stream, entries)
@@ -102,6 +102,6 @@ def _index(report: Report, entries: list[index.Entry], folder: UPath, file: str)
 
 
 def file_safe(value: str) -> str:
-    """An id as part of a path: what a file system might not take becomes ``-``, distinguished by a hash."""
+    """Return an id as part of a path. Signs that a file system may not accept become ``-``; a hash keeps ids apart."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "-", value).lstrip(".")[:80]
     return safe if safe and safe == value else f"{safe}-{hashlib.sha256(value.encode()).hexdigest()[:8]}"

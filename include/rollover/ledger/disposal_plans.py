@@ -15,12 +15,12 @@ from rollover.ledger import evidence
 
 EXPIRE, DESTROY_KEY = "expire", "destroy_key"
 Content = dict[str, Any]
-"""What goes, and why, as small JSON: no personal value is in it."""
+"""What is erased, and why, as small JSON without a personal value."""
 
 
 @dataclass(frozen=True)
 class DisposalPlan:
-    """One plan. It is of a school year that expires, or of a tenant's key."""
+    """A plan to erase an expired school year, or a tenant's key."""
 
     plan_id: int
     kind: str
@@ -34,7 +34,7 @@ class DisposalPlan:
     done_at: datetime | None
 
     def __str__(self) -> str:
-        """As a reader sees it once it is done."""
+        """Describe a plan that was run, for people."""
         asked = f", asked for by {self.asked_by}" if self.asked_by else ""
         return f"on {self.done_at:%Y-%m-%d}, plan {self.plan_hash[:12]}{asked}, approved by {self.approved_by}"
 
@@ -62,7 +62,7 @@ def freeze(
 
 
 def approve(connection: Connection, tenant_id: str, plan: DisposalPlan, by: str) -> None:
-    """Record who approved a plan, in the ledger and as evidence; the first one stands."""
+    """Record who approved a plan, in the ledger and as evidence. The first approval counts."""
     if plan.approved_by is None:
         _set(connection, plan, approved_by=by, approved_at=func.clock_timestamp())
         facts = {"plan": plan.plan_id, "plan_hash": plan.plan_hash, "kind": plan.kind, "by": by}
@@ -74,17 +74,17 @@ def finish(connection: Connection, plan: DisposalPlan) -> None:
 
 
 def newest(connection: Connection, kind: str, school_year: str | None = None) -> DisposalPlan | None:
-    """The last plan of a kind of the session's tenant, whether it is done or not."""
+    """Return the last plan of a kind of the session's tenant, whether it was run or not."""
     return _last(connection, _plans(kind, school_year))
 
 
 def expired(connection: Connection, school_year: str) -> DisposalPlan | None:
-    """The last plan by which an archived year was erased."""
+    """Return the last plan by which an archived year was erased."""
     return _last(connection, _plans(EXPIRE, school_year).where(archive_plans.c.done_at.is_not(None)))
 
 
 def destroyed(connection: Connection, key_id: str) -> DisposalPlan | None:
-    """The plan by which a key was destroyed."""
+    """Return the plan by which a key was destroyed."""
     done = _plans(DESTROY_KEY, None).where(archive_plans.c.done_at.is_not(None))
     return _last(connection, done.where(archive_plans.c.content["key_id"].astext == key_id))
 

@@ -1,1 +1,1 @@
-"""The districts' SFTP servers: what lies there, how it is downloaded, and the one folder that we write to."""
+"""Lists and downloads files of the districts' SFTP servers, and writes to the outbox, the only folder for us."""

@@ -1,7 +1,7 @@
-"""Drops: the sets of roster files that districts leave on SFTP, from the listing to the ledger.
+"""Finds drops, the sets of roster files that districts leave on SFTP, and records them in the ledger.
 
-SFTP is read-only for us but for the outbox. A drop is known by its fingerprint, made of its files' names, sizes
-and times: a file that is overwritten in place makes a new drop, and so does one that is put back afterwards.
+SFTP is read-only for us, except the outbox. A drop is identified by its fingerprint, made of its files' names, sizes
+and times. A file that is overwritten in place makes a new drop, and so does one that is put back afterwards.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 OUTBOX = "outbox"
 ZIP, CSV = ".zip", ".csv"
 UPLOADING = (".filepart", ".part", ".partial", ".tmp", ".temp", ".crdownload", ".swp", "~")
-"""Endings that programs give to a file while they write it: it is not there yet."""
+"""Endings that programs give to a file while they write it: the file is not complete yet."""
 NOBODYS = ("thumbs.db", "desktop.ini")
 """Files that a desktop leaves in any folder."""
 MOST_PASSED_OVER = 100
 NOT_READ = "/"
-"""The place of files that are not read: no file can have it as its name."""
+"""The place of files that are not read. No file can have this name."""
 MARKER = "done"
 MARKER_SUFFIX = ".done"
 
-# A zip has its name as its place, all loose files together have one, and so have those that are not read. A place holds
-# one drop at a time: the last one that was recorded there, unless it had changed before it could be fetched.
+# The place of a zip is its name. All loose files share one place, and so do the files that are not read. A place holds
+# one drop at a time: the last one that was recorded there, unless it changed before it could be fetched.
 LAST_DROPS = """
     SELECT DISTINCT ON (place) place, drop_id, files, fetched
     FROM (
@@ -50,8 +50,8 @@ LAST_DROPS = """
     ) recorded
     ORDER BY place, found_at DESC, drop_id DESC
 """
-# Which drop is newer decides which one is live, so the moments of a tenant's drops rise whatever the clock says: that
-# of a server which takes over may be behind.
+# The newest drop goes live, so the times of a tenant's drops must rise, whatever the clock says: the clock of a server
+# that takes over may be behind.
 NEXT_MOMENT = """
     SELECT greatest(clock_timestamp(), max(found_at) + interval '1 microsecond') FROM ledger.imports
 """
@@ -72,7 +72,7 @@ class Candidate:
 
     files: tuple[RemoteFile, ...]
     done: bool
-    """The sender's own marker says that the upload is complete."""
+    """Whether the sender's marker says that the upload is complete."""
 
     @property
     def fingerprint(self) -> str:
@@ -81,7 +81,7 @@ class Candidate:
 
     @property
     def place(self) -> str:
-        """Where in its folder it lies: a zip under its name, all loose files together, and so those not read."""
+        """Its place in the folder: a zip's own name, one place for all loose files, one for all that are not read."""
         name = self.files[0].name
         if not is_read(name):
             return NOT_READ
@@ -98,11 +98,10 @@ def is_read(name: str) -> bool:
 
 
 def list_folder(sftp: paramiko.SFTPClient, folder: str, *, sub_folders: bool = False) -> tuple[RemoteFile, ...]:
-    """The regular files directly in a folder, by name; hidden files are left out. With `sub_folders` also the files in
-    folders below it, one level deep, by their path; but for the outbox, which is ours.
+    """List the regular files in a folder, by name, without hidden files. With `sub_folders`, also list the files one
+    level below, by their path, except those in the outbox.
 
-    Raises FileNotFoundError where there is no such folder: that is a mistake in the district file, not an
-    empty folder.
+    Raises FileNotFoundError if there is no such folder: that is a mistake in the district file, not an empty folder.
     """
     entries = [entry for entry in sftp.listdir_attr(folder) if not entry.filename.startswith(".")]
     found = [_file(entry) for entry in entries if stat.S_ISREG(entry.st_mode or 0)]
@@ -114,7 +113,7 @@ def list_folder(sftp: paramiko.SFTPClient, folder: str, *, sub_folders: bool = F
 
 
 def _files_below(sftp: paramiko.SFTPClient, folder: str, name: str) -> list[RemoteFile]:
-    """The files of a sub folder; none if it has gone meanwhile or cannot be listed."""
+    """List the files of a sub folder; none if it no longer exists or cannot be listed."""
     try:
         entries = sftp.listdir_attr(posixpath.join(folder, name))
     except (FileNotFoundError, PermissionError):
@@ -128,7 +127,7 @@ def _file(entry: paramiko.SFTPAttributes, below: str = "") -> RemoteFile:
 
 
 def passed_over(files: Iterable[RemoteFile]) -> Candidate | None:
-    """The files that are neither a roster file, a marker, nor on their way: they are reported once."""
+    """Return the files that are no roster file, no marker and no unfinished upload. They are reported once."""
     found = sorted(file for file in files if not is_read(file.name) and not _is_no_drop(file.name))
     return Candidate(tuple(found[:MOST_PASSED_OVER]), done=False) if found else None
 
@@ -141,10 +140,10 @@ def _is_no_drop(path: str) -> bool:
 
 
 def candidates(files: Iterable[RemoteFile]) -> tuple[Candidate, ...]:
-    """What may be drops: each zip by itself, all loose CSV files together. Oldest first.
+    """Return what may be drops: each zip by itself, and all loose CSV files together. Oldest first.
 
-    A marker (``done``, or any ``*.done``) says that an upload is complete; ``<file>.done`` speaks for that file
-    only. A marker that is older than a file of the candidate is left from an earlier upload and says nothing.
+    A marker (``done``, or any ``*.done``) says that an upload is complete; ``<file>.done`` is about that
+    file only. A marker that is older than a file of the candidate belongs to an earlier upload, and is ignored.
     """
     files = tuple(files)
     markers = [file for file in files if file.name == MARKER or file.name.endswith(MARKER_SUFFIX)]
@@ -169,7 +168,7 @@ def candidates(files: Iterable[RemoteFile]) -> tuple[Candidate, ...]:
 
 
 class Settling:
-    """Watches folders and tells which candidates have settled.
+    """Watches folders and returns the candidates that have settled.
 
     A candidate settles when we ourselves have seen it unchanged for `settle_seconds`, or when its marker says
     that it is complete. File times are not compared with our clock: an SFTP server's may be wrong.
@@ -180,7 +179,7 @@ class Settling:
         self._seen: dict[str, dict[str, float]] = {}
 
     def observe(self, folder: str, found: Iterable[Candidate], clock: float) -> tuple[Candidate, ...]:
-        """Take note of what a folder holds at `clock` (seconds, monotonic) and return what has settled."""
+        """Remember what a folder contains at `clock` (seconds, monotonic), and return what has settled."""
         found = tuple(found)
         before = self._seen.get(folder, {})
         self._seen[folder] = {c.fingerprint: before.get(c.fingerprint, clock) for c in found}
@@ -189,9 +188,9 @@ class Settling:
 
 
 def known_fingerprints(connection: Connection) -> set[str]:
-    """The fingerprints of the last drop of each place of the session's tenant, as the ledger has them.
+    """Return the fingerprints of the last drop of each place of the session's tenant.
 
-    What else is found on SFTP is news: also what was there before, when something else was recorded in between.
+    Everything else on SFTP is new, even if it was there before and something else was recorded in between.
     """
     return {_candidate(row).fingerprint for row in connection.execute(text(LAST_DROPS)) if row.fetched}
 
@@ -199,8 +198,8 @@ def known_fingerprints(connection: Connection) -> set[str]:
 def record(connection: Connection, tenant_id: str, folder: str, candidate: Candidate) -> str | None:
     """Write a settled candidate to the ledger as a drop and its import, state ``found``.
 
-    Returns the import's id; None, with nothing written, where it is the last drop of its place already. A drop
-    that came back gets a fingerprint of its own, made of the files' and of the drop that it follows.
+    Returns the import's id; None, with nothing written, if it is already the last drop of its place. A drop that came
+    back gets a new fingerprint, made of the files' and of the drop that it follows.
     """
     last = {row.place: row for row in connection.execute(text(LAST_DROPS))}.get(candidate.place)
     fingerprint = candidate.fingerprint

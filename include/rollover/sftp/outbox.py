@@ -1,4 +1,4 @@
-"""A district's outbox: the one folder on its SFTP server that Rollover writes to."""
+"""Defines a district's outbox: the only folder on its SFTP server that Rollover writes to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Outbox(Protocol):
-    """Where a step puts what the district is to find. Remote paths are absolute on the district's server."""
+    """Where a step puts files for the district. Remote paths are absolute on the district's server."""
 
     def deliver(self, file: UPath, remote_path: str) -> None:
         """Put a file there, whole or not at all; replaces a file of that name."""
@@ -58,7 +58,7 @@ class SftpOutbox:
 
 
 def part_of(remote_path: str) -> str:
-    """Where a file of the outbox is while it is uploaded."""
+    """Return the path of a file of the outbox while it is uploaded."""
     folder, name = posixpath.split(remote_path)
     return posixpath.join(folder, f".{name}.part")
 

@@ -1,4 +1,4 @@
-"""Bulk download over SFTP: one connection, many requests in flight, many files at once.
+"""Downloads many files at once over SFTP: one connection, many requests in flight.
 
 paramiko, which lists folders and delivers to the outbox, waits for each answer and copies every byte several times in
 Python; asyncssh does not, and it comes with Airflow's SFTP provider. ``bench/fetch.py`` measures both beside OpenSSH's
@@ -22,11 +22,11 @@ from rollover.errors import Refused
 
 FILES_AT_ONCE = 32
 REQUESTS_PER_FILE = 8
-"""Requests for blocks that a file has in flight: as much as the 2 MiB window of the channel lets through."""
+"""Requests for blocks that a file has in flight: as many as fit in the 2 MiB window of the channel."""
 BLOCK_BYTES = 255 * 1024
-"""The largest answer that OpenSSH's server gives. It also bounds memory: files at once x requests x block, 64 MiB."""
+"""The largest answer of OpenSSH's server. It also limits memory: files at once x requests x block is 64 MiB."""
 LEAST_BLOCK_BYTES = 32 * 1024
-"""What every server gives, also one that names no limits (draft-ietf-secsh-filexfer-02, section 3)."""
+"""The block that every server supports, even without naming limits (draft-ietf-secsh-filexfer-02, section 3)."""
 # What asyncssh has by default, in another order: with AES in the processor, as it is on every server of the last ten
 # years, AES-GCM takes half the time of ChaCha20-Poly1305, and needs no separate checksum.
 CIPHERS = (
@@ -42,11 +42,11 @@ OTHER_HOST_KEYS = (
     *("rsa-sha2-512", "rsa-sha2-256"),
 )
 CONNECT_SECONDS = 30.0
-"""From the first packet to a session that takes requests, login included."""
+"""From the first packet to a session that accepts requests, including the login."""
 STALL_SECONDS = 60.0
 """How long a server may leave every request unanswered."""
 GRACE_SECONDS = 1.0
-"""For answers that came while storage kept us from reading them."""
+"""For answers that arrived while writing to storage kept us from reading them."""
 CLOSE_SECONDS = 5.0
 
 T = TypeVar("T")
@@ -60,20 +60,20 @@ class Server:
     port: int
     user: str
     host_key: str
-    """The public key that it must show, as ``known_hosts`` has it: ``ssh-ed25519 AAAA…``."""
+    """The public key that it must show, as in ``known_hosts``: ``ssh-ed25519 AAAA…``."""
     password: str | None = field(default=None, repr=False)
     private_key: str | None = field(default=None, repr=False)
     """A private key itself, in any format of OpenSSH or PEM."""
     key_file: str | None = None
-    """Where a private key lies. With no key and no password, the keys of the user's ``~/.ssh`` and agent are tried."""
+    """The path of a private key. Without key and password, the keys of the user's ``~/.ssh`` and agent are tried."""
     passphrase: str | None = field(default=None, repr=False)
-    """Opens the private key, whichever it is."""
+    """The passphrase of the private key."""
     proxy_command: str | None = None
     connect_seconds: float = CONNECT_SECONDS
 
 
 class Target(Protocol):
-    """What takes the blocks of a file, in order."""
+    """Receives the blocks of a file, in order."""
 
     def write(self, block: bytes, /) -> object: ...
 
@@ -88,18 +88,18 @@ class Wanted:
 
 
 class Changed(Exception):
-    """A file is not there any more, or not of the size that was listed."""
+    """A file no longer exists, or its size is not the one that was listed."""
 
 
 def download(server: Server, wanted: Sequence[Wanted]) -> list[str]:
     """Copy files from a server; return the SHA-256 of each, in order.
 
-    Every target gets its file's bytes in order, and only those of a file of the size that was listed. On any error
-    some targets have got a part of their file: it is for the caller to throw them away.
+    Every target gets the bytes of its file in order, and only of a file of the size that was listed. After an error,
+    some targets have a part of their file: the caller must discard it.
 
-    Raises ConnectionError where the server cannot be reached, closes the connection, falls silent or fails (the same
-    again may succeed), :class:`Changed` where a file is gone or of another size, Refused where a person must act: the
-    host key is another one, or the login or a file is denied. What a target raises goes through.
+    Raises ConnectionError if the server cannot be reached, closes the connection, stops answering or fails (a retry may
+    succeed). Raises :class:`Changed` if a file no longer exists or has another size. Raises Refused if a person must
+    act: the host key is another one, or the login or a file is denied. Errors of a target pass through.
     """
     return asyncio.run(_download(server, wanted)) if wanted else []
 
@@ -136,7 +136,7 @@ def _options(server: Server) -> dict[str, Any]:
     options: dict[str, Any] = {
         "config": None,  # nothing but the connection decides: no ~/.ssh/config, no other known host
         "known_hosts": ([host_key], [], []),
-        # The named kind first; the others after it, so that a server without it shows that its key is another one.
+        # The named kind comes first. With the others after it, a server without it shows that its key is another.
         "server_host_key_algs": [*(kind.decode() for kind in host_key.sig_algorithms), *OTHER_HOST_KEYS],
         "username": server.user,
         "encryption_algs": CIPHERS,
@@ -162,7 +162,7 @@ def _options(server: Server) -> dict[str, Any]:
 
 @contextmanager
 def _connecting() -> Iterator[None]:
-    """Say in our words why there is no session. What the libraries say may name the user."""
+    """Raise errors of our own if there is no session, since the libraries' messages may name the user."""
     try:
         yield
     except asyncssh.HostKeyNotVerifiable:
@@ -192,7 +192,7 @@ def _connecting() -> Iterator[None]:
 
 
 class _Download:
-    """Files on their way, over one session."""
+    """Downloads files over one session."""
 
     def __init__(self, sftp: asyncssh.SFTPClient, wanted: Sequence[Wanted]) -> None:
         self._sftp = sftp
@@ -224,7 +224,7 @@ class _Download:
                 self._digests[number] = await self._copy(wanted)
 
     async def _copy(self, wanted: Wanted) -> str:
-        """One file, block after block; asks for one byte more than was listed, to see whether it has grown."""
+        """Copy one file, block after block. Ask for one byte more than was listed, to see whether it has grown."""
         file = await self._answer(self._sftp.open(wanted.path, "rb", block_size=0))
         digest, received = hashlib.sha256(), 0
         asked: deque[tuple[int, int, asyncio.Task[bytes]]] = deque()
@@ -237,7 +237,7 @@ class _Download:
                     place += size
                 start, size, answer = asked.popleft()
                 block = await answer
-                # A server may give less than was asked for, and nothing only at the end.
+                # A server may answer with less than was asked for, and with nothing only at the end.
                 while block and len(block) < min(size, wanted.size - start):
                     more = await self._ask(file, size - len(block), start + len(block))
                     block = block + more if more else b""
@@ -262,7 +262,7 @@ class _Download:
         return answer
 
     async def _watch(self) -> NoReturn:
-        """Raise ConnectionError once the server has left everything unanswered for too long."""
+        """Raise ConnectionError when the server has answered nothing for too long."""
         while True:
             before = self._answers
             await asyncio.sleep(STALL_SECONDS)
@@ -273,7 +273,7 @@ class _Download:
 
 
 async def _read(file: asyncssh.SFTPClientFile, size: int, place: int) -> bytes:
-    """One request; nothing at the end of the file."""
+    """Read one block; an empty one at the end of the file."""
     block = await file.read(size, place)
     assert isinstance(block, bytes)
     return block

@@ -1,4 +1,4 @@
-"""What the tables share: the metadata, the tenant column, and the way a product table is declared."""
+"""Declares what all tables share: the metadata, the tenant column, and the kinds of product tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ metadata = MetaData(naming_convention=NAMING)
 
 
 def tenant_column() -> Column[str]:
-    """The column that row-level security compares with the session's tenant."""
+    """Return the column that row-level security compares with the session's tenant."""
     return Column("tenant_id", Text, nullable=False)
 
 
@@ -68,12 +68,12 @@ def text(name: str, *, null: bool = False) -> Column[str]:
 
 
 def product_tables(product: str) -> list[Table]:
-    """The tables of a product's schema, by name."""
+    """Return the tables of a product's schema, by name."""
     return sorted((t for t in metadata.tables.values() if t.schema == product), key=lambda t: t.name)
 
 
 def tables_of(product: str, data_class: str) -> list[Table]:
-    """The tables of a product that hold one data class, by name."""
+    """Return the tables of a product that hold one data class, by name."""
     return [t for t in product_tables(product) if t.info.get("data_class") == data_class]
 
 

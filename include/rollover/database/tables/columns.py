@@ -136,7 +136,7 @@ COLUMNS: dict[str, Columns] = {
 
 
 def column_problems(table: Table) -> Iterator[str]:
-    """What is wrong between a table and its reviewed columns, a sentence each: unlisted, stale or listed twice."""
+    """Yield a sentence for each column of a table that is unlisted, stale or listed twice."""
     listed = COLUMNS.get(table.fullname, Columns(""))
     names = listed.names
     for name in sorted(set(table.c.keys()) - set(names)):

@@ -1,4 +1,4 @@
-"""Who the vendor serves: districts, their tenants and schools, and what each school subscribes to."""
+"""Declares the directory: districts, their tenants and schools, and what each school subscribes to."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ subscriptions = Table(
     Column("district_id", Text, nullable=False),
     Column("school_id", Text, nullable=False),
     Column("product", Text, nullable=False),
-    # As the source says it: the plan judges it, and refuses what it does not know.
+    # As the source says it. The plan refuses a value that it does not know.
     Column("state", Text, nullable=False),
     Column("starts_on", Date, nullable=False),
     Column("ends_on", Date, nullable=False, comment="the last day, inclusive"),
