@@ -1,4 +1,4 @@
-"""What hundreds of districts cost before any work is done: reading their files, the commands, and parsing the DAGs.
+"""Measures what hundreds of districts cost before any work: reading files, running commands, parsing DAGs.
 
 ``make bench ARGS="config --districts 2000"``. Each measurement is a process of its own, as users and Airflow start it.
 Writes ``var/bench/config.json``.
@@ -59,7 +59,7 @@ print(time.perf_counter() - started, len(bag.dags))
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of one thing, and of how many tenants or DAGs."""
+    """The seconds of one measurement, and the number of tenants or DAGs."""
 
     what: str
     seconds: float
@@ -117,7 +117,7 @@ def _told(script: str, argument: str, environment: Mapping[str, str]) -> tuple[f
 
 
 def _command(arguments: list[str], environment: Mapping[str, str]) -> tuple[float, int]:
-    """A command from its start to its end, with the time that Python takes; and the lines that it prints."""
+    """Time a command, including the start of Python; return the lines that it prints too."""
     started = time.perf_counter()
     done = subprocess.run(  # noqa: S603 - our own command
         [str(Path(sys.executable).parent / "rollover"), *arguments],

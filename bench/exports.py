@@ -1,4 +1,4 @@
-"""How fast reports are made, beside pandas on the same query, and what memory that takes.
+"""Measures how fast reports are made, compared with pandas on the same query, and the memory that takes.
 
 ``make bench ARGS="exports --rows 1000000 --students 10000"``. Every way runs in a process of its own; all use the role
 that works, with row-level security. Writes ``var/bench/exports.json``.
@@ -24,9 +24,9 @@ from rollover.settings import HOME
 from rollover_demo.postgres import LOGIN, PostgresServer
 
 AT_LEAST = 5
-"""Times as fast as pandas: what was asked of the CSV reports."""
+"""The goal of CSV reports: so many times as fast as pandas."""
 WITHIN = 60
-"""Seconds for 2,000 progress reports on one core: what was asked of the PDFs."""
+"""The goal of PDFs: seconds for 2,000 progress reports on one core."""
 
 PEOPLE = """
 INSERT INTO roster.people (tenant_id, sourced_id, role, given_name, family_name, username, school_ids, grade, enabled,
@@ -95,9 +95,9 @@ def main() -> None:
     for name, found in measured.items():
         print(f"{name:52} {found['seconds']:8.2f} s {found['processor']:8.2f} s of it ours {found['megabytes']:6} MB")
     times = measured["pandas"]["seconds"] / measured["csv"]["seconds"]
-    print(f"Behavior History: {times:.1f} times as fast as pandas; {AT_LEAST} were asked")
+    print(f"Behavior History: {times:.1f} times as fast as pandas; the goal is {AT_LEAST}")
     for_2000 = measured["progress"]["seconds"] * 2000 / options.students
-    print(f"2,000 progress reports: {for_2000:.1f} s; {WITHIN} were asked")
+    print(f"2,000 progress reports: {for_2000:.1f} s; the goal is {WITHIN}")
     target = HOME / "var" / "bench" / "exports.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps({"options": vars(options), "machine": facts, "measured": measured}, indent=2))
@@ -114,7 +114,7 @@ def _fill_more(owner: Engine, students: int) -> None:
 
 
 def _best(job: dict[str, Any], pid: int, rounds: int) -> dict[str, Any]:
-    """The fastest of some rounds: what else the machine does only ever adds."""
+    """Return the fastest of some rounds: other work on the machine only adds time."""
     found = [in_process("bench.exports_ways", job, pid) for _ in range(rounds)]
     best = min(found, key=lambda one: one.answer["seconds"])
     return {**best.answer, "megabytes": best.peak_bytes // 1_000_000}

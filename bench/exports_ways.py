@@ -1,4 +1,4 @@
-"""The ways of making a report that ``bench.exports`` measures, each in a process of its own.
+"""Runs one way of making a report that ``bench.exports`` measures, in a process of its own.
 
 A job comes as JSON on the standard input: ``{"way", "url", "folder"}``; the answer is the last line of the output.
 """
@@ -62,7 +62,7 @@ WAYS: dict[str, Callable[[Engine, UPath], None]] = {
 
 
 def work(job: dict[str, Any]) -> None:
-    """One way, in a process of its own; its answer is its last line."""
+    """Run one way in a process of its own; its last line of output is its answer."""
     started, used = time.perf_counter(), time.process_time()
     WAYS[job["way"]](connect(job["url"]), UPath(job["folder"]) / job["way"])
     answer = {"seconds": time.perf_counter() - started, "processor": time.process_time() - used}

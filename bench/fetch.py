@@ -1,4 +1,4 @@
-"""How fast files come over SFTP: ours beside OpenSSH's own client and Airflow's hook, from OpenSSH's own server.
+"""Measures how fast files come over SFTP: ours, OpenSSH's client and Airflow's hook, from OpenSSH's server.
 
 ``make bench ARGS="fetch --megabytes 500 --files 2000"``. One large file, and many small ones; server and clients on
 this machine. Ours hashes every byte that it takes, the others do not. Only ratios within one run carry over to another

@@ -1,4 +1,4 @@
-"""What every measurement needs: a process of its own for a piece of work, its peak memory, and facts of the machine."""
+"""Measures work in a process of its own: its time, its peak memory, and facts about the machine."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a process answered, the most memory that it held at once, and what the server did meanwhile."""
+    """What a process answered, its peak memory, and what the server did meanwhile."""
 
     answer: dict[str, Any]
     peak_bytes: int
@@ -103,14 +103,14 @@ def _resident(process: psutil.Process) -> int:
 
 
 def machine(engine: Engine, packages: tuple[str, ...]) -> dict[str, Any]:
-    """What the numbers depend on, where a database is measured."""
+    """Return what the numbers depend on, for a measurement of the database."""
     with engine.connect() as connection:
         settings = {name: str(connection.scalar(text(f"SHOW {name}"))) for name in SETTINGS}
     return {**computer(), "postgresql": settings, "packages": {name: _version(name) for name in packages}}
 
 
 def computer() -> dict[str, Any]:
-    """What the numbers depend on, whatever is measured."""
+    """Return what the numbers depend on, for any measurement."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),

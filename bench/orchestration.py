@@ -1,4 +1,4 @@
-"""What Airflow adds to the work: a whole rollover of one tenant over the real scheduler, beside the steps' own seconds.
+"""Measures what Airflow adds to the work: a tenant's whole rollover by the real scheduler, and the steps alone.
 
 ``make bench ARGS="orchestration --schools 200"``. The new year's set lies ready before the run begins, and the plan is
 approved as soon as it is asked about, so nobody is waited for. Writes ``var/bench/orchestration.json``.
@@ -55,7 +55,7 @@ class Measured:
 
     @property
     def on_top(self) -> float:
-        """All that is not the steps' own work; what the import works is still in it."""
+        """Everything except the steps' own work; the work of the import is still in it."""
         return self.run - self.work - self.person
 
 

@@ -1,4 +1,4 @@
-"""How fast a roster set comes into PostgreSQL, beside what a user would otherwise do and the limits, in one run.
+"""Measures how fast a roster set gets into PostgreSQL, compared with other ways and the limits, in one run.
 
 ``make bench ARGS="roster --students 100000"``. Every way works on the same generated files and the same server, in a
 process and a database of its own; imports of Python modules are not timed. The ways take turns, all of them once, then
@@ -204,12 +204,12 @@ def _lines(path: Path) -> int:
 
 
 def _total(measured: Measured, of: str = "seconds") -> float:
-    """Of a whole import: parts of a step are counted in it."""
+    """Return the seconds of a whole import, which include the parts of its steps."""
     return sum(float(spent) for step, spent in measured.answer[of].items() if step != ACCOUNTS)
 
 
 def _asked(results: Results, larger: Results | None) -> list[dict[str, Any]]:
-    """What is asked of Rollover, as far as it was measured."""
+    """Yield the goals of Rollover that were measured."""
     asked: list[dict[str, Any]] = []
 
     def at_least(what: str, slower: tuple[str, str], faster: tuple[str, str], limit: float) -> None:
@@ -304,7 +304,7 @@ def _cell(results: Results, way: str, phase: str) -> str:
 
 
 def _steps(results: Results) -> Iterator[str]:
-    """Where the time of ours goes. Processor seconds tell it also where others were at work on the machine."""
+    """Yield where our time goes. Processor seconds count only our work, even on a busy machine."""
 
     def line(label: str, spent: Callable[[Measured], float]) -> str:
         cells = (median(map(spent, results.of(OURS, phase))) for phase in PHASES)

@@ -1,4 +1,4 @@
-"""Each way to bring a roster set into PostgreSQL: ours, what a user would otherwise do, and the limits.
+"""Runs one way of bringing a roster set into PostgreSQL: ours, what a user would otherwise do, or a limit.
 
 ``python -m bench.roster_ways`` does one piece of work in a process of its own: the job comes as JSON on standard input
 and the answer goes to standard output, the seconds of each step and what was found in the database afterwards.

@@ -1,4 +1,4 @@
-"""How fast a year is archived and erased, beside what a user would otherwise do and what PostgreSQL itself takes.
+"""Measures how fast a year is archived and erased, compared with other ways and with PostgreSQL alone.
 
 ``make bench ARGS="steps --rows 1000000"``. Every way runs in a process of its own, on one tenant's year in tables that
 hold other tenants and years. Writes ``var/bench/steps.json``.
@@ -119,7 +119,7 @@ class _Measuring:
 
 
 def _ratios(found: dict[str, dict[str, Any]]) -> list[str]:
-    """What was asked, beside what was found."""
+    """Yield the goals, and what was measured."""
     rates: dict[str, float] = {}
     for one in found.values():
         rates.setdefault(one["way"], one["rows"] / one["seconds"])  # of erase, the first: in a shared partition

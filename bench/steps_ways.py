@@ -1,4 +1,4 @@
-"""The ways of archiving and erasing that ``bench.steps`` measures, each in a process of its own.
+"""Runs one way of archiving or erasing that ``bench.steps`` measures, in a process of its own.
 
 A job comes as JSON on the standard input: ``{"way", "url", "owner", "folder", "rows", "tenant", "year"}``; the answer
 is the last line of the output.
@@ -38,7 +38,7 @@ CHUNK = 50_000
 
 @dataclass(frozen=True)
 class Job:
-    """What a way works on: the rows of one tenant's year, through the role that works or as the owner."""
+    """What a way works on: the rows of one tenant's year, as the working role or as the owner."""
 
     engine: Engine
     owner: Engine
@@ -116,7 +116,7 @@ def _delete(job: Job) -> None:
 
 
 def _approved(job: Job) -> None:
-    """What goes before: the plan is frozen and approved."""
+    """Freeze and approve the plan first."""
     run = job.run
     steps.guard(run, "bench", lambda run_id: False)
     if job.year == SchoolYear.parse("2025-26"):
@@ -152,7 +152,7 @@ WAYS: dict[str, Callable[[Job], None]] = {
 
 
 def work(given: dict[str, Any]) -> None:
-    """One way, in a process of its own; its answer is its last line."""
+    """Run one way in a process of its own; its last line of output is its answer."""
     job = Job(
         connect(given["url"]),
         connect(given["owner"]),

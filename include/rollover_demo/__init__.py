@@ -1,1 +1,1 @@
-"""Local services for the demo and the tests: real parts, on free ports, in one ignored folder."""
+"""Runs local services for the demo and the tests: real ones, on free ports, in one ignored folder."""

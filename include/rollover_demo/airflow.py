@@ -1,4 +1,4 @@
-"""Airflow's four processes on this machine, for the demo and the tests: real ones, on free ports.
+"""Runs Airflow's four processes on this machine, for the demo and the tests, on free ports.
 
 Each is a process of its own rather than `airflow standalone`: own log, own id, and any one of them can be
 killed and started again to see what a crash does.
@@ -28,7 +28,7 @@ from rollover_demo.airflow_client import AirflowClient
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 SESSIONS = "sessions.json"
-"""Which sessions were started from a folder, and when."""
+"""The file that lists the sessions started from a folder, and when."""
 HEALTH_OF = {"metadatabase": "the database", **{name.replace("-", "_"): name for name in COMPONENTS[1:]}}
 
 
@@ -38,7 +38,7 @@ class AirflowFailed(RolloverError):
 
 @dataclass(frozen=True)
 class Secrets:
-    """What one local Airflow signs and encrypts with; kept, so that a second start reads the first's data."""
+    """The secrets of one local Airflow. They are kept, so that a second start can read the first's data."""
 
     password: str
     fernet_key: str
@@ -89,7 +89,7 @@ class LocalAirflow:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a command needs to be part of this Airflow: `subprocess.run(["airflow", …], env=…)`."""
+        """Return the environment of a command of this Airflow: `subprocess.run(["airflow", …], env=…)`."""
         logs = self.folder / "logs"
         ours = {
             "AIRFLOW_HOME": str(self.home),
@@ -176,11 +176,11 @@ class LocalAirflow:
         self.end_left_over()
 
     def end_left_over(self) -> None:
-        """End what was started from this folder and still runs, whoever started it and is gone."""
+        """End the processes started from this folder that still run, even if their starter is gone."""
         end_left_over(self.folder)
 
     def remember(self, process: subprocess.Popen[bytes]) -> None:
-        """Note the session of a process that was started in one of its own."""
+        """Record the session of a process that was started in its own session."""
         sessions = _sessions(self.folder) | {str(process.pid): psutil.Process(process.pid).create_time()}
         _write_private(self.folder / SESSIONS, sessions)
 
@@ -221,7 +221,7 @@ class LocalAirflow:
 
 
 def end_left_over(folder: Path) -> None:
-    """End the Airflow processes that were started from a folder and still run, whoever started them and is gone."""
+    """End the Airflow processes started from a folder that still run, even if their starter is gone."""
     left = left_over(folder)
     for process in left:
         process.terminate()
@@ -255,7 +255,7 @@ def _sessions(folder: Path) -> dict[str, float]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listened on a moment ago, all different."""
+    """Return different ports of 127.0.0.1 on which nothing listens."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

@@ -1,4 +1,4 @@
-"""The REST API of an Airflow, as far as the demo, the end-to-end tests and the benchmarks use it."""
+"""Calls the REST API of an Airflow for the demo, the end-to-end tests and the benchmarks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 PAGE = 500
 READ_AGAIN = 3
-"""How often a question is put again that was not answered in time: a laptop may be busy."""
+"""How often a request is repeated that was not answered in time: a laptop may be busy."""
 FINISHED = frozenset({"success", "failed"})
 
 
@@ -121,12 +121,12 @@ class AirflowClient:
         return list(self.call("GET", path, limit=PAGE)["task_instances"])
 
     def result(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """What a task returned."""
+        """Return what a task returned."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
         return self.call("GET", path, deserialize=True)["value"]
 
     def questions(self) -> list[dict[str, Any]]:
-        """What waits for a person: subject, body, options, ``task_instance`` with dag_id and task."""
+        """Return the questions waiting for a person: subject, body, options, ``task_instance`` with dag_id and task."""
         path = "dags/~/dagRuns/~/hitlDetails"
         return list(self.call("GET", path, response_received=False, limit=PAGE)["hitl_details"])
 

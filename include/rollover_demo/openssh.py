@@ -1,4 +1,4 @@
-"""OpenSSH's own SFTP server as a child process: what most real servers are, to test and to measure against.
+"""Runs OpenSSH's SFTP server as a child process, to test and measure against what most districts use.
 
 It comes from the system (Debian's ``openssh-server``), runs by a configuration of its own, on a free port of this
 machine, as whoever runs it, who is also the only one that can log in, with a key. The system's service is not touched.
@@ -42,7 +42,7 @@ Subsystem sftp internal-sftp {options}
 
 
 def program() -> str | None:
-    """Where the server's program is, or None where it is not installed."""
+    """Return the path of the server's program, or None if it is not installed."""
     return shutil.which("sshd", path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin")))
 
 

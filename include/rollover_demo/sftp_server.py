@@ -1,4 +1,4 @@
-"""A real SFTP server for the demo and the tests: password accounts, each in a folder of its own.
+"""Runs a real SFTP server for the demo and the tests: password accounts, each in a folder of its own.
 
 Like a vendor's server, it lets Rollover's account read everything and write only below an ``outbox``. Run it with
 ``python -m rollover_demo.sftp_server``, or from Python with :func:`start`.
@@ -147,7 +147,7 @@ def _host_key(path: Path) -> asyncssh.SSHKey:
 
 
 def _write(path: Path, content: str, *, mode: int = 0o644) -> None:
-    """Write a file that appears whole under its name."""
+    """Write a file that appears under its name when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     part.touch(mode=mode)

@@ -1,4 +1,4 @@
-"""A copy of every table as Parquet, to compare a database before and after. For the demo and the tests."""
+"""Copies every table as Parquet, to compare a database before and after. For the demo and the tests."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def _watch(make: psutil.Process) -> None:
 
 
 def _catches_sigint(pid: int) -> bool:
-    """Whether a process has a handler for SIGINT, by Linux's own word; False where there is none to ask."""
+    """Whether a process has a handler for SIGINT, as Linux says; False on other systems."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -184,7 +184,7 @@ def test_a_decision_on_the_command_line_is_told_by_the_nightly_sweep(
     decide(owner, HERO, import_id, Answer.DISCARD, "dana", digest=seen, reason="half of north is missing")
     sweep = run_dag(airflow("roster_sync"))
     assert sweep.state_of("report", 0) == "success"
-    assert "NOT TAKEN" not in told and "NOT TAKEN" in summary.read_text()
+    assert "DISCARDED IN REVIEW" not in told and "DISCARDED IN REVIEW" in summary.read_text()
     assert run_dag(airflow("roster_sync")).state_of("report", -1) == "skipped", "it is told once"
 
 

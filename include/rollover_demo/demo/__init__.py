@@ -1,1 +1,1 @@
-"""`make demo`: a season's rollovers on real parts, with people who answer and upload, and a table at the end."""
+"""Runs `make demo`: a season's rollovers on real services, with people who answer and upload, and a final table."""

@@ -51,7 +51,7 @@ def main() -> int:
                 if options.snapshots:
                     snapshot(owner, FOLDER / "after")
                 wrong = wrong or _not_as_it_should(entries)
-                print(f"\n{'NOT as it should: ' + wrong if wrong else 'Every tenant ended as it should.'}")
+                print(f"\n{'Something went wrong: ' + wrong if wrong else 'Every tenant ended as it should.'}")
                 if options.exit:
                     return 1 if wrong else 0
                 print(_how_to_use(services))
@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def _how_to_use(services: Services) -> str:
-    """How a second shell works with the demo, and how a district's IT uploads files."""
+    """Return how to use the demo from a second shell, and how a district's IT uploads files."""
     district = services.specs[0].id
     return "\n".join(
         [
@@ -86,7 +86,7 @@ def _report(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _not_as_it_should(entries: list[dict[str, Any]]) -> str | None:
-    """What a look at the summary finds wrong, though no run failed."""
+    """Return what is wrong in the summary although no run failed."""
     for entry in entries:
         who = f"{entry['tenant']} {entry['school_year']}"
         if entry["state"] != "certified" or not entry["kept_unchanged"]:

@@ -1,4 +1,4 @@
-"""The season as it happens: what the ledger says, and the people who answer, upload and backfill.
+"""Plays the season: reads the ledger, and acts as the people who answer, upload and backfill.
 
 Nobody here reaches into the product: the data engineer uses Airflow's API and command line, district IT uses
 SFTP, and progress is read from the ledger.
@@ -28,8 +28,8 @@ from rollover_demo.seed.uploads import broken_files, half_files, new_year_files,
 
 POLL_SECONDS = 1.0
 READING_SECONDS = 5.0
-"""A person reads a plan before approving it. An answer within a second of the question can meet Airflow while it
-still parks the task; it then asks again."""
+"""How long a person reads a plan before approving it. An answer within a second can reach Airflow while it still defers
+the task; it then asks again."""
 Say = Callable[[str], None]
 
 
@@ -54,7 +54,7 @@ class Seen:
 
 
 class Season:
-    """Lets every tenant's season happen, until all are certified and in their new year."""
+    """Plays every tenant's season, until all are certified and in their new year."""
 
     def __init__(self, services: Services, say: Say, *, answer_approvals: bool) -> None:
         self._services = services
@@ -82,7 +82,7 @@ class Season:
         self._say(f"{len(tenants)} tenants' DAGs are on; their reset dates have passed, so the scheduler starts them")
 
     def run(self, *, timeout: float | None) -> None:
-        """Go on until all is done that can be. A run that fails, or is rejected, stops its own tenant only.
+        """Play until everything possible is done. A run that fails, or is rejected, stops only its own tenant.
 
         Raises SeasonFailed at the end, naming every tenant that stopped, or if not all is done within `timeout` s.
         """
@@ -171,7 +171,7 @@ class Season:
                 self._stop(tenant.id, run)
 
     def _stop(self, tenant_id: str, run: dict[str, str]) -> None:
-        """Go on without a tenant whose run failed: the others' season does not end by it."""
+        """Continue without a tenant whose run failed: the others' season goes on."""
         where = self._services.folder / "airflow" / "logs" / "tasks" / f"dag_id={run['dag_id']}"
         if tenant_id not in self._stopped:
             self._stopped[tenant_id] = f"{run['dag_id']} failed in {run['dag_run_id']}: read {where}"
@@ -262,8 +262,8 @@ class Season:
 
 
 def _answers(options: list[str]) -> list[str]:
-    """What Dana chooses: the only drop of the season that is held lost a school; a plan is approved, and each school
-    confirmed whose subscription is active again."""
+    """Return what Dana chooses. She discards the only roster in review, which lost a school. She approves plans, and
+    confirms each school whose subscription is active again."""
     return ["Discard"] if "Discard" in options else [option for option in options if option != "Reject"]
 
 

@@ -1,4 +1,4 @@
-"""The demo's parts: PostgreSQL, an SFTP server and Airflow, on free ports, with all data in one folder."""
+"""Starts the demo's services: PostgreSQL, an SFTP server and Airflow, on free ports, with all data in one folder."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from rollover_demo.sftp_server import ROLLOVER, Account, SftpServer, start
 DATABASE, METADATA = "rollover", "airflow"
 SIGNING_KEY = "signing-key.pem"
 USERS = {"dana": "admin"}
-"""Who logs in to the demo's Airflow: Dana, the data engineer."""
+"""The user of the demo's Airflow: Dana, the data engineer."""
 PERSONS = ("dana", "lee")
-"""Who has a personal login to the product database: the same Dana, and a second person."""
+"""The people with a personal login to the product database: Dana, and a second person."""
 ENV = "env"
 """The file that a shell reads to work with the demo: ``. var/demo/env``."""
 # What takes minutes in production takes seconds here. By configuration: the code is the same.

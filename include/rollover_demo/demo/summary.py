@@ -1,4 +1,4 @@
-"""What happened, per rollover: from the ledger and the database, as JSON and as a table."""
+"""Summarizes each rollover from the ledger and the database, as JSON and as a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ACTIONS = ("archived", "erased", "reset", "kept")
 
 
 def summary(owner: Engine) -> list[dict[str, Any]]:
-    """One entry per rollover, by tenant and school year."""
+    """Return one entry per rollover, by tenant and school year."""
     with owner.connect() as connection:
         found = connection.execute(select(rollovers).order_by(rollovers.c.tenant_id, rollovers.c.school_year))
         return [_entry(connection, dict(row)) for row in found.mappings()]
@@ -94,7 +94,7 @@ def _roster(connection: Connection, tenant_id: str) -> dict[str, int]:
 
 
 def table(entries: list[dict[str, Any]]) -> str:
-    """The entries as text, one line each."""
+    """Return the entries as text, one line each."""
     head = ("tenant", "year", "state", "archived", "erased", "reset", "kept", "unchanged", "exports", "drops", "s")
     rows = [
         (

@@ -1,4 +1,4 @@
-"""Who is in a tenant's schools: at the end of the finished year, in the next one, and some days later.
+"""Makes the people of a tenant's schools: at the end of the finished year, in the next one, and some days later.
 
 People depend on district and school alone, so two tenants of one district know the same people.
 """
@@ -19,7 +19,7 @@ from rollover_demo.seed.specs import DistrictSpec, SchoolSpec, TenantSpec
 
 
 def finished_year(district: DistrictSpec, tenant: TenantSpec) -> Roster:
-    """The roster at the end of the finished year, with the graduates of the tenant's past years."""
+    """Return the roster at the end of the finished year, with the graduates of past years."""
     people: list[Person] = []
     for school in tenant.schools:
         rng = generator(district.id, school.id, "people")
@@ -34,7 +34,7 @@ def finished_year(district: DistrictSpec, tenant: TenantSpec) -> Roster:
 
 
 def promoted(roster: Roster) -> Roster:
-    """The roster of the next year: one grade up, graduates and leavers gone, a new cohort, new sections."""
+    """Return the roster of the next year: one grade up, graduates and leavers gone, a new cohort, new sections."""
     people: list[Person] = []
     rng = generator(roster.district.id, "promotion")
     leaves = dict(zip((p.id for p in roster.people), rng.random(len(roster.people)) < 0.05, strict=True))
@@ -56,7 +56,7 @@ def promoted(roster: Roster) -> Roster:
 
 
 def later(roster: Roster) -> Roster:
-    """The same roster some days later: three students gone, three new, a few guardians with an e-mail now."""
+    """Return the same roster some days later: three students gone, three new, a few guardians with an e-mail now."""
     gone = {p.id for p in roster.students[5:200:65]}
     missing = [p.id for p in roster.of_role("guardian") if p.email is None][:4]
     people = [

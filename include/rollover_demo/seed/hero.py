@@ -1,4 +1,4 @@
-"""What happened in Hero: years of tracked behavior, consequences and points.
+"""Makes the data of Hero: years of tracked behavior, consequences and points.
 
 Frames have the columns of their tables, in any order and without ``tenant_id``.
 """
@@ -27,7 +27,7 @@ STORE_DAYS = ((11, 20), (2, 14), (5, 15))
 
 
 def frames(roster: Roster) -> Frames:
-    """Every table of the ``hero`` schema, by name: activity of the past years and this one, and the state."""
+    """Return every table of the ``hero`` schema, by name: activity of past years and this one, and the state."""
     years = [SchoolYear(roster.year.first_year - n) for n in range(roster.tenant.past_years, -1, -1)]
     parts: dict[str, list[pl.DataFrame]] = {name: [] for name in ACTIVITY_KEYS}
     events_so_far = 0
@@ -47,7 +47,7 @@ def frames(roster: Roster) -> Frames:
 
 
 def school_days(roster: Roster, year: SchoolYear) -> list[date]:
-    """Weekdays of a school year without the usual breaks."""
+    """Return the weekdays of a school year without the usual breaks."""
     calendar = roster.district.calendar(year)
     autumn, spring = year.first_year, year.last_year
     breaks = (
@@ -176,7 +176,7 @@ def _sums(entries: pl.DataFrame) -> pl.DataFrame:
 
 
 def _balances(roster: Roster, ledger: pl.DataFrame) -> pl.DataFrame:
-    """What each student of today can spend: the sum of this year's entries."""
+    """Return what each current student can spend: the sum of this year's entries."""
     spendable = (
         ledger.filter(pl.col("school_year") == roster.year.key).group_by("student_id").agg(pl.col("points").sum())
     )

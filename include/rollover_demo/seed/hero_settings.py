@@ -1,4 +1,4 @@
-"""What the schools have set up in Hero: codes, actions, bells, templates, switches and logins."""
+"""Makes what schools have set up in Hero: codes, actions, bells, templates, switches and logins."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _settings(roster: Roster) -> Frames:
 
 
 def _logins(roster: Roster) -> Frames:
-    """Who has made an account: nearly all students, about half of the guardians, every employee."""
+    """Return the people with an account: nearly all students, about half of the guardians, every employee."""
     rng = generator(roster.tenant.id, "logins")
     created = roster.district.calendar(roster.year).starts
     found = {}

@@ -1,4 +1,4 @@
-"""What happened in Imagine Math and Imagine Math Facts: accounts, classrooms and the year's academic data.
+"""Makes the data of Imagine Math and Imagine Math Facts: accounts, classrooms and the year's academic data.
 
 Frames have the columns of their tables, in any order and without ``tenant_id``.
 """
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 def frames(roster: Roster) -> Frames:
-    """Every table of the tenant's product schema, by name."""
+    """Return every table of the tenant's product schema, by name."""
     rng = generator(roster.tenant.id, "activity", roster.year.key)
     math = roster.tenant.tenant.product == "imagine_math"
     accounts = {p.id: _uuid(rng) for p in (*roster.students, *roster.educators)}
@@ -92,7 +92,7 @@ def _classrooms(roster: Roster, accounts: dict[str, str]) -> dict[str, list[Row]
 
 
 def _assessments(rng: np.random.Generator, roster: Roster, accounts: dict[str, str], math: bool) -> list[Row]:
-    """Three benchmarks of Imagine Math, or five fluency checks of Facts; who was away has none."""
+    """Three benchmarks of Imagine Math, or five fluency checks of Facts; a student who was away has none."""
     names = [f"Benchmark {n}" for n in (1, 2, 3)] if math else [f"Fluency check {n}" for n in range(1, 6)]
     starts = roster.district.calendar(roster.year).starts
     found: list[Row] = []

@@ -1,4 +1,4 @@
-"""The live roster of the finished year, as an import of that year's files would have left it: by the same code."""
+"""Makes the live roster of the finished year, with the code that imports that year's files."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from rollover_demo.seed.oneroster import files
 from rollover_demo.seed.roster import Roster, grade_code
 
 SEED_IMPORT = "seed"
-"""The import that the seeded rows say they came from."""
+"""The import that the seeded rows name as their source."""
 
 
 def roster_frames(roster: Roster) -> dict[str, pl.DataFrame]:
-    """The roster tables by name, without ``tenant_id``: what the files say, and who had left before."""
+    """Return the roster tables by name, without ``tenant_id``: what the files say, and people who had left before."""
     active = _shaped(roster)
     frames = {name: frame.with_columns(pl.lit("active").alias("status")) for name, frame in active.items()}
     frames["people"] = pl.concat([frames["people"], _departed(roster)], how="diagonal_relaxed")
@@ -63,7 +63,7 @@ def _rows(duck: duckdb.DuckDBPyConnection, table: Table) -> pl.DataFrame:
 
 
 def _departed(roster: Roster) -> pl.DataFrame:
-    """People who left before the finished year: a later full set did not hold them."""
+    """Return people who left before the finished year: a later full set did not have them."""
     return pl.DataFrame(
         [
             {

@@ -1,4 +1,4 @@
-"""Fill a database with a season: what the vendor's systems hold when the school year has just ended."""
+"""Fills a database with a season: the data of the vendor's systems when a school year has just ended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rollover_demo.seed.specs import DistrictSpec
 
 
 def load(owner: Engine, specs: Iterable[DistrictSpec], now: datetime) -> dict[str, dict[str, int]]:
-    """Fill directory, roster and product tables of a migrated, empty database, and hold what is inspected.
+    """Fill directory, roster and product tables of a migrated, empty database, and set a hold on inspected records.
 
     `owner` bypasses row-level security. `now` is when the subscriptions were last read. Returns the rows
     written per tenant and table (``hero.tracking_events``).

@@ -1,4 +1,4 @@
-"""Fixed lists to make believable people, codes and settings from. None of it is anybody's."""
+"""Lists from which believable people, codes and settings are made. None belongs to a real person."""
 
 from __future__ import annotations
 

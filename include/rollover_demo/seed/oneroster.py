@@ -1,4 +1,4 @@
-"""A roster as a OneRoster 1.1 CSV set in bulk mode, the way a district's SIS writes it."""
+"""Writes a roster as a OneRoster 1.1 CSV set in bulk mode, as a district's SIS does."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Row = dict[str, str | None]
 
 
 def rows(roster: Roster) -> dict[str, list[Row]]:
-    """The set's rows, by OneRoster file name without ``.csv``; a column that is not named is blank."""
+    """Return the set's rows by OneRoster file name without ``.csv``. A column that is not named is blank."""
     return {
         "orgs": _orgs(roster),
         "academicSessions": _academic_sessions(roster),
@@ -64,19 +64,19 @@ def rows(roster: Roster) -> dict[str, list[Row]]:
 
 
 def files(roster: Roster) -> Files:
-    """The set as file contents by name, ready for a folder or a zip."""
+    """Return the content of each file by name, ready for a folder or a zip."""
     return encode(rows(roster))
 
 
 def broken_files(roster: Roster) -> Files:
-    """A set whose upload lost a file that the manifest names."""
+    """Return a set that lacks a file that its manifest names."""
     content = files(roster)
     del content["courses.csv"]
     return content
 
 
 def half_files(roster: Roster) -> Files:
-    """A set as an export that broke off leaves it: nobody of the last school is in it, and no class."""
+    """Return a set like an export that broke off: without the people and classes of the last school."""
     content = rows(roster)
     lost = roster.tenant.schools[-1].id
     content["users"] = [row for row in content["users"] if row["orgSourcedIds"] != lost]
@@ -89,7 +89,7 @@ def half_files(roster: Roster) -> Files:
 
 
 def with_mistakes(content: dict[str, list[Row]], year: SchoolYear) -> dict[str, list[Row]]:
-    """The mistakes that districts make most: enrollments of a class that is not there, a date that is none."""
+    """Return a set with common mistakes: enrollments of a class that does not exist, and an invalid date."""
     for row in content["enrollments"][10:13]:
         row["classSourcedId"] = "class-of-another-export"
     content["enrollments"][40]["beginDate"] = f"31.02.{year.first_year}"
@@ -97,7 +97,7 @@ def with_mistakes(content: dict[str, list[Row]], year: SchoolYear) -> dict[str, 
 
 
 def encode(content: dict[str, list[Row]]) -> Files:
-    """Rows as CSV files with their manifest."""
+    """Return rows as CSV files with their manifest."""
     encoded = {f"{name}.csv": _csv(HEADERS[name].split(","), content[name]) for name in content}
     manifest: dict[str, str] = {
         "manifest.version": "1.0",
@@ -113,7 +113,7 @@ def encode(content: dict[str, list[Row]]) -> Files:
 
 
 def as_zip(content: Files) -> bytes:
-    """The set as one zip, files at its root. The same files give the same bytes."""
+    """Return the set as one zip with the files at its root. The same files give the same bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in sorted(content.items()):

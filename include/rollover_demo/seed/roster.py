@@ -1,4 +1,4 @@
-"""A tenant's people, classes and sessions in one school year. Classes and sessions follow from the people."""
+"""Models a tenant's people, classes and sessions in one school year."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ELEMENTARY = (("homeroom", "Homeroom"), ("math", "Math"))
 
 
 def generator(*labels: object) -> np.random.Generator:
-    """A random generator that depends on nothing but its labels."""
+    """Return a random generator that depends only on its labels."""
     return np.random.default_rng(zlib.crc32("/".join(map(str, labels)).encode()))
 
 
@@ -39,7 +39,7 @@ def grade_code(grade: int) -> str:
 
 
 def noon(day: date) -> datetime:
-    """An instant about the middle of a day in America."""
+    """Return an instant about the middle of a day in America."""
     return datetime.combine(day, time(17), UTC)
 
 
@@ -99,7 +99,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Roster:
-    """What a tenant's roster files say in one school year; people who left earlier are there, not active."""
+    """A tenant's roster in one school year. People who left earlier are in it, but not active."""
 
     district: DistrictSpec
     tenant: TenantSpec
@@ -107,7 +107,7 @@ class Roster:
     people: tuple[Person, ...]
 
     def of_role(self, *roles: str) -> tuple[Person, ...]:
-        """The active people with one of the roles."""
+        """Return the active people with one of the roles."""
         return tuple(p for p in self.people if p.role in roles and p.active)
 
     @cached_property
@@ -128,14 +128,14 @@ class Roster:
 
 
 def school_for(tenant: TenantSpec, person: Person, grade: int) -> SchoolSpec | None:
-    """Where a student is in a grade: the same school while it has it, else the first that does, else None."""
+    """Return the school of a student in a grade: the same one if it has it, else the first that does, else None."""
     schools = sorted(tenant.schools, key=lambda school: school.id != person.school_id)
     return next((school for school in schools if school.low <= grade <= school.high), None)
 
 
 def _sections(roster: Roster) -> Iterator[Section]:
-    """Groups of students go through the day together; the group follows from the student's id, so that a few
-    arrivals move nobody else."""
+    """Return the students in groups that stay together all day. A student's group depends on the id only, so that new
+    students move nobody else."""
     groups: dict[tuple[str, int, int], list[str]] = defaultdict(list)
     schools = {s.id: s for s in roster.tenant.schools}
     for student in roster.students:

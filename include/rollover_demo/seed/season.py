@@ -1,4 +1,4 @@
-"""Who is in the season: six districts, eight tenants, and between them every case a rollover must handle.
+"""Defines the season: six districts and eight tenants, with every case that a rollover must handle.
 
 Everything follows from the school year that has just finished, so a demo works on any day (`demo_year`).
 """
@@ -52,7 +52,7 @@ def write_district_files(specs: Iterable[DistrictSpec], folder: Path) -> list[Pa
 
 
 def district_file(spec: DistrictSpec) -> dict[str, Any]:
-    """What the district's file says."""
+    """Return the content of the district's file."""
     calendar = spec.calendar(spec.year)
     # No rostering_begins: the demo runs on any day of the year, and drops the new year's files when it is ready.
     facts = {"ends": calendar.ends}
@@ -235,7 +235,7 @@ def _ended(year: SchoolYear, school: SchoolSpec) -> SubscriptionSpec:
 
 
 def _last_reset_day(spec: DistrictSpec) -> date:
-    """No tenant of the district is reset later than this by the default rules or by its own date."""
+    """Return the latest day on which a tenant of the district is reset, by the default rules or its own date."""
     calendar = spec.calendar(spec.year)
     after_school = (calendar.summer_session_ends or calendar.ends) + timedelta(days=1)
     own = [tenant.own_reset_date for tenant in spec.tenants if tenant.own_reset_date]

@@ -1,4 +1,4 @@
-"""What a district's IT uploads over the summer and after it, one OneRoster 1.1 set per tenant."""
+"""Makes the files that a district's IT uploads in the summer and later: a OneRoster 1.1 set per tenant."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from rollover_demo.seed.specs import DistrictSpec, TenantSpec
 
 
 def finished_year_files(spec: DistrictSpec, tenant: TenantSpec) -> Files:
-    """The set of the year that has just finished: what the live roster was filled from."""
+    """Return the set of the finished year, from which the live roster was filled."""
     return oneroster.files(finished_year(spec, tenant))
 
 
 def new_year_files(spec: DistrictSpec, tenant: TenantSpec) -> Files:
-    """The first set of the next year: a grade up, graduates gone, a new cohort, new sections and sessions."""
+    """Return the first set of the next year: one grade up, no graduates, a new cohort, new sections and sessions."""
     return oneroster.files(promoted(finished_year(spec, tenant)))
 
 
 def broken_files(spec: DistrictSpec, tenant: TenantSpec) -> Files:
-    """The new year's set without a file that its manifest names: it is refused."""
+    """Return the new year's set without a file that its manifest names: Rollover refuses it."""
     return oneroster.broken_files(promoted(finished_year(spec, tenant)))
 
 
 def half_files(spec: DistrictSpec, tenant: TenantSpec) -> Files:
-    """The new year's set without one of the schools: it is held."""
+    """Return the new year's set without one of the schools: it needs a review."""
     return oneroster.half_files(promoted(finished_year(spec, tenant)))
 
 
 def update_files(spec: DistrictSpec, tenant: TenantSpec) -> Files:
-    """The new year's set some days later: a few students gone, a few new, a few e-mail addresses added; and some
-    rows in error, which are kept out."""
+    """Return the new year's set some days later: a few students left, a few are new, a few have an e-mail address now.
+    Some rows have errors and are rejected."""
     roster = later(promoted(finished_year(spec, tenant)))
     return oneroster.encode(oneroster.with_mistakes(oneroster.rows(roster), roster.year))
