@@ -6,7 +6,7 @@ export AIRFLOW_HOME := $(CURDIR)
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-thorough lint format bench clean requirements
+.PHONY: help demo test test-slow test-thorough texts lint format bench clean requirements
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,9 @@ test-slow: $(VENV)/installed-dev ## the others: killed at every statement, rando
 
 test-thorough: $(VENV)/installed-dev ## all of them, with every case of which they take samples; an hour and more
 	@ROLLOVER_TEST_THOROUGH=1 $(BIN)/python -m pytest $(ARGS)
+
+texts: $(VENV)/installed-dev ## write the examples of the texts that people read again, after a change of their words
+	@UPDATE_TEXTS=1 $(BIN)/python -m pytest -q -m "not slow" $$(grep -rl check_example tests --include='test_*.py')
 
 lint: $(VENV)/installed-dev ## ruff, mypy, what may import what, and the district and product files
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ UPDATE = "UPDATE_TEXTS"
 def check_example(name: str, text: str) -> None:
     """Compare a text with its stored example, ``<template>--<case>.<ending>``. Fails where they differ.
 
-    To accept a change, run the tests with ``UPDATE_TEXTS=1`` and look at the diff of the examples.
+    To accept a change, run ``make texts`` and read the diff of the examples.
     """
     path = EXAMPLES / name
     if os.environ.get(UPDATE):

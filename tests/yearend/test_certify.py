@@ -126,9 +126,9 @@ def test_it_says_what_was_done(run: Run, owner: Engine) -> None:
     assert any("held in the archive" in text for text in said["not_claimed"])
     kept = {row["what"]: row for row in said["still_kept"]}
     assert kept["student accounts"]["number"] == 5 and kept["student accounts"]["until"] is None
-    archived = kept["archived rows, with the codes, settings and names that they are read with"]
+    archived = kept["archived rows, with the codes, settings and names that are needed to read them"]
     assert archived["number"] == len(disposal["archives"]) and archived["where"].endswith("riverside-ca/2025-26")
-    exported = kept["exported reports, and lists for the check of the new roster"]
+    exported = kept["exported reports, and lists to check the new roster with"]
     issued = datetime.fromisoformat(said["issued_at"]["utc"])
     kept_days = run.product.exports_kept_days_of(run.config)
     assert exported["until"] == (issued + timedelta(days=kept_days)).date().isoformat()

@@ -1,4 +1,7 @@
-"""What of a tenant's year is still kept when its certificate is issued: where, how much, and until when."""
+"""Lists what of a tenant's year is still kept when its certificate is issued: where, how much, and until when.
+
+The words are in ``texts/still_kept.txt.j2``.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from rollover.ledger import rollovers
 from rollover.roster.imports.model import REPORT_IS_THERE
 from rollover.run import Run
 from rollover.sftp.outbox import Outbox
+from rollover.texts import render
 from rollover.yearend.residue import drops_on_sftp
 
 MARKED = """
@@ -41,6 +45,12 @@ class Kept:
     until: str | None
     ends: str
     """How its time ends, in a sentence."""
+
+
+def described(kind: str, where: str, number: int, unit: str, until: str | None, **values: object) -> Kept:
+    """A thing that is still there, with the words of the template for its kind."""
+    what, ends = render("still_kept.txt.j2", kind=kind, **values).split("\n")
+    return Kept(what, where, number, unit, until, ends)
 
 
 def still_kept(
@@ -69,13 +79,13 @@ def _exports(connection: Connection, run: Run, at: datetime) -> Kept | None:
     if not (files := connection.scalar(query)):
         return None
     tenant, days = run.tenant, run.product.exports_kept_days_of(run.config)
-    return Kept(
-        "exported reports, and lists for the check of the new roster",
+    return described(
+        "exports",
         f"storage: exports/{tenant.product}/{tenant.district}; the district's SFTP: {run.config.outbox}",
         files,
         "files",
         _day(at + timedelta(days=days)),
-        f"the nightly cleanup removes them {days} days after this certificate",
+        days=days,
     )
 
 
@@ -90,42 +100,41 @@ def _import_reports(connection: Connection, run: Run) -> Kept | None:
     if not reports:
         return None
     days = run.product.grace_days_of(run.config)
-    return Kept(
-        "reports to the district about its roster files, with the ids of records in error",
+    return described(
+        "import_reports",
         f"the district's SFTP: {run.config.outbox}/imports",
         reports,
         "reports",
         _day(last + timedelta(days=days)),
-        f"the nightly cleanup removes them {days} days after their import has ended",
+        days=days,
     )
 
 
 def _marked(connection: Connection, run: Run) -> Iterator[Kept]:
     days = run.product.grace_days_of(run.config)
-    ends = f"the nightly cleanup deletes them {days} days after their import, unless they are held"
     rows, last = 0, None
     for table in ROSTER_TABLES:
         found = connection.execute(text(MARKED.format(table=table.fullname))).one()
         rows += found.rows
         last = max(filter(None, (last, found.last)), default=None)
     if rows and last:
-        yield Kept(
-            "people and classes that left the roster, marked for deletion",
+        yield described(
+            "marked",
             "database: schema roster",
             rows,
             "rows",
             _day(last + timedelta(days=days)),
-            ends,
+            days=days,
         )
     found = connection.execute(text(TO_UNDO)).one()
     if found.rows and found.last:
-        yield Kept(
-            "what the last roster imports replaced, kept so that they can be undone",
+        yield described(
+            "to_undo",
             "database: roster.history",
             found.rows,
             "rows",
             _day(found.last + timedelta(days=days)),
-            ends,
+            days=days,
         )
 
 
@@ -133,8 +142,7 @@ def _held(run: Run, done: list[Disposal]) -> Kept | None:
     rows = sum(line.rows for line in done[-1].held)
     if not rows:
         return None
-    ends = "a second person lifts the hold; then they go with the next plan"
-    return Kept("held rows", f"database: schema {run.product.product}", rows, "rows", None, ends)
+    return described("held", f"database: schema {run.product.product}", rows, "rows", None)
 
 
 def _archives(connection: Connection, run: Run, done: list[Disposal]) -> Kept | None:
@@ -142,13 +150,13 @@ def _archives(connection: Connection, run: Run, done: list[Disposal]) -> Kept | 
     if not files:
         return None
     expires_on = run.product.archive_expires_on(run.config, rollovers.load(connection, run).reset_date)
-    return Kept(
-        "archived rows, with the codes, settings and names that they are read with",
+    return described(
+        "archives",
         f"storage: archive/{run.tenant.product}/{run.tenant.district}/{run.school_year}",
         len(files),
         "files",
         expires_on.isoformat() if expires_on else None,
-        "a person approves their erasure after that day" if expires_on else "the rule keeps them for good",
+        expires=bool(expires_on),
     )
 
 
@@ -159,18 +167,14 @@ def _copies(connection: Connection, run: Run) -> Iterator[Kept]:
     there = text("SELECT nspname FROM pg_namespace WHERE nspname = ANY(:names)")
     names = list(connection.scalars(copied))
     for name in connection.scalars(there, {"names": names}):
-        yield Kept(
-            "a copy of the archived year", f"database: schema {name}", 1, "schemas", None, "its owner drops the schema"
-        )
+        yield described("copy", f"database: schema {name}", 1, "schemas", None)
 
 
 def _drops(connection: Connection, run: Run, outbox: Outbox) -> Kept | None:
     files = drops_on_sftp(connection, run, outbox)
     if not files:
         return None
-    ends = "the district removes them: Rollover only reads there"
-    where = f"the district's SFTP: {run.config.folder}"
-    return Kept("roster files of the year that the district uploaded", where, len(files), "files", None, ends)
+    return described("drops", f"the district's SFTP: {run.config.folder}", len(files), "files", None)
 
 
 def _kept_classes(connection: Connection, run: Run) -> Iterator[Kept]:
@@ -179,22 +183,13 @@ def _kept_classes(connection: Connection, run: Run) -> Iterator[Kept]:
         rows = sum(connection.scalar(select(func.count()).select_from(table)) or 0 for table in tables)
         if rows:
             where = f"database: schema {run.product.product}"
-            ends = "the product's rule keeps it from year to year"
-            yield Kept(name.replace("_", " "), where, rows, "rows", None, ends)
+            yield described("data_class", where, rows, "rows", None, data_class=name)
 
 
 def _backups(run: Run, done: list[Disposal]) -> Kept:
     days, erased_at = run.backup_days, done[-1].erased_at
-    return Kept(
-        "backups of the database with the deleted rows in them",
-        "the deployment's backups",
-        0,
-        "not counted",
-        _day(erased_at + timedelta(days=days)) if days else None,
-        f"the deployment declares that it keeps backups for {days} days; not checked"
-        if days
-        else "nobody has said how long backups are kept",
-    )
+    until = _day(erased_at + timedelta(days=days)) if days else None
+    return described("backups", "the deployment's backups", 0, "not counted", until, days=days)
 
 
 def _day(at: datetime) -> str:
