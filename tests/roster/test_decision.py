@@ -340,6 +340,6 @@ def test_everything_that_is_counted_is_in_the_table(desk: Desk) -> None:
     asked = desk.ask(desk.drop(desk.half(), 1))
     rows = [line.split("|")[1].strip() for line in asked.markdown.splitlines() if line.startswith("| ")]
     assert rows[1:11] == [
-        *("schools", "other orgs", "sessions", "courses", "classes", "students", "educators", "guardians"),
-        *("links of guardians to students", "enrollments"),
+        *("schools", "other organizations", "sessions", "courses", "classes", "students", "educators", "guardians"),
+        *("guardian links", "enrollments"),
     ]

@@ -19,8 +19,8 @@ SHOWN_SCHOOLS = 60
 """Of more than that, those with the largest differences are shown, and how many are not is said."""
 SHOWN_OF_A_DIGEST = 12
 TYPE_NAMES = {
-    "other_orgs": "other orgs",
-    "guardian_links": "links of guardians to students",
+    "other_orgs": "other organizations",
+    "guardian_links": "guardian links",
 }
 
 
