@@ -88,7 +88,7 @@ def main() -> None:
         job = {"url": server.url("bench", user=LOGIN).render_as_string(hide_password=False), "folder": str(folder)}
         pid = int((folder / "postgres" / "postmaster.pid").read_text().split()[0])
         measured = {name: _best(job | {"way": name}, pid, options.rounds) for name in WAYS}
-        facts = machine(owner, ("reportlab", "pandas", "xlsxwriter", "psycopg"))
+        facts = machine(owner, ("typst", "pandas", "xlsxwriter", "psycopg"))
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)

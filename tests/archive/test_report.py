@@ -17,7 +17,7 @@ from rollover.archive.tables import PEOPLE, SCHOOLS, archived_tables, settings_t
 from rollover.database.tables import directory, hero, roster
 from rollover.errors import Refused
 from rollover.exports import REPORTS, reports_of
-from rollover.exports.printed.page import pages_in
+from rollover.exports.printed import pages_in
 from rollover.lint import load_catalog
 from rollover.run import Run
 from rollover.yearend import steps

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from pathlib import Path
 
 import pypdfium2
 import pytest
-from reportlab.pdfbase.pdfmetrics import stringWidth
 from sqlalchemy import text
 from upath import UPath
 
@@ -16,7 +14,6 @@ from rollover import cli
 from rollover.database.session import tenant_session
 from rollover.errors import ProofFailed
 from rollover.exports import REPORTS, Report, Scope, csv_file, reports_of
-from rollover.exports.printed.page import BOLD, INNER, Pages, fitting, title, write
 from rollover.exports.report import Kind, columns
 from rollover.exports.write import file_safe, write_report
 from rollover.storage import read_back
@@ -79,7 +76,7 @@ def test_a_report_that_breaks_off_leaves_the_older_file(
     (receipt,) = world.write(product, report, tmp_path)
     before = Path(receipt.path).read_bytes()
     broken = replace(reports_of(product)[report], sql="hero/schoolwide_points", columns=columns("no_such_column"))
-    with pytest.raises(Exception, match=r"no_such_column|UndefinedColumn|events|first_on|locations"):  # noqa: SIM117
+    with pytest.raises(Exception, match=r"no_such_column|UndefinedColumn|school_summary.typ:\d+"):  # noqa: SIM117
         with tenant_session(world.engine, f"{product}__maple", isolation="REPEATABLE READ") as connection:
             write_report(connection, broken, SCOPE, UPath(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {receipt.file}
@@ -110,24 +107,6 @@ def test_the_schoolwide_points_are_printed_for_each_school_with_all_students(wor
         for student in students:
             person = people.get(student)
             assert (f"{person['family_name']}, {person['given_name']}" if person else student) in said
-
-
-def test_a_printed_name_keeps_its_letters_and_leaves_no_gap() -> None:
-    stream = io.BytesIO()
-    with Pages(stream, "Title", SCOPE) as pages:
-        write(pages.begin(), 60, 400, "Nguyễn Đan Łukasz Ñandú Дмитрий Γιώργος 李")
-    said = pypdfium2.PdfDocument(stream.getvalue())[0].get_textpage().get_text_range()
-    assert "Nguyễn Đan Łukasz Ñandú Дмитрий Γιώργος ?" in said
-
-
-def test_a_long_name_is_made_to_fit() -> None:
-    long = "Wolfeschlegelsteinhausenbergerdorff Featherstonehaugh-Cholmondeley"
-    assert fitting("Mia Tran", BOLD, 25, INNER) == 25
-    assert stringWidth(long, BOLD, fitting(long, BOLD, 25, INNER)) <= INNER + 0.01
-    stream = io.BytesIO()
-    with Pages(stream, "Title", SCOPE) as pages:
-        title(pages.begin(), 400, long, 25)
-    assert long in pypdfium2.PdfDocument(stream.getvalue())[0].get_textpage().get_text_range()
 
 
 def test_the_command_writes_reports_and_changes_nothing(

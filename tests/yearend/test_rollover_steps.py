@@ -757,7 +757,7 @@ def test_a_name_cannot_add_rows_to_the_question(run: Run, owner: Engine) -> None
 
 def test_a_step_loads_only_what_it_needs() -> None:
     """Each task is a process of its own: what every step loads, every task waits for."""
-    heavy = ("pandas", "polars", "duckdb", "openpyxl", "reportlab", "paramiko", "asyncssh", "pyarrow.dataset")
+    heavy = ("pandas", "polars", "duckdb", "openpyxl", "typst", "paramiko", "asyncssh", "pyarrow.dataset")
     script = f"import sys, rollover.yearend.steps; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -8,7 +8,7 @@ import io
 
 from cryptography.exceptions import InvalidSignature
 
-from rollover.certificate.signing import DO_NOT_RELY, Signed, opened
+from rollover.certificate.signing import ATTACHMENT, DO_NOT_RELY, LAST_LINE, Signed, opened
 from rollover.errors import ProofFailed
 
 
@@ -19,8 +19,6 @@ def checked(content: bytes) -> Signed:
 
 def _of_pdf(content: bytes) -> Signed:
     """The signed JSON that is attached; the whole PDF must be signed with the same key."""
-    from rollover.certificate.pdf import ATTACHMENT, LAST_LINE
-
     body, _, last = content.removesuffix(b"\n").rpartition(b"\n")
     body += b"\n"
     try:

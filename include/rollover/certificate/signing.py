@@ -25,6 +25,10 @@ ALGORITHM = "Ed25519"
 SCHEMA = "rollover-certificate-of-disposition/1"
 DESTRUCTION = "rollover-certificate-of-archive-destruction/1"
 SCHEMAS = (SCHEMA, DESTRUCTION)
+ATTACHMENT = "certificate.json"
+"""What the signed JSON is called that is attached to a PDF."""
+LAST_LINE = b"%Rollover-Ed25519 "
+"""What a PDF's last line begins with; behind it is base64 of a signature over every byte before that line."""
 DO_NOT_RELY = "do not rely on this file; ask who issued it for the file as it was issued."
 
 

@@ -54,7 +54,7 @@ REPORTS = (
         "hero/schoolwide_points",
         columns(POINTS),
         files=("school_id",),
-        drawn_by="schoolwide_points",
+        template="schoolwide_points",
     ),
     Report(
         "hero",
@@ -63,6 +63,7 @@ REPORTS = (
         "pdf",
         "hero/school_summary",
         columns(f"{ACTIVITY}, months: list, behaviors: list, locations: list"),
-        drawn_by="school_summary",
+        template="school_summary",
+        page_per_row=True,
     ),
 )

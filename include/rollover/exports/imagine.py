@@ -34,7 +34,8 @@ REPORTS = (
         "imagine/student_progress_prek_2",
         columns(f"{PROGRESS}, pathways, {RESULT}, {YEAR}, weeks: list, tests: list"),
         files=BY_CLASSROOM,
-        drawn_by="progress_prek_2",
+        template="progress_prek_2",
+        page_per_row=True,
     ),
     Report(
         "imagine_math",
@@ -47,7 +48,8 @@ REPORTS = (
             weeks: list, tests: list"""
         ),
         files=BY_CLASSROOM,
-        drawn_by="progress_3_plus",
+        template="progress_3_plus",
+        page_per_row=True,
     ),
     Report(
         "imagine_math_facts",

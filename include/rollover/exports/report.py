@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
-    from rollover.exports.printed.page import Pages
     from rollover.run import Run
 
 SQL = Path(__file__).parent / "sql"
@@ -67,9 +65,9 @@ class Report:
     `sql` names its query, ``sql/<sql>.sql``; it gives the `columns` in this order and is sorted as the report is. It
     starts from what happened in the school year, so a report is blank, without a row, once that year's data is gone.
 
-    A printed report is drawn by the function ``draw`` of the module ``printed/<drawn_by>``, from the rows of one file.
-    `files` are the columns whose values part it into files, ``<name>/<value>/<value>.pdf``; rows of a file follow one
-    another.
+    A printed report is made by the Typst template ``printed/<template>.typ`` from the rows of one file. `files` are the
+    columns whose values part it into files, ``<name>/<value>/<value>.pdf``; rows of a file follow one another. Where
+    each row has a page of its own, `page_per_row`, a file ends after so many rows, and another one goes on.
     """
 
     product: str
@@ -79,7 +77,8 @@ class Report:
     sql: str
     columns: Mapping[str, Kind] = field(hash=False)
     files: tuple[str, ...] = ()
-    drawn_by: str | None = None
+    template: str | None = None
+    page_per_row: bool = False
 
     @cached_property
     def query(self) -> str:
@@ -90,12 +89,6 @@ class Report:
             if reference in text:
                 text = text.replace(reference, f"(\n{_read(f'{path.parent.name}/{path.stem}')}\n)")
         return text.replace("PRODUCT.", f"{self.product}.")
-
-    @property
-    def draw(self) -> Callable[[Pages, list[Row]], None]:
-        """How a file's pages are drawn; the library for it is loaded with the module, when a report is made."""
-        module = import_module(f"rollover.exports.printed.{self.drawn_by}")
-        return cast("Callable[[Pages, list[Row]], None]", module.draw)
 
 
 def _read(name: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 
 from sqlalchemy import Connection
 from upath import UPath
@@ -17,6 +17,8 @@ from rollover.exports.report import Report, Row, Scope
 from rollover.exports.rows import rows_of
 from rollover.storage import read_back, whole_file
 
+PAGES = 200
+"""What a file has at most of a report with a page per row; a page takes about 1 MB of memory while a file is made."""
 FileName = Callable[[str, str], str]
 """The name of a file from its stem and suffix, e.g. ``("tardies", "csv")``."""
 
@@ -64,30 +66,45 @@ def write_report(
 
 def _printed(connection: Connection, report: Report, scope: Scope, folder: UPath, name: FileName) -> Iterator[Receipt]:
     """Write the files of a printed report, each from its own rows, and an index if there are several."""
-    from rollover.exports.printed.page import Pages, pages_in
-
-    def part(parts: list[str], rows: list[Row]) -> Receipt:
-        *folders, stem = parts
-        file = "/".join([*folders, name(stem, "pdf")])
-        target = folder / file
-        with whole_file(target) as stream, Pages(stream, report.title, scope) as pages:
-            report.draw(pages, rows) if rows else pages.say_blank()
-        if (found := pages_in(target)) != pages.count:
-            raise ProofFailed(f"{target} has {found} pages, drawn were {pages.count}.", "clear this task.")
-        digest, size = read_back(target)
-        return Receipt(report.name, file, str(target), len(rows), found, size, digest)
-
     entries: list[index.Entry] = []
     with rows_of(connection, report, scope) as found:
         for values, group in groupby(found, key=lambda row: [row[column] for column in report.files]):
-            rows = list(group)
-            written = part([report.name, *map(file_safe, values)], rows)
-            entries.append((written.file.removeprefix(f"{report.name}/"), written.pages or 0, rows[0]))
-            yield written
+            *folders, stem = [report.name, *map(file_safe, values)]
+            for n, rows in enumerate(_parts(report, group), start=1):
+                file = "/".join([*folders, name(stem if n == 1 else f"{stem}+{n}", "pdf")])
+                written = _pdf(report, scope, rows, folder, file)
+                entries.append((written.file.removeprefix(f"{report.name}/"), written.pages or 0, rows[0]))
+                yield written
     if not entries:
-        yield part([report.name], [])
+        yield _pdf(report, scope, [], folder, name(report.name, "pdf"))
     elif report.files:
         yield _index(report, entries, folder, f"{report.name}/{name('index', 'csv')}")
+
+
+def _parts(report: Report, rows: Iterator[Row]) -> Iterator[list[Row]]:
+    """The rows of each file: as many pages are in memory as one file has."""
+    if not report.page_per_row:
+        yield list(rows)
+        return
+    while part := list(islice(rows, PAGES)):
+        yield part
+
+
+def _pdf(report: Report, scope: Scope, rows: list[Row], folder: UPath, file: str) -> Receipt:
+    """Make one file. Raises ProofFailed if it, read back, is not what was made, or has fewer pages than it must."""
+    from rollover.exports.printed import pages_in, print_rows  # Typst: only a printed report needs it
+
+    target = folder / file
+    content = print_rows(report, scope, rows)
+    with whole_file(target) as stream:
+        stream.write(content)
+    digest, size = read_back(target)
+    if digest != hashlib.sha256(content).hexdigest():
+        raise ProofFailed(f"{target} is not the file that was written.", "clear this task.")
+    expected = len(rows) if report.page_per_row else 1
+    if (pages := pages_in(target)) < expected:
+        raise ProofFailed(f"{target} has {pages} pages; its rows need {expected}.", "clear this task.")
+    return Receipt(report.name, file, str(target), len(rows), pages, size, digest)
 
 
 def _index(report: Report, entries: list[index.Entry], folder: UPath, file: str) -> Receipt:

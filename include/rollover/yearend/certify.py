@@ -42,7 +42,7 @@ def certify(connection: Connection, plan: FrozenPlan, outbox: Outbox) -> Certifi
     before. Both files are named by the hash: those that a killed task left are nobody's certificate, since neither
     ledger nor evidence names them.
     """
-    from rollover.certificate.pdf import drawn  # reportlab: only this step needs it
+    from rollover.certificate.pdf import drawn  # Typst: only this step needs it
 
     run = plan.run
     key = signing.read_key(run.signing_key)
