@@ -9,6 +9,7 @@ import xlsxwriter
 from sqlalchemy import Connection
 from upath import UPath
 from xlsxwriter.exceptions import FileCreateError
+from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
 from rollover.errors import ProofFailed
@@ -61,13 +62,9 @@ def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes
                 if value is None:
                     continue
                 if kind is Kind.TEXT:
-                    refused = sheet.write_string(count, n, value, quoted if is_formula(value) else formats[kind])
                     widths[name] = max(widths[name], min(len(value) + 3, WIDEST))
-                elif kind in (Kind.DATE, Kind.TIME):
-                    refused = sheet.write_datetime(count, n, value, formats[kind])
-                else:
-                    refused = sheet.write_number(count, n, value, formats[kind])
-                if refused:
+                form = quoted if kind is Kind.TEXT and is_formula(value) else formats[kind]
+                if _put(sheet, kind, count, n, value, form):
                     raise ProofFailed(
                         f"'{name}' of row {count} is more than a cell holds.", "shorten it, clear this task."
                     )
@@ -79,6 +76,15 @@ def write(connection: Connection, report: Report, scope: Scope, stream: IO[bytes
     except FileCreateError as error:
         raise error.args[0] from None  # what the stream said
     return count
+
+
+def _put(sheet: Worksheet, kind: Kind, row: int, column: int, value: Any, form: Format) -> int:
+    """Write one cell; returns 0, or the error of a value that the cell does not hold."""
+    if kind is Kind.TEXT:
+        return int(sheet.write_string(row, column, value, form))
+    if kind in (Kind.DATE, Kind.TIME):
+        return int(sheet.write_datetime(row, column, value, form))
+    return int(sheet.write_number(row, column, value, form))
 
 
 def _align(kind: Kind) -> str:

@@ -19,7 +19,7 @@ from rollover.roster.reading.manifest import contents
 from rollover.roster.reading.stage import read_all
 from rollover.roster.staged import hashed, value_columns
 from rollover.roster.validating.rules import CheckedSet
-from rollover.roster.validating.validate import shape
+from rollover.roster.validating.shape import shape
 from rollover_demo.seed.oneroster import files
 from rollover_demo.seed.roster import Roster, grade_code
 

@@ -22,7 +22,7 @@ from rollover.roster.reading.manifest import contents
 from rollover.roster.reading.stage import not_said, read_all
 from rollover.roster.staged import value_columns, write_staged
 from rollover.roster.validating.rules import CheckedSet
-from rollover.roster.validating.validate import shape
+from rollover.roster.validating.shape import shape
 
 IMPORT = "hero__springfield-il__0123456789ab"
 Where = tuple[str, str, str, int | None, str | None]  # code, severity, file, row, column

@@ -18,7 +18,7 @@ def print_rows(report: Report, scope: Scope, rows: list[Row]) -> bytes:
         "district": scope.district,
         "school_year": scope.school_year,
         "as_of": scope.as_of_local.date(),
-        "rows": rows,
+        "rows": [dict(row) for row in rows],
     }
     return make_pdf(Path(__file__).with_name(f"{report.template}.typ"), data, scope.as_of)
 
