@@ -79,7 +79,7 @@ class WithoutPasswords:
                 self._head = None
             if self._rows is not None:
                 text = self._rows.take(self._codec.decode(block), final=final)
-                block = self._codec.encode(text) + (self._codec.odd_byte if final else b"")
+                block = self._codec.encode(text) + (b"*" if final and self._codec.odd_byte else b"")
         except EndlessLine as problem:
             message = "A line of the file does not end. It is no CSV file, or was damaged on the way. Export it again."
             raise Unusable("not_csv", message, file=self._name, row=problem.row) from None
