@@ -25,7 +25,7 @@ from rollover_demo.postgres import LOGIN, PostgresServer
 
 AT_LEAST = 5
 """The goal of CSV reports: so many times as fast as pandas."""
-WITHIN = 60
+WITHIN = 30
 """The goal of PDFs: seconds for 2,000 progress reports on one core."""
 
 PEOPLE = """
