@@ -139,7 +139,7 @@ def test_an_answer_to_other_numbers_does_nothing(desk: Desk) -> None:
     assert desk.ask(import_id).digest != digest
     told = decide(desk.engine, TENANT, import_id, "Approve", "dana", digest=digest)
     assert (told.decided, told.state) == (False, "held")
-    assert told.said == "its numbers are others by now: look at them, and answer again"
+    assert told.said == "its numbers have changed: look at them, and answer again"
 
 
 @pytest.mark.parametrize("length", [0, 11])
@@ -173,7 +173,7 @@ def test_the_map_is_offered_where_one_is_proposed(desk: Desk) -> None:
 def test_only_a_held_import_is_asked_about(desk: Desk) -> None:
     ready = desk.drop(desk.town, 1)
     assert desk.why_not_asked(ready) == f"import {ready} is ready"
-    with pytest.raises(Refused, match="it is ready, not held"):
+    with pytest.raises(Refused, match="it is ready, not in review"):
         desk.ask(ready)
 
 

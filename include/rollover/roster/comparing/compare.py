@@ -213,7 +213,7 @@ def _settle(
         _store(connection, found, ImportState.SUPERSEDED, reason, changes, seen)
     else:
         _store(connection, found, ImportState.HELD, seen.why_held, changes, seen)
-        log.info("%s is held for a person, %s", found.import_id, seen.why_held)
+        log.info("%s is in review, %s", found.import_id, seen.why_held)
 
 
 def _store(

@@ -152,7 +152,7 @@ def decide(
         if found.state is not ImportState.HELD or seen is None:
             return _undecided(found, _why_not_open(found))
         if not _names(digest, seen.digest):
-            return _undecided(found, "its numbers are others by now: look at them, and answer again")
+            return _undecided(found, "its numbers have changed: look at them, and answer again")
         if not by:
             raise Refused(f"Nobody is named as the one who decided about {import_id}.", "answer as a user.")
         if given is Answer.APPROVE_WITH_ID_MAP and not seen.id_map_is_offered:
@@ -182,7 +182,7 @@ def _record(
     reason: str | None,
 ) -> None:
     after = ImportState.REJECTED if answer is Answer.DISCARD else ImportState.READY
-    said = "discarded by a person" if answer is Answer.DISCARD else f"held, then decided by a person: {answer.lower()}"
+    said = "discarded in review" if answer is Answer.DISCARD else f"reviewed: {answer.lower()}"
     imports.advance(connection, found, after, reason=said)
     write_decision(connection, found.import_id, DECISIONS[answer], by)
     if after is ImportState.READY:
@@ -217,4 +217,4 @@ def _undecided(found: Import, said: str) -> Decided:
 def _why_not_open(found: Import) -> str:
     if found.decision is not None:
         return f"it is decided already ({found.decision.replace('_', ' ')}) and {found.state}; nothing was done"
-    return f"it is {found.state}{f' ({found.reason})' if found.reason else ''}, not held; nothing was done"
+    return f"it is {found.state}{f' ({found.reason})' if found.reason else ''}, not in review; nothing was done"
