@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from upath import UPath
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 HOME = Path(__file__).resolve().parents[2]
 
@@ -38,4 +41,6 @@ class Settings(BaseSettings):
 
     @property
     def storage_root(self) -> UPath:
+        from upath import UPath  # slow to import, and many commands need no storage
+
         return UPath(self.storage)

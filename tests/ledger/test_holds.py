@@ -289,7 +289,7 @@ def test_the_certificate_says_what_is_held_and_names_no_student(run: Run, owner:
 def test_the_status_says_what_is_held_and_names_no_student(run: Run) -> None:
     hold(run, holds.INSPECTION, student_id="s1")
     with tenant_session(run.engine, HERO) as connection:
-        said = status_of(connection)
+        said = str(status_of(connection))
     assert "open inspection request 1 on one student since" in said
     assert "s1" not in said
 

@@ -53,7 +53,7 @@ class Book:
 
     def status(self, tenant_id: str = HERO) -> list[str]:
         with tenant_session(self.engine, tenant_id) as connection:
-            return status_of(connection).split("; ")
+            return str(status_of(connection)).split("; ")
 
     def pause(self, tenant_id: str = HERO, since: datetime = STARTED) -> None:
         with self.owner.begin() as connection:
@@ -73,7 +73,7 @@ def test_a_tenant_without_a_past(book: Book) -> None:
     expected = ["current school year 2025-26", "no rollover yet", "nightly sync: on", "last import: none"]
     assert book.status() == expected
     with tenant_session(book.engine, "hero__nowhere-tx") as connection:
-        assert status_of(connection).startswith("not in the directory")
+        assert str(status_of(connection)).startswith("not in the directory")
 
 
 def test_the_last_import_is_told_with_the_dates_of_its_files(book: Book) -> None:
@@ -106,7 +106,7 @@ def test_what_is_held_is_told_with_how_to_decide(book: Book) -> None:
     first = book.drop("held", reason="over its limits: school_lost (1)")
     second = book.drop("held", year="2026-27", reason="over its limits: half_set (1), school_lost (2)")
     with tenant_session(book.engine, HERO) as connection:
-        said = status_of(connection)
+        said = str(status_of(connection))
     how = "answer in Airflow (Browse, Required Actions) or by `rollover roster decide`"
     assert f"HELD since 2026-08-02 04:00 UTC: {first}, over its limits: school_lost (1); {how}; HELD" in said
     assert f"HELD since 2026-08-03 04:00 UTC: {second}, over its limits: half_set (1), school_lost (2); {how}" in said

@@ -1,92 +1,150 @@
-"""Legal holds and open inspection requests by hand: set, lifted by a second person, listed."""
+"""``rollover hold``: legal holds and open inspection requests, set, lifted by a second person, and listed."""
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from rollover.cli.arguments import (
-    TENANT,
-    TENANT_OR_DISTRICT,
-    Subparsers,
-    added,
-    engine_of,
-    group,
-    person_of,
-    tenant_of,
-    tenants_of,
+import typer
+
+from rollover.cli.command import DECIDE, Cell, Lines, Sheet, Tabular, command
+from rollover.cli.context import BadArgument, Context
+from rollover.cli.parameters import AnyTenant, Reason, TenantArgument, TenantOrDistrict
+
+if TYPE_CHECKING:
+    from rollover.ledger.holds import Hold
+
+app = typer.Typer(
+    name="hold",
+    rich_help_panel=DECIDE,
+    no_args_is_help=True,
+    help="Legal holds and open inspection requests: what is neither erased nor reset.",
 )
-from rollover.lint import load_catalog
-from rollover.settings import Settings
 
 
-def place(options: argparse.Namespace, settings: Settings) -> int:
+@dataclass(frozen=True)
+class HoldRow:
+    """A hold. `scope` is the district, a school or "one student", whose id is not shown."""
+
+    tenant: str
+    hold: int
+    kind: str
+    scope: str
+    set_by: str
+    set_at: datetime
+    reason: str
+    lifted_by: str | None
+    lifted_at: datetime | None
+    lift_reason: str | None
+
+
+@dataclass(frozen=True)
+class Holds(Tabular):
+    """The open holds, or with --all every one."""
+
+    holds: list[HoldRow]
+
+    def sheet(self) -> Sheet:
+        return Sheet(
+            ("Tenant", "Hold", "Kind", "On", "Since", "Set by", "Reason", "Lifted"),
+            [
+                (
+                    row.tenant,
+                    str(row.hold),
+                    row.kind,
+                    row.scope,
+                    f"{row.set_at:%Y-%m-%d}",
+                    row.set_by,
+                    row.reason,
+                    f"{row.lifted_at:%Y-%m-%d} by {row.lifted_by}" if row.lifted_at else Cell("open", "yellow"),
+                )
+                for row in self.holds
+            ],
+        )
+
+
+@app.command(
+    "set",
+    epilog="Example: rollover hold set springfield-il --kind inspection --student 40172 --reason 'request of 3 June'",
+)
+@command
+def place(
+    context: Context,
+    tenant: TenantOrDistrict,
+    kind: Annotated[
+        Literal["inspection", "legal"], typer.Option("--kind", help="A legal hold, or an open request to inspect.")
+    ],
+    reason: Reason,
+    school: Annotated[
+        str | None, typer.Option("--school", metavar="ID", help="Only this school, by its id in the roster.")
+    ] = None,
+    student: Annotated[
+        str | None, typer.Option("--student", metavar="ID", help="Only this student, by the id in the roster.")
+    ] = None,
+) -> Lines[None]:
     """Hold the data of a tenant, of one of its schools or students: it is neither erased nor reset."""
-    from rollover.database.session import tenant_session
     from rollover.ledger import holds
 
-    tenants = tenants_of(options, load_catalog(settings.districts, settings.products))
-    by = person_of(settings)
-    for tenant in tenants:
-        with tenant_session(engine_of(settings), tenant.id, exclusive=True) as connection:
-            hold = holds.place(
-                connection,
-                tenant.id,
-                options.kind,
-                reason=options.reason,
-                by=by,
-                school_id=options.school,
-                student_id=options.student,
-            )
+    if school is not None and student is not None:
+        raise BadArgument("give --school or --student, not both: a hold is on one of them")
+    tenants, by = context.tenants(tenant), context.person
+    for each in tenants:
+        with context.session(each, exclusive=True) as connection:
+            hold = holds.place(connection, each.id, kind, reason=reason, by=by, school_id=school, student_id=student)
             gone = holds.gone_before(connection)
-        print(f"{tenant.id}: {hold}")
-        for said in gone:
-            print(f"  not held, since it went before: {said}")
-    return 0
+        yield f"{each}: {hold}"
+        for sentence in gone:
+            yield f"  not held, since it went before: {sentence}"
 
 
-def lift(options: argparse.Namespace, settings: Settings) -> int:
-    """Lift a hold; somebody else than who set it. What it held goes with the next plan."""
-    from rollover.database.session import tenant_session
+@app.command("lift", epilog="Example: rollover hold lift hero__springfield-il 12 --reason 'records handed over'")
+@command
+def lift(
+    context: Context,
+    tenant: TenantArgument,
+    hold: Annotated[int, typer.Argument(metavar="HOLD", help="Its number, as `rollover hold list` shows it.")],
+    reason: Reason,
+) -> Lines[None]:
+    """Lift a hold that somebody else set. What it held goes with the next plan."""
     from rollover.ledger import holds
 
-    tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
-    by = person_of(settings)
-    with tenant_session(engine_of(settings), tenant.id, exclusive=True) as connection:
-        hold = holds.lift(connection, tenant.id, options.hold, reason=options.reason, by=by)
-    print(f"{tenant.id}: lifted {hold}")
-    return 0
+    found, by = context.tenant(tenant), context.person
+    with context.session(found, exclusive=True) as connection:
+        lifted = holds.lift(connection, found.id, hold, reason=reason, by=by)
+    yield f"{found}: lifted {lifted}"
 
 
-def show(options: argparse.Namespace, settings: Settings) -> int:
+@app.command("list", epilog="Example: rollover hold list springfield-il --all")
+@command
+def show(
+    context: Context,
+    tenant: AnyTenant = None,
+    every: Annotated[bool, typer.Option("--all", help="Also those that were lifted.")] = False,
+) -> Lines[Holds]:
     """List the open holds; with --all, also those that were lifted."""
-    from rollover.database.session import tenant_session
     from rollover.ledger import holds
 
-    engine = engine_of(settings)
-    for tenant in tenants_of(options, load_catalog(settings.districts, settings.products)):
-        with tenant_session(engine, tenant.id) as connection:
-            for hold in holds.every(connection) if options.all else holds.in_force(connection):
+    rows = []
+    for each in context.tenants(tenant):
+        with context.session(each) as connection:
+            for hold in holds.every(connection) if every else holds.in_force(connection):
+                rows.append(_row(each.id, hold))
                 ended = f"; lifted {hold.lifted_at:%Y-%m-%d} by {hold.lifted_by}" if hold.lifted_at else ""
-                print(f"{tenant.id}: {hold}, set by {hold.set_by}: {hold.reason}{ended}")
-    return 0
+                yield f"{each}: {hold}, set by {hold.set_by}: {hold.reason}{ended}"
+    return Holds(rows)
 
 
-def add_to(subparsers: Subparsers) -> None:
-    about = "Legal holds and open inspection requests: what is neither erased nor reset."
-    commands = group(subparsers, "hold", about)
-    command = added(commands, "set", place)
-    command.add_argument("tenant", help=TENANT_OR_DISTRICT)
-    command.add_argument(
-        "--kind", required=True, choices=["inspection", "legal"], help="legal, or an open request to inspect"
+def _row(tenant: str, hold: Hold) -> HoldRow:
+    return HoldRow(
+        tenant,
+        hold.hold_id,
+        hold.kind,
+        hold.scope,
+        hold.set_by,
+        hold.set_at,
+        hold.reason,
+        hold.lifted_by,
+        hold.lifted_at,
+        hold.lift_reason,
     )
-    of = command.add_mutually_exclusive_group()
-    of.add_argument("--school", help="only this school, by its id in the roster")
-    of.add_argument("--student", help="only this student, by the id in the roster")
-    command.add_argument("--reason", required=True, help="why, without a name")
-    command = added(commands, "lift", lift)
-    command.add_argument("tenant", help=TENANT)
-    command.add_argument("hold", type=int, help="its number, as `rollover hold list` shows it")
-    command.add_argument("--reason", required=True, help="why, without a name")
-    command = added(commands, "list", show)
-    command.add_argument("tenant", nargs="?", help="a tenant or a district; without it, all")
-    command.add_argument("--all", action="store_true", help="also those that were lifted")

@@ -1,51 +1,71 @@
-"""Personal logins: each person who sets a hold, decides or approves on the command line has one."""
+"""``rollover person``: personal logins. Each person who sets a hold, decides or approves has one."""
 
 from __future__ import annotations
 
-import argparse
 import getpass
+from dataclasses import dataclass
+from typing import Annotated
 
-from rollover.cli.arguments import Subparsers, added, engine_of, group
-from rollover.settings import Settings
+import typer
 
-NEEDS_OWNER = "needs the owner's URL in ROLLOVER_DATABASE_URL"
+from rollover.cli.command import SET_UP, Document, Lines, command
+from rollover.cli.context import Context
+
+app = typer.Typer(
+    name="person",
+    rich_help_panel=SET_UP,
+    no_args_is_help=True,
+    help="Personal database logins: who set, lifted, decided and approved what.",
+)
+NEEDS_OWNER = "needs the owner's URL in ROLLOVER_DATABASE_URL."
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help=f"As the person is named in Airflow; {NEEDS_OWNER}", show_default=False)
+]
 
 
-def add(options: argparse.Namespace, settings: Settings) -> int:
+@dataclass(frozen=True)
+class Persons(Document):
+    """The names of all personal logins."""
+
+    persons: list[str]
+
+
+@app.command("add", epilog="Example: rollover person add dana")
+@command
+def add(
+    context: Context,
+    name: Name,
+    no_password: Annotated[
+        bool, typer.Option("--no-password", help="The server knows the person by other means.")
+    ] = False,
+) -> Lines[None]:
     """Create the database login of one person; its password is asked for, unless --no-password."""
     from rollover.ledger import identity
 
-    password = None if options.no_password else getpass.getpass(f"Password of {options.name}: ")
-    with engine_of(settings).begin() as connection:
-        identity.add_person(connection, options.name, password)
-    print(f"{options.name} has a personal login. Give a person the same name as a user of Airflow.")
-    return 0
+    password = None if no_password else getpass.getpass(f"Password of {name}: ")
+    with context.engine.begin() as connection:
+        identity.add_person(connection, name, password)
+    yield f"{name} has a personal login. Give a person the same name as a user of Airflow."
 
 
-def remove(options: argparse.Namespace, settings: Settings) -> int:
+@app.command("remove", epilog="Example: rollover person remove dana")
+@command
+def remove(context: Context, name: Name) -> Lines[None]:
     """End the login of a person who has left; the name stays on what was signed with it."""
     from rollover.ledger import identity
 
-    with engine_of(settings).begin() as connection:
-        identity.remove_person(connection, options.name)
-    print(f"{options.name} can no longer log in")
-    return 0
+    with context.engine.begin() as connection:
+        identity.remove_person(connection, name)
+    yield f"{name} can no longer log in"
 
 
-def show(options: argparse.Namespace, settings: Settings) -> int:
+@app.command("list", epilog="Example: rollover person list")
+@command
+def show(context: Context) -> Lines[Persons]:
     """List the personal logins."""
     from rollover.ledger import identity
 
-    with engine_of(settings).connect() as connection:
-        for name in identity.persons(connection):
-            print(name)
-    return 0
-
-
-def add_to(subparsers: Subparsers) -> None:
-    commands = group(subparsers, "person", "Personal database logins: who set, lifted, decided and approved what.")
-    command = added(commands, "add", add)
-    command.add_argument("name", help=f"as the person is named in Airflow; {NEEDS_OWNER}")
-    command.add_argument("--no-password", action="store_true", help="the server knows the person by other means")
-    added(commands, "remove", remove).add_argument("name", help=NEEDS_OWNER)
-    added(commands, "list", show)
+    with context.engine.connect() as connection:
+        names = identity.persons(connection)
+    yield from names
+    return Persons(names)

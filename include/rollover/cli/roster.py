@@ -1,91 +1,141 @@
-"""Commands about a tenant's roster: what is held, what to do with it, and taking back what was applied."""
+"""``rollover roster``: imports that wait for a person, and taking back what was applied."""
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
+from typing import Annotated
 
-from rollover.cli.arguments import (
-    REASON,
-    TENANT,
-    BadArgument,
-    Subparsers,
-    added,
-    engine_of,
-    group,
-    person_of,
-    tenant_of,
-    tenants_of,
+import typer
+
+from rollover.cli.command import DECIDE, Document, Lines, command
+from rollover.cli.context import BadArgument, Context
+from rollover.cli.parameters import AnyTenant, Reason, TenantArgument
+
+app = typer.Typer(
+    name="roster",
+    rich_help_panel=DECIDE,
+    no_args_is_help=True,
+    help="Held imports, and taking back what was applied.",
 )
-from rollover.lint import load_catalog
-from rollover.settings import Settings
-
-REPORTED = "The nightly roster_sync tells the district, in its outbox."
+REPORTED = "The nightly roster_sync reports it to the district, in its outbox."
+ANSWERS = ("approve", "approve-with-id-map", "additions-only", "discard")
 
 
-def held(options: argparse.Namespace, settings: Settings) -> int:
+@dataclass(frozen=True)
+class HeldImport:
+    """An import that waits for a person. `seen` is what `rollover roster decide --seen` takes.
+
+    `question` is the comparison as text (Markdown): numbers and schools, no names.
+    """
+
+    tenant: str
+    import_id: str
+    subject: str
+    seen: str
+    answers: list[str]
+    question: str
+
+
+@dataclass(frozen=True)
+class HeldImports(Document):
+    """Every import that waits for a person, oldest first."""
+
+    imports: list[HeldImport]
+
+
+@dataclass(frozen=True)
+class Decision(Document):
+    """What was decided about an import, and its state now. `is_decided` is false if it was too late to decide."""
+
+    import_id: str
+    state: str
+    is_decided: bool
+    outcome: str
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.is_decided else 1
+
+
+@app.command("held", epilog="Example: rollover roster held springfield-il")
+@command
+def held(context: Context, tenant: AnyTenant = None) -> Lines[HeldImports]:
     """List the imports that are held for a person, with the numbers and what each answer does."""
-    from rollover.database.session import tenant_session
     from rollover.roster.review import decision
 
-    engine = engine_of(settings)
-    count = 0
-    for tenant in tenants_of(options, load_catalog(settings.districts, settings.products)):
-        with tenant_session(engine, tenant.id) as connection:
-            for found in decision.held(connection):
-                count += 1
-                print(decision.question(connection, found.import_id).markdown)
-    print("1 import is held" if count == 1 else f"{count} imports are held")
-    return 0
+    found = []
+    for each in context.tenants(tenant):
+        with context.session(each) as connection:
+            for waiting in decision.held(connection):
+                asked = decision.question(connection, waiting.import_id)
+                answers = [_typed(str(answer)) for answer in asked.answers if _typed(str(answer)) in ANSWERS]
+                row = HeldImport(each.id, asked.import_id, asked.subject, asked.digest, answers, asked.markdown)
+                found.append(row)
+                yield row.question
+    yield "1 import is held" if len(found) == 1 else f"{len(found)} imports are held"
+    return HeldImports(found)
 
 
-def decide(options: argparse.Namespace, settings: Settings) -> int:
+@app.command(
+    "decide",
+    epilog="Example: rollover roster decide hero__springfield-il hero__springfield-il__0d7c52f1a9e4 discard "
+    "--seen 4be1c0a99d27 --reason 'half of the file is missing'",
+)
+@command
+def decide(
+    context: Context,
+    tenant: TenantArgument,
+    import_id: Annotated[str, typer.Argument(metavar="IMPORT", help="As `rollover roster held` names it.")],
+    answer: Annotated[
+        str,
+        typer.Argument(metavar="ANSWER", help=f"One of {', '.join(ANSWERS)}.", autocompletion=lambda: list(ANSWERS)),
+    ],
+    seen: Annotated[
+        str,
+        typer.Option(
+            "--seen", metavar="NUMBER", help="The number of the comparison, as `rollover roster held` shows it."
+        ),
+    ],
+    reason: Reason,
+) -> Lines[Decision]:
     """Answer for an import that is held; --seen is the number under the table that you looked at."""
     from rollover.roster.review import decision
     from rollover.roster.review.answers import Answer
 
-    tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
-    answers = {answer.value.lower().replace(" ", "-"): answer.value for answer in Answer if answer is not Answer.LATER}
-    if options.answer not in answers:
-        raise BadArgument(f"'{options.answer}' is none of: {', '.join(answers)}")
+    found = context.tenant(tenant)
+    answers = {_typed(each): each for each in Answer if _typed(each) in ANSWERS}
+    if answer not in answers:
+        raise BadArgument(f"'{answer}' is none of: {', '.join(answers)}")
     result = decision.decide(
-        engine_of(settings),
-        tenant.id,
-        options.import_id,
-        answers[options.answer],
-        person_of(settings),
-        digest=options.seen,
-        reason=options.reason,
+        context.engine, found.id, import_id, answers[answer], context.person, digest=seen, reason=reason
     )
-    print(f"{result.import_id}: {result.said}; it is {result.state}. {REPORTED}")
-    return 0 if result.decided else 1
+    decided = Decision(result.import_id, result.state, result.decided, result.said)
+    yield f"{decided.import_id}: {decided.outcome}; it is {decided.state}. {REPORTED}"
+    return decided
 
 
-def undo(options: argparse.Namespace, settings: Settings) -> int:
+@app.command("undo", epilog="Example: rollover roster undo hero__springfield-il --reason 'files of another district'")
+@command
+def undo(
+    context: Context,
+    tenant: TenantArgument,
+    reason: Reason,
+    import_id: Annotated[
+        str | None,
+        typer.Option("--import", metavar="IMPORT", help="The import, if you want to be sure that it is the last one."),
+    ] = None,
+) -> Lines[None]:
     """Take back the last import of a tenant: its roster is again what it was before."""
     from rollover.roster.applying.undo import undo
 
-    tenant = tenant_of(options, load_catalog(settings.districts, settings.products))
-    engine = engine_of(settings)
-    found = undo(engine, tenant.id, options.import_id, by=person_of(settings), reason=options.reason)
-    undone = found.details.undone
+    found = context.tenant(tenant)
+    result = undo(context.engine, found.id, import_id, by=context.person, reason=reason)
+    undone = result.details.undone
     for schema, counts in (undone.model_dump() if undone else {}).items():
-        print(f"{schema}: {', '.join(f'{name} {number}' for name, number in counts.items()) or 'nothing to change'}")
-    print(f"{found.import_id} is {found.state}. {REPORTED}")
-    return 0
+        yield f"{schema}: {', '.join(f'{name} {number}' for name, number in counts.items()) or 'nothing to change'}"
+    yield f"{result.import_id} is {result.state}. {REPORTED}"
 
 
-def add_to(subparsers: Subparsers) -> None:
-    commands = group(subparsers, "roster", "Held imports, and taking back what was applied.")
-    added(commands, "held", held).add_argument("tenant", nargs="?", help="a tenant or a district")
-    command = added(commands, "decide", decide)
-    command.add_argument("tenant", help=TENANT)
-    command.add_argument("import_id", metavar="import", help="as `rollover roster held` names it")
-    command.add_argument("answer", help="approve, approve-with-id-map, additions-only or discard")
-    command.add_argument(
-        "--seen", required=True, help="the number of the comparison, as `rollover roster held` shows it"
-    )
-    command.add_argument("--reason", required=True, help=REASON)
-    command = added(commands, "undo", undo)
-    command.add_argument("tenant", help=TENANT)
-    command.add_argument("--import", dest="import_id", help="the import, if you want to be sure that it is the last")
-    command.add_argument("--reason", required=True, help=REASON)
+def _typed(answer: str) -> str:
+    """An answer as it is typed on the command line."""
+    return answer.lower().replace(" ", "-")
