@@ -57,6 +57,7 @@ def test_a_database_that_cannot_be_reached_is_said_without_a_traceback(
     assert cli.main(line) == 1
     said = capsys.readouterr()
     assert said.out == "" and "OperationalError" in said.err and "Traceback" not in said.err
+    assert "Check ROLLOVER_DATABASE_URL" in said.err
 
 
 def test_without_a_url_the_variable_is_named(
@@ -65,6 +66,15 @@ def test_without_a_url_the_variable_is_named(
     monkeypatch.delenv("ROLLOVER_DATABASE_URL")
     assert cli.main(["hold", "list"]) == 1
     assert "Set ROLLOVER_DATABASE_URL" in capsys.readouterr().err
+
+
+def test_a_setting_that_is_invalid_is_named(
+    districts: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ROLLOVER_BACKUP_DAYS", "forever")
+    assert cli.main(["dates", "2026-27"]) == 1
+    said = capsys.readouterr().err
+    assert "ROLLOVER_BACKUP_DAYS: Input should be a valid integer" in said and "forever" not in said
 
 
 def test_what_is_looked_up_is_looked_up_once(

@@ -12,13 +12,11 @@ import select
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 
 import typer
 from typer.main import get_command
 
-from rollover.cli.context import BadArgument, Context
-from rollover.errors import DatabaseFailed, DatabaseUnavailable, RolloverError
+from rollover.cli.context import Context
 
 NAME = "rollover"
 COMPLETION = "_ROLLOVER_COMPLETE"
@@ -63,36 +61,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()
     except BrokenPipeError as error:
-        return READER_LEFT if _reader_left() else _failed(_unexpected(error), 1)  # another pipe, e.g. a server's
+        return READER_LEFT if _reader_left() else _failed(error)  # of another pipe, e.g. a server's
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
 def _run(arguments: list[str]) -> int:
+    code: object
     try:
         code = _call(arguments)
-        return code if isinstance(code, int) else 0
     except (typer.Exit, SystemExit) as end:
         if isinstance(end.__context__, BrokenPipeError):  # rich's way to end when it prints
             return READER_LEFT
         code = end.exit_code if isinstance(end, typer.Exit) else end.code
-        return code if isinstance(code, int) else 0
-    except typer.Abort:
-        return _failed("Stopped.", 1)
-    except typer.TyperException as error:
-        return _failed(_usage(error), error.exit_code)
-    except BadArgument as error:
-        return _failed(str(error), 2)
-    except DatabaseUnavailable as error:
-        return _failed(f"The database cannot be reached ({error}). Check ROLLOVER_DATABASE_URL, then try again.", 1)
-    except DatabaseFailed as error:
-        return _failed(f"The database refused this ({error}).", 1)
-    except RolloverError as error:
-        return _failed(str(error), 1)
     except BrokenPipeError:
         raise
     except Exception as error:
-        return _failed(_unexpected(error), 1)
+        return _failed(error)
+    return code if isinstance(code, int) else 0
 
 
 def _call(arguments: list[str]) -> object:
@@ -105,35 +91,13 @@ def _call(arguments: list[str]) -> object:
         return command.invoke(context)
 
 
-def _failed(message: str, code: int) -> int:
+def _failed(error: Exception) -> int:
+    from rollover.cli.failures import failure
+
+    code, message = failure(error)
     if message:
         print(message, file=sys.stderr)
     return code
-
-
-def _usage(error: typer.TyperException) -> str:
-    """What is wrong with a call, and how it goes; typer has printed the help already if there is no message."""
-    context = getattr(error, "ctx", None)
-    if context is None or not error.format_message():
-        return error.format_message()
-    return f"{context.get_usage()}\n{error.format_message()}\nSee {context.command_path} --help."
-
-
-def _unexpected(error: BaseException) -> str:
-    """What failed and where, by kind only: the text of an error that nobody foresaw may quote a row."""
-    import traceback
-
-    cause = getattr(error, "orig", None) or error
-    home = Path(__file__).parents[1]
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(home)]
-    place = f" at {Path(frames[-1].filename).relative_to(home)}:{frames[-1].lineno}" if frames else ""
-    kind = ", ".join(filter(None, [type(cause).__name__, getattr(cause, "sqlstate", None), _why(cause)]))
-    return f"Unexpected: {kind}{place}. Its text is not shown, since it may quote personal values."
-
-
-def _why(cause: object) -> str | None:
-    """The system's words for what it refused; they quote nothing."""
-    return cause.strerror if isinstance(cause, OSError) else None
 
 
 def _reader_left() -> bool:

@@ -37,9 +37,16 @@ class Context:
 
     @cached_property
     def settings(self) -> Settings:
+        """What the deployment sets. Raises RolloverError for invalid variables; it names them without their values."""
+        from pydantic import ValidationError
+
         from rollover.settings import Settings
 
-        return Settings()
+        try:
+            return Settings()
+        except ValidationError as error:
+            wrong = [f"ROLLOVER_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors()]
+            raise RolloverError(f"Correct the settings. {'; '.join(wrong)}.") from None
 
     @cached_property
     def catalog(self) -> Catalog:
