@@ -39,8 +39,24 @@ class StatusRow:
             f"{status.last_import.changed_at:%Y-%m-%d}, {status.last_import.school_year}"
             if status.last_import
             else "none",
-            Cell("\n".join([*status.waiting_for, *self.problems]), "red" if self.problems else "yellow"),
+            Cell(", ".join(self._attention), "red" if self.problems else "yellow"),
         )
+
+    @property
+    def _attention(self) -> list[str]:
+        """What needs somebody, in a word or two each; the sentences are below the table."""
+        status = self.status
+        counted = {"hold": len(status.holds), "held import": len(status.held), "waiting drop": status.waiting}
+        found = [f"{number} {name}{'s' if number > 1 else ''}" for name, number in counted.items() if number]
+        found += [f"newest drop {status.newest_drop.state}"] if status.newest_drop else []
+        found += ["files not read"] if status.unread else []
+        return ["cannot run", *found] if self.problems else found
+
+    @property
+    def sentences(self) -> list[str]:
+        """All that needs somebody, below the tenant's name."""
+        said = [*self.problems, *self.status.waiting_for]
+        return [f"{self.tenant}:", *(f"  {sentence}" for sentence in said), ""] if said else []
 
 
 @dataclass(frozen=True)
@@ -52,7 +68,8 @@ class Statuses(Tabular):
 
     def sheet(self) -> Sheet:
         columns = ("Tenant", "Year", "Last rollover", "Nightly sync", "Last import", "Needs attention")
-        return Sheet(columns, [row.cells for row in self.tenants], [str(each) for each in self.problems])
+        below = [sentence for row in self.tenants for sentence in row.sentences]
+        return Sheet(columns, [row.cells for row in self.tenants], [*below, *map(str, self.problems)])
 
 
 @app.command("status", rich_help_panel=LOOK, epilog="Example: rollover status springfield-il")
