@@ -97,7 +97,7 @@ def apply_when_due(import_id: str) -> dict[str, Any]:
         if not importing.is_due(work):
             raise AirflowSkipException(f"Import {import_id} is ready and waits for the nightly sync.")
         result = apply.apply(*work.given, work.limits, rollover_id=None)
-    if result.found.state is ImportState.HELD:
+    if result.found.state is ImportState.IN_REVIEW:
         raise AirflowSkipException(f"Import {import_id} is in review: {result.found.reason}.")
     unless_over(result.found, for_rollover=False)
     return result.as_json()

@@ -16,7 +16,7 @@ skipped and says what for, until each older import is at its end; then `wake` st
 
 **Review.** Browse → Required Actions shows the numbers, and what each answer does. A question stays open for 20
 hours; without an answer nothing is decided, and the next nightly sweep asks again. An answer counts for the numbers
-that were shown. A newer drop within its limits replaces it. On the command line: `rollover roster held` and
+that were shown. A newer drop within its limits replaces it. On the command line: `rollover roster in-review` and
 `rollover roster decide`.
 
 **By hand.** Trigger with a tenant as partition key: the run applies whatever is ready, nightly or not, and asks. A run

@@ -28,9 +28,9 @@ from rollover.run import Run
 from rollover.tenant import PRODUCTS
 from rollover.yearend import steps
 from tests.archive.conftest import run_for, subscribe_all, until_archived
-from tests.archive.test_query import DISTRICT
 from tests.archive.test_restore import archived_rows
 from tests.support.certified import certificate_of, until_resumed
+from tests.support.district_file import DISTRICT
 from tests.support.sampling import others_slow
 from tests.support.small_district import NORTH, STUDENTS, YEAR, hero_world, imagine_world, run_of
 from tests.yearend.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, no_outbox, nobody, until_approved

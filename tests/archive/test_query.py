@@ -24,6 +24,7 @@ from rollover.run import Run
 from rollover.tenant import Tenant
 from rollover.yearend import steps
 from tests.archive.conftest import subscribe_all, until_archived
+from tests.support.district_file import DISTRICT
 from tests.support.sampling import others_slow
 from tests.support.small_district import NORTH, YEAR, add_hero, district, hero_world, run_of
 from tests.yearend.test_rollover_steps import answer_to, certify, no_outbox
@@ -232,21 +233,6 @@ def archive_command(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path): 
     monkeypatch.setenv("ROLLOVER_DISTRICTS", str(folder))
     monkeypatch.setenv("ROLLOVER_DATABASE_URL", run.engine.url.render_as_string(hide_password=False))
     return lambda *arguments: cli.main(["archive", *arguments])
-
-
-DISTRICT = """
-district: riverside-ca
-name: Riverside
-time_zone: America/Los_Angeles
-org_sourced_id: riverside-ca-org
-sftp_connection: district_sftp
-products:
-  hero:
-    first_school_year: 2025-26
-    folder: /riverside-ca/hero
-    roster_format: oneroster_1_1
-    roster_import: at_once
-"""
 
 
 def test_the_commands(

@@ -16,7 +16,7 @@ from rollover import cli
 from rollover.cli.command import Document
 from rollover.run import Run
 from rollover.season.readiness import METADATA_URL
-from tests.archive.test_query import DISTRICT
+from tests.support.district_file import DISTRICT
 from tests.support.small_district import PRODUCTS, hero_world, run_of
 
 Shown = Callable[..., Any]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rollover import cli
-from tests.archive.test_query import DISTRICT
+from tests.support.district_file import DISTRICT
 
 Completed = list[str]
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from upath import UPath
 
 from rollover import cli
-from rollover.cli.roster import Decision, HeldImports
+from rollover.cli.roster import Decision, ImportsInReview
 from tests.cli.conftest import Shown
 from tests.roster.test_decision import Desk
 from tests.support.roster.school_years import TENANT
@@ -36,11 +36,11 @@ def import_id(
 
 
 def test_held_and_decide(import_id: str, shown: Shown, capsys: pytest.CaptureFixture[str]) -> None:
-    (row,) = shown(HeldImports, "roster", "held")["imports"]
+    (row,) = shown(ImportsInReview, "roster", "in-review")["imports"]
     assert (row["tenant"], row["import_id"]) == (TENANT, import_id)
     assert row["answers"] == ["approve", "additions-only", "discard"] and "|" in row["question"]
-    assert cli.main(["roster", "held", TENANT]) == 0
-    assert capsys.readouterr().out.endswith("1 import is held\n")
+    assert cli.main(["roster", "in-review", TENANT]) == 0
+    assert capsys.readouterr().out.endswith("1 import is in review\n")
     call = ("roster", "decide", TENANT, import_id)
     more = ("--seen", row["seen"][:12], "--reason", "half of it is missing")
     assert cli.main([*call, "perhaps", *more]) == 2
@@ -48,4 +48,4 @@ def test_held_and_decide(import_id: str, shown: Shown, capsys: pytest.CaptureFix
     decided = shown(Decision, *call, "discard", *more)
     assert decided == {"import_id": import_id, "state": "rejected", "is_decided": True, "outcome": "Discard"}
     assert shown(Decision, *call, "discard", *more, code=1)["is_decided"] is False
-    assert shown(HeldImports, "roster", "held") == {"imports": []}
+    assert shown(ImportsInReview, "roster", "in-review") == {"imports": []}

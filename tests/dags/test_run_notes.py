@@ -81,7 +81,7 @@ def test_of_several_imports_the_newest_is_the_first() -> None:
 
 
 def test_what_is_held_is_told_with_its_limits() -> None:
-    held = REPORT | {"state": "held", "over_limits": ["half_set", "school_lost"], "problems": [], "kept_out": None}
+    held = REPORT | {"state": "in_review", "over_limits": ["half_set", "school_lost"], "problems": [], "kept_out": None}
     (line,) = said("roster_import", {("import_roster.report", 0): held})
     assert f"{IMPORT}: in review, 2026-27" in line
     check_example("run_note--in_review.txt", line)

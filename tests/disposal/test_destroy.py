@@ -25,8 +25,8 @@ from rollover.ledger import evidence, holds
 from rollover.run import Run
 from rollover.yearend import steps
 from tests.archive.conftest import run_for, until_archived
-from tests.archive.test_query import DISTRICT
 from tests.disposal.test_expiry import AFTER, HOLDS, KEPT, PAST, files, hold, kept_for, recorded
+from tests.support.district_file import DISTRICT
 from tests.support.killable_steps import killed_at
 from tests.support.sampling import others_slow
 from tests.support.small_district import NORTH, YEAR, add_hero, run_of, signing_key

@@ -170,7 +170,7 @@ def test_after_it_every_reader_says_so(past: Run, owner: Engine, tmp_path: Path)
 def test_the_command_line_says_when_it_expires_and_that_it_has(
     past: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tests.archive.test_query import DISTRICT
+    from tests.support.district_file import DISTRICT
 
     (tmp_path / "districts").mkdir()
     (tmp_path / "districts" / "riverside-ca.yaml").write_text(f"{DISTRICT}    archive_kept_years: {KEPT}\n")

@@ -145,7 +145,9 @@ def test_the_ledger_does_not_take_what_nobody_did(run: Run, owner: Engine, state
     place(run.engine, by="dana")
     until_approved(run)
     with owner.begin() as connection:
-        imported = "INSERT INTO ledger.imports (tenant_id, import_id, state) VALUES ('hero__riverside-ca', 'i', 'held')"
+        imported = (
+            "INSERT INTO ledger.imports (tenant_id, import_id, state) VALUES ('hero__riverside-ca', 'i', 'in_review')"
+        )
         connection.execute(text(imported))
     with pytest.raises(Exception, match=r"Privilege|Violation"):
         if who == "the owner":

@@ -107,7 +107,7 @@ def test_a_set_within_its_limits_is_ready(desk: Desk) -> None:
 
 def test_a_set_over_a_limit_is_held_and_says_why(desk: Desk) -> None:
     summary = desk.compare(desk.drop(desk.half(), 1))
-    assert summary["state"] == "held"
+    assert summary["state"] == "in_review"
     assert summary["reason"] == "over its limits: removed (4), school_shrunk (1)"
     assert "comparison" not in summary
 
@@ -165,8 +165,8 @@ def test_rows_that_come_back_are_counted_as_such(desk: Desk) -> None:
 
 def test_a_newer_good_drop_supersedes_a_held_one(desk: Desk) -> None:
     held, other_year = desk.drop(desk.half(), 1), desk.drop(replace(desk.half(), year=YEAR.next), 2)
-    assert desk.compare(held)["state"] == "held"
-    assert desk.compare(other_year)["state"] == "held"
+    assert desk.compare(held)["state"] == "in_review"
+    assert desk.compare(other_year)["state"] == "in_review"
     good = desk.drop(desk.town, 3)
     assert desk.compare(good)["state"] == "ready"
     superseded = desk.found(held)
@@ -174,7 +174,7 @@ def test_a_newer_good_drop_supersedes_a_held_one(desk: Desk) -> None:
         "superseded",
         f"import {good} is newer, and within its limits or approved",
     )
-    assert desk.found(other_year).state == "held", "a set of this year is no substitute for one of the next"
+    assert desk.found(other_year).state == "in_review", "a set of this year is no substitute for one of the next"
 
 
 @pytest.mark.parametrize("first", ["held", "next year"])
@@ -183,7 +183,7 @@ def test_a_good_drop_of_the_next_year_is_no_substitute_until_it_is_applied(desk:
     order = (held, good) if first == "held" else (good, held)
     for import_id in order:
         desk.compare(import_id)
-    assert (desk.found(held).state, desk.found(good).state) == ("held", "ready")
+    assert (desk.found(held).state, desk.found(good).state) == ("in_review", "ready")
     with desk.owner.begin() as connection:
         connection.execute(text("UPDATE ledger.imports SET state = 'applied' WHERE import_id = :i"), {"i": good})
         connection.execute(text("UPDATE ledger.roster_versions SET version = version + 1"))
@@ -192,9 +192,9 @@ def test_a_good_drop_of_the_next_year_is_no_substitute_until_it_is_applied(desk:
 
 def test_an_older_good_drop_supersedes_nothing(desk: Desk) -> None:
     good, held = desk.drop(desk.town, 1), desk.drop(desk.half(), 2)
-    assert desk.compare(held)["state"] == "held"
+    assert desk.compare(held)["state"] == "in_review"
     assert desk.compare(good)["state"] == "ready"
-    assert desk.found(held).state == "held"
+    assert desk.found(held).state == "in_review"
 
 
 def test_a_held_drop_that_is_overtaken_while_it_is_compared(desk: Desk) -> None:
@@ -219,13 +219,13 @@ def test_a_ready_set_is_held_when_the_roster_it_meets_is_another(desk: Desk) -> 
     desk.compare(import_id := desk.drop(desk.town, 1))
     desk.run("UPDATE roster.people SET row_hash = row_hash + 1 WHERE role = 'student'")
     found = desk.refresh(import_id)
-    assert (found.state, found.decision, found.reason) == ("held", None, "over its limits: changed (1)")
+    assert (found.state, found.decision, found.reason) == ("in_review", None, "over its limits: changed (1)")
 
 
 def test_a_held_set_becomes_ready_when_the_roster_has_changed(desk: Desk) -> None:
     town = desk.half()
     import_id = desk.drop(town, 1)
-    assert desk.compare(import_id)["state"] == "held"
+    assert desk.compare(import_id)["state"] == "in_review"
     left = "', '".join(set(desk.town.people) - set(town.people))
     desk.run(f"UPDATE roster.people SET status = 'tobedeleted' WHERE sourced_id IN ('{left}')")
     desk.run("UPDATE roster.enrollments SET status = 'tobedeleted' WHERE person_id NOT IN "
@@ -249,7 +249,7 @@ def test_an_approval_does_not_carry_over_to_other_numbers(desk: Desk) -> None:
     desk.decide(import_id, "Approve")
     desk.run("UPDATE roster.people SET status = 'tobedeleted' WHERE sourced_id = 's1'")
     found = desk.refresh(import_id)
-    assert (found.state, found.decision, found.decided_by) == ("held", None, None)
+    assert (found.state, found.decision, found.decided_by) == ("in_review", None, None)
 
 
 def test_a_decision_about_breaches_that_are_gone_is_void(desk: Desk) -> None:
@@ -290,7 +290,7 @@ def test_a_map_is_proposed_with_a_held_set_only(desk: Desk) -> None:
     assert desk.compare(desk.drop(town, 1))["state"] == "ready"
     assert pairs(desk) == []
     import_id = desk.drop(rekeyed_town(desk), 2)
-    assert desk.compare(import_id)["state"] == "held"
+    assert desk.compare(import_id)["state"] == "in_review"
     assert pairs(desk) == sorted((s, f"new-{s}", "identifier") for s in desk.town.students("bay")[:15])
     seen = Comparison.from_json(desk.found(import_id).comparison or {})
     assert seen.id_map_is_offered and seen.id_map.people == 15

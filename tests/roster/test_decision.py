@@ -138,7 +138,7 @@ def test_an_answer_to_other_numbers_does_nothing(desk: Desk) -> None:
     compare(desk.engine, TENANT, import_id, desk.storage, RosterLimits())
     assert desk.ask(import_id).digest != digest
     told = decide(desk.engine, TENANT, import_id, "Approve", "dana", digest=digest)
-    assert (told.decided, told.state) == (False, "held")
+    assert (told.decided, told.state) == (False, "in_review")
     assert told.said == "its numbers have changed: look at them, and answer again"
 
 
@@ -155,7 +155,7 @@ def test_nobody_and_nonsense_are_no_answer(desk: Desk) -> None:
     for answer, by in (("Approve", ""), ("Perhaps", "dana"), ("Approve with id map", "dana")):
         with pytest.raises(Refused):
             desk.decide(import_id, answer, by=by)
-    assert desk.found(import_id).state == "held" and desk.evidence() == []
+    assert desk.found(import_id).state == "in_review" and desk.evidence() == []
 
 
 def test_the_map_is_offered_where_one_is_proposed(desk: Desk) -> None:
@@ -274,7 +274,7 @@ def made_up(breaches: tuple[Breach, ...], schools: int = 1, name: str = "A Schoo
 
 IMPORT = Import(**{
     **dict.fromkeys(Import.__dataclass_fields__),
-    "import_id": "hero__a__1", "state": "held", "details": ImportDetails(),
+    "import_id": "hero__a__1", "state": "in_review", "details": ImportDetails(),
     "found_at": datetime(2026, 8, 1, tzinfo=UTC),
 })  # type: ignore[arg-type]  # fmt: skip
 

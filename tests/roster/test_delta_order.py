@@ -144,10 +144,10 @@ def test_a_delta_waits_until_a_person_has_decided_about_the_set_before_it(sync: 
     rows = {**sync.bulk, "users.csv": users, "enrollments.csv": enrollments}
     held = district.take(as_files(sync.spec, rows))
     delta = change(sync, 0, givenName="Delta")
-    assert (held["state"], delta["state"]) == ("held", "staged")
+    assert (held["state"], delta["state"]) == ("in_review", "staged")
     assert delta["reason"] == f"it holds changes only, and import {held['import_id']}, which is older, is held"
     assert work_off(district) == []
-    assert district.found(held["import_id"]).state == "held", "a delta is no substitute for it"
+    assert district.found(held["import_id"]).state == "in_review", "a delta is no substitute for it"
     district.decide(held["import_id"], answer)
     approved = answer is Answer.APPROVE
     assert work_off(district) == (ids(held, delta) if approved else ids(delta))
@@ -278,10 +278,10 @@ def test_a_held_set_is_put_to_a_person_with_the_present_roster_in_it(sync: Sync)
     first = sync.apply({"users.csv": [sync.row("users", "student-0", givenName="First")]})
     district.limits = district.limits.model_copy(update={"least_rows": 1, "least_in_a_school": 1})
     gone = sync.send({"users.csv": [sync.row("users", "student-3", status="tobedeleted")]})
-    assert gone["state"] == "held"
+    assert gone["state"] == "in_review"
     district.undo(first["import_id"])
     again = district.go_on(gone["import_id"])
-    assert again["state"] == "held"
+    assert again["state"] == "in_review"
     assert again["details"]["changes"]["people"]["changed"] == 0, "what was undone is no change of this set"
     district.decide(gone["import_id"], Answer.APPROVE)
     assert district.apply(gone["import_id"])["applied"] is True

@@ -234,7 +234,7 @@ def test_a_first_set_of_which_much_is_missing_waits_for_a_person(district: Distr
     if what == "a file that ends inside a row":
         files["users.csv"] = files["users.csv"][:-60]
     result = district.take(files)
-    assert (result["state"], WAITS_FOR[what] in str(result["reason"])) == ("held", True)
+    assert (result["state"], WAITS_FOR[what] in str(result["reason"])) == ("in_review", True)
 
 
 def test_an_emptied_roster_is_held_against_the_set_before(district: District) -> None:
@@ -246,7 +246,7 @@ def test_an_emptied_roster_is_held_against_the_set_before(district: District) ->
     for name, column in (("users", "sourcedId"), ("enrollments", "userSourcedId")):
         rows[name] = [row for row in rows[name] if row[column] in kept or not row[column].startswith("more")]
     result = district.take_rows(rows)
-    assert (result["state"], "half_set" in str(result["reason"])) == ("held", True)
+    assert (result["state"], "half_set" in str(result["reason"])) == ("in_review", True)
 
 
 def test_a_status_that_nobody_knows_waits_for_a_person(district: District) -> None:
@@ -255,7 +255,7 @@ def test_a_status_that_nobody_knows_waits_for_a_person(district: District) -> No
     row_of(rows, "users", "student-3")["status"] = "Inactive"
     row_of(rows, "users", "student-2")["status"] = "active"
     result = district.take_rows(rows)
-    assert (result["state"], result["reason"]) == ("held", "over its limits: other_status (1)")
+    assert (result["state"], result["reason"]) == ("in_review", "over its limits: other_status (1)")
     assert ("status_other", "warning", "users.csv", 5, "status") in district.findings(result["import_id"])
     for meaning, there in (("active", 6), ("tobedeleted", 5)):
         district.config = CONFIG.model_copy(update={"status_means": {"inactive": meaning}})

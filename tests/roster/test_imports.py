@@ -162,7 +162,7 @@ def test_a_set_that_is_ready_is_held_when_its_like_is_undone(desk: Desk) -> None
     ready = say(desk, desk.drop(smaller(desk.town)), sha256="b" * 64)
     assert desk.found(ready).state == "ready"
     desk.undo(other)
-    assert (desk.apply(ready)["applied"], desk.found(ready).state) == (False, "held")
+    assert (desk.apply(ready)["applied"], desk.found(ready).state) == (False, "in_review")
 
 
 def test_files_of_a_set_that_a_person_discarded_are_held(desk: Desk) -> None:

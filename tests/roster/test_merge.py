@@ -52,7 +52,7 @@ def test_a_set_that_is_held_is_not_applied(desk: Desk) -> None:
     held = desk.drop(half(desk.town))
     assert desk.apply(held) | {"details": None, "reason": None} == {
         "import_id": held,
-        "state": "held",
+        "state": "in_review",
         "school_year": "2025-26",
         "reason": None,
         "details": None,
@@ -109,7 +109,7 @@ def test_an_additions_only_set_is_not_what_is_live(desk: Desk) -> None:
     desk.decide(held, Answer.ADDITIONS_ONLY)
     desk.apply(held)
     again = desk.drop(half(desk.town))
-    assert desk.found(again).state == "held"
+    assert desk.found(again).state == "in_review"
     desk.decide(again, Answer.APPROVE)
     desk.apply(again)
     assert desk.live() == expected(half(desk.town))
@@ -119,7 +119,7 @@ def test_a_set_that_goes_live_supersedes_the_older_ones_that_are_held(desk: Desk
     desk.take(desk.town)
     held = desk.drop(half(desk.town))
     good = desk.drop(desk.town)
-    desk.run("UPDATE ledger.imports SET state = 'held' WHERE import_id = :i", i=held)
+    desk.run("UPDATE ledger.imports SET state = 'in_review' WHERE import_id = :i", i=held)
     assert desk.apply(good)["applied"] is True
     assert (desk.found(held).state, desk.found(held).reason) == ("superseded", f"import {good} is newer and applied")
 
@@ -132,7 +132,7 @@ def test_an_approval_of_other_numbers_lets_nothing_in(desk: Desk) -> None:
     desk.run("UPDATE ledger.roster_versions SET version = version + 1")
     before = desk.everything()
     applied = desk.apply(held)
-    assert (applied["state"], applied["applied"]) == ("held", False)
+    assert (applied["state"], applied["applied"]) == ("in_review", False)
     assert desk.everything() == before
 
 
@@ -368,7 +368,7 @@ def test_any_set_goes_live_as_it_is_and_can_be_undone(long_desk: Desk, first: Ro
 
 def live_after(desk: Desk, rows: Rows) -> Everything:
     import_id = desk.drop(rows)
-    if desk.found(import_id).state == "held":
+    if desk.found(import_id).state == "in_review":
         desk.decide(import_id, Answer.APPROVE)
     assert desk.apply(import_id)["applied"] is True
     return desk.live()

@@ -34,7 +34,7 @@ def take_in(district: District, files: dict[str, bytes]) -> str:
 def approve(district: District, files: dict[str, bytes]) -> str:
     """The set is held for its ids, and a person approves the map."""
     held = district.take(files)
-    assert held["state"] == "held" and "rekeyed" in held["reason"], held
+    assert held["state"] == "in_review" and "rekeyed" in held["reason"], held
     district.decide(held["import_id"], Answer.APPROVE_WITH_ID_MAP)
     return str(held["import_id"])
 

@@ -246,7 +246,7 @@ def test_findings_name_the_record_and_stay_when_its_rows_are_gone(book: Ledger) 
     typed.parent.mkdir(parents=True)
     rows = pa.table({"row": pa.array([3, 4, 5], pa.int32()), "sourcedId": ["=s-3", None, "s-5"]})
     pq.write_table(rows, typed.path)
-    book.has("held", comparison=compared())
+    book.has("in_review", comparison=compared())
     book.report()
     ids = {(line["file"], line["row"]): line["id"] for line in book.outbox.findings}
     assert (ids["users.csv", "3"], ids["users.csv", "4"], ids["enrollments.csv", "2"]) == ("'=s-3", "", "")
@@ -280,7 +280,7 @@ def test_reports_leave_the_outbox_when_their_time_is_over(book: Ledger) -> None:
     [
         ("applied", {}, "IMPORTED, BUT NOT ALL ROWS", "Please fix the errors in your system."),
         ("applied", {"decision": "additions_only"}, "IMPORTED IN PART", "Please fix the errors"),
-        ("held", {}, "IN REVIEW", "The SchoolMint Hero team decides."),
+        ("in_review", {}, "IN REVIEW", "The SchoolMint Hero team decides."),
         ("ready", {}, "CHECKED", "The files wait until the school year 2025-26 is closed in SchoolMint Hero."),
         ("ready", {"school_year": "2025-26"}, "CHECKED", "The files become live with the next nightly import."),
         ("ready", {"decision": "approve"}, "APPROVED", "The files wait until"),
@@ -298,7 +298,7 @@ def test_each_end_has_its_own_words(
     assert said.split("\n\n\n")[1].startswith(f"{headline}\n")
     after = said.split("WHAT HAPPENS NEXT\n\n")[1]
     assert " ".join(after.split()).startswith(next_)
-    shows_reasons = state == "held" or "decision" in values
+    shows_reasons = state == "in_review" or "decision" in values
     reason = "Elm_Street School (school-1) is missing: it has no students in the new roster"
     assert (reason in " ".join(said.split())) is shows_reasons
     check_example(f"district_summary--{'_'.join([state, *values.values()]).replace(' ', '_')}.txt", said)
@@ -306,7 +306,7 @@ def test_each_end_has_its_own_words(
 
 def test_files_that_were_dropped_before_are_not_said_to_change_too_much(book: Ledger) -> None:
     seen = {**compared(), "breaches": [asdict(Breach(Code.SEEN_BEFORE, "undone", 0, 312, 0))]}
-    book.has("held", comparison=seen)
+    book.has("in_review", comparison=seen)
     book.report()
     said = " ".join(book.outbox.summary.split())
     assert "IN REVIEW You uploaded the same files before, and the roster has changed since then." in said
@@ -360,7 +360,7 @@ def test_nothing_is_said_while_there_is_nothing_to_say(book: Ledger, state: str,
 
 
 def test_the_same_is_not_delivered_twice_and_news_are(book: Ledger) -> None:
-    book.has("held", comparison=compared())
+    book.has("in_review", comparison=compared())
     assert book.report()["delivered"] is True
     assert book.report()["delivered"] is False
     assert len(book.outbox.deliveries) == 2

@@ -67,7 +67,7 @@ class World:
         found = imports.current(self.engine, TENANT, import_id)
         assert found.comparison is not None
         seen = Comparison.from_json(found.comparison)
-        assert (found.state == "held") == bool(seen.breaches)
+        assert (found.state == "in_review") == bool(seen.breaches)
         return seen
 
 

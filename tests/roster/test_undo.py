@@ -289,7 +289,7 @@ def test_a_drop_that_was_undone_comes_back_only_when_a_person_wants_it_anew(
 
     third = district.take_rows(rows)
     assert "unchanged" not in third["details"], "the same files as those that were undone: not those that are live"
-    assert (third["state"], third["reason"]) == ("held", "over its limits: seen_before (1)")
+    assert (third["state"], third["reason"]) == ("in_review", "over its limits: seen_before (1)")
     assert district.apply(third["import_id"])["applied"] is False
     district.decide(third["import_id"], Answer.APPROVE)
     assert district.apply(third["import_id"])["applied"] is True

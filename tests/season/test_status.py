@@ -103,8 +103,8 @@ def test_a_newer_drop_that_did_not_go_live_is_told_beside_it(book: Book, state: 
 
 def test_what_is_held_is_told_with_how_to_decide(book: Book) -> None:
     book.drop("applied")
-    first = book.drop("held", reason="over its limits: school_lost (1)")
-    second = book.drop("held", year="2026-27", reason="over its limits: half_set (1), school_lost (2)")
+    first = book.drop("in_review", reason="over its limits: school_lost (1)")
+    second = book.drop("in_review", year="2026-27", reason="over its limits: half_set (1), school_lost (2)")
     with tenant_session(book.engine, HERO) as connection:
         said = str(status_of(connection))
     how = "answer in Airflow (Browse, Required Actions) or by `rollover roster decide`"

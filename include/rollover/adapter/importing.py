@@ -100,7 +100,7 @@ def unless_over(found: Import, *, for_rollover: bool) -> Import:
 
     Raises Refused in a rollover, which cannot go on without the set; there one that is held goes no further either.
     """
-    is_held = found.state is ImportState.HELD
+    is_held = found.state is ImportState.IN_REVIEW
     if found.state not in OVER and not (for_rollover and is_held):
         return found
     what = f"Import {found.import_id} is {found.state}: {found.reason}."

@@ -22,7 +22,7 @@ ANSWERS = ("approve", "approve-with-id-map", "additions-only", "discard")
 
 
 @dataclass(frozen=True)
-class HeldImport:
+class ImportInReview:
     """An import that waits for a person. `seen` is what `rollover roster decide --seen` takes.
 
     `question` is the comparison as text (Markdown): numbers and schools, no names.
@@ -37,10 +37,10 @@ class HeldImport:
 
 
 @dataclass(frozen=True)
-class HeldImports(Document):
+class ImportsInReview(Document):
     """Every import that waits for a person, oldest first."""
 
-    imports: list[HeldImport]
+    imports: list[ImportInReview]
 
 
 @dataclass(frozen=True)
@@ -57,23 +57,26 @@ class Decision(Document):
         return 0 if self.is_decided else 1
 
 
-@app.command("held", epilog="Example: rollover roster held springfield-il")
+@app.command("in-review", epilog="Example: rollover roster in-review springfield-il")
 @command
-def held(context: Context, tenant: AnyTenant = None) -> Lines[HeldImports]:
-    """List the imports that are held for a person, with the numbers and what each answer does."""
+def in_review(context: Context, tenant: AnyTenant = None) -> Lines[ImportsInReview]:
+    """List the imports in review, with the numbers and what each answer does."""
     from rollover.roster.review import decision
 
     found = []
     for each in context.tenants(tenant):
         with context.session(each) as connection:
-            for waiting in decision.held(connection):
+            for waiting in decision.in_review(connection):
                 asked = decision.question(connection, waiting.import_id)
                 answers = [_typed(str(answer)) for answer in asked.answers if _typed(str(answer)) in ANSWERS]
-                row = HeldImport(each.id, asked.import_id, asked.subject, asked.digest, answers, asked.markdown)
+                subject = asked.subject(
+                    context.catalog.districts[each.district].name, context.catalog.products[each.product].name
+                )
+                row = ImportInReview(each.id, asked.import_id, subject, asked.digest, answers, asked.markdown)
                 found.append(row)
                 yield row.question
-    yield "1 import is held" if len(found) == 1 else f"{len(found)} imports are held"
-    return HeldImports(found)
+    yield "1 import is in review" if len(found) == 1 else f"{len(found)} imports are in review"
+    return ImportsInReview(found)
 
 
 @app.command(
@@ -85,7 +88,7 @@ def held(context: Context, tenant: AnyTenant = None) -> Lines[HeldImports]:
 def decide(
     context: Context,
     tenant: TenantArgument,
-    import_id: Annotated[str, typer.Argument(metavar="IMPORT", help="As `rollover roster held` names it.")],
+    import_id: Annotated[str, typer.Argument(metavar="IMPORT", help="As `rollover roster in-review` names it.")],
     answer: Annotated[
         str,
         typer.Argument(metavar="ANSWER", help=f"One of {', '.join(ANSWERS)}.", autocompletion=lambda: list(ANSWERS)),
@@ -93,7 +96,7 @@ def decide(
     seen: Annotated[
         str,
         typer.Option(
-            "--seen", metavar="NUMBER", help="The number of the comparison, as `rollover roster held` shows it."
+            "--seen", metavar="NUMBER", help="The number of the comparison, as `rollover roster in-review` shows it."
         ),
     ],
     reason: Reason,

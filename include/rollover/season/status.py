@@ -59,7 +59,7 @@ def _last_imports(connection: Connection) -> tuple[ImportSummary | None, ImportS
 
 def _held(connection: Connection) -> list[HeldSet]:
     rows = imports.c
-    query = select(rows.import_id, rows.changed_at, rows.reason).where(rows.state == ImportState.HELD)
+    query = select(rows.import_id, rows.changed_at, rows.reason).where(rows.state == ImportState.IN_REVIEW)
     return [HeldSet(*row) for row in connection.execute(query.order_by(rows.found_at, rows.import_id))]
 
 

@@ -179,7 +179,7 @@ imports = _ledger_table(
     _at("found_at", default_now=True),
     _at("changed_at", default_now=True),
     CheckConstraint(
-        "state IN ('found', 'fetched', 'staged', 'validated', 'held', 'ready', 'applied', 'rejected', "
+        "state IN ('found', 'fetched', 'staged', 'validated', 'in_review', 'ready', 'applied', 'rejected', "
         "'superseded', 'undone')",
         name="state",
     ),

@@ -55,7 +55,7 @@ def apply(
     with tenant_session(engine, tenant_id) as connection:
         lock_tenant(connection)
         found = imports.load(connection, import_id, for_update=True)
-        if found.state in (*TERMINAL, ImportState.HELD):
+        if found.state in (*TERMINAL, ImportState.IN_REVIEW):
             return ApplyResult(found, found.state is ImportState.APPLIED)
         if found.state is not ImportState.READY or found.school_year is None:
             raise Refused(
@@ -114,7 +114,7 @@ def _finish(connection: Connection, found: Import, details: ImportDetails) -> Ap
     """Record that a set is applied. Older ones of its or an earlier school year can never be applied any more."""
     imports.advance(connection, found, ImportState.APPLIED, details=details)
     rows = ledger.imports.c
-    waiting = (rows.state.in_((ImportState.READY, ImportState.HELD)), rows.school_year <= found.school_year)
+    waiting = (rows.state.in_((ImportState.READY, ImportState.IN_REVIEW)), rows.school_year <= found.school_year)
     supersede_older(connection, found, *waiting, reason=f"import {found.import_id} is newer and applied")
     return ApplyResult(imports.load(connection, found.import_id), True)
 

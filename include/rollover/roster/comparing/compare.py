@@ -110,7 +110,7 @@ def refresh(connection: Connection, import_id: str, storage: UPath, limits: Rost
 
 
 def _is_to_compare(connection: Connection, found: Import) -> bool:
-    if found.state is ImportState.HELD:
+    if found.state is ImportState.IN_REVIEW:
         return _has_moved(connection, found)
     return found.state is ImportState.VALIDATED
 
@@ -205,15 +205,15 @@ def _settle(
         offered = before is not None and before.id_map_is_offered and same_as_decided
         seen = replace(seen, id_map_is_offered=offered)
         _store(connection, found, ImportState.READY, None, changes, seen, is_decided=same_as_decided)
-        supersede_held(connection, found)
+        supersede_in_review(connection, found)
         return
     seen = replace(seen, id_map_is_offered=rekeyed.propose(connection, duck, found.import_id, seen.id_map))
     if newer := _overtaken_by(connection, found):
         reason = f"import {newer} is newer, and within its limits"
         _store(connection, found, ImportState.SUPERSEDED, reason, changes, seen)
     else:
-        _store(connection, found, ImportState.HELD, seen.why_held, changes, seen)
-        log.info("%s is in review, %s", found.import_id, seen.why_held)
+        _store(connection, found, ImportState.IN_REVIEW, seen.why_in_review, changes, seen)
+        log.info("%s is in review, %s", found.import_id, seen.why_in_review)
 
 
 def _store(
@@ -238,14 +238,14 @@ def _store(
         write_decision(connection, found.import_id, None, None)
 
 
-def supersede_held(connection: Connection, good: Import) -> None:
+def supersede_in_review(connection: Connection, good: Import) -> None:
     """A newer good drop supersedes the ones of its school year that are held.
 
     A set of the next year waits for the rollover: until it is applied, it is no substitute for one of this year. One
     with a delta is no substitute for any.
     """
     rows = ledger.imports.c
-    held = (rows.state == ImportState.HELD, rows.school_year == good.school_year)
+    held = (rows.state == ImportState.IN_REVIEW, rows.school_year == good.school_year)
     reason = f"import {good.import_id} is newer, and within its limits or approved"
     supersede_older(connection, good, *held, reason=reason)
 

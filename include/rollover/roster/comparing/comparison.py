@@ -83,7 +83,7 @@ class Comparison:
     id_map_is_offered: bool = False
 
     @property
-    def why_held(self) -> str:
+    def why_in_review(self) -> str:
         """One line for the ledger: which limits, and how often."""
         codes = [breach.code.value for breach in self.breaches]
         return "over its limits: " + ", ".join(f"{code} ({codes.count(code)})" for code in dict.fromkeys(codes))

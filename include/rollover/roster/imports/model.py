@@ -27,7 +27,7 @@ class ImportState(StrEnum):
     """Its files are read into typed rows; with a delta, it may wait here for an older import."""
     VALIDATED = "validated"
     """Its accepted rows are known."""
-    HELD = "held"
+    IN_REVIEW = "in_review"
     """In review: over its limits, and a person is asked."""
     READY = "ready"
     """May be applied."""

@@ -160,7 +160,7 @@ def _outcome(report: ImportReport) -> Outcome:
     found = report.found
     if report.is_refused:
         return Outcome.REFUSED
-    if found.state == "held":
+    if found.state == "in_review":
         return Outcome.SENT_BEFORE if report.is_only_seen_before else Outcome.IN_REVIEW
     ends = {"superseded": Outcome.NOT_NEEDED, "undone": Outcome.UNDONE, "rejected": Outcome.DISCARDED}
     if found.state in ends:
@@ -222,7 +222,7 @@ def _changes(report: ImportReport) -> Iterator[tuple[str, ...]]:
 def _reasons(report: ImportReport) -> list[str]:
     """Why a set is in review, or was."""
     seen = report.comparison
-    if seen is None or not (report.found.state == "held" or report.found.decision):
+    if seen is None or not (report.found.state == "in_review" or report.found.decision):
         return []
     return [unescaped(in_words(breach, seen)) for breach in seen.breaches]
 

@@ -16,7 +16,7 @@ from rollover.database.tables import ledger
 from rollover.errors import Refused
 from rollover.ledger import evidence
 from rollover.roster import imports
-from rollover.roster.comparing.compare import supersede_held
+from rollover.roster.comparing.compare import supersede_in_review
 from rollover.roster.comparing.comparison import Comparison
 from rollover.roster.imports import Decision, Import, ImportDetails, ImportState
 from rollover.roster.imports.details import Asked
@@ -49,10 +49,10 @@ class Question:
         return subject(self.seen, district, product)
 
 
-def held(connection: Connection) -> list[Import]:
+def in_review(connection: Connection) -> list[Import]:
     """The session's tenant's imports that wait for a person, oldest first."""
     rows = ledger.imports.c
-    query = select(rows.import_id).where(rows.state == ImportState.HELD).order_by(rows.found_at, rows.import_id)
+    query = select(rows.import_id).where(rows.state == ImportState.IN_REVIEW).order_by(rows.found_at, rows.import_id)
     return [imports.load(connection, import_id) for import_id in connection.scalars(query).all()]
 
 
@@ -62,12 +62,12 @@ def why_not_asked(connection: Connection, import_id: str) -> str | None:
     Of several of a school year that are held, the newest is asked about: it is the district's last word.
     """
     found = imports.load(connection, import_id)
-    if found.state is not ImportState.HELD:
+    if found.state is not ImportState.IN_REVIEW:
         return f"import {import_id} is {found.state}"
     rows = ledger.imports.c
     newer = connection.scalar(
         select(rows.import_id)
-        .where(rows.state == ImportState.HELD, rows.school_year == found.school_year)
+        .where(rows.state == ImportState.IN_REVIEW, rows.school_year == found.school_year)
         .where(is_newer(found))
         .limit(1)
     )
@@ -78,7 +78,7 @@ def question(connection: Connection, import_id: str) -> Question:
     """What a person is asked about a held import. Raises Refused for one that is not held."""
     found = imports.load(connection, import_id)
     seen = Comparison.of(found)
-    if found.state is not ImportState.HELD or seen is None:
+    if found.state is not ImportState.IN_REVIEW or seen is None:
         raise Refused(_why_not_open(found), "look at `rollover status`.")
     answers = tuple(answer for answer in Answer if answer is not Answer.APPROVE_WITH_ID_MAP or seen.id_map_is_offered)
     return Question(
@@ -146,10 +146,14 @@ def decide(
         found = imports.load(connection, import_id, for_update=True)
         if given is Answer.LATER:
             _close_question(connection, found, digest)
-            said = "nothing is decided; it is asked again" if found.state is ImportState.HELD else _why_not_open(found)
+            said = (
+                "nothing is decided; it is asked again"
+                if found.state is ImportState.IN_REVIEW
+                else _why_not_open(found)
+            )
             return _undecided(found, said)
         seen = Comparison.of(found)
-        if found.state is not ImportState.HELD or seen is None:
+        if found.state is not ImportState.IN_REVIEW or seen is None:
             return _undecided(found, _why_not_open(found))
         if not _names(digest, seen.digest):
             return _undecided(found, "its numbers have changed: look at them, and answer again")
@@ -186,7 +190,7 @@ def _record(
     imports.advance(connection, found, after, reason=said)
     write_decision(connection, found.import_id, DECISIONS[answer], by)
     if after is ImportState.READY:
-        supersede_held(connection, found)
+        supersede_in_review(connection, found)
     facts = {
         "import_id": found.import_id,
         "school_year": seen.school_year,

@@ -134,7 +134,7 @@ CREATE TABLE ledger.imports (
     changed_at  timestamptz DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT pk_imports PRIMARY KEY (import_id),
     CONSTRAINT ck_imports_state
-        CHECK (state IN ('found', 'fetched', 'staged', 'validated', 'held', 'ready',
+        CHECK (state IN ('found', 'fetched', 'staged', 'validated', 'in_review', 'ready',
                          'applied', 'rejected', 'superseded', 'undone')),
     CONSTRAINT ck_imports_decided_wholly CHECK (num_nulls(decision, decided_by, decided_at) IN (0, 3)),
     CONSTRAINT ck_imports_decision CHECK (decision IN ('approve', 'approve_with_id_map', 'additions_only', 'discard'))

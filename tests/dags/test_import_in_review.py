@@ -155,7 +155,7 @@ def test_without_an_answer_it_is_asked_again_the_next_night(
     unanswered = answered(airflow, None)
     assert unanswered.state == "success"
     assert states(unanswered, "ask", "decide", "apply") == ["success", "skipped", "skipped"]
-    assert imports(owner) == [("held", "2025-26")]
+    assert imports(owner) == [("in_review", "2025-26")]
 
     sweep = run_dag(airflow("roster_sync"))
     (event,) = asset_events_of(sweep.run_id)
@@ -166,7 +166,7 @@ def test_without_an_answer_it_is_asked_again_the_next_night(
 
     monkeypatch.setattr(connections, "sftp", down)
     assert answered(airflow, "Later", nightly=True).state == "success"
-    assert imports(owner)[0] == ("held", "2025-26")
+    assert imports(owner)[0] == ("in_review", "2025-26")
     assert states(answered(airflow, "Approve", nightly=True), "decide", "apply") == ["success", "success"]
     assert imports(owner)[0] == ("applied", "2025-26")
 
@@ -198,7 +198,7 @@ def test_an_answer_that_comes_too_late_does_nothing(
     def answer() -> str:
         with owner.begin() as connection:
             connection.execute(
-                text("UPDATE ledger.imports SET state = 'superseded', reason = 'x' WHERE state = 'held'")
+                text("UPDATE ledger.imports SET state = 'superseded', reason = 'x' WHERE state = 'in_review'")
             )
         return "Approve"
 
@@ -258,7 +258,7 @@ def test_a_new_years_set_is_approved_while_a_rollover_waits_for_it(
     send(riverside, half(town.next_year()))
     assert run_dag(airflow("roster_intake")).state == "success"
     answered(airflow, None)
-    assert imports(owner) == [("held", "2026-27")]
+    assert imports(owner) == [("in_review", "2026-27")]
     looked: list[str | None] = []
     find = waiting.RosterReadyTrigger.find
 
@@ -315,7 +315,7 @@ def test_a_set_that_is_held_in_a_rollover_stops_it(
     monkeypatch.setattr(steps, "before_import", and_the_roster_changes)
     done = run_dag(airflow(ROLLOVER), partition_key="2025-26", answers=YES)
     assert done.state == "failed" and done.state_of("import_roster.apply") == "failed"
-    assert imports(owner)[0] == ("held", "2026-27")
+    assert imports(owner)[0] == ("in_review", "2026-27")
 
 
 def test_nothing_personal_is_in_the_question_or_what_the_tasks_return(
@@ -379,7 +379,7 @@ def test_a_question_that_was_cleared_is_not_put_with_the_old_numbers(
         connection.execute(text("UPDATE ledger.roster_versions SET version = version + 1"))
     work = importing.open_import(import_id)
     again = compare(work.engine, work.tenant.id, import_id, work.storage, work.limits)
-    assert again.state == "held"
+    assert again.state == "in_review"
     with pytest.raises(AirflowSkipException, match="the next run asks again"):
         asking.AskAboutImport(task_id="ask", import_id=import_id).execute(context)  # type: ignore[arg-type]
     assert len(put) == 2
