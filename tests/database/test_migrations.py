@@ -14,6 +14,7 @@ from rollover.database.school_years import ensure_school_year
 from rollover.database.session import connect, tenant_session
 from rollover.database.tables import hero, product_tables, roster
 from rollover.ledger import evidence
+from rollover.roster.imports.model import ImportState, query_imports, read_import
 from rollover.tenant import PRODUCTS
 from rollover_demo.postgres import LOGIN, PostgresServer
 from tests.support.upgrade import digest, undeclared, upgraded_season
@@ -50,9 +51,13 @@ def test_a_change_of_a_released_migration_is_noticed(migrations: Path, file: str
 def test_a_season_of_0_1_0_is_upgraded_and_nothing_is_lost(postgres: PostgresServer) -> None:
     with upgraded_season(postgres) as (database, wrong):
         assert wrong == []
-        with tenant_session(connect(postgres.url(database, user=LOGIN)), "hero__riverside-ca") as connection:
+        engine = connect(postgres.url(database, user=LOGIN))
+        with tenant_session(engine, "hero__riverside-ca") as connection:
             chain = evidence.check(connection)
+        with tenant_session(engine, "hero__springfield-il") as connection:
+            imports = [read_import(row) for row in connection.execute(query_imports())]
     assert chain.entries > 10 and chain.wrong == ()
+    assert {found.state for found in imports} == {ImportState.SUPERSEDED, ImportState.APPLIED}
 
 
 @pytest.fixture
