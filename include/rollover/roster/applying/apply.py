@@ -126,7 +126,7 @@ def _apply_unchanged(connection: Connection, found: Import) -> ApplyResult:
         imports.advance(connection, found, ImportState.FETCHED, details=ImportDetails(unchanged=False))
         reason = "the live roster has changed since: its files are staged and compared now"
         return ApplyResult(replace(imports.load(connection, found.import_id), reason=reason), False)
-    applied = Applied(same_as=same.details.applied.same_as or same.import_id)
+    applied = Applied(same_as=same.details.applied.same_as or same.import_id, provisioned={})
     changes = {name: _all_unchanged(each) for name, each in same.details.changes.items()}
     return _finish(connection, found, ImportDetails(changes=changes, applied=applied))
 

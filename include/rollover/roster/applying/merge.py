@@ -73,7 +73,8 @@ def merge(connection: Connection, tenant_id: str, found: Import, storage: UPath)
     if found.decision is Decision.ADDITIONS_ONLY:
         changes = {name: {**each, **dict.fromkeys(REST, 0)} for name, each in differences.items()}
         left_out = {name: {change: each[change] for change in REST} for name, each in differences.items()}
-    details = ImportDetails(changes=changes, applied=Applied(left_out=left_out, renamed=renamed))
+    applied = Applied(left_out=left_out, renamed=renamed, provisioned={})
+    details = ImportDetails(changes=changes, applied=applied)
     if not details.has_changed_the_roster:
         return details
     if found.decision is not Decision.APPROVE_WITH_ID_MAP:
@@ -86,7 +87,7 @@ def merge(connection: Connection, tenant_id: str, found: Import, storage: UPath)
             with _opened(connection, duck, table, tenant_id, found.import_id, storage) as opened:
                 opened.merge(changes[table.name])
     provisioned = provision(connection, product, found.import_id)
-    return ImportDetails(changes=changes, applied=Applied(left_out=left_out, renamed=renamed, provisioned=provisioned))
+    return ImportDetails(changes=changes, applied=applied.model_copy(update={"provisioned": provisioned}))
 
 
 def _rename(connection: Connection, product: str, found: Import, storage: UPath) -> dict[str, int]:
