@@ -46,9 +46,9 @@ def make_pdf(template: Path, data: dict[str, Any], at: datetime, attachment: str
     try:
         pdf = _compile(template, data, at, attachment)
     except typst.TypstError:
-        shown = _shown(json.loads(_json(data)))
+        readable = _shown(json.loads(_json(data)))
         try:
-            pdf = _compile(template, shown, at, attachment)
+            pdf = _compile(template, readable, at, attachment)
         except typst.TypstError as error:  # its message may quote a name
             at_line = re.search(r"┌─ \S*?([^/\s]+:\d+)", error.diagnostic)
             where = f" at {at_line[1]}" if at_line else ""
