@@ -186,7 +186,7 @@ def test_a_key_of_the_same_id_that_is_another_opens_nothing(run: Run, keys: Keys
     assert right is not None
     keys.path(HERO).write_bytes(keys.path(OTHER).read_bytes())
     monkeypatch.setattr("rollover.archive.keys.Key.id", right.id)
-    with pytest.raises(ProofFailed, match="not with the one at hand"):
+    with pytest.raises(ProofFailed, match="but another key was given"):
         asked(run, keys, "SELECT 1")
 
 

@@ -110,7 +110,7 @@ def test_right_files_load(folder: Path) -> None:
         ("America/Chicago", "America/Chicaco", ":3: time_zone: 'America/Chicaco' is not an IANA time zone"),
         ("district: bad-tx", "district: other-tx", ":1: district: is not the file's name, 'bad-tx'"),
         ("org_sourced_id: org-bad-tx\n", "", "lacks the key 'org_sourced_id'"),
-        ("name: A District", "name: A District\nname: B", "bad-tx.yaml:3: name: stands twice, first in line 2"),
+        ("name: A District", "name: A District\nname: B", "bad-tx.yaml:3: name: is there twice, first in line 2"),
         ("products:", "products: [", "is not readable as YAML"),
         ("/bad-tx/imagine-math", "/good-tx/imagine-math", "'/good-tx/imagine-math' is claimed by good-tx.yaml"),
         (
