@@ -34,7 +34,7 @@ from sqlalchemy import (
 from rollover.archive import parquet
 from rollover.archive.form import Content
 from rollover.archive.sent import LINE, blocks, content_of
-from rollover.database.fingerprint import NOTHING, Fingerprint, fingerprint
+from rollover.database.checksums import NOTHING, RowsChecksum, rows_checksum
 from rollover.database.tables import metadata
 from rollover.errors import ProofFailed
 from tests.support.sampling import cases
@@ -104,9 +104,9 @@ def written_apart(connection: Connection, *schools: str) -> list[tuple[str, Cont
     sent = dict.fromkeys(schools, NOTHING)
     for block in blocks(connection, EVERY_TYPE, schools, "t.school_id = ANY(%(s)s)", {"s": list(schools)}):
         writers[block.school_id].add(block.lines)
-        sent[block.school_id] += block.fingerprint
+        sent[block.school_id] += block.rows_checksum
     for school, found in sent.items():
-        assert found == fingerprint(connection, EVERY_TYPE, "t.school_id = %(school)s", {"school": school})
+        assert found == rows_checksum(connection, EVERY_TYPE, "t.school_id = %(school)s", {"school": school})
     return [(school, writers[school].close(), streams[school].getvalue()) for school in schools]
 
 
@@ -128,8 +128,8 @@ def test_every_value_comes_back(connection: Connection, rows: list[dict[str, Any
     connection.exec_driver_sql(f"ALTER TABLE put_back ADD {LINE} bigint GENERATED ALWAYS AS IDENTITY")
     parquet.copy_in(connection, EVERY_TYPE, io.BytesIO(content), "put_back")
     assert content_of(connection, EVERY_TYPE, "put_back") == sent
-    live = fingerprint(connection, EVERY_TYPE)
-    assert fingerprint(connection, EVERY_TYPE, relation="put_back") == live
+    live = rows_checksum(connection, EVERY_TYPE)
+    assert rows_checksum(connection, EVERY_TYPE, relation="put_back") == live
     connection.exec_driver_sql(f"ALTER TABLE put_back DROP {LINE}")
     unlike = connection.exec_driver_sql("SELECT count(*) FROM (TABLE put_back EXCEPT TABLE every_type) d").scalar()
     assert unlike == 0
@@ -138,18 +138,18 @@ def test_every_value_comes_back(connection: Connection, rows: list[dict[str, Any
 
 @several
 @given(rows_of_a_table, st.data())
-def test_another_value_is_another_content_and_fingerprint(
+def test_another_value_is_another_content_and_checksum(
     connection: Connection, rows: list[dict[str, Any]], data: st.DataObject
 ) -> None:
     fill(connection, rows)
     sent, _ = written(connection)
-    live = fingerprint(connection, EVERY_TYPE)
+    live = rows_checksum(connection, EVERY_TYPE)
     row = data.draw(st.sampled_from(rows))
     name = data.draw(st.sampled_from([column.name for column in list(EVERY_TYPE.columns)[2:]]))
     value = data.draw(values.map(lambda found: found[name]).filter(lambda found: found != row[name]))
     changed = [{**other, name: value} if other is row else other for other in rows]
     fill(connection, changed)
-    assert fingerprint(connection, EVERY_TYPE) != live
+    assert rows_checksum(connection, EVERY_TYPE) != live
     assert written(connection)[0] != sent
     # A file of these rows but for one value, as a bad writer would leave it.
     schema = parquet.arrow_schema(EVERY_TYPE)
@@ -159,10 +159,10 @@ def test_another_value_is_another_content_and_fingerprint(
     assert parquet.read(EVERY_TYPE, stream).content != sent
 
 
-def test_rows_that_exchange_a_value_have_another_fingerprint(connection: Connection) -> None:
-    def found(*rows: tuple[str, int, str]) -> Fingerprint:
+def test_rows_that_exchange_a_value_have_another_checksum(connection: Connection) -> None:
+    def found(*rows: tuple[str, int, str]) -> RowsChecksum:
         fill(connection, [{"key": key, "small": small, "said": said} for key, small, said in rows])
-        return fingerprint(connection, EVERY_TYPE)
+        return rows_checksum(connection, EVERY_TYPE)
 
     live = found(("a", 1, "x"), ("b", 2, "y"))
     assert found(("b", 2, "y"), ("a", 1, "x")) == live, "in another order"

@@ -13,7 +13,7 @@ from rollover.archive import manifest as manifests
 from rollover.archive.keys import Keys
 from rollover.archive.restore import into_live, into_schema
 from rollover.archive.tables import archived_tables, settings_tables
-from rollover.database.fingerprint import fingerprints_by_school
+from rollover.database.checksums import checksums_by_school
 from rollover.database.session import tenant_session
 from rollover.database.tables import hero, metadata
 from rollover.errors import ProofFailed, Refused
@@ -34,10 +34,10 @@ def archived_rows(owner: Engine, run: Run) -> dict[str, Any]:
     return {name: found[name] for name in names}
 
 
-def fingerprints(run: Run) -> dict[str, Any]:
+def checksums(run: Run) -> dict[str, Any]:
     with tenant_session(run.engine, run.tenant.id) as connection:
         return {
-            table.fullname: dict(fingerprints_by_school(connection, table, run.school_year.key))
+            table.fullname: dict(checksums_by_school(connection, table, run.school_year.key))
             for table in archived_tables(run.product)
         }
 
@@ -45,7 +45,7 @@ def fingerprints(run: Run) -> dict[str, Any]:
 @pytest.mark.parametrize("product", others_slow(["hero", "imagine_math", "imagine_math_facts"]))
 def test_a_year_comes_back_row_for_row(product: str, owner: Engine, engine: Engine, storage: UPath) -> None:
     run = run_for(product, owner, engine, storage)
-    before, marks = archived_rows(owner, run), fingerprints(run)
+    before, marks = archived_rows(owner, run), checksums(run)
     assert len(before) >= 3 and all(before.values())
     untouched = everything(owner, f"{product}__lakeside-ca", [product, "roster", "ledger"])
     until_archived(run)
@@ -55,7 +55,7 @@ def test_a_year_comes_back_row_for_row(product: str, owner: Engine, engine: Engi
 
     result = into_live(engine, run.tenant, YEAR, **WHO)
     assert archived_rows(owner, run) == before
-    assert fingerprints(run) == marks
+    assert checksums(run) == marks
     assert result["rows"] == {name: len(found) for name, found in before.items()}
     after = everything(owner, run.tenant.id, [product, "roster"])
     assert {name: found for name, found in after.items() if name not in before} == {

@@ -22,7 +22,7 @@ from rollover.archive.sent import LINE, content_of
 from rollover.archive.tables import table_of
 from rollover.archive.write import RESTORED
 from rollover.calendar import SchoolYear
-from rollover.database.fingerprint import NOTHING, Fingerprint, fingerprint, scope
+from rollover.database.checksums import NOTHING, RowsChecksum, rows_checksum, scope
 from rollover.database.school_years import ensure_school_year
 from rollover.database.session import APP_ROLE, tenant_session
 from rollover.database.tables.ledger import steps
@@ -122,7 +122,7 @@ def into_schema(
         expected = load(connection, kept, kept.manifest.files, tables, keys)
         for name in {file.table for file in kept.manifest.files if not file.bound}:
             relation = connection.dialect.identifier_preparer.format_table(tables[name])
-            if fingerprint(connection, tables[name], relation=relation) != expected[name]:
+            if rows_checksum(connection, tables[name], relation=relation) != expected[name]:
                 raise ProofFailed(f"{relation} does not hold the archived rows after they were put back.", NOT_BACK)
         connection.execute(text(f"SET LOCAL ROLE {APP_ROLE}"))
         return _recorded(connection, tenant, year, kept, expected, schema, COPIED, by, reason)
@@ -151,7 +151,7 @@ def in_sandbox(table: Table, schema: str | None) -> Table:
 
 def load(
     connection: Connection, kept: Archived, files: list[ArchivedFile], tables: dict[str, Table], keys: Keys
-) -> dict[str, Fingerprint]:
+) -> dict[str, RowsChecksum]:
     """Load files into the tables that stand for their own; return what each table got.
 
     Of what was bound twice, the first stays. Raises ProofFailed where a file is damaged or missing, or its rows, as
@@ -166,12 +166,12 @@ def load(
     return got
 
 
-def _live(connection: Connection, table: Table, year: SchoolYear) -> Fingerprint:
+def _live(connection: Connection, table: Table, year: SchoolYear) -> RowsChecksum:
     where, bound = scope(table, school_year=year.key)
-    return fingerprint(connection, table, where, bound)
+    return rows_checksum(connection, table, where, bound)
 
 
-def _load(connection: Connection, path: UPath, file: ArchivedFile, target: Table, key: Key | None) -> Fingerprint:
+def _load(connection: Connection, path: UPath, file: ArchivedFile, target: Table, key: Key | None) -> RowsChecksum:
     columns = [column.name for column in target.columns]
     with path.open("rb") as stream:
         if columns_in(stream, key) != columns:
@@ -189,7 +189,7 @@ def _load(connection: Connection, path: UPath, file: ArchivedFile, target: Table
         copy_in(connection, target, stream, STAGING, key)
     if content_of(connection, target, STAGING) != Content(file.rows, file.content_sha256):
         raise ProofFailed(f"The rows of {path} are not those that were archived.", "report this.")
-    found = fingerprint(connection, target, relation=STAGING)
+    found = rows_checksum(connection, target, relation=STAGING)
     once = " ON CONFLICT DO NOTHING" if file.bound else ""
     connection.execute(text(f"INSERT INTO {name} ({names}) SELECT {names} FROM {STAGING}{once}"))  # noqa: S608
     connection.execute(text(f"DROP TABLE {STAGING}"))
@@ -202,7 +202,7 @@ def _recorded(
     tenant: Tenant,
     year: SchoolYear,
     kept: Archived,
-    got: dict[str, Fingerprint],
+    got: dict[str, RowsChecksum],
     into: str,
     kind: str,
     by: str,

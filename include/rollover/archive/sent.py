@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, Table, Text, text
 
 from rollover.archive.form import Content, as_sent, digest_of, own_columns, parsed, same_columns, sent_schema
+from rollover.database.checksums import NOTHING, RowsChecksum, row_hash
 from rollover.database.copying import Batch, CopyOut, ahead
-from rollover.database.fingerprint import NOTHING, Fingerprint, row_hash
 from rollover.errors import ProofFailed
 
 BLOCK_BYTES = 4 << 20
@@ -33,11 +33,11 @@ _MARK = np.dtype([("school", ">i8"), ("row", ">i8")])
 
 @dataclass
 class Block:
-    """Whole rows of one school as PostgreSQL sent them, and their fingerprint."""
+    """Whole rows of one school as PostgreSQL sent them, and their checksum."""
 
     school_id: str
     lines: bytearray = field(default_factory=bytearray)
-    fingerprint: Fingerprint = NOTHING
+    rows_checksum: RowsChecksum = NOTHING
 
 
 def blocks(
@@ -61,10 +61,10 @@ def blocks(
     query = _copy(table, table.fullname, where, mark)
     filling = {school_id: Block(school_id) for school_id in known.values()}
     for batch in ahead(iter(CopyOut(connection, query, bound, BLOCK_BYTES)), AHEAD):
-        for school_id, lines, fingerprint in _lines_by_school(batch, known):
+        for school_id, lines, found in _lines_by_school(batch, known):
             block = filling[school_id]
             block.lines += lines
-            block.fingerprint += fingerprint
+            block.rows_checksum += found
             if len(block.lines) >= size:
                 yield block
                 filling[school_id] = Block(school_id)
@@ -86,7 +86,7 @@ def content_of(connection: Connection, table: Table, relation: str) -> Content:
     return Content(rows, digest.hexdigest())
 
 
-def _lines_by_school(batch: Batch, known: Mapping[int, str]) -> Iterator[tuple[str, pa.Buffer, Fingerprint]]:
+def _lines_by_school(batch: Batch, known: Mapping[int, str]) -> Iterator[tuple[str, pa.Buffer, RowsChecksum]]:
     """Yield the lines of each school, without the mark before them. Raises ProofFailed for a row of another school,
     which would be in no file."""
     ends = pa.py_buffer(np.asarray(batch.ends, dtype=np.int32))
@@ -99,7 +99,7 @@ def _lines_by_school(batch: Batch, known: Mapping[int, str]) -> Iterator[tuple[s
         own = np.flatnonzero(marks["school"] == number)
         if len(own):
             hashes = Decimal(sum(marks["row"][own].tolist()))
-            yield school_id, lines.take(pa.array(own)).buffers()[2], Fingerprint(len(own), hashes)
+            yield school_id, lines.take(pa.array(own)).buffers()[2], RowsChecksum(len(own), hashes)
 
 
 def _schools_by_mark(connection: Connection, schools: Collection[str]) -> dict[int, str]:

@@ -19,7 +19,7 @@ from rollover.archive.manifest import ArchivedFile, Manifest
 from rollover.archive.parquet import SCHEMA_VERSION, Verified, Writer, read
 from rollover.archive.sent import blocks
 from rollover.archive.tables import PEOPLE, SCHOOLS, archived_tables, person_columns, settings_tables
-from rollover.database.fingerprint import NOTHING, Fingerprint, scope
+from rollover.database.checksums import NOTHING, RowsChecksum, scope
 from rollover.database.tables import metadata
 from rollover.database.tables.ledger import archives, evidence, steps
 from rollover.errors import ProofFailed
@@ -49,7 +49,7 @@ class _Lot:
     schools: tuple[str, ...]
     where: str
     values: dict[str, Any]
-    planned: dict[str, Fingerprint] | None = None
+    planned: dict[str, RowsChecksum] | None = None
     school_of: str = "t.school_id"
 
     @property
@@ -66,7 +66,7 @@ class _Written:
     school_id: str
     bound: bool
     path: UPath
-    live: Fingerprint
+    live: RowsChecksum
     content: Content
 
 
@@ -124,7 +124,7 @@ def _planned(run: Run, lines: list[Line]) -> Iterator[_Lot]:
         where, values = scope(table, school_year=run.school_year.key, held=False)
         of_table = [line for line in lines if line.table_name == name]
         for some in _at_once(of_table):
-            planned = {line.school_id: line.fingerprint for line in some}
+            planned = {line.school_id: line.rows_checksum for line in some}
             yield _of_schools(_Lot(table, tuple(planned), where, values, planned))
 
 
@@ -169,7 +169,7 @@ def _written(connection: Connection, plan: FrozenPlan, lot: _Lot, key: Key | Non
         "school_year": run.school_year.key,
     }
     writers: dict[str, Writer] = {}
-    live: dict[str, Fingerprint] = {}
+    live: dict[str, RowsChecksum] = {}
     paths = {school_id: manifests.folder_of(run) / school_id / name for school_id in lot.schools}
     with ExitStack() as files:
         for block in blocks(connection, lot.table, lot.schools, lot.where, lot.values, school_of=lot.school_of):
@@ -178,7 +178,7 @@ def _written(connection: Connection, plan: FrozenPlan, lot: _Lot, key: Key | Non
                 stream = files.enter_context(whole_file(paths[school_id]))
                 writers[school_id] = Writer(lot.table, {**same, "school_id": school_id}, stream, key)
             writers[school_id].add(block.lines)
-            live[school_id] = live.get(school_id, NOTHING) + block.fingerprint
+            live[school_id] = live.get(school_id, NOTHING) + block.rows_checksum
         contents = {school_id: writer.close() for school_id, writer in writers.items()}
         for school_id, planned in (lot.planned or {}).items():
             _check_planned(run, lot.table, school_id, planned, live.get(school_id, NOTHING))
@@ -188,7 +188,7 @@ def _written(connection: Connection, plan: FrozenPlan, lot: _Lot, key: Key | Non
     ]
 
 
-def _check_planned(run: Run, table: Table, school_id: str, planned: Fingerprint, live: Fingerprint) -> None:
+def _check_planned(run: Run, table: Table, school_id: str, planned: RowsChecksum, live: RowsChecksum) -> None:
     if live != planned:
         raise ProofFailed(
             f"{table.fullname} of school {school_id} in {run.id}: the plan has {planned.rows} rows, the database "

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from sqlalchemy import Connection, select
 
-from rollover.database.fingerprint import Fingerprint
+from rollover.database.checksums import RowsChecksum
 from rollover.database.tables.ledger import plan_lines, plans
 from rollover.database.tables.ledger import steps as done
 from rollover.errors import Refused
@@ -38,8 +38,8 @@ class Line:
     bytes: int
 
     @property
-    def fingerprint(self) -> Fingerprint:
-        return Fingerprint(self.rows, self.checksum)
+    def rows_checksum(self) -> RowsChecksum:
+        return RowsChecksum(self.rows, self.checksum)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sqlalchemy import Connection, Table, select
 from upath import UPath
 
-from rollover.database.fingerprint import Fingerprint
+from rollover.database.checksums import RowsChecksum
 from rollover.database.tables.ledger import archives, exports
 from rollover.ledger import rollovers
 from rollover.ledger.plans import FrozenPlan
@@ -48,8 +48,8 @@ class ArchiveReceipt:
     key_id: str | None
 
     @property
-    def fingerprint(self) -> Fingerprint:
-        return Fingerprint(self.rows, self.checksum)
+    def rows_checksum(self) -> RowsChecksum:
+        return RowsChecksum(self.rows, self.checksum)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Erase exactly the rows of the frozen plan, and prove in the same transaction that nothing else changed.
 
 Law 2: what was archived goes only if the rows that go are the archived ones. Law 8: what is kept has the same
-fingerprint before and after. While rows are deleted, the plan is drawn up again over the very rows that the deleting
+checksum before and after. While rows are deleted, the plan is drawn up again over the very rows that the deleting
 transaction sees; it commits only if that plan has the hash of the frozen one. What one transaction would take too long
 for goes in parts, each proved so, and recorded as evidence; the last one proves that together they are the plan.
 """
@@ -19,7 +19,7 @@ from sqlalchemy import Connection, func, select
 
 from rollover.archive.keys import Keys, unreadable
 from rollover.config import Action
-from rollover.database.fingerprint import Fingerprint, delete_rows, fingerprints_by_school
+from rollover.database.checksums import RowsChecksum, checksums_by_school, delete_rows
 from rollover.database.session import snapshot_of, tenant_session
 from rollover.database.tables import metadata, product_tables, tables_of
 from rollover.database.tables.base import is_activity
@@ -285,21 +285,21 @@ def kept_unchanged(connection: Connection, run: Run) -> Iterator[dict[str, Befor
     proof |= {name: BeforeAndAfter(before=_whole(before[name]), after=_whole(after[name])) for name in sorted(before)}
 
 
-def _whole(by_school: dict[str, Fingerprint]) -> Rows:
+def _whole(by_school: dict[str, RowsChecksum]) -> Rows:
     """Sum the rows and checksums of a table over its schools."""
     marks = by_school.values()
     return Rows(rows=sum(mark.rows for mark in marks), checksum=str(sum(int(mark.checksum) for mark in marks)))
 
 
-def _kept(connection: Connection, run: Run) -> dict[str, dict[str, Fingerprint]]:
+def _kept(connection: Connection, run: Run) -> dict[str, dict[str, RowsChecksum]]:
     classes = run.product.classes(Action.KEEP)
     tables = [table for name in classes for table in tables_of(run.product.product, name)]
-    kept = {t.fullname: dict(fingerprints_by_school(connection, t, run.school_year.key)) for t in tables}
+    kept = {t.fullname: dict(checksums_by_school(connection, t, run.school_year.key)) for t in tables}
     for line in held_lines(connection, run, product_tables(run.product.product)):
-        kept.setdefault(line.table_name, {})[line.school_id] = line.fingerprint
+        kept.setdefault(line.table_name, {})[line.school_id] = line.rows_checksum
     return kept
 
 
 def _check_archived(line: Line, receipt: ArchiveReceipt | None) -> None:
-    if receipt is None or receipt.fingerprint != line.fingerprint:
+    if receipt is None or receipt.rows_checksum != line.rows_checksum:
         raise ProofFailed(f"{line.table_name} of school {line.school_id} is not archived as planned.", PLAN_AGAIN)

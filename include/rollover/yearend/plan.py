@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Table, func, insert, select
 
 from rollover.calendar import reset_instant
 from rollover.config import Action, DataClassRule
-from rollover.database.fingerprint import Fingerprint, fingerprints_by_school
+from rollover.database.checksums import RowsChecksum, checksums_by_school
 from rollover.database.tables import hero, product_tables
 from rollover.database.tables.base import is_activity
 from rollover.database.tables.directory import schools, tenants
@@ -109,8 +109,8 @@ def draft(connection: Connection, run: Run, *, current: bool) -> list[Line]:
 def _draft(connection: Connection, run: Run, *, current: bool, sizes: bool = True) -> tuple[list[Line], list[Standing]]:
     """Draw up the lines, and the subscription standing of each school that decides one."""
 
-    def look(table: Table, held: bool | None) -> Mapping[str, Fingerprint]:
-        return fingerprints_by_school(connection, table, run.school_year.key, held=held, sizes=sizes)
+    def look(table: Table, held: bool | None) -> Mapping[str, RowsChecksum]:
+        return checksums_by_school(connection, table, run.school_year.key, held=held, sizes=sizes)
 
     tables = [
         table
@@ -137,7 +137,7 @@ def held_lines(connection: Connection, run: Run, tables: Iterable[Table]) -> lis
         _line(table, school_id, HOLD, why, mark)
         for table in tables
         if _unless_kept(run, table) is not None
-        for school_id, mark in fingerprints_by_school(
+        for school_id, mark in checksums_by_school(
             connection, table, run.school_year.key, held=True, sizes=True
         ).items()
     ]
@@ -148,7 +148,7 @@ def _unless_kept(run: Run, table: Table) -> bool | None:
     return None if _rule(run, table).action is Action.KEEP else False
 
 
-def _line(table: Table, school_id: str, action: str, reason: str, mark: Fingerprint) -> Line:
+def _line(table: Table, school_id: str, action: str, reason: str, mark: RowsChecksum) -> Line:
     return Line(
         school_id, table.info["data_class"], table.fullname, action, reason, mark.rows, mark.checksum, mark.bytes
     )

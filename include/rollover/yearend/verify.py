@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, false, func, not_, or_, select
 
 from rollover.config import Action
-from rollover.database.fingerprint import fingerprints_by_school
+from rollover.database.checksums import checksums_by_school
 from rollover.database.held import not_held
 from rollover.database.tables import metadata, tables_of
 from rollover.database.tables.base import is_activity
@@ -128,11 +128,11 @@ def _as_reset(connection: Connection, run: Run) -> tuple[list[str], list[str]]:
 def _kept_but_changed_since_plan(connection: Connection, plan: FrozenPlan) -> list[str]:
     frozen: dict[str, dict[str, Any]] = {}
     for line in plan.lines_of(KEEP):
-        frozen.setdefault(line.table_name, {})[line.school_id] = line.fingerprint
+        frozen.setdefault(line.table_name, {})[line.school_id] = line.rows_checksum
     return [
         name
         for name, marks in sorted(frozen.items())
-        if dict(fingerprints_by_school(connection, metadata.tables[name], plan.run.school_year.key)) != marks
+        if dict(checksums_by_school(connection, metadata.tables[name], plan.run.school_year.key)) != marks
     ]
 
 

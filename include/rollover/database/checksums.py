@@ -14,8 +14,8 @@ from rollover.database.tables.base import is_activity
 
 
 @dataclass(frozen=True)
-class Fingerprint:
-    """Two sets of rows with the same fingerprint hold the same rows.
+class RowsChecksum:
+    """Two sets of rows with the same checksum hold the same rows.
 
     Rows are compared within one server: the hashes are PostgreSQL's own, and another version may have others.
     """
@@ -25,12 +25,12 @@ class Fingerprint:
     bytes: int = field(default=0, compare=False)
     """What the rows take in the database, where it was asked for."""
 
-    def __add__(self, other: Fingerprint) -> Fingerprint:
-        """The fingerprint of both sets together."""
-        return Fingerprint(self.rows + other.rows, self.checksum + other.checksum, self.bytes + other.bytes)
+    def __add__(self, other: RowsChecksum) -> RowsChecksum:
+        """The checksum of both sets together."""
+        return RowsChecksum(self.rows + other.rows, self.checksum + other.checksum, self.bytes + other.bytes)
 
 
-NOTHING = Fingerprint(0, Decimal(0))
+NOTHING = RowsChecksum(0, Decimal(0))
 
 
 def checksum(table: Table) -> str:
@@ -70,29 +70,29 @@ def scope(
     return " AND ".join(conditions), bound
 
 
-def fingerprint(
+def rows_checksum(
     connection: Connection,
     table: Table,
     where: str = "true",
     bound: Mapping[str, Any] | None = None,
     *,
     relation: str | None = None,
-) -> Fingerprint:
-    """The fingerprint of the rows ``t`` of a table that fit `where`; or of a `relation` with its columns."""
+) -> RowsChecksum:
+    """The checksum of the rows ``t`` of a table that fit `where`; or of a `relation` with its columns."""
     sql = f"SELECT count(*), {checksum(table)} FROM {relation or table.fullname} t WHERE {where}"  # noqa: S608
     row = connection.exec_driver_sql(sql, dict(bound or {})).one()
-    return Fingerprint(row[0], row[1])
+    return RowsChecksum(row[0], row[1])
 
 
-def fingerprints_by_school(
+def checksums_by_school(
     connection: Connection,
     table: Table,
     school_year: str | None,
     *,
     held: bool | None = None,
     sizes: bool = False,
-) -> Mapping[str, Fingerprint]:
-    """The fingerprint of each school's rows of a table, on asking with their bytes; schools without rows are absent.
+) -> Mapping[str, RowsChecksum]:
+    """The checksum of each school's rows of a table, on asking with their bytes; schools without rows are absent.
 
     `held`: see :func:`scope`.
     """
@@ -104,7 +104,7 @@ def fingerprints_by_school(
     sums = f"{checksum(table)}, {'sum(pg_column_size(t.*))' if sizes else '0'}"
     sql = f"SELECT t.school_id, count(*), {sums} FROM {table.fullname} t WHERE {where} GROUP BY t.school_id"  # noqa: S608
     found = connection.exec_driver_sql(sql, bound)
-    return {school_id: Fingerprint(rows, Decimal(hashes), size) for school_id, rows, hashes, size in found}
+    return {school_id: RowsChecksum(rows, Decimal(hashes), size) for school_id, rows, hashes, size in found}
 
 
 def delete_rows(connection: Connection, table: Table, *, school_year: str, schools: Collection[str]) -> int:
