@@ -85,13 +85,13 @@ def measured(districts: int) -> list[Measured]:
         write_districts(folder, districts)
         environment = {**os.environ, "ROLLOVER_DISTRICTS": str(folder), "AIRFLOW_HOME": f"{scratch}/airflow"}
         found = [
-            Measured("read all district files", *_told(LOAD, "", environment), 2.0),
-            Measured("read the one of a task", *_told(LOAD, "district-0000-xx", environment), 0.1),
+            Measured("read all district files", *_measured(LOAD, "", environment), 2.0),
+            Measured("read the one of a task", *_measured(LOAD, "district-0000-xx", environment), 0.1),
         ]
         for command in (["lint"], ["dates", "2026-27"]):
             seconds, lines = _command(command, environment)
             found.append(Measured(f"rollover {' '.join(command)}", seconds, lines, 4.0))
-        parsed = [(path, *_told(PARSE, str(path), environment)) for path in dag_files()]
+        parsed = [(path, *_measured(PARSE, str(path), environment)) for path in dag_files()]
         path, seconds, dags = max(parsed, key=lambda each: each[1])
         name = str(path.relative_to(HOME))
         found.append(Measured(f"parse the slowest DAG file, {name}", seconds, dags, 10.0))
@@ -105,7 +105,7 @@ def dag_files() -> list[Path]:
     return sorted(path for path in (HOME / "dags").rglob("*.py") if path.name not in ignored)
 
 
-def _told(script: str, argument: str, environment: Mapping[str, str]) -> tuple[float, int]:
+def _measured(script: str, argument: str, environment: Mapping[str, str]) -> tuple[float, int]:
     """The seconds and the number that a script prints last."""
     done = subprocess.run(  # noqa: S603 - this interpreter
         [sys.executable, "-c", script, argument], env=environment, cwd=HOME, capture_output=True, text=True, check=False

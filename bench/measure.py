@@ -56,19 +56,19 @@ def in_process(module: str, job: dict[str, Any], server_pid: int) -> Measured:
     that was seen. The server's own is not in it. Raises RuntimeError with the process's words where it fails.
     """
     server_before = _processor_seconds(server_pid)
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as told:
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         given.write(json.dumps(job).encode())
         given.seek(0)
         process = subprocess.Popen(  # noqa: S603 - this interpreter, and a module of ours
-            [sys.executable, "-m", module], stdin=given, stdout=out, stderr=told, cwd=HOME
+            [sys.executable, "-m", module], stdin=given, stdout=out, stderr=errors, cwd=HOME
         )
         together = _watch(process.pid)
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
-        told.seek(0)
+        errors.seek(0)
         if process.returncode:
-            raise RuntimeError(f"{module} failed ({process.returncode}): {told.read().decode()[-4000:]}")
+            raise RuntimeError(f"{module} failed ({process.returncode}): {errors.read().decode()[-4000:]}")
         answer = json.loads(out.read().splitlines()[-1])
     served = _processor_seconds(server_pid) - server_before
     return Measured(answer, max(used.ru_maxrss * 1024, together), served)

@@ -38,7 +38,7 @@ KILLED = {"archive", "erase", "reset", "import_roster.apply"}
 
 @dataclass(frozen=True)
 class After:
-    """The folder, the product database and Airflow's metadata after the season; and whom it was done to."""
+    """The folder, the product database and Airflow's metadata after the season; and who it was about."""
 
     folder: Path
     owner: Engine

@@ -120,7 +120,7 @@ def test_the_manifest_names_the_key_and_does_not_hold_it(run: Run, keys: Keys) -
         assert connection.scalars(text("SELECT DISTINCT key_id FROM ledger.archives")).all() == [key.id]
 
 
-def test_the_key_is_told_to_nobody(run: Run, keys: Keys, owner: Engine, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_key_is_reported_to_nobody(run: Run, keys: Keys, owner: Engine, caplog: pytest.LogCaptureFixture) -> None:
     key = keys.to_write(HERO)
     assert key is not None
     secret = keys.path(HERO).read_text().strip()
@@ -129,8 +129,8 @@ def test_the_key_is_told_to_nobody(run: Run, keys: Keys, owner: Engine, caplog: 
         steps.erase(run)
         into_live(run.engine, run.tenant, YEAR, keys, **WHO)
     with owner.connect() as connection:
-        told = connection.scalars(text("SELECT facts::text FROM ledger.evidence")).all()
-    for said in (caplog.text, repr(key), repr(run), *told):
+        reported = connection.scalars(text("SELECT facts::text FROM ledger.evidence")).all()
+    for said in (caplog.text, repr(key), repr(run), *reported):
         assert secret not in said and repr(key.secret) not in said
     assert caplog.text
 

@@ -1,4 +1,4 @@
-"""A file holds every value exactly, and a file that does not is told from one that does."""
+"""A file holds every value exactly, and a file that does not is reported from one that does."""
 
 from __future__ import annotations
 
@@ -182,7 +182,9 @@ def test_blocks_do_not_show(connection: Connection, monkeypatch: pytest.MonkeyPa
     assert pq.ParquetFile(io.BytesIO(content)).num_row_groups == 1
 
 
-def test_schools_are_told_apart_whatever_their_ids_are(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_schools_are_reported_apart_whatever_their_ids_are(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("rollover.archive.sent.BLOCK_BYTES", 100)
     schools = ("a", "a,b", 'a",b', 'a"', "", "1", "a\nb")
     fill(connection, [{"school_id": schools[n % 7], "key": f"{n:03}", "said": 'x\n"y",' * (n % 3)} for n in range(99)])
@@ -215,7 +217,7 @@ def test_the_school_is_part_of_the_content(connection: Connection) -> None:
     connection.exec_driver_sql("DROP TABLE put_back")
 
 
-def test_a_value_that_cannot_be_kept_is_refused_and_not_told(connection: Connection) -> None:
+def test_a_value_that_cannot_be_kept_is_refused_and_not_named(connection: Connection) -> None:
     fill(connection, [{"key": "a"}])
     connection.exec_driver_sql("UPDATE every_type SET score = 'NaN'")
     with pytest.raises(ProofFailed, match="a value that its column cannot") as refused:
@@ -230,9 +232,9 @@ def test_ranges_are_of_numbered_ids_and_times_only(connection: Connection) -> No
         for n, at in enumerate(instants)
     ]
     fill(connection, rows)
-    told = parquet.read(EVERY_TYPE, io.BytesIO(written(connection)[1]), ["said"])
-    assert told.ranges == {"number": (5, 6), "at": tuple(instants), "day": tuple(at.date() for at in instants)}
-    assert told.named == {"Zoe"}
+    reported = parquet.read(EVERY_TYPE, io.BytesIO(written(connection)[1]), ["said"])
+    assert reported.ranges == {"number": (5, 6), "at": tuple(instants), "day": tuple(at.date() for at in instants)}
+    assert reported.named == {"Zoe"}
 
 
 def test_every_table_of_a_product_has_a_form() -> None:

@@ -64,7 +64,7 @@ def test_a_report_is_the_same_byte_for_byte(run: Run, owner: Engine, tmp_path: P
     assert everything(owner, HERO, ["hero", "roster", "ledger"]) == before, "nothing live was touched"
 
 
-def test_of_a_school_that_was_erased_nothing_is_told(
+def test_of_a_school_that_was_erased_nothing_is_reported(
     owner: Engine, engine: Engine, storage: UPath, tmp_path: Path
 ) -> None:
     hero_world(owner)

@@ -77,7 +77,7 @@ def test_a_year_is_bound_to_the_names_and_codes_of_its_time(run: Run, owner: Eng
     until_archived(run)
     people = pq.read_table(folder_of(run) / NORTH / "people.parquet")
     assert people.column_names == ["tenant_id", "sourced_id", "family_name", "given_name", "grade"]
-    assert set(people["sourced_id"].to_pylist()) == set(STUDENTS[NORTH]), "nobody whom no row names"
+    assert set(people["sourced_id"].to_pylist()) == set(STUDENTS[NORTH]), "only people that rows name"
     assert pq.read_table(folder_of(run) / SOUTH / "schools.parquet")["name"].to_pylist() == ["South School"]
     assert pq.read_table(folder_of(run) / NORTH / "action_settings.parquet")["threshold"].to_pylist() == [3]
 

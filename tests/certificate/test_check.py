@@ -102,7 +102,7 @@ def verify(*arguments: object) -> int:
     return cli.main(["certificate", "verify", *map(str, arguments)])
 
 
-def test_any_byte_of_the_json_that_is_changed_is_told() -> None:
+def test_any_byte_of_the_json_that_is_changed_is_reported() -> None:
     content = signing.sign(SMALL, KEY)
     assert checked(content).certificate == SMALL
     for place in range(len(content)):
@@ -129,7 +129,7 @@ def test_any_byte_of_the_json_that_is_changed_is_told() -> None:
         lambda e: printed(e, more="1"),
     ],
 )
-def test_an_envelope_of_another_form_is_told(change: Callable[[Any], bytes]) -> None:
+def test_an_envelope_of_another_form_is_reported(change: Callable[[Any], bytes]) -> None:
     with pytest.raises(ProofFailed):
         checked(change(json.loads(signing.sign(SMALL, KEY))))
 
@@ -139,7 +139,7 @@ def printed(envelope: dict[str, Any], **signature: str) -> bytes:
     return json.dumps(changed, sort_keys=True, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
-def test_what_is_signed_but_of_another_schema_is_told() -> None:
+def test_what_is_signed_but_of_another_schema_is_reported() -> None:
     with pytest.raises(ProofFailed, match="signed, but no rollover-certificate"):
         checked(signing.sign({**SMALL, "schema": "other/1"}, KEY))
 
@@ -149,7 +149,7 @@ def test_a_number_that_has_several_forms_is_not_signed() -> None:
         signing.sign({"share": [{"x": 0.1}]}, KEY)
 
 
-def test_bytes_of_the_pdf_that_are_changed_are_told(files: Path) -> None:
+def test_bytes_of_the_pdf_that_are_changed_are_reported(files: Path) -> None:
     content = (files / "certificate.pdf").read_bytes()
     assert checked(content).sha256 == checked((files / "certificate.json").read_bytes()).sha256
     step = len(content) // 40
@@ -164,7 +164,7 @@ def test_bytes_of_the_pdf_that_are_changed_are_told(files: Path) -> None:
             checked(changed_ends)
 
 
-def test_other_pages_around_a_true_certificate_are_told(files: Path) -> None:
+def test_other_pages_around_a_true_certificate_are_reported(files: Path) -> None:
     """Somebody draws a PDF of their own, and attaches to it what we signed."""
     true = (files / "certificate.json").read_bytes()
     with pytest.raises(ProofFailed, match="PDF was changed"):

@@ -25,7 +25,7 @@ WITH_JSON = {
     *("status", "dates", "plan", "export", "lint", "residue", "hold list", "roster in-review", "roster decide"),
     *("archive list", "archive query", "archive report", "evidence verify", "certificate verify", "person list"),
 }
-AVOIDED = r"\b(told|mend|anew|whom|needless|carried out|riddles?|is well|fingerprints?)\b"
+AVOIDED = r"\b(reported|mend|anew|whom|needless|carried out|riddles?|is well|fingerprints?)\b"
 COMMANDS = commands()
 
 

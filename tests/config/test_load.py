@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from rollover.cli import main
 from rollover.config import Catalog, RosterLimits
 from rollover.lint import load_catalog
+from rollover.season.readiness import METADATA_URL
 from rollover.settings import HOME
 
 PRODUCTS = HOME / "include" / "products"
@@ -242,6 +243,7 @@ def test_lint_says_it_and_fails(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ROLLOVER_DISTRICTS", str(folder))
+    monkeypatch.delenv(METADATA_URL, raising=False)  # tests of DAGs set it
     assert main(["lint"]) == 0
     assert "2 districts, 2 tenants, 3 products, 0 problems" in capsys.readouterr().out
     load_with(folder, "folder:", "fodler:")

@@ -20,7 +20,7 @@ from rollover.database.session import tenant_session
 from rollover.database.tables import ledger
 from rollover.roster.comparing.compare import compare
 from rollover.roster.review.answers import Answer
-from rollover.roster.review.decision import decide, held, question
+from rollover.roster.review.decision import decide, in_review, question
 from rollover_demo.seed.oneroster import as_zip
 from tests.dags.test_rollover_dag import HERO, ROLLOVER, YES, drop, imports, take_in
 from tests.support.roster.school_years import School, Town, as_oneroster, go_live, stage
@@ -172,20 +172,20 @@ def test_without_an_answer_it_is_asked_again_the_next_night(
 
 
 @pytest.mark.slow
-def test_a_decision_on_the_command_line_is_told_by_the_nightly_sweep(
+def test_a_decision_on_the_command_line_is_reported_by_the_nightly_sweep(
     airflow: Load, validated: Validated, riverside: Path, town: Town, owner: Engine
 ) -> None:
     import_id = validated(half(town), 1)
     folder = answered(airflow, None).result_of("import_roster.report", 0)["folder"].rpartition("/")[2]
     summary = riverside / "outbox" / "imports" / folder / "summary.txt"
-    told = summary.read_text()
+    reported = summary.read_text()
     with tenant_session(owner, HERO) as connection:
         seen = question(connection, import_id).digest
     decide(owner, HERO, import_id, Answer.DISCARD, "dana", digest=seen, reason="half of north is missing")
     sweep = run_dag(airflow("roster_sync"))
     assert sweep.state_of("report", 0) == "success"
-    assert "DISCARDED IN REVIEW" not in told and "DISCARDED IN REVIEW" in summary.read_text()
-    assert run_dag(airflow("roster_sync")).state_of("report", -1) == "skipped", "it is told once"
+    assert "DISCARDED IN REVIEW" not in reported and "DISCARDED IN REVIEW" in summary.read_text()
+    assert run_dag(airflow("roster_sync")).state_of("report", -1) == "skipped", "it is reported once"
 
 
 @pytest.mark.slow
@@ -266,7 +266,7 @@ def test_a_new_years_set_is_approved_while_a_rollover_waits_for_it(
         looked.append(find(trigger))
         if len(looked) == 2:
             with tenant_session(engine, HERO) as connection:
-                (found,) = held(connection)
+                (found,) = in_review(connection)
                 digest = question(connection, found.import_id).digest
                 assert connection.scalar(text("SELECT count(*) FROM ledger.pauses WHERE ended_at IS NULL")) == 1
             assert decide(engine, HERO, found.import_id, "Approve", "dana", digest=digest).state == "ready"

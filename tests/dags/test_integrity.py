@@ -143,7 +143,7 @@ def test_tags_are_known(bag: DagBag, dag: DAG) -> None:
         assert set(dag.tags) == {Tag.ROLLOVER, *dag.dag_id.split("__")[1:]}
 
 
-def test_runs_are_bounded_and_failures_are_told(dag: DAG) -> None:
+def test_runs_are_bounded_and_failures_are_reported(dag: DAG) -> None:
     limit = {"roster_import": 1000}.get(dag.dag_id, 1)
     assert dag.max_active_runs == limit
     assert dag.has_on_failure_callback

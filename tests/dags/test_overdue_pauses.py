@@ -19,7 +19,7 @@ HERO = "hero__riverside-ca"
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("days", "ends_as"), [(29, "success"), (31, "failed")])
-def test_it_is_told_every_night(
+def test_it_is_reported_every_night(
     airflow: Callable[[str], DAG],
     riverside: Path,
     owner: Engine,
@@ -38,7 +38,7 @@ def test_it_is_told_every_night(
         night = run_dag(airflow("roster_sync"))
         assert (night.state, night.state_of("overdue_pauses")) == (ends_as, ends_as)
         assert (night.state_of("wake"), night.state_of("tidy")) == ("skipped", "success")
-        told = (
+        reported = (
             f"{HERO} since 2026-07-01 12:00 UTC by {HERO}__2025-26 (31 days; 30 are allowed)" in capfd.readouterr().out
         )
-        assert told is (ends_as == "failed")
+        assert reported is (ends_as == "failed")

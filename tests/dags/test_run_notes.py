@@ -64,7 +64,7 @@ def said(dag_id: str, results: dict[tuple[str, int], Any], failed: list[str] | N
     return lines
 
 
-def test_an_import_is_told_with_its_files_and_numbers() -> None:
+def test_an_import_is_reported_with_its_files_and_numbers() -> None:
     assert said("roster_import", {("import_roster.report", 0): REPORT}) == [APPLIED]
 
 
@@ -80,7 +80,7 @@ def test_of_several_imports_the_newest_is_the_first() -> None:
     assert [line.split(":")[0] for line in lines] == [IMPORT, "hero__riverside-ca__old"]
 
 
-def test_what_is_held_is_told_with_its_limits() -> None:
+def test_what_is_held_is_reported_with_its_limits() -> None:
     held = REPORT | {"state": "in_review", "over_limits": ["half_set", "school_lost"], "problems": [], "kept_out": None}
     (line,) = said("roster_import", {("import_roster.report", 0): held})
     assert f"{IMPORT}: in review, 2026-27" in line
@@ -92,7 +92,7 @@ def test_what_is_held_is_told_with_its_limits() -> None:
     )
 
 
-def test_a_rollover_is_told_from_end_to_end() -> None:
+def test_a_rollover_is_reported_from_end_to_end() -> None:
     results = {
         ("erase", -1): {"archived": {"tracking_data": 1_500, "points_history": 20}, "erased": {"tracking_data": 10}},
         ("import_roster.report_result", -1): REPORT,
@@ -301,8 +301,8 @@ def test_an_import_is_reported_to_its_district_and_noted(
     assert {said["state"] for said in reports} == {"applied", "rejected"}
     for said in reports:
         folder = riverside / "outbox" / "imports" / said["folder"].rpartition("/")[2]
-        told = (folder / "summary.txt").read_text()
-        assert said["import_id"] in told and ("REFUSED" in told) is (said["state"] == "rejected")
+        reported = (folder / "summary.txt").read_text()
+        assert said["import_id"] in reported and ("REFUSED" in reported) is (said["state"] == "rejected")
     note = note_in_database(finished)
     assert note is not None
     for said in reports:

@@ -39,7 +39,7 @@ def test_no_rows_and_blank_ones(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("at", [1, 5_000, ROWS])
-def test_an_error_among_the_rows_is_told_without_its_values(
+def test_an_error_among_the_rows_is_reported_without_its_values(
     engine: Engine, caplog: pytest.LogCaptureFixture, at: int
 ) -> None:
     query = f"""COPY (SELECT CASE WHEN n = {at} THEN 'Ann Smith' ELSE '1' END::int, repeat('x', 50)
@@ -75,7 +75,7 @@ def test_who_is_interrupted_while_rows_are_received_ahead_is_not_kept_waiting(en
         assert interrupted.traceback
 
 
-def test_a_backend_that_is_gone_is_told(engine: Engine, owner: Engine) -> None:
+def test_a_backend_that_is_gone_is_reported(engine: Engine, owner: Engine) -> None:
     with pytest.raises(DatabaseUnavailable), tenant_session(engine, TENANT) as connection:
         pid = connection.scalar(text("SELECT pg_backend_pid()"))
         batches = iter(CopyOut(connection, LINES.replace(str(ROWS), "5000000"), batch_bytes=1000))

@@ -352,7 +352,7 @@ def test_a_year_that_was_put_back_stays_until_it_is_rolled_over_again(past: Run,
 
 
 @pytest.mark.slow
-def test_a_copy_in_a_schema_is_told_before_it_is_approved(past: Run, owner: Engine) -> None:
+def test_a_copy_in_a_schema_is_reported_before_it_is_approved(past: Run, owner: Engine) -> None:
     into_schema(owner, past.tenant, PAST, "asked_for", Keys(None), **WHO)
     plan = freeze(past)
     with tenant_session(past.engine, HERO) as connection:

@@ -310,7 +310,7 @@ def desk(owner: Engine, engine: Engine, storage: UPath) -> Desk:
     return Desk(owner, engine, storage, "hero")
 
 
-def test_who_sets_a_hold_is_told_what_went_before(
+def test_who_sets_a_hold_is_reported_what_went_before(
     run: Run,
     login_of: Callable[[str], str],
     monkeypatch: pytest.MonkeyPatch,

@@ -54,7 +54,7 @@ def test_what_a_crash_left_running_is_ended_and_nothing_else(tmp_path: Path) -> 
             process.wait()
 
 
-def test_a_database_that_is_not_there_is_told_with_the_log(tmp_path: Path) -> None:
+def test_a_database_that_is_not_there_is_reported_with_the_log(tmp_path: Path) -> None:
     nowhere = DATABASE.update_query_dict({"host": str(tmp_path)})
     local = LocalAirflow(tmp_path / "a", nowhere)
     with pytest.raises(AirflowFailed, match=r"db-migrate\.log"):

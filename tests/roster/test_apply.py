@@ -268,7 +268,7 @@ def test_a_pause_of_another_tenant_does_not_matter(district: District) -> None:
     assert in_current_year(district)
 
 
-def test_a_newer_set_makes_the_older_one_needless(district: District) -> None:
+def test_a_newer_set_makes_the_older_one_superfluous(district: District) -> None:
     old = district.take_rows(whole_set())["import_id"]
     new = district.take_rows(whole_set())["import_id"]
     assert pending(district.engine, district.tenant_id) == [old, new]

@@ -71,14 +71,16 @@ def disagreements(taken: Taken, files: dict[str, bytes]) -> list[str]:
     ours = by_place({((f.file, f.row, f.column), f.code) for f in taken.findings.kept if f.code not in FOLLOWS})
     theirs = by_place({((file, row, column), kind) for file, row, column, kind in check(dict(files))})
     refused = bool(taken.refused - FOLLOWS)
-    told = []
+    reported = []
     for place in ours.keys() | theirs.keys():
         if refused and (place[1] or 1) > 1:
             continue  # of a set that is refused whole, its rows do not matter
         codes, kinds = ours.get(place, set()), theirs.get(place, set())
-        told += [f"{place}: we do not find {kind}" for kind in kinds if not codes & set(KINDS[kind])]
-        told += [f"{place}: only we find {code}" for code in codes if not any(code in KINDS[kind] for kind in kinds)]
-    return sorted(told)
+        reported += [f"{place}: we do not find {kind}" for kind in kinds if not codes & set(KINDS[kind])]
+        reported += [
+            f"{place}: only we find {code}" for code in codes if not any(code in KINDS[kind] for kind in kinds)
+        ]
+    return sorted(reported)
 
 
 @pytest.mark.parametrize("spec", FORMATS)

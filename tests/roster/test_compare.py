@@ -421,8 +421,8 @@ def test_the_counts_are_those_of_a_plain_recount(desk: Desk, live: Drawn, staged
         if new:
             expected[new[0]]["added"] += 1
     for kind in ("students", "educators", "guardians"):
-        told = {name: getattr(found[kind], name) for name in ("added", "changed", "unchanged", "removed", "moved")}
-        assert told == {name: expected[kind][name] for name in told}
+        reported = {name: getattr(found[kind], name) for name in ("added", "changed", "unchanged", "removed", "moved")}
+        assert reported == {name: expected[kind][name] for name in reported}
     for count in found.values():
         assert count.staged == count.added + count.returned + count.changed + count.unchanged
         assert count.live == count.changed + count.unchanged + count.removed

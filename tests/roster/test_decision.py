@@ -22,7 +22,7 @@ from rollover.roster.comparing.rekeyed import IdMap
 from rollover.roster.comparing.tally import TYPES
 from rollover.roster.imports import Import, ImportDetails
 from rollover.roster.review.answers import Answer
-from rollover.roster.review.decision import Question, decide, held, open_question, question, why_not_asked
+from rollover.roster.review.decision import Question, decide, in_review, open_question, question, why_not_asked
 from rollover.roster.review.in_words import SHOWN_BREACHES, SHOWN_SCHOOLS, in_words, markdown, subject
 from tests.support.examples import check_example
 from tests.support.roster.school_years import TENANT, YEAR, School, Town, add_tenant, go_live, stage
@@ -87,8 +87,8 @@ def desk(owner: Engine, engine: Engine, storage: UPath) -> Desk:
 def test_an_answer_is_done_and_on_record(desk: Desk, answer: str, state: str, decision: str) -> None:
     import_id = desk.drop(desk.half(), 1)
     seen = desk.ask(import_id)
-    told = desk.decide(import_id, answer)
-    assert told == {"import_id": import_id, "state": state, "decided": True, "said": answer}
+    reported = desk.decide(import_id, answer)
+    assert reported == {"import_id": import_id, "state": state, "decided": True, "said": answer}
     found = desk.found(import_id)
     assert (found.state, found.decision, found.decided_by) == (state, decision, "dana")
     (fact,) = desk.evidence()
@@ -124,8 +124,8 @@ def test_an_answer_about_a_superseded_drop_does_nothing(desk: Desk) -> None:
     import_id = desk.drop(desk.half(), 1)
     digest = desk.ask(import_id).digest
     desk.drop(desk.town, 2)
-    told = decide(desk.engine, TENANT, import_id, "Approve", "dana", digest=digest)
-    assert told.decided is False and "superseded" in told.said
+    reported = decide(desk.engine, TENANT, import_id, "Approve", "dana", digest=digest)
+    assert reported.decided is False and "superseded" in reported.said
     assert desk.evidence() == []
 
 
@@ -137,9 +137,9 @@ def test_an_answer_to_other_numbers_does_nothing(desk: Desk) -> None:
         connection.execute(text("UPDATE ledger.roster_versions SET version = 2"))
     compare(desk.engine, TENANT, import_id, desk.storage, RosterLimits())
     assert desk.ask(import_id).digest != digest
-    told = decide(desk.engine, TENANT, import_id, "Approve", "dana", digest=digest)
-    assert (told.decided, told.state) == (False, "in_review")
-    assert told.said == "its numbers have changed: look at them, and answer again"
+    reported = decide(desk.engine, TENANT, import_id, "Approve", "dana", digest=digest)
+    assert (reported.decided, reported.state) == (False, "in_review")
+    assert reported.said == "its numbers have changed: look at them, and answer again"
 
 
 @pytest.mark.parametrize("length", [0, 11])
@@ -215,7 +215,7 @@ def test_of_several_the_newest_is_asked_about(desk: Desk) -> None:
     assert desk.why_not_asked(older) == f"import {newer} of the same school year is newer, and is asked about first"
     assert desk.why_not_asked(newer) is None and desk.why_not_asked(next_year) is None
     with tenant_session(desk.engine, TENANT) as connection:
-        assert [found.import_id for found in held(connection)] == [older, newer, next_year]
+        assert [found.import_id for found in in_review(connection)] == [older, newer, next_year]
     desk.decide(newer, "Discard")
     assert desk.why_not_asked(older) is None
 

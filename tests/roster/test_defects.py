@@ -26,7 +26,7 @@ from tests.support.sampling import cases, others_slow, some
 
 Files = dict[str, bytes]
 SPECS = tuple(FORMATS)
-# Columns that hold references which a row can be without: what is not there is left out, and told.
+# Columns that hold references which a row can be without: what is not there is left out, and reported.
 OPTIONAL = {"parent_id", "school_year_session_id", "term_ids", "school_ids"}
 
 
@@ -52,20 +52,20 @@ def rows_of(taken: Taken) -> dict[str, dict[Any, dict[str, Any]]]:
 def foreign(taken: Taken, spec: str, *fixed: tuple[str, str]) -> list[str]:
     """Rows that the whole set does not have, or that say something else; `fixed` are the (table, column) that may."""
     clean = rows_of(WHOLE[spec])
-    told = []
+    reported = []
     for table, rows in rows_of(taken).items():
         for key, row in rows.items():
             was = clean[table].get(key)
             if was is None:
-                told.append(f"{table} {key} is new")
+                reported.append(f"{table} {key} is new")
                 continue
             for column, value in row.items():
                 if value == was[column] or (table, column) in fixed:
                     continue
                 is_less = value is None or (isinstance(value, list) and set(value) <= set(was[column]))
                 if not (column in OPTIONAL and is_less):
-                    told.append(f"{table} {key} {column}")
-    return told
+                    reported.append(f"{table} {key} {column}")
+    return reported
 
 
 def assert_no_dangling(taken: Taken) -> None:
@@ -113,10 +113,13 @@ def test_a_file_that_is_cut_off_at_any_byte_gives_no_other_row_or_says_so(spec: 
     clean_rows, _ = typed(spec, file, data)
     for end in range(0, len(data), cases(7, 1)):
         rows, findings = typed(spec, file, data[:end])
-        told = {f.code for f in findings.kept} & {"last_line_end", "column_missing"}
+        reported = {f.code for f in findings.kept} & {"last_line_end", "column_missing"}
         wrong = [row for row in rows if row not in clean_rows]
         # Only the last row can be another, and only in its last field.
-        assert wrong == [] or (told and wrong == rows[-1:] and is_cut(rows[-1], clean_rows)), (end, data[:end][-40:])
+        assert wrong == [] or (reported and wrong == rows[-1:] and is_cut(rows[-1], clean_rows)), (
+            end,
+            data[:end][-40:],
+        )
 
 
 def is_cut(row: tuple[Any, ...], clean_rows: list[tuple[Any, ...]]) -> bool:

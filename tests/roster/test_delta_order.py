@@ -154,7 +154,7 @@ def test_a_delta_waits_until_a_person_has_decided_about_the_set_before_it(sync: 
     assert given_names(sync)[0] == "Delta" and (3 in given_names(sync)) is not approved
 
 
-def test_a_whole_set_waits_for_none_and_makes_older_deltas_needless(sync: Sync) -> None:
+def test_a_whole_set_waits_for_none_and_makes_older_deltas_unneeded(sync: Sync) -> None:
     district = sync.district
     paused(district)
     first, second = change(sync, 0, givenName="First"), change(sync, 1, givenName="Second")
@@ -184,7 +184,7 @@ def test_a_delta_after_the_next_years_set_waits_for_the_rollover_too(sync: Sync)
     assert work_off(sync.district) == []
 
 
-def test_the_same_delta_again_changes_nothing_and_makes_none_needless(sync: Sync) -> None:
+def test_the_same_delta_again_changes_nothing_and_makes_none_unneeded(sync: Sync) -> None:
     first = change(sync, 0, givenName="First")
     sync.district.apply(first["import_id"])
     second, again = change(sync, 1, givenName="Second"), change(sync, 0, givenName="First")

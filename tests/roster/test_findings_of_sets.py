@@ -136,7 +136,7 @@ def test_what_depends_on_a_row_in_error_is_named_as_such() -> None:
     }
 
 
-def test_all_defects_of_a_row_are_told_at_once() -> None:
+def test_all_defects_of_a_row_are_reported_at_once() -> None:
     rows = whole_set()
     changed = {"classSourcedId": "nowhere", "userSourcedId": "nobody", "role": "pupil", "beginDate": "soon"}
     row_of(rows, "enrollments", "e3-2025-26").update(changed)
@@ -280,7 +280,7 @@ def test_who_has_no_username_is_taken_in_where_none_is_needed(district: District
     assert district.rows("SELECT username FROM roster.people WHERE sourced_id = 'student-3'") == [("student-3",)]
 
 
-def test_a_refused_set_is_told_of_everything_at_once(district: District) -> None:
+def test_a_refused_set_is_reported_of_everything_at_once(district: District) -> None:
     """A missing file hides no other defect, and makes none up."""
     rows = whole_set()
     row_of(rows, "users", "student-3")["role"] = "pupil"
@@ -305,7 +305,7 @@ def test_a_refused_set_is_told_of_everything_at_once(district: District) -> None
     assert district.rows("SELECT count(*) FROM roster.people") == [(0,)]
 
 
-def test_of_a_set_without_its_manifest_all_is_told_too() -> None:
+def test_of_a_set_without_its_manifest_all_is_reported_too() -> None:
     rows = whole_set()
     row_of(rows, "users", "student-3")["role"] = "pupil"
     files = as_files(rows)
@@ -515,9 +515,9 @@ def test_every_code_has_a_case() -> None:
 def test_every_code_is_in_the_docs() -> None:
     docs = (Path(__file__).parents[2] / "docs" / "roster-files.md").read_text()
     every = codes() | {code for module in FETCHING for code in codes_of(module)}
-    told = set(re.findall(r"^\| `([a-z0-9_]+)`", docs, re.MULTILINE))
-    assert every - told == set()
-    assert told - every == set()
+    reported = set(re.findall(r"^\| `([a-z0-9_]+)`", docs, re.MULTILINE))
+    assert every - reported == set()
+    assert reported - every == set()
 
 
 def test_what_a_warning_mends() -> None:
@@ -638,9 +638,9 @@ def test_nothing_in_the_ledger_shows_a_value(district: District) -> None:
     row_of(rows, "enrollments", "e2-2025-26")["userSourcedId"] = secret
     result = district.take_rows(rows)
     assert result["details"]["errors"] == {"bad_value": 1, "reference": 1, "depends_on_rejected": 1}
-    told = district.rows("SELECT f::text FROM ledger.findings f UNION ALL SELECT i::text FROM ledger.imports i")
-    assert len(told) >= 5
-    assert not any(secret in line for (line,) in told)
+    reported = district.rows("SELECT f::text FROM ledger.findings f UNION ALL SELECT i::text FROM ledger.imports i")
+    assert len(reported) >= 5
+    assert not any(secret in line for (line,) in reported)
 
 
 def test_every_step_run_twice_gives_the_same(district: District) -> None:
@@ -658,7 +658,7 @@ def test_every_step_run_twice_gives_the_same(district: District) -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("system", OTHER_SYSTEMS)
-def test_the_district_is_told_which_system_its_files_are_of(district: District, system: str, packed: bool) -> None:
+def test_the_district_is_reported_which_system_its_files_are_of(district: District, system: str, packed: bool) -> None:
     files = OTHER_SYSTEMS[system]
     import_id = district.take({"roster.zip": as_zip(files)} if packed else files)["import_id"]
     found = district.found(import_id)

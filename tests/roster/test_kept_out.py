@@ -308,7 +308,7 @@ def test_a_row_that_is_longer_than_any_may_be_about_each_enrollment(district: Di
 
 def test_a_new_year_with_rows_in_error_ends_right(district: District) -> None:
     """Classes have other ids. Of last year only the people stay whose rows are in error, as they were; and where nobody
-    can tell whom an enrollment is about, last year's are over all the same."""
+    can tell who an enrollment is about, last year's are over all the same."""
     ash = School("ash", "KG", "03", 12, feeds="bay")
     old = Town.in_full((ash, School("bay", "04", "06", 12)))
     roster = Roster.__new__(Roster)

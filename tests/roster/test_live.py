@@ -71,7 +71,7 @@ def failing_in_arrow() -> None:
 
 
 @pytest.mark.parametrize("work", [failing_in_duckdb, failing_in_polars, failing_in_arrow])
-def test_what_a_library_fails_at_is_not_told(work: Callable[[], None]) -> None:
+def test_what_a_library_fails_at_is_not_reported(work: Callable[[], None]) -> None:
     with pytest.raises(NotRead, match=r"Exception|Error|Invalid") as raised:
         work()
     assert "Ana" not in str(raised.value)

@@ -83,7 +83,7 @@ def test_a_role_in_error_takes_the_person_with_it_only_where_it_is_the_last() ->
     }
 
 
-def test_who_links_to_a_person_without_a_role_is_told() -> None:
+def test_who_links_to_a_person_without_a_role_is_reported() -> None:
     rows = whole()
     rows["roles.csv"].remove(of(rows, "roles", "role-parent-0"))
     result = taken(rows)

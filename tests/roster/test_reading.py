@@ -182,7 +182,7 @@ def test_blank_fields_behind_most_rows_are_how_the_file_is() -> None:
     assert {row for *_, row, _ in take(files).found} == {1}
 
 
-def test_a_value_behind_a_row_of_a_file_with_blank_fields_behind_is_told() -> None:
+def test_a_value_behind_a_row_of_a_file_with_blank_fields_behind_is_reported() -> None:
     rows = len(whole_set()["users"])
     files = behind("users.csv", *range(2, rows + 1), blank=b",")
     lines = files["users.csv"].split(b"\r\n")
@@ -366,7 +366,7 @@ def test_any_western_table_is_read_back(rows: list[list[str]], quoting: int) -> 
 
 @QUICK
 @given(st.lists(st.lists(VALUES, min_size=4, max_size=4), max_size=8), st.sampled_from(LINE_ENDS))
-def test_any_table_with_line_breaks_is_read_back_or_told(rows: list[list[str]], line_end: str) -> None:
+def test_any_table_with_line_breaks_is_read_back_or_reported(rows: list[list[str]], line_end: str) -> None:
     """A line break within a value can look like the end of a row. Then the row is an error, and nothing is made up."""
     data = written(rows, quoting=csv.QUOTE_ALL, line_end=line_end, encoding="utf-8")
     found, findings = read_back(data)
@@ -377,7 +377,7 @@ def test_any_table_with_line_breaks_is_read_back_or_told(rows: list[list[str]], 
 
 @QUICK
 @given(st.lists(st.lists(LINES, max_size=7), max_size=12), st.sampled_from(LINE_ENDS))
-def test_ragged_rows_are_counted_and_told(rows: list[list[str]], line_end: str) -> None:
+def test_ragged_rows_are_counted_and_reported(rows: list[list[str]], line_end: str) -> None:
     data = written(rows, quoting=csv.QUOTE_MINIMAL, line_end=line_end, encoding="utf-8")
     found, findings = read_back(data)
     filled = [(n, row) for n, row in enumerate(rows, start=2) if any(map(SPACES, row))]

@@ -1,4 +1,4 @@
-"""What a district is told about its files: the summary for a secretary, the findings as CSV, and when they are sent."""
+"""What a district hears about its files: the summary for a secretary, the findings as CSV, and when they are sent."""
 
 from __future__ import annotations
 
@@ -437,7 +437,7 @@ def test_while_the_sync_is_paused_nobody_is_promised_tonight(book: Ledger) -> No
     assert "The roster sync is paused while a school year is being closed." in " ".join(book.outbox.summary.split())
 
 
-def test_only_the_most_frequent_problems_are_told(book: Ledger) -> None:
+def test_only_the_most_frequent_problems_are_reported(book: Ledger) -> None:
     findings = [(f"code_{n:02}", "error", "users.csv", 2, None, f"Fix {n}.") for n in range(14)]
     details = {"rows": ROWS, "errors": {f"code_{n:02}": 100 + n for n in range(14)}, "warnings": {}}
     book.has("rejected", findings, details=details)
@@ -447,7 +447,7 @@ def test_only_the_most_frequent_problems_are_told(book: Ledger) -> None:
     assert "… and 4 other kinds of problems: see findings.csv." in said
 
 
-def test_causes_are_told_before_what_they_cause(book: Ledger) -> None:
+def test_causes_are_reported_before_what_they_cause(book: Ledger) -> None:
     findings = [
         ("depends_on_rejected", "error", "classes.csv", 2, "schoolSourcedId", "Fix that row."),
         ("no_valid_rows", "error", "classes.csv", None, None, "Fix its errors."),
@@ -460,7 +460,7 @@ def test_causes_are_told_before_what_they_cause(book: Ledger) -> None:
     assert list(written) == ["bad_value", "no_valid_rows", "depends_on_rejected"]
 
 
-def test_a_district_without_contacts_is_told_contacts(book: Ledger) -> None:
+def test_a_district_without_contacts_is_reported_contacts(book: Ledger) -> None:
     book.has("applied", [])
     book.report(SPRINGFIELD.model_copy(update={"contacts": ()}))
     assert "  your SchoolMint Hero contact" in book.outbox.summary

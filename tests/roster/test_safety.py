@@ -464,7 +464,7 @@ def test_who_stays_for_a_thirteenth_year_is_no_class(world: World) -> None:
     assert {(c.expected, c.found) for c in seen.cohorts if c.grade == "13"} == {(5, 5)}
 
 
-def test_a_school_that_closes_is_told_from_one_that_is_lost(world: World, full: Town) -> None:
+def test_a_school_that_closes_is_known_from_one_that_is_lost(world: World, full: Town) -> None:
     new = full.next_year()
     new.close("elm", into="oak")
     seen = world.look(new)

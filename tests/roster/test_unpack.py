@@ -66,7 +66,7 @@ def test_what_is_taken_and_what_is_named() -> None:
 
 
 @pytest.mark.parametrize("folder", ["export/", "a/b/", "export\\"])
-def test_one_folder_is_told(folder: str) -> None:
+def test_one_folder_is_reported(folder: str) -> None:
     content = zip_of((f"{folder}users.csv", b"u"), (f"{folder}orgs.csv", b"o"), ("notes.txt", b"n"))
     with opened(io.BytesIO(content), len(content), SPELLING) as found:
         assert found.in_folder

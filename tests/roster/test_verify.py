@@ -1,4 +1,4 @@
-"""The last look at the new year's roster: what passes, what is refused, and what is only told, school by school."""
+"""The last look at the new year's roster: what passes, what is refused, and what is only reported, school by school."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def test_the_same_files_again_are_held_against_the_set_that_was_staged(season: S
 
 
 def test_where_only_additions_were_let_in_the_roster_may_hold_more(season: Season_) -> None:
-    """People whom the set has otherwise, or not at all, are as they were; what it added is as in the files."""
+    """People that the set has otherwise, or not at all, are as they were; what it added is as in the files."""
     town = Town.in_full()
     season.begins(town)
     more = town.next_year()
@@ -330,7 +330,7 @@ def comparison(*codes: Code) -> dict[str, Any]:
         ("additions_only", [Code.GRADUATES], False),
     ],
 )
-def test_a_further_grade_is_told_where_a_person_approved_it(
+def test_a_further_grade_is_reported_where_a_person_approved_it(
     season: Season_, decision: str | None, codes: list[Code], passes: bool
 ) -> None:
     season.begins(*grown_by_a_grade())
@@ -343,7 +343,7 @@ def test_a_further_grade_is_told_where_a_person_approved_it(
             season.verify()
 
 
-def test_a_further_grade_is_told_where_the_district_file_says_so(season: Season_) -> None:
+def test_a_further_grade_is_reported_where_the_district_file_says_so(season: Season_) -> None:
     season.begins(*grown_by_a_grade())
     with pytest.raises(ProofFailed, match="raise their limit"):
         season.verify()
@@ -453,7 +453,7 @@ def test_a_class_of_last_years_term_is_refused(season: Season_) -> None:
 
 
 @pytest.mark.parametrize(("left_over", "passes"), [(2, True), (3, False)])
-def test_a_few_classes_that_are_left_over_are_told(season: Season_, left_over: int, passes: bool) -> None:
+def test_a_few_classes_that_are_left_over_are_reported(season: Season_, left_over: int, passes: bool) -> None:
     town = Town.in_full()
     rows = town.next_year().rows()
     rows["academic_sessions"] += town.rows()["academic_sessions"]
@@ -645,7 +645,7 @@ def test_a_year_may_begin_in_april_or_january_where_the_district_says_so(
     assert season.verify(begins=begins)["students"] == STUDENTS
 
 
-def test_a_file_is_told_by_name_number_and_hash(season: Season_) -> None:
+def test_a_file_is_reported_by_name_number_and_hash(season: Season_) -> None:
     season.begins(Town.in_full())
     files = season.verify()["files"]
     assert [(each["file"], each["rows"]) for each in files] == [

@@ -1,4 +1,4 @@
-"""The watch over SFTP: every settled drop is found, told once it is known, and no server keeps another waiting."""
+"""The watch over SFTP: every settled drop is found, reported once it is known, and no server keeps another waiting."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_drop_is_found_when_it_has_settled_and_not_again_when_it_is_recorded(
     assert look(SETTLE - 1, place) == []
     (found,) = look(SETTLE, place)
     assert (found.tenant_id, [file.name for file in found.candidate.files]) == (HERO, ["roster.zip"])
-    assert look(SETTLE + 30, place) == [found], "until it is recorded it is told again"
+    assert look(SETTLE + 30, place) == [found], "until it is recorded it is reported again"
     assert record_all(engine, [Found.from_json(found.as_json())]) == [HERO]
     assert look(SETTLE + 60, place) == []
     assert record_all(engine, [found]) == [], "the ledger knows it"
@@ -162,7 +162,7 @@ def test_a_server_that_does_not_answer_is_left_alone_for_a_while(
     assert "ConnectionRefusedError" in caplog.text and "secret" not in caplog.text
 
 
-def test_a_missing_folder_is_told_once_and_keeps_no_other_waiting(
+def test_a_missing_folder_is_reported_once_and_keeps_no_other_waiting(
     look: Callable[..., list[Found]], place: Place, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder / "roster.zip").write_bytes(b"zip")

@@ -76,7 +76,7 @@ def test_a_tenant_without_a_past(book: Book) -> None:
         assert str(status_of(connection)).startswith("not in the directory")
 
 
-def test_the_last_import_is_told_with_the_dates_of_its_files(book: Book) -> None:
+def test_the_last_import_is_reported_with_the_dates_of_its_files(book: Book) -> None:
     details = {"rows": {"users.csv": 12_000, "orgs.csv": 3}, "errors": {"bad_date": 2, "id_length": 1}}
     book.drop("applied", details={"schema_version": 1, **details})
     book.drop("applied", LAKESIDE)
@@ -92,7 +92,7 @@ def test_the_last_import_is_told_with_the_dates_of_its_files(book: Book) -> None
     ("state", "reason"),
     [("rejected", "refused for bad_date"), ("undone", "by dana"), ("superseded", "x is newer"), ("found", None)],
 )
-def test_a_newer_drop_that_did_not_go_live_is_told_beside_it(book: Book, state: str, reason: str | None) -> None:
+def test_a_newer_drop_that_did_not_go_live_is_reported_beside_it(book: Book, state: str, reason: str | None) -> None:
     book.drop("applied")
     book.drop(state, year=None, reason=reason)
     last, newest = (part for part in book.status() if "UTC" in part)
@@ -101,7 +101,7 @@ def test_a_newer_drop_that_did_not_go_live_is_told_beside_it(book: Book, state: 
     assert newest.endswith(f"({reason})" if reason else "UTC")
 
 
-def test_what_is_held_is_told_with_how_to_decide(book: Book) -> None:
+def test_what_is_held_is_reported_with_how_to_decide(book: Book) -> None:
     book.drop("applied")
     first = book.drop("in_review", reason="over its limits: school_lost (1)")
     second = book.drop("in_review", year="2026-27", reason="over its limits: half_set (1), school_lost (2)")
@@ -132,7 +132,7 @@ def test_one_query_tells_of_every_tenant_and_a_session_of_its_own_only(book: Boo
             assert connection.scalars(query).all() == ([own] if own else [])
 
 
-def test_a_pause_is_told_with_who_and_why(book: Book) -> None:
+def test_a_pause_is_reported_with_who_and_why(book: Book) -> None:
     book.pause()
     assert "sync paused since 2026-07-01 08:00 UTC by hero__riverside-ca__2025-26: rollover of 2025-26" in book.status()
 
@@ -154,15 +154,15 @@ def catalog(**own: int) -> Catalog:
 
 
 @pytest.mark.parametrize(
-    ("own", "days", "is_told"),
+    ("own", "days", "is_reported"),
     [({}, 30, False), ({}, 31, True), ({"pause_max_days": 5}, 5, False), ({"pause_max_days": 5}, 6, True)],
 )
-def test_a_pause_that_lasts_too_long_is_told_every_day(
-    book: Book, own: dict[str, int], days: int, is_told: bool
+def test_a_pause_that_lasts_too_long_is_reported_every_day(
+    book: Book, own: dict[str, int], days: int, is_reported: bool
 ) -> None:
     book.pause()
     now = STARTED + timedelta(days=days)
-    if not is_told:
+    if not is_reported:
         pause.refuse_overdue(book.engine, catalog(**own), now)
         return
     for day in range(3):
@@ -181,7 +181,7 @@ def test_every_overdue_tenant_is_named(book: Book) -> None:
         pause.refuse_overdue(book.engine, catalog(), STARTED + timedelta(days=31))
 
 
-def test_a_pause_that_has_ended_is_not_told(book: Book) -> None:
+def test_a_pause_that_has_ended_is_not_reported(book: Book) -> None:
     book.pause()
     with tenant_session(book.engine, HERO) as connection:
         pause.end_by_hand(connection, HERO, by="dana", reason="a test")

@@ -219,7 +219,7 @@ def test_a_delivery_outside_an_outbox_is_refused(sftp: Sftp) -> None:
         put_file(sftp.client, io.BytesIO(b"x"), "/report.csv")
 
 
-def test_a_server_that_only_says_failure_is_told_with_the_file_and_what_to_do(sftp: Sftp) -> None:
+def test_a_server_that_only_says_failure_is_reported_with_the_file_and_what_to_do(sftp: Sftp) -> None:
     folder = sftp.root / uuid.uuid4().hex
     (folder / "outbox" / "report.csv" / "in the way").mkdir(parents=True)  # as good as a disk that is full
     said = r"/outbox/report.csv cannot be delivered: the SFTP server says .*whether the disk or the quota"

@@ -29,8 +29,8 @@ def resumed(run: Run) -> None:
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         finish(connection, run, RosterImported(import_id="seed"), 0)
         finish(connection, run, RosterVerified(school_year=run.school_year.next.key), 0)
-        told = receipts.exports_folder(run).parent / run.school_year.next.key / "roster_check.csv"
-        said = {"report": "roster_check", "file": told.name, "path": str(told), "delivered_to": None}
+        reported = receipts.exports_folder(run).parent / run.school_year.next.key / "roster_check.csv"
+        said = {"report": "roster_check", "file": reported.name, "path": str(reported), "delivered_to": None}
         export.record(connection, plans.in_force(connection, run), **said, rows=2, bytes=10, sha256="a" * 64)
     steps.resume_sync(run)
 

@@ -167,7 +167,7 @@ def test_a_hold_that_is_being_set_is_waited_for(
     assert everything(owner, HERO, ["hero"]) == found
 
 
-def test_who_sets_a_hold_while_a_step_runs_is_told_to_wait(
+def test_who_sets_a_hold_while_a_step_runs_is_reported_to_wait(
     run: Run, owner: Engine, before: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     erase = Stopped(steps.erase, run, COMMIT)
@@ -262,7 +262,7 @@ def test_who_wants_a_table_for_himself_while_rows_go_does_not_make_it_hang(
 
 
 @pytest.mark.parametrize(
-    ("compared", "told"),
+    ("compared", "reported"),
     [
         (None, ZeroDivisionError),
         (ProofFailed("others", "ask"), ProofFailed),
@@ -270,8 +270,12 @@ def test_who_wants_a_table_for_himself_while_rows_go_does_not_make_it_hang(
     ],
     ids=["right", "others", "not compared"],
 )
-def test_when_a_deletion_fails_it_is_told_why(
-    run: Run, before: dict[str, Any], monkeypatch: pytest.MonkeyPatch, compared: Exception | None, told: type[Exception]
+def test_when_a_deletion_fails_it_is_reported_why(
+    run: Run,
+    before: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    compared: Exception | None,
+    reported: type[Exception],
 ) -> None:
     def compare(*_: Any) -> None:
         if compared:
@@ -279,7 +283,7 @@ def test_when_a_deletion_fails_it_is_told_why(
 
     monkeypatch.setattr(erasing, "_compare", compare)
     with (
-        pytest.raises(told),
+        pytest.raises(reported),
         tenant_session(run.engine, HERO, isolation="REPEATABLE READ") as connection,
         erasing._compared(connection, plans.in_force(connection, run), []),
     ):

@@ -146,7 +146,7 @@ def test_it_says_what_was_done(run: Run, owner: Engine) -> None:
     assert row["evidence_head"] == said["evidence"]["head"] == head and row["signature"] == result.signature
 
 
-def test_what_a_deployment_says_about_backups_is_told_as_its_word(run: Run) -> None:
+def test_what_a_deployment_says_about_backups_is_reported_as_its_word(run: Run) -> None:
     run = Run(**{**vars(run), "backup_days": 35})
     until_resumed(run)
     said = certificate_of(run)["backups"]

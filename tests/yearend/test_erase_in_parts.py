@@ -122,8 +122,8 @@ def test_what_changes_after_a_part_is_asked_about_anew(
     resumed(run)
     first, second = certificate_of(run)["disposals"]
     assert first["rows_left_to_the_next_plan"] == remaining and second["rows_left_to_the_next_plan"] == 0
-    taken = [(line["school"], line["table"]) for told in (first, second) for line in told["lines"]]
-    assert len(taken) == len(set(taken)), "each line is told once"
+    taken = [(line["school"], line["table"]) for reported in (first, second) for line in reported["lines"]]
+    assert len(taken) == len(set(taken)), "each line is reported once"
 
 
 def nobody_else(owner: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""One bit flipped in a file, of every kind and at several places: each is told with its path, and nothing goes."""
+"""One bit flipped in a file, of every kind and at several places: each is reported with its path, and nothing goes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def flipped(path: Path, place: float) -> Iterator[None]:
     path.write_bytes(content)
 
 
-def is_told(run: Run, owner: Engine, work: Callable[[], Any], files: list[Path]) -> None:
+def is_reported(run: Run, owner: Engine, work: Callable[[], Any], files: list[Path]) -> None:
     """Each file in turn, at each place: the work names it, and changes nothing."""
     before = state(owner, run)
     for path in files:
@@ -80,13 +80,13 @@ def test_before_the_erase_the_verification_and_the_certificate(run: Run, owner: 
     steps.archive(run)
     files = one_of_each_kind(files_below(run, "archive", "exports"))
     assert {path.suffix for path in files} == {".parquet", ".json", ".csv", ".pdf"}
-    is_told(run, owner, lambda: steps.erase(run), files)
+    is_reported(run, owner, lambda: steps.erase(run), files)
     steps.erase(run)
     steps.reset(run)
-    is_told(run, owner, lambda: steps.verify_reset(run), files)
+    is_reported(run, owner, lambda: steps.verify_reset(run), files)
     steps.verify_reset(run)
     resumed(run)
-    is_told(run, owner, lambda: certify(run), [path for path in files if path.suffix != ".json"])
+    is_reported(run, owner, lambda: certify(run), [path for path in files if path.suffix != ".json"])
     certify(run)
     judge(owner, run, before)
 
@@ -98,7 +98,7 @@ def test_a_spreadsheet(owner: Engine, engine: Engine, storage: UPath) -> None:
     steps.archive(run)
     files = one_of_each_kind(files_below(run, "exports"))
     assert {path.suffix for path in files} == {".xlsx", ".pdf", ".csv"}
-    is_told(run, owner, lambda: steps.erase(run), files)
+    is_reported(run, owner, lambda: steps.erase(run), files)
 
 
 def test_before_a_query_a_report_and_a_restore(run: Run, owner: Engine, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_before_a_query_a_report_and_a_restore(run: Run, owner: Engine, tmp_path
         return into_schema(owner, run.tenant, YEAR, "back", PLAIN, by="dana", reason="asked for")
 
     for work in (query, report, restore):
-        is_told(run, owner, work, list(files))
+        is_reported(run, owner, work, list(files))
     assert query() == [(12,)]
     assert report() and restore()["rows"]["hero.tracking_events"] == 12
 

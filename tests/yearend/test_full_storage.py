@@ -89,10 +89,10 @@ def test_a_storage_that_fills_up_at_any_file_stops_it(run: Run, owner: Engine, n
     WRITERS[name][0](run)
     said = []
     for blocks in range(1, 500):
-        told = list(fails_in(run, owner, small(blocks * BLOCK), name))
-        if not told:
+        reported = list(fails_in(run, owner, small(blocks * BLOCK), name))
+        if not reported:
             break
-        said += told
+        said += reported
     files = {text.partition(": ")[0] for text in said}
     assert all("No space left on device. To go on: make room there" in text for text in said)
     assert len(files) >= {"archive": 7, "exports": 8, "certificate": 2}[name], files
@@ -134,7 +134,7 @@ def test_what_filled_up_goes_on_with_room(run: Run, owner: Engine) -> None:
 
 
 @pytest.mark.slow
-def test_a_spreadsheet_that_does_not_fit_is_told(owner: Engine, engine: Engine, storage: UPath) -> None:
+def test_a_spreadsheet_that_does_not_fit_is_reported(owner: Engine, engine: Engine, storage: UPath) -> None:
     imagine_world(owner)
     run = run_of(engine, storage, "imagine_math")
     until_planned(run)

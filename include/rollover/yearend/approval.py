@@ -28,7 +28,7 @@ class Person(BaseModel):
 
 
 class PlanAnswer(BaseModel):
-    """An answer as the task `ask_approval` returns it: what was chosen, by whom, about which plan."""
+    """An answer as the task `ask_approval` returns it: what was chosen, who chose it, about which plan."""
 
     model_config = ConfigDict(frozen=True)
     chosen_options: list[str] = []

@@ -115,17 +115,17 @@ def _standing(run: Run, school_id: str, known: list[Subscription]) -> Standing:
     covering = [subscription for subscription in known if subscription.covers(day)]
     if any(subscription.state == CANCELLED for subscription in covering):
         raise Refused(
-            f"A subscription of {where} is cancelled, but its from-to covers {day}: {_told(covering)}. "
+            f"A subscription of {where} is cancelled, but its from-to covers {day}: {_listed(covering)}. "
             "Whether it was in force on that day is not known.",
             REMEDY,
         )
     lapsed = [s for s in known if s.state == ACTIVE and s.ends_on < s.read_at.date()]
     if lapsed and not covering:
         raise Refused(
-            f"A subscription of {where} is active, but over since before it was read: {_told(lapsed)}.", REMEDY
+            f"A subscription of {where} is active, but over since before it was read: {_listed(lapsed)}.", REMEDY
         )
     verdict = f"active on {day}" if covering else f"not active on {day}{_again(run, known)}"
-    return Standing(school_id, bool(covering), f"{verdict}: {_told(covering or known)}", tuple(known))
+    return Standing(school_id, bool(covering), f"{verdict}: {_listed(covering or known)}", tuple(known))
 
 
 def _again(run: Run, known: list[Subscription]) -> str:
@@ -143,5 +143,5 @@ def _refuse_contradiction(subscription: Subscription, where: str) -> None:
         raise Refused(f"A subscription of {where} has ended, but runs on: {subscription}.", REMEDY)
 
 
-def _told(subscriptions: list[Subscription]) -> str:
+def _listed(subscriptions: list[Subscription]) -> str:
     return "; ".join(str(subscription) for subscription in subscriptions)

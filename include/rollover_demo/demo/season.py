@@ -62,7 +62,7 @@ class Season:
         self._answer_approvals = answer_approvals
         self._tenants = [(spec, tenant) for spec in services.specs for tenant in spec.tenants]
         self._uploads = {tenant.id: Uploads() for _, tenant in self._tenants}
-        self._told: set[str] = set()
+        self._said: set[str] = set()
         self._asked: dict[str, float] = {}
         self._backfilled: set[str] = set()
         self._cleared: set[str] = set()
@@ -121,8 +121,8 @@ class Season:
             final = ("ready", "applied", "rejected", "superseded")
             news += [f"{tenant_id}: drop {name[-6:]} is {state}" for name, state in found if state in final]
         for line in news:
-            if line not in self._told:
-                self._told.add(line)
+            if line not in self._said:
+                self._said.add(line)
                 self._say(line)
 
     # The data engineer
@@ -138,8 +138,8 @@ class Season:
                 api.answer(question, *answers)
                 del self._asked[key]
                 self._say(f"Dana answers {', '.join(answers)}: {question['subject']}")
-            elif not self._answer_approvals and key not in self._told:
-                self._told.add(key)
+            elif not self._answer_approvals and key not in self._said:
+                self._said.add(key)
                 self._say(f"approval wanted: {question['subject']}: {self._services.airflow.url}/required_actions")
 
     def _look_after_failed_runs(self, seen: Seen) -> None:

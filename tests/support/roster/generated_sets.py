@@ -157,9 +157,9 @@ def clever(*, students: int = 12, schools: int = 2, seed: int = 1) -> Rows:
             "Student_email": email,
         }
         for contact in range(n % 3):
-            told = {"Contact_name": f"Pat {FAMILY[n % len(FAMILY)]}", "Contact_sis_id": f"c{n}-{contact}"}
-            told |= {"Contact_relationship": "Parent", "Contact_phone": f"555-01{n:02d}"}
-            add("students", **student, **person, **facts, **told)
+            reported = {"Contact_name": f"Pat {FAMILY[n % len(FAMILY)]}", "Contact_sis_id": f"c{n}-{contact}"}
+            reported |= {"Contact_relationship": "Parent", "Contact_phone": f"555-01{n:02d}"}
+            add("students", **student, **person, **facts, **reported)
         if n % 3 == 0:
             add("students", **student, **person, **facts)
         for term in ("Fall", "Spring"):

@@ -31,7 +31,7 @@ def written(file: str, old: bytes, new: bytes, count: int = -1) -> Callable[[Fil
     return lambda files: files.update({file: files[file].replace(old, new, count)})
 
 
-# An error keeps its row out; what it takes with it is told too. One of rows, one of files.
+# An error keeps its row out; what it takes with it is reported too. One of rows, one of files.
 def instead(others: Files) -> Callable[[Files], None]:
     """Put other files in the place of all."""
 

@@ -4,7 +4,7 @@ Districts send passwords in plain text. All else stays byte for byte, and a file
 untouched: what is in storage is the file as it was sent, and its encoding, line ends, quoting and ragged rows are
 judged when it is read. Memory is bounded whatever the file holds.
 
-Where a row is so broken that its fields cannot be told apart for sure (too many or too few of them, a quote that is not
+Where a row is so broken that its fields cannot be identified (too many or too few of them, a quote that is not
 closed or stands in the middle), every field that may be the password is starred out: its characters become ``*``,
 while quotes, separators and line ends stay, so that the row is as broken as it was sent.
 """
