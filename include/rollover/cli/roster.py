@@ -101,7 +101,7 @@ def decide(
     ],
     reason: Reason,
 ) -> Lines[Decision]:
-    """Answer for an import that is held; --seen is the number under the table that you looked at."""
+    """Answer for an import in review; --seen is the number under the table that you looked at."""
     from rollover.roster.review import decision
     from rollover.roster.review.answers import Answer
 

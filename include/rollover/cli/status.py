@@ -46,8 +46,8 @@ class StatusRow:
     def _attention(self) -> list[str]:
         """What needs somebody, in a word or two each; the sentences are below the table."""
         status = self.status
-        counted = {"hold": len(status.holds), "held import": len(status.held), "waiting drop": status.waiting}
-        found = [f"{number} {name}{'s' if number > 1 else ''}" for name, number in counted.items() if number]
+        counted = {"on hold": len(status.holds), "in review": len(status.in_review), "waiting": status.waiting}
+        found = [f"{number} {name}" for name, number in counted.items() if number]
         found += [f"newest drop {status.newest_drop.state}"] if status.newest_drop else []
         found += ["files not read"] if status.unread else []
         return ["cannot run", *found] if self.problems else found

@@ -56,7 +56,7 @@ class ImportSummary:
 
 
 @dataclass(frozen=True)
-class HeldSet:
+class ImportInReview:
     """A roster import that waits for a person: since when, and why."""
 
     import_id: str
@@ -96,7 +96,7 @@ class TenantStatus:
     holds: list[str]
     last_import: ImportSummary | None
     newest_drop: ImportSummary | None
-    held: list[HeldSet]
+    in_review: list[ImportInReview]
     unread: UnreadFiles | None
     waiting: int
 
@@ -120,7 +120,7 @@ class TenantStatus:
     def _about_drops(self) -> list[str]:
         newest = self.newest_drop
         texts = [f"newest drop: {newest.state}, {newest}"] if newest else []
-        texts += map(str, self.held)
+        texts += map(str, self.in_review)
         texts += [str(self.unread)] if self.unread else []
         if self.waiting:
             texts.append(f"{self.waiting} {'drop waits' if self.waiting == 1 else 'drops wait'} to be applied")

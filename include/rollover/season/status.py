@@ -8,7 +8,7 @@ from rollover.database.tables.directory import tenants
 from rollover.database.tables.ledger import imports, rollovers
 from rollover.ledger import holds, pause
 from rollover.roster.imports import ImportState
-from rollover.season.state import HeldSet, ImportSummary, LastRollover, OpenPause, TenantStatus, UnreadFiles
+from rollover.season.state import ImportInReview, ImportSummary, LastRollover, OpenPause, TenantStatus, UnreadFiles
 
 NOT_READ = """
     SELECT i.found_at, jsonb_array_length(d.files) AS files
@@ -29,7 +29,7 @@ def status_of(connection: Connection) -> TenantStatus:
         holds=[f"{hold}, set by {hold.set_by}" for hold in holds.in_force(connection)],
         last_import=live,
         newest_drop=newest,
-        held=_held(connection),
+        in_review=_in_review(connection),
         unread=_unread(connection),
         waiting=connection.scalar(select(func.count()).where(imports.c.state == ImportState.READY)) or 0,
     )
@@ -57,10 +57,10 @@ def _last_imports(connection: Connection) -> tuple[ImportSummary | None, ImportS
     )
 
 
-def _held(connection: Connection) -> list[HeldSet]:
+def _in_review(connection: Connection) -> list[ImportInReview]:
     rows = imports.c
     query = select(rows.import_id, rows.changed_at, rows.reason).where(rows.state == ImportState.IN_REVIEW)
-    return [HeldSet(*row) for row in connection.execute(query.order_by(rows.found_at, rows.import_id))]
+    return [ImportInReview(*row) for row in connection.execute(query.order_by(rows.found_at, rows.import_id))]
 
 
 def _unread(connection: Connection) -> UnreadFiles | None:
