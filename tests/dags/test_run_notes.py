@@ -302,7 +302,7 @@ def test_an_import_is_reported_to_its_district_and_noted(
     for said in reports:
         folder = riverside / "outbox" / "imports" / said["folder"].rpartition("/")[2]
         reported = (folder / "summary.txt").read_text()
-        assert said["import_id"] in reported and ("REFUSED" in reported) is (said["state"] == "rejected")
+        assert said["import_id"] in reported and ("NOT IMPORTED: ERRORS" in reported) is (said["state"] == "rejected")
     note = note_in_database(finished)
     assert note is not None
     for said in reports:

@@ -21,7 +21,7 @@ from rollover.roster.comparing.tally import TYPES
 from rollover.roster.findings import CONSEQUENCES
 from rollover.roster.formats import FORMATS
 from rollover.roster.formats.spec import Severity
-from rollover.roster.imports import Import
+from rollover.roster.imports import Decision, Import, ImportState
 from rollover.roster.review.in_words import TYPE_NAMES, in_words
 from rollover.texts import render
 from rollover.texts.filters import clean, commas, moment, size
@@ -93,7 +93,7 @@ class ImportReport:
 
     @property
     def is_refused(self) -> bool:
-        return self.found.state == "rejected" and self.found.decision != "discard"
+        return self.found.state is ImportState.REJECTED and self.found.decision is not Decision.DISCARD
 
     @property
     def is_in_part(self) -> bool:
@@ -136,7 +136,7 @@ def summary(report: ImportReport) -> str:
         place_of=_place,
         changes=list(_changes(report)),
         rows=list(_rows(report)),
-        is_live=found.state == "applied",
+        is_live=found.state is ImportState.APPLIED,
         kept_records=sum(found.details.validation.kept_live.values()),
         unidentified_rows=sum(unnamed.values()),
         unidentified_in=list(unnamed),
@@ -160,16 +160,20 @@ def _outcome(report: ImportReport) -> Outcome:
     found = report.found
     if report.is_refused:
         return Outcome.REFUSED
-    if found.state == "in_review":
+    if found.state is ImportState.IN_REVIEW:
         return Outcome.SENT_BEFORE if report.is_only_seen_before else Outcome.IN_REVIEW
-    ends = {"superseded": Outcome.NOT_NEEDED, "undone": Outcome.UNDONE, "rejected": Outcome.DISCARDED}
+    ends = {
+        ImportState.SUPERSEDED: Outcome.NOT_NEEDED,
+        ImportState.UNDONE: Outcome.UNDONE,
+        ImportState.REJECTED: Outcome.DISCARDED,
+    }
     if found.state in ends:
         return ends[found.state]
     if found.details.unchanged:
         return Outcome.NOTHING_NEW
-    if found.state != "applied":
+    if found.state is not ImportState.APPLIED:
         return Outcome.APPROVED if found.decision else Outcome.CHECKED
-    if found.decision == "additions_only":
+    if found.decision is Decision.ADDITIONS_ONLY:
         return Outcome.ONLY_ADDITIONS
     return Outcome.IMPORTED_IN_PART if report.is_in_part else Outcome.IMPORTED
 
@@ -209,9 +213,9 @@ def _rows(report: ImportReport) -> Iterator[tuple[str, ...]]:
 def _changes(report: ImportReport) -> Iterator[tuple[str, ...]]:
     """What an applied set changed, by type: added, changed, removed."""
     seen = report.comparison
-    if report.found.state != "applied" or seen is None:
+    if report.found.state is not ImportState.APPLIED or seen is None:
         return
-    only_additions = report.found.decision == "additions_only"
+    only_additions = report.found.decision is Decision.ADDITIONS_ONLY
     for kind in TYPES:
         count = seen.types[kind]
         rest = (0, 0) if only_additions else (count.changed, count.removed)
@@ -222,7 +226,7 @@ def _changes(report: ImportReport) -> Iterator[tuple[str, ...]]:
 def _reasons(report: ImportReport) -> list[str]:
     """Why a set is in review, or was."""
     seen = report.comparison
-    if seen is None or not (report.found.state == "in_review" or report.found.decision):
+    if seen is None or not (report.found.state is ImportState.IN_REVIEW or report.found.decision):
         return []
     return [unescaped(in_words(breach, seen)) for breach in seen.breaches]
 
