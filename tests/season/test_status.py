@@ -108,8 +108,13 @@ def test_what_is_held_is_reported_with_how_to_decide(book: Book) -> None:
     with tenant_session(book.engine, HERO) as connection:
         said = str(status_of(connection))
     how = "answer in Airflow (Browse, Required Actions) or by `rollover roster decide`"
-    assert f"HELD since 2026-08-02 04:00 UTC: {first}, over its limits: school_lost (1); {how}; HELD" in said
-    assert f"HELD since 2026-08-03 04:00 UTC: {second}, over its limits: half_set (1), school_lost (2); {how}" in said
+    assert (
+        f"import in review since 2026-08-02 04:00 UTC: {first}, over its limits: school_lost (1); {how}; roster" in said
+    )
+    assert (
+        f"import in review since 2026-08-03 04:00 UTC: {second}, over its limits: half_set (1), school_lost (2); {how}"
+        in said
+    )
 
 
 def test_the_live_import_is_the_one_of_the_latest_year_and_drop(book: Book) -> None:

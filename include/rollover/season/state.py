@@ -65,8 +65,8 @@ class ImportInReview:
 
     def __str__(self) -> str:
         return (
-            f"HELD since {_time(self.since)}: {self.import_id}, {self.reason}; answer in Airflow (Browse, Required "
-            "Actions) or by `rollover roster decide`"
+            f"roster import in review since {_time(self.since)}: {self.import_id}, {self.reason}; answer in Airflow "
+            "(Browse, Required Actions) or by `rollover roster decide`"
         )
 
 
@@ -119,7 +119,7 @@ class TenantStatus:
     @property
     def _about_drops(self) -> list[str]:
         newest = self.newest_drop
-        texts = [f"newest drop: {newest.state}, {newest}"] if newest else []
+        texts = [f"newest drop: {newest.state.replace('_', ' ')}, {newest}"] if newest else []
         texts += map(str, self.in_review)
         texts += [str(self.unread)] if self.unread else []
         if self.waiting:
