@@ -32,6 +32,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from wiring import DEFAULT_ARGS, Tag
 
 from rollover.adapter import asking, connections, failing, runs
+from rollover.roster.review.answers import Answer
 from rollover.settings import Settings
 
 
@@ -57,7 +58,7 @@ def archive_expiry() -> None:
     def erase(year: str, answer: dict[str, str]) -> dict[str, Any]:
         from rollover.disposal import expiry
 
-        if answer["answer"] != "Approve":
+        if answer["answer"] != Answer.APPROVE:
             raise AirflowSkipException(f"nobody approved that {year} is erased: the next run asks again")
         return expiry.erase(runs.open_rollover(year), answer["digest"], answer["by"])
 

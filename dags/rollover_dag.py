@@ -24,19 +24,17 @@ partition key: Airflow keeps the text of a question, so only a new run can put a
 from __future__ import annotations
 
 from typing import Any
-from zlib import crc32
 
-from airflow.sdk import DAG, TriggerRule, chain, dag, get_current_context, get_parsing_context, task
+from airflow.sdk import DAG, TriggerRule, chain, dag, get_current_context, task
 from import_group import import_for_rollover
 from wiring import DEFAULT_ARGS, Tag
 
 from rollover.adapter import asking, connections, failing, runs, waiting
 from rollover.config import District, Product
 from rollover.ledger.results import Step
-from rollover.tenant import SEPARATOR, Tenant
+from rollover.tenant import Tenant
 from school_year_timetable import SchoolYearTimetable
 
-SHARDS = 16  # DAG files: none is slow to parse, and Airflow reads several at a time (docs/bench.md)
 AFTER_A_SKIP = TriggerRule.NONE_FAILED  # what is skipped for a past year does not skip what follows
 
 
@@ -47,16 +45,16 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
         """A task that does one step; a past year skips those that belong to the current year only."""
 
         @task(task_id=name.value, **options)
-        def do(partition_key: str | None = None) -> dict[str, Any]:
-            from rollover.yearend.steps import do
+        def task_of_step(partition_key: str | None = None) -> dict[str, Any]:
+            from rollover.yearend.steps import run_step
 
             run = runs.open_run(partition_key, tenant.id)
             if only_current_year:
                 runs.only_current_year(run)
             with connections.outbox_of(run.district) as outbox:
-                return do(name, run, outbox).as_json()
+                return run_step(name, run, outbox).as_json()
 
-        return do()
+        return task_of_step()
 
     @task.short_circuit
     def guard(partition_key: str | None = None) -> dict[str, Any] | None:
@@ -109,12 +107,3 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
         )
 
     return rollover()
-
-
-def make_rollovers(shard: int) -> None:
-    """Make the DAGs of the tenants whose districts belong to a shard. The files in ``rollover_shards/`` call this."""
-    wanted = get_parsing_context().dag_id  # in a worker: the one DAG whose task is to run, of which one file is read
-    known = runs.catalog(only=wanted.rpartition(SEPARATOR)[2] if wanted else None)
-    for tenant in known.tenants:
-        if wanted in (None, tenant.dag_id) and crc32(tenant.district.encode()) % SHARDS == shard:
-            rollover_dag(tenant, known.districts[tenant.district], known.products[tenant.product])

@@ -1,5 +1,5 @@
-"""Makes the Airflow DAGs of one shard of the districts: see rollover_dag.py."""
+"""Makes the Airflow DAGs of one shard of the districts: see sharding.py."""
 
-from rollover_dag import make_rollovers
+from sharding import make_rollovers
 
 make_rollovers(shard=4)

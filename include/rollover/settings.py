@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     poll_seconds: float = 30
     """How often the SFTP folders are listed, and the ledger asked for an awaited roster."""
     roster_sync_schedule: str = "0 3 * * *"
-    """Cron expression, UTC: when the nightly sweep looks at every unpaused tenant."""
+    """Cron expression, UTC: when `roster_sync` wakes every tenant with an unfinished import."""
     archive_expiry_schedule: str = "0 4 * * *"
     """Cron expression, UTC: when Rollover looks for archived years past their retention, and asks about them."""
     signing_key: Path | None = None

@@ -236,7 +236,7 @@ def test_every_tenant_is_in_one_shard() -> None:
     assert sorted(ids) == sorted(ROLLOVERS)
     said = [re.findall(r"make_rollovers\(shard=(\d+)\)", path.read_text()) for path in files]
     assert said == [[str(n)] for n in range(len(files))]
-    shards = re.search(r"^SHARDS = (\d+)", (HOME / "dags" / "rollover_dag.py").read_text(), re.MULTILINE)
+    shards = re.search(r"^SHARDS = (\d+)", (HOME / "dags" / "sharding.py").read_text(), re.MULTILINE)
     assert shards and [path.stem for path in files] == [f"shard_{n:02}" for n in range(int(shards.group(1)))]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rollover.calendar import SchoolYear
-from rollover.ledger.plans import ARCHIVE, ERASE, HOLD, KEEP, Line
+from rollover.ledger.plans import Line, PlanAction
 from rollover.lint import load_catalog
 from rollover.yearend import plan_page
 from rollover.yearend.subscription import AGAIN
@@ -26,11 +26,13 @@ def line(school: str, data_class: str, action: str, why: str, rows: int, size: i
 
 
 LINES = [
-    line("north", "tracking_data", ARCHIVE, "subscription active on 2026-07-01", 12_000, 3_400_000, "hero.a"),
-    line("north", "tracking_data", ARCHIVE, "subscription active on 2026-07-01", 30, 900, "hero.b"),
-    line("south", "tracking_data", ERASE, "subscription not active on 2026-07-01", 8, 800),
-    line("north", "points", HOLD, "legal hold 1 on school north", 1, 99),
-    line("south", "settings", KEEP, "kept from year to year", 5, 12_345),
+    line(
+        "north", "tracking_data", PlanAction.ARCHIVE, "subscription active on 2026-07-01", 12_000, 3_400_000, "hero.a"
+    ),
+    line("north", "tracking_data", PlanAction.ARCHIVE, "subscription active on 2026-07-01", 30, 900, "hero.b"),
+    line("south", "tracking_data", PlanAction.ERASE, "subscription not active on 2026-07-01", 8, 800),
+    line("north", "points", PlanAction.HOLD, "legal hold 1 on school north", 1, 99),
+    line("south", "settings", PlanAction.KEEP, "kept from year to year", 5, 12_345),
 ]
 
 
@@ -43,7 +45,9 @@ def test_a_plan() -> None:
 
 def test_a_gap_comes_before_everything_else() -> None:
     why = f"subscription not active on 2026-07-01, {AGAIN} 2026-07-04: from 2026-07-04 to 2027-06-30"
-    said = plan_page.markdown(NAMES, [line("south", "tracking_data", ERASE, why, 18, 1_800)], [], {"south": 18})
+    said = plan_page.markdown(
+        NAMES, [line("south", "tracking_data", PlanAction.ERASE, why, 18, 1_800)], [], {"south": 18}
+    )
     assert said.startswith(r"**South \| \*School\* has a subscription again since 2026-07-04")
     check_example("plan--gap.md", said)
 
@@ -51,10 +55,10 @@ def test_a_gap_comes_before_everything_else() -> None:
 @pytest.mark.parametrize(
     ("case", "rows"),
     [
-        ("both", {ERASE: 20_181, ARCHIVE: 89_490, KEEP: 3}),
-        ("only_erase", {ERASE: 1}),
-        ("only_archive", {ARCHIVE: 7}),
-        ("nothing", {KEEP: 3}),
+        ("both", {PlanAction.ERASE: 20_181, PlanAction.ARCHIVE: 89_490, PlanAction.KEEP: 3}),
+        ("only_erase", {PlanAction.ERASE: 1}),
+        ("only_archive", {PlanAction.ARCHIVE: 7}),
+        ("nothing", {PlanAction.KEEP: 3}),
     ],
 )
 def test_the_question_in_one_line(case: str, rows: dict[str, int]) -> None:

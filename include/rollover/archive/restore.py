@@ -28,6 +28,7 @@ from rollover.database.session import APP_ROLE, tenant_session
 from rollover.database.tables.ledger import steps
 from rollover.errors import ProofFailed, Refused
 from rollover.ledger import disposal_plans, evidence
+from rollover.ledger.results import Step
 from rollover.tenant import Tenant, rollover_id
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def archived_year(connection: Connection, tenant: Tenant, year: SchoolYear) -> A
     over = disposal_plans.expired(connection, year.key)
     query = (
         select(steps.c.result["manifest"])
-        .where(steps.c.rollover_id == rollover_id(tenant.id, year.key), steps.c.step == "archive")
+        .where(steps.c.rollover_id == rollover_id(tenant.id, year.key), steps.c.step == Step.ARCHIVE)
         .order_by(steps.c.plan_no.desc())
     )
     if over is not None:

@@ -24,7 +24,7 @@ from rollover.database.tables import metadata
 from rollover.database.tables.ledger import archives, evidence, steps
 from rollover.errors import ProofFailed
 from rollover.ledger import artifacts, disposal_plans, receipts
-from rollover.ledger.plans import ARCHIVE, FrozenPlan, Line, stayed
+from rollover.ledger.plans import FrozenPlan, Line, PlanAction, stayed
 from rollover.ledger.results import Archived, ManifestFile, Step
 from rollover.ledger.steps import PLAN_AGAIN
 from rollover.run import Run
@@ -86,7 +86,7 @@ def archive(connection: Connection, plan: FrozenPlan) -> Archived:
     Needs a REPEATABLE READ transaction: all files are of the same instant. Raises ProofFailed if the live rows are no
     longer those of the plan, or a file does not hold the rows it was made of; Refused if the tenant's key is not there.
     """
-    lines = plan.lines_of(ARCHIVE)
+    lines = plan.lines_of(PlanAction.ARCHIVE)
     if not lines:
         return Archived(files=0, rows=0, bytes=0, key_id=None, manifest=None)
     run = plan.run

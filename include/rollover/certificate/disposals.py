@@ -13,7 +13,7 @@ from rollover.database.tables import metadata
 from rollover.database.tables.ledger import archives, exports, plan_lines, plan_subscriptions, plans, steps
 from rollover.ledger import disposal_plans, rollovers
 from rollover.ledger.disposal_plans import DisposalPlan
-from rollover.ledger.plans import ARCHIVE, ERASE, GOES, HOLD, Line, stayed
+from rollover.ledger.plans import GOES, Line, PlanAction, line_of, stayed
 from rollover.ledger.receipts import ArchiveReceipt, ExportReceipt, Written
 from rollover.ledger.results import AnyResult, Approval, Erased, ResetVerified, Step
 from rollover.run import Run
@@ -76,7 +76,7 @@ class Disposal:
     remaining: Mapping[str, int]
     erased_at: datetime
 
-    def rows(self, table: str, *actions: str) -> int:
+    def rows(self, table: str, *actions: PlanAction) -> int:
         """The rows of a table that the plan takes by some of its actions."""
         return sum(line.rows for line in self.lines if line.table_name == table and line.action in actions)
 
@@ -86,9 +86,9 @@ class Disposal:
             TableCounts(
                 table=name,
                 data_class=metadata.tables[name].info["data_class"],
-                before=self.rows(name, ARCHIVE, ERASE),
-                archived=self.rows(name, ARCHIVE),
-                erased=self.rows(name, ERASE),
+                before=self.rows(name, PlanAction.ARCHIVE, PlanAction.ERASE),
+                archived=self.rows(name, PlanAction.ARCHIVE),
+                erased=self.rows(name, PlanAction.ERASE),
                 deleted=self.erased.deleted.get(name),
                 remaining=self.remaining.get(name),
             )
@@ -123,7 +123,7 @@ def _disposal(connection: Connection, run: Run, number: int, later: Mapping[str,
         mine = query.where(table.c.rollover_id == run.id, table.c.plan_no == number)
         return [dict(row) for row in connection.execute(mine.order_by(*[table.c[name] for name in order])).mappings()]
 
-    lines = [Line(**row) for row in rows(plan_lines, _names(Line), "school_id", "table_name")]
+    lines = [line_of(row) for row in rows(plan_lines, _names(Line), "school_id", "table_name")]
     over = disposal_plans.expired(connection, run.school_year.key)
     others = stayed(connection, run, number)
     results = {row["step"]: row for row in rows(steps, ("step", "result", "finished_at"))}
@@ -140,7 +140,7 @@ def _disposal(connection: Connection, run: Run, number: int, later: Mapping[str,
         frozen_at=rows(plans, ("frozen_at",))[0]["frozen_at"],
         lines=[line for line in goes if (line.school_id, line.table_name) not in others],
         stayed=[line for line in goes if (line.school_id, line.table_name) in others],
-        held=[line for line in lines if line.action == HOLD],
+        held=[line for line in lines if line.action == PlanAction.HOLD],
         subscriptions=rows(plan_subscriptions, plan_subscriptions.c.keys(), "school_id"),
         # What is reported about the new roster is written later, and of no row that went.
         exports=[file for file in exported if file.written_at < erased_at],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -105,10 +105,3 @@ def checksums_by_school(
     sql = f"SELECT t.school_id, count(*), {sums} FROM {table.fullname} t WHERE {where} GROUP BY t.school_id"  # noqa: S608
     found = connection.exec_driver_sql(sql, bound)
     return {school_id: RowsChecksum(rows, Decimal(hashes), size) for school_id, rows, hashes, size in found}
-
-
-def delete_rows(connection: Connection, table: Table, *, school_year: str, schools: Collection[str]) -> int:
-    """Delete the rows of some schools that are not held; returns how many there were."""
-    where, bound = scope(table, school_year=school_year, held=False)
-    sql = f"DELETE FROM {table.fullname} t WHERE {where} AND t.school_id = ANY(%(schools)s)"  # noqa: S608
-    return connection.exec_driver_sql(sql, {**bound, "schools": list(schools)}).rowcount

@@ -24,6 +24,7 @@ from rollover.errors import ProofFailed, Refused
 from rollover.ledger import disposal_plans
 from rollover.ledger.disposal_plans import DESTROY_KEY, Content, DisposalPlan
 from rollover.ledger.identity import is_same
+from rollover.ledger.rollovers import RolloverState
 from rollover.storage import sync_folder
 from rollover.tenant import Tenant
 
@@ -123,7 +124,9 @@ def _draft(connection: Connection, of: Tenancy, key_id: str, why: str) -> Conten
         raise Refused(
             f"The key of {of.tenant} stays: {'; '.join(map(str, held))}.", "wait until the hold is lifted, then ask."
         )
-    running = connection.scalar(select(rollovers.c.rollover_id).where(rollovers.c.state == "running").limit(1))
+    running = connection.scalar(
+        select(rollovers.c.rollover_id).where(rollovers.c.state == RolloverState.RUNNING).limit(1)
+    )
     if running is not None:
         raise Refused(f"{running} is not finished: its archive may be all that is left of it.", "finish it first.")
     years = archived_years(connection)

@@ -27,6 +27,7 @@ from rollover.database.tables.ledger import evidence as evidence_table
 from rollover.errors import Refused
 from rollover.ledger import disposal_plans, holds
 from rollover.ledger.disposal_plans import EXPIRE, Content
+from rollover.ledger.rollovers import RolloverState
 from rollover.run import Run
 from rollover.tenant import SEPARATOR
 
@@ -84,7 +85,7 @@ def _why_kept(connection: Connection, run: Run) -> str | None:
         return "the rule keeps it for good"
     if run.now.astimezone(ZoneInfo(run.district.time_zone)).date() < expires:
         return f"it expires on {expires}"
-    if rollover.state != "certified":
+    if rollover.state != RolloverState.CERTIFIED:
         return "the rollover of the year is not certified"
     if held := holds_on(connection, run.school_year.key):
         return "; ".join(map(str, held))

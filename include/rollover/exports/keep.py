@@ -13,6 +13,7 @@ from upath import UPath
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import exports, rollovers
 from rollover.ledger import evidence
+from rollover.ledger.rollovers import RolloverState
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def remove_expired(engine: Engine, tenant_id: str, *, kept_days: int, now: datet
             .join(rollovers, rollovers.c.rollover_id == exports.c.rollover_id)
             .where(
                 exports.c.removed_at.is_(None),
-                rollovers.c.state == "certified",
+                rollovers.c.state == RolloverState.CERTIFIED,
                 rollovers.c.finished_at < now - timedelta(days=kept_days),
             )
             .order_by(exports.c.rollover_id, exports.c.path)

@@ -23,6 +23,7 @@ from upath import UPath
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import artifacts, exports, steps
 from rollover.ledger.plans import FrozenPlan
+from rollover.ledger.results import Step
 from rollover.run import Run
 from rollover.sftp.outbox import Outbox
 from rollover.storage import LOCAL, is_part
@@ -131,7 +132,7 @@ def remove_abandoned(connection: Connection, run: Run, outbox: Outbox | None = N
             outbox.remove(path)
         _record_removed(run, OUTBOX, in_outbox)
         never_run = ~exists().where(
-            steps.c.rollover_id == run.id, steps.c.step == "erase", steps.c.plan_no == exports.c.plan_no
+            steps.c.rollover_id == run.id, steps.c.step == Step.ERASE, steps.c.plan_no == exports.c.plan_no
         )
         mine = (exports.c.rollover_id == run.id) & exports.c.removed_at.is_(None)
         connection.execute(update(exports).where(mine, never_run).values(removed_at=run.now))

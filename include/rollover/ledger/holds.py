@@ -23,6 +23,7 @@ from rollover.database.tables.roster import people
 from rollover.errors import Refused
 from rollover.ledger import evidence
 from rollover.ledger.identity import is_same
+from rollover.ledger.results import Step
 from rollover.tenant import Tenant
 
 LEGAL, INSPECTION = "legal", "inspection"
@@ -133,12 +134,14 @@ def in_force(connection: Connection) -> list[Hold]:
 def gone_before(connection: Connection) -> list[str]:
     """List what has already left the live tables, which a hold set now cannot keep: a sentence for each plan, or part
     of one that is under way, oldest first."""
-    done = select(steps.c.rollover_id, steps.c.finished_at.label("at"), steps.c.result).where(steps.c.step == "erase")
+    done = select(steps.c.rollover_id, steps.c.finished_at.label("at"), steps.c.result).where(
+        steps.c.step == Step.ERASE
+    )
     parts = select(recorded.c.rollover_id, recorded.c.recorded_at.label("at"), recorded.c.facts.label("result")).where(
         recorded.c.kind == evidence.ERASE_PART,
         ~exists().where(
             steps.c.rollover_id == recorded.c.rollover_id,
-            steps.c.step == "erase",
+            steps.c.step == Step.ERASE,
             steps.c.plan_no == recorded.c.facts["plan_no"].as_integer(),
         ),
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -19,8 +21,18 @@ from rollover.ledger.results import Step
 from rollover.ledger.rollovers import Rollover
 from rollover.run import Run
 
-ARCHIVE, ERASE, RESET, KEEP, HOLD = "archive", "erase", "reset", "keep", "hold"
-GOES = (ARCHIVE, ERASE)
+
+class PlanAction(StrEnum):
+    """What happens to the rows of a line."""
+
+    ERASE = "erase"
+    ARCHIVE = "archive"
+    HOLD = "hold"
+    RESET = "reset"
+    KEEP = "keep"
+
+
+GOES = (PlanAction.ARCHIVE, PlanAction.ERASE)
 """The actions by which rows leave the live database."""
 
 
@@ -31,7 +43,7 @@ class Line:
     school_id: str
     data_class: str
     table_name: str
-    action: str
+    action: PlanAction
     reason: str
     rows: int
     checksum: Decimal
@@ -58,7 +70,7 @@ class FrozenPlan:
     """Whether it takes the tenant's current state too, and not only rows of the year: in the current year, until that
     is reset."""
 
-    def lines_of(self, *actions: str) -> list[Line]:
+    def lines_of(self, *actions: PlanAction) -> list[Line]:
         return [line for line in self.lines if line.action in actions]
 
     @cached_property
@@ -91,7 +103,12 @@ def _lines(connection: Connection, run: Run, number: int) -> Iterable[Line]:
     columns = [plan_lines.c[name] for name in Line.__dataclass_fields__]
     query = select(*columns).where(plan_lines.c.rollover_id == run.id, plan_lines.c.plan_no == number)
     ordered = query.order_by(plan_lines.c.school_id, plan_lines.c.table_name)
-    return (Line(**row) for row in connection.execute(ordered).mappings())
+    return (line_of(row) for row in connection.execute(ordered).mappings())
+
+
+def line_of(row: Mapping[Any, Any]) -> Line:
+    """A line from its row in ``ledger.plan_lines``."""
+    return Line(**{**dict(row), "action": PlanAction(row["action"])})
 
 
 def holds_current_state(connection: Connection, run: Run) -> bool:

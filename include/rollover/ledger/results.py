@@ -144,19 +144,30 @@ class BeforeAndAfter(Value):
     after: Rows
 
 
-class Erased(Result):
-    """What was erased: `archived` and `erased` are rows by data class, `deleted` rows by table.
+class ErasedRows(Value):
+    """The rows that were erased: `archived` and `erased` by data class, `deleted` by table. `kept` has the kept tables,
+    which are unchanged."""
 
-    `kept` has the kept tables, which are unchanged. `stayed` are schools and tables that another plan took, if this
-    one was ended after parts of it went.
-    """
-
-    step = Step.ERASE
     archived: dict[str, int]
     erased: dict[str, int]
     deleted: dict[str, int]
     kept_unchanged: bool
     kept: dict[str, BeforeAndAfter]
+
+
+class ErasedPart(ErasedRows):
+    """The evidence of one part of a plan that is erased in parts; `lines` are its schools and tables."""
+
+    plan_no: int
+    part: int
+    lines: list[tuple[str, str]]
+
+
+class Erased(ErasedRows, Result):
+    """What a plan erased. `stayed` are schools and tables that another plan took, if this one was ended after parts of
+    it went."""
+
+    step = Step.ERASE
     stayed: list[tuple[str, str]] = []
 
 

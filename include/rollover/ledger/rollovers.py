@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from enum import StrEnum
 
 from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, and_, func, select
@@ -14,6 +15,14 @@ from rollover.errors import ProofFailed, Refused
 from rollover.ledger import evidence
 from rollover.ledger.results import AnyResult, Step
 from rollover.run import Run
+
+
+class RolloverState(StrEnum):
+    """How far a rollover is. A failed one is still running: nothing else may begin before it is finished."""
+
+    RUNNING = "running"
+    CERTIFIED = "certified"
+
 
 ONCE_A_ROLLOVER = frozenset(
     {Step.GUARD, Step.PAUSE_SYNC, Step.RESET, Step.IMPORT_ROSTER, Step.VERIFY_ROSTER, Step.RESUME_SYNC}
@@ -29,7 +38,7 @@ class Rollover:
     reset_date: date
     reset_at: datetime
     is_current: bool
-    state: str
+    state: RolloverState
     run_id: str
     finished_at: datetime | None
 
@@ -38,7 +47,7 @@ def find(connection: Connection, run: Run) -> Rollover | None:
     """The ledger's row of the rollover; None if its guard has not let it in."""
     columns = [rollovers.c[name] for name in Rollover.__dataclass_fields__]
     row = connection.execute(select(*columns).where(rollovers.c.rollover_id == run.id)).one_or_none()
-    return Rollover(**row._mapping) if row else None
+    return Rollover(**{**row._mapping, "state": RolloverState(row.state)}) if row else None
 
 
 def load(connection: Connection, run: Run) -> Rollover:

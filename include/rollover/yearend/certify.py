@@ -16,6 +16,7 @@ from rollover.errors import ProofFailed
 from rollover.ledger import artifacts, evidence, receipts
 from rollover.ledger.plans import FrozenPlan
 from rollover.ledger.results import Certified
+from rollover.ledger.rollovers import RolloverState
 from rollover.ledger.steps import PLAN_AGAIN
 from rollover.run import Run
 from rollover.sftp.outbox import Outbox
@@ -89,7 +90,7 @@ def certify(connection: Connection, plan: FrozenPlan, outbox: Outbox) -> Certifi
     connection.execute(
         update(rollovers)
         .where(rollovers.c.rollover_id == run.id)
-        .values(state="certified", finished_at=func.clock_timestamp())
+        .values(state=RolloverState.CERTIFIED, finished_at=func.clock_timestamp())
     )
     log.info("%s is certified: %s", run.id, path)
     return Certified(

@@ -10,28 +10,27 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Table, func, select
 
 from rollover.archive.keys import Keys, unreadable
-from rollover.config import Action
-from rollover.database.checksums import RowsChecksum, checksums_by_school, delete_rows
+from rollover.database.checksums import scope
 from rollover.database.session import snapshot_of, tenant_session
-from rollover.database.tables import metadata, product_tables, tables_of
+from rollover.database.tables import metadata
 from rollover.database.tables.base import is_activity
 from rollover.database.tables.ledger import evidence as evidence_table
 from rollover.errors import ProofFailed, Refused
 from rollover.ledger import evidence, receipts, rollovers
-from rollover.ledger.plans import ARCHIVE, HOLD, FrozenPlan, Line, in_force
+from rollover.ledger.plans import FrozenPlan, Line, PlanAction, in_force
 from rollover.ledger.receipts import ArchiveReceipt
-from rollover.ledger.results import BeforeAndAfter, Erased, Rows, Step
+from rollover.ledger.results import BeforeAndAfter, Erased, ErasedPart, Step
 from rollover.ledger.steps import PLAN_AGAIN, finish, require
 from rollover.run import Run
-from rollover.yearend.plan import held_lines, needs_approval, still_holds
+from rollover.yearend.kept import kept_unchanged
+from rollover.yearend.plan import needs_approval, still_holds
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ COMPARING_WAITS = "60s"
 """How long the comparison with the plan waits for a lock that somebody else has on a table."""
 
 
-def in_parts(run: Run) -> None:
+def erase_all_but_the_last_part(run: Run) -> None:
     """Erase all but the last part of a plan, each in a transaction of its own; what is left, :func:`erase` takes.
 
     Does nothing if the plan is one part, as most are, or done. Safe to run again after a crash. Raises as
@@ -73,20 +72,20 @@ def erase(connection: Connection, plan: FrozenPlan) -> Erased:
         deleted = _delete(connection, plan.run, left)
     result = _erased(plan.going, kept)
     for part in gone:
-        for name, rows in part["deleted"].items():
+        for name, rows in part.deleted.items():
             deleted[name] = deleted.get(name, 0) + rows
     if deleted != result.deleted:
         raise ProofFailed(f"The parts of {plan.run.id} are together not its plan.", "report this.")
     return result
 
 
-def close(connection: Connection, run: Run) -> None:
+def end_partly_erased(connection: Connection, run: Run) -> None:
     """End the erasure of a plan of which parts went and the rest goes by the next plan."""
     parts = _parts_of(connection, run, rollovers.plan_number(connection, run))
     if parts and not rollovers.is_done(connection, run, Step.ERASE):
         plan = in_force(connection, run)
         left = _left(plan, parts)
-        went = _erased((line for line in plan.going if line not in left), parts[-1]["kept"])
+        went = _erased((line for line in plan.going if line not in left), parts[-1].kept)
         stayed = [(line.school_id, line.table_name) for line in left]
         finish(connection, run, went.model_copy(update={"stayed": stayed}), 0)
 
@@ -96,7 +95,7 @@ def has_begun(connection: Connection, run: Run, plan_no: int) -> bool:
     return bool(_parts_of(connection, run, plan_no))
 
 
-def _parts_of(connection: Connection, run: Run, plan_no: int) -> list[dict[str, Any]]:
+def _parts_of(connection: Connection, run: Run, plan_no: int) -> list[ErasedPart]:
     """The evidence of the parts of a plan that are gone, in order."""
     facts = evidence_table.c.facts
     query = select(facts).where(
@@ -104,7 +103,7 @@ def _parts_of(connection: Connection, run: Run, plan_no: int) -> list[dict[str, 
         evidence_table.c.kind == evidence.ERASE_PART,
         facts["plan_no"].as_integer() == plan_no,
     )
-    return list(connection.scalars(query.order_by(facts["part"].as_integer())))
+    return [ErasedPart.model_validate(part) for part in connection.scalars(query.order_by(facts["part"].as_integer()))]
 
 
 def _due(connection: Connection, run: Run) -> FrozenPlan | None:
@@ -115,9 +114,9 @@ def _due(connection: Connection, run: Run) -> FrozenPlan | None:
     return in_force(connection, run)
 
 
-def _left(plan: FrozenPlan, gone: Iterable[dict[str, Any]]) -> list[Line]:
+def _left(plan: FrozenPlan, gone: Iterable[ErasedPart]) -> list[Line]:
     """The lines that are still to be erased, beside the parts that are gone."""
-    done = {tuple(line) for part in gone for line in part["lines"]}
+    done = {line for part in gone for line in part.lines}
     return [line for line in plan.going if (line.school_id, line.table_name) not in done]
 
 
@@ -133,7 +132,7 @@ def _check_kept_elsewhere(connection: Connection, plan: FrozenPlan, left: list[L
         raise ProofFailed(f"{run.id} cannot erase what is kept nowhere else: {'; '.join(wrong)}.", PLAN_AGAIN)
     archived = {(receipt.school_id, receipt.table_name): receipt for receipt in archives}
     for line in left:
-        if line.action == ARCHIVE:
+        if line.action == PlanAction.ARCHIVE:
             _check_archived(line, archived.get((line.school_id, line.table_name)))
 
 
@@ -205,7 +204,7 @@ def _empty_partitions(connection: Connection, plan: FrozenPlan) -> None:
     run, gone = plan.run, _parts_of(connection, plan.run, plan.number)
     left = _left(plan, gone)
     large = {name for name in _tables(left) if sum(_rows_of(left, name)) >= EMPTIED_FROM}
-    held = {line.table_name for line in plan.lines_of(HOLD)}
+    held = {line.table_name for line in plan.lines_of(PlanAction.HOLD)}
     alone = sorted(name for name in large - held if is_activity(metadata.tables[name]))
     locked = [name for name in alone if _locked_alone(connection, run, name)]
     if not locked:
@@ -231,7 +230,7 @@ def _delete(connection: Connection, run: Run, lines: list[Line]) -> dict[str, in
     for name in _tables(lines):
         schools = [line.school_id for line in lines if line.table_name == name]
         planned = sum(_rows_of(lines, name))
-        deleted = delete_rows(connection, metadata.tables[name], school_year=run.school_year.key, schools=schools)
+        deleted = _delete_rows(connection, metadata.tables[name], school_year=run.school_year.key, schools=schools)
         if deleted != planned:
             raise ProofFailed(
                 f"{name} of {run.id}: {planned} rows were planned, {deleted} would have gone.", PLAN_AGAIN
@@ -241,20 +240,27 @@ def _delete(connection: Connection, run: Run, lines: list[Line]) -> dict[str, in
     return gone
 
 
+def _delete_rows(connection: Connection, table: Table, *, school_year: str, schools: Collection[str]) -> int:
+    """Delete the rows of some schools that are not held; returns how many there were."""
+    where, bound = scope(table, school_year=school_year, held=False)
+    sql = f"DELETE FROM {table.fullname} t WHERE {where} AND t.school_id = ANY(%(schools)s)"  # noqa: S608
+    return connection.exec_driver_sql(sql, {**bound, "schools": list(schools)}).rowcount
+
+
 def _record_part(
     connection: Connection, plan: FrozenPlan, part: list[Line], kept: dict[str, BeforeAndAfter], *, number: int
 ) -> None:
-    gone = _erased(part, kept).model_dump(mode="json", exclude={"stayed"})
-    lines = [[line.school_id, line.table_name] for line in part]
-    facts = {"plan_no": plan.number, "part": number, "lines": lines, **gone}
-    evidence.record(connection, plan.run.tenant.id, evidence.ERASE_PART, facts, plan.run.id)
+    lines = [(line.school_id, line.table_name) for line in part]
+    rows = _erased(part, kept).model_dump(exclude={"stayed"})
+    gone = ErasedPart(plan_no=plan.number, part=number, lines=lines, **rows)
+    evidence.record(connection, plan.run.tenant.id, evidence.ERASE_PART, gone.model_dump(mode="json"), plan.run.id)
 
 
 def _erased(lines: Iterable[Line], kept: dict[str, BeforeAndAfter]) -> Erased:
     """What went with some lines of a plan."""
     archived, erased, deleted = Counter[str](), Counter[str](), Counter[str]()
     for line in lines:
-        (archived if line.action == ARCHIVE else erased)[line.data_class] += line.rows
+        (archived if line.action == PlanAction.ARCHIVE else erased)[line.data_class] += line.rows
         deleted[line.table_name] += line.rows
     return Erased(archived=archived, erased=erased, deleted=deleted, kept_unchanged=True, kept=kept)
 
@@ -265,39 +271,6 @@ def _tables(lines: list[Line]) -> list[str]:
 
 def _rows_of(lines: list[Line], table: str) -> list[int]:
     return [line.rows for line in lines if line.table_name == table]
-
-
-@contextmanager
-def kept_unchanged(connection: Connection, run: Run) -> Iterator[dict[str, BeforeAndAfter]]:
-    """Prove that a block leaves every kept and every held row of the tenant as it was; else everything rolls back.
-
-    After the block, what was yielded holds the proof: each kept table's rows before and after.
-    """
-    proof: dict[str, BeforeAndAfter] = {}
-    before = _kept(connection, run)
-    yield proof
-    after = _kept(connection, run)
-    changed = sorted(name for name in before | after if before.get(name) != after.get(name))
-    if changed:
-        raise ProofFailed(
-            f"{', '.join(changed)} of {run.tenant} would have changed, but is kept or held.", "report this."
-        )
-    proof |= {name: BeforeAndAfter(before=_whole(before[name]), after=_whole(after[name])) for name in sorted(before)}
-
-
-def _whole(by_school: dict[str, RowsChecksum]) -> Rows:
-    """Sum the rows and checksums of a table over its schools."""
-    marks = by_school.values()
-    return Rows(rows=sum(mark.rows for mark in marks), checksum=str(sum(int(mark.checksum) for mark in marks)))
-
-
-def _kept(connection: Connection, run: Run) -> dict[str, dict[str, RowsChecksum]]:
-    classes = run.product.classes(Action.KEEP)
-    tables = [table for name in classes for table in tables_of(run.product.product, name)]
-    kept = {t.fullname: dict(checksums_by_school(connection, t, run.school_year.key)) for t in tables}
-    for line in held_lines(connection, run, product_tables(run.product.product)):
-        kept.setdefault(line.table_name, {})[line.school_id] = line.rows_checksum
-    return kept
 
 
 def _check_archived(line: Line, receipt: ArchiveReceipt | None) -> None:

@@ -25,7 +25,7 @@ from rollover.database.undeclared import refuse_undeclared
 from rollover.errors import Refused
 from rollover.ledger import rollovers
 from rollover.ledger.results import Admission, Step
-from rollover.ledger.rollovers import Rollover
+from rollover.ledger.rollovers import Rollover, RolloverState
 from rollover.ledger.steps import finish
 from rollover.run import Run
 from rollover.yearend.plan import current_school_year
@@ -54,7 +54,7 @@ def admit(connection: Connection, run: Run, run_id: str, is_alive: Callable[[str
     """
     known = rollovers.find(connection, run)
     if known is not None:
-        if known.state == "certified":
+        if known.state == RolloverState.CERTIFIED:
             return _again(connection, run, run_id, known)
         return _go_on(connection, run, run_id, is_alive, known)
     _check_district(connection, run)
@@ -82,7 +82,7 @@ def admit(connection: Connection, run: Run, run_id: str, is_alive: Callable[[str
             reset_date=run.reset_date,
             reset_at=run.reset_at,
             is_current=run.school_year == current,
-            state="running",
+            state=RolloverState.RUNNING,
             run_id=run_id,
         )
     )
@@ -99,7 +99,7 @@ def _again(connection: Connection, run: Run, run_id: str, known: Rollover) -> Ad
         log.info(why)
         return Admission(go=False, is_current=known.is_current, why=why)
     _check_other_rollovers(connection, run)
-    values = {"state": "running", "is_current": False, "run_id": run_id}
+    values = {"state": RolloverState.RUNNING, "is_current": False, "run_id": run_id}
     connection.execute(update(rollovers_table).where(rollovers_table.c.rollover_id == run.id).values(**values))
     why = "rows came late, after the certificate: they are archived or erased by a further plan"
     log.info("%s: %s", run.id, why)
@@ -151,7 +151,7 @@ def _current_year(connection: Connection, run: Run) -> str:
 
 def _check_other_rollovers(connection: Connection, run: Run) -> None:
     other = connection.scalar(
-        select(rollovers_table.c.rollover_id).where(rollovers_table.c.state == "running").limit(1)
+        select(rollovers_table.c.rollover_id).where(rollovers_table.c.state == RolloverState.RUNNING).limit(1)
     )
     if other is not None:
         raise Refused(f"{other} is not finished.", "finish it first: two rollovers of a tenant never overlap.")

@@ -10,6 +10,7 @@ from upath import UPath
 from rollover.database.held import is_held_in_roster
 from rollover.database.tables.ledger import exports, imports, pauses, rollovers
 from rollover.database.tables.roster import ROSTER_TABLES
+from rollover.ledger.rollovers import RolloverState
 from rollover.roster.imports.files import import_folder
 from rollover.roster.imports.model import TERMINAL
 from rollover.run import Run
@@ -64,6 +65,10 @@ def _exports(connection: Connection, before: datetime) -> int:
     query = (
         select(exports.c.path)
         .join(rollovers, rollovers.c.rollover_id == exports.c.rollover_id)
-        .where(rollovers.c.state == "certified", rollovers.c.finished_at < before, exports.c.removed_at.is_(None))
+        .where(
+            rollovers.c.state == RolloverState.CERTIFIED,
+            rollovers.c.finished_at < before,
+            exports.c.removed_at.is_(None),
+        )
     )
     return len(connection.scalars(query).all())

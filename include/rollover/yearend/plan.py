@@ -27,7 +27,7 @@ from rollover.database.tables.directory import schools, tenants
 from rollover.database.tables.ledger import plan_lines, plan_subscriptions, plans
 from rollover.errors import Refused
 from rollover.ledger import holds, rollovers
-from rollover.ledger.plans import ARCHIVE, ERASE, HOLD, KEEP, RESET, FrozenPlan, Line, holds_current_state, in_force
+from rollover.ledger.plans import FrozenPlan, Line, PlanAction, holds_current_state, in_force
 from rollover.ledger.results import Planned, Step
 from rollover.run import Run
 from rollover.yearend import plan_page
@@ -82,7 +82,7 @@ def schools_with_a_gap(lines: Iterable[Line]) -> dict[str, int]:
     the number of rows. A person has to confirm each by its name."""
     rows: dict[str, int] = {}
     for line in lines:
-        if line.action == ERASE and AGAIN in line.reason:
+        if line.action == PlanAction.ERASE and AGAIN in line.reason:
             rows[line.school_id] = rows.get(line.school_id, 0) + line.rows
     return rows
 
@@ -117,7 +117,7 @@ def _draft(connection: Connection, run: Run, *, current: bool, sizes: bool = Tru
         for table in product_tables(run.product.product)
         if _rule(run, table).action is not Action.FOLLOW_ROSTER and (current or is_activity(table))
     ]
-    found = {table: look(table, _unless_kept(run, table)) for table in tables}
+    found = {table: look(table, _held_filter(run, table)) for table in tables}
     known = standings(connection, run, {school_id for marks in found.values() for school_id in marks})
     lines = held_lines(connection, run, tables)
     for table, marks in found.items():
@@ -134,21 +134,21 @@ def held_lines(connection: Connection, run: Run, tables: Iterable[Table]) -> lis
     if not why:
         return []
     return [
-        _line(table, school_id, HOLD, why, mark)
+        _line(table, school_id, PlanAction.HOLD, why, mark)
         for table in tables
-        if _unless_kept(run, table) is not None
+        if _held_filter(run, table) is not None
         for school_id, mark in checksums_by_school(
             connection, table, run.school_year.key, held=True, sizes=True
         ).items()
     ]
 
 
-def _unless_kept(run: Run, table: Table) -> bool | None:
+def _held_filter(run: Run, table: Table) -> bool | None:
     """Which rows of a table its rule applies to: all of a kept table (None), else those without a hold (False)."""
     return None if _rule(run, table).action is Action.KEEP else False
 
 
-def _line(table: Table, school_id: str, action: str, reason: str, mark: RowsChecksum) -> Line:
+def _line(table: Table, school_id: str, action: PlanAction, reason: str, mark: RowsChecksum) -> Line:
     return Line(
         school_id, table.info["data_class"], table.fullname, action, reason, mark.rows, mark.checksum, mark.bytes
     )
@@ -158,7 +158,7 @@ def still_holds(connection: Connection, plan: FrozenPlan, left: list[Line]) -> b
     """Whether a plan drawn up now would be the one in force, of which the lines `left` are still to be run:
     the same rows, subscriptions and holds."""
     now, _ = _draft(connection, plan.run, current=plan.holds_current_state, sizes=False)
-    return plan_hash(now) == plan_hash([*left, *plan.lines_of(HOLD)])
+    return plan_hash(now) == plan_hash([*left, *plan.lines_of(PlanAction.HOLD)])
 
 
 def plan_hash(lines: Iterable[Line]) -> str:
@@ -168,11 +168,11 @@ def plan_hash(lines: Iterable[Line]) -> str:
     When the source was read may differ between two readings of the same subscription, so it does not count. Nor do
     the rows that are kept, held or reset: people go on working with them. Bytes are those of a disk.
     """
-    content = [_what_goes(line) for line in sorted(lines) if line.action in (ARCHIVE, ERASE)]
+    content = [_what_goes(line) for line in sorted(lines) if line.action in (PlanAction.ARCHIVE, PlanAction.ERASE)]
     content += [
         {"school_id": line.school_id, "table_name": line.table_name, "held": line.reason}
         for line in sorted(lines)
-        if line.action == HOLD
+        if line.action == PlanAction.HOLD
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -234,16 +234,16 @@ def _rule(run: Run, table: Table) -> DataClassRule:
     return run.product.data_classes[table.info["data_class"]]
 
 
-def _decide(action: Action, standing: Standing) -> tuple[str, str]:
+def _decide(action: Action, standing: Standing) -> tuple[PlanAction, str]:
     match action:
         case Action.ARCHIVE_OR_ERASE:
-            return (ARCHIVE if standing.active else ERASE), f"subscription {standing.reason}"
+            return (PlanAction.ARCHIVE if standing.active else PlanAction.ERASE), f"subscription {standing.reason}"
         case Action.ERASE:
-            return ERASE, "erased whatever the subscription"
+            return PlanAction.ERASE, "erased whatever the subscription"
         case Action.RESET:
-            return RESET, "starts again each school year"
+            return PlanAction.RESET, "starts again each school year"
         case _:
-            return KEEP, "kept from year to year"
+            return PlanAction.KEEP, "kept from year to year"
 
 
 def _refuse_unknown_schools(run: Run, table: Table, found: Iterable[str], known: dict[str, Standing]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from rollover.ledger.plans import ARCHIVE, ERASE, HOLD, KEEP, RESET, Line
+from rollover.ledger.plans import Line, PlanAction
 from rollover.run import Run
 from rollover.texts import render
 from rollover.yearend.subscription import AGAIN
 
-SHOWN_IN_ORDER = (ERASE, ARCHIVE, HOLD, RESET, KEEP)
+SHOWN_IN_ORDER = (PlanAction.ERASE, PlanAction.ARCHIVE, PlanAction.HOLD, PlanAction.RESET, PlanAction.KEEP)
 
 
 def question(run: Run, rows: Mapping[str, int]) -> str:
@@ -20,8 +20,8 @@ def question(run: Run, rows: Mapping[str, int]) -> str:
         district=run.district.name,
         product=run.product.name,
         school_year=str(run.school_year),
-        erased=rows.get(ERASE, 0),
-        archived=rows.get(ARCHIVE, 0),
+        erased=rows.get(PlanAction.ERASE, 0),
+        archived=rows.get(PlanAction.ARCHIVE, 0),
     )
 
 
@@ -33,9 +33,9 @@ def markdown(names: Mapping[str, str], lines: list[Line], warnings: list[str], g
     return render(
         "plan.md.j2",
         gaps=[{"school": names[school], "rows": rows, "since": _since(lines, school)} for school, rows in gaps.items()],
-        erased=_rows(lines, ERASE),
-        archived=_rows(lines, ARCHIVE),
-        held=_rows(lines, HOLD),
+        erased=_rows(lines, PlanAction.ERASE),
+        archived=_rows(lines, PlanAction.ARCHIVE),
+        held=_rows(lines, PlanAction.HOLD),
         warnings=warnings,
         lines=list(_by_data_class(names, lines)),
     )

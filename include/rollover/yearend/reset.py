@@ -16,7 +16,7 @@ from rollover.database.tables.directory import tenants
 from rollover.ledger.plans import FrozenPlan
 from rollover.ledger.results import Reset
 from rollover.run import Run
-from rollover.yearend.erase import kept_unchanged
+from rollover.yearend.kept import kept_unchanged
 
 log = logging.getLogger(__name__)
 

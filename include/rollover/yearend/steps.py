@@ -82,7 +82,7 @@ def plan(run: Run) -> Planned:
             if not any(line.action in plans.GOES for line in left):
                 log.info("plan %s of %s is run, and nothing came late", done.plan_no, run.id)
                 return done
-        erasing.close(connection, run)
+        erasing.end_partly_erased(connection, run)
         result = planning.summary(connection, planning.freeze(connection, run))
         if not rollovers.is_done(connection, run, Step.PLAN):
             finish(connection, run, result, time.monotonic() - started)
@@ -116,7 +116,7 @@ def archive(run: Run) -> Archived:
 
 def erase(run: Run) -> Erased:
     """Delete exactly the plan's rows, proved before it is committed."""
-    erasing.in_parts(run)
+    erasing.erase_all_but_the_last_part(run)
     return once(run, Erased, erasing.erase, "REPEATABLE READ")
 
 
@@ -173,19 +173,6 @@ def certify(run: Run, outbox: Outbox) -> Certified:
     return issued
 
 
-def do(step: Step, run: Run, outbox: Outbox) -> Result:
-    """Do one of the steps that need no answer from outside. `outbox` is the district's, for those that deliver."""
-    match step:
-        case Step.EXPORT_REPORTS:
-            return export_reports(run, outbox)
-        case Step.VERIFY_ROSTER:
-            return verify_roster(run, outbox)
-        case Step.CERTIFY:
-            return certify(run, outbox)
-        case _:
-            return ALONE[step](run)
-
-
 ALONE: dict[Step, Callable[[Run], Result]] = {
     Step.PAUSE_SYNC: pause_sync,
     Step.PLAN: plan,
@@ -196,3 +183,16 @@ ALONE: dict[Step, Callable[[Run], Result]] = {
     Step.RESUME_SYNC: resume_sync,
 }
 """The steps that need nothing but the run."""
+
+
+def run_step(step: Step, run: Run, outbox: Outbox) -> Result:
+    """Do one of the steps that need no answer from outside. `outbox` is the district's, for those that deliver."""
+    match step:
+        case Step.EXPORT_REPORTS:
+            return export_reports(run, outbox)
+        case Step.VERIFY_ROSTER:
+            return verify_roster(run, outbox)
+        case Step.CERTIFY:
+            return certify(run, outbox)
+        case _:
+            return ALONE[step](run)

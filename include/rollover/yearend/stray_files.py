@@ -10,6 +10,7 @@ from upath import UPath
 from rollover.database.tables.ledger import artifacts, imports, rollovers
 from rollover.errors import ProofFailed
 from rollover.ledger.artifacts import OUTBOX, STORAGE
+from rollover.ledger.rollovers import RolloverState
 from rollover.sftp.outbox import Outbox, part_of
 from rollover.storage import is_part
 from rollover.tenant import SEPARATOR, Tenant
@@ -108,7 +109,9 @@ def _unknown_in_outbox(connection: Connection, folder: str, outbox: Outbox) -> l
 def _is_running(connection: Connection) -> bool:
     """Whether a rollover of the tenant may be writing files now. Asked before and after files are listed: a rollover
     may begin or end in between."""
-    return bool(connection.scalar(select(rollovers.c.rollover_id).where(rollovers.c.state == "running").limit(1)))
+    return bool(
+        connection.scalar(select(rollovers.c.rollover_id).where(rollovers.c.state == RolloverState.RUNNING).limit(1))
+    )
 
 
 def _unknown(files: Iterable[str], known: set[str], *, parts: bool) -> list[str]:

@@ -19,7 +19,7 @@ from rollover.exports import Scope, reports_of
 from rollover.exports.rows import count_rows
 from rollover.ledger import artifacts, receipts, rollovers
 from rollover.ledger.evidence import SWITCHED_ON
-from rollover.ledger.plans import HOLD, KEEP, FrozenPlan
+from rollover.ledger.plans import FrozenPlan, PlanAction
 from rollover.ledger.results import ResetVerified, Step
 from rollover.ledger.steps import PLAN_AGAIN
 from rollover.run import Run
@@ -42,7 +42,7 @@ def verify_reset(connection: Connection, plan: FrozenPlan) -> ResetVerified:
     current = plan.rollover.is_current and not rollovers.is_done(connection, run, Step.IMPORT_ROSTER)
     remaining = rows_left(connection, run, current=current)
     wrong = [f"{name} still has {rows} rows" for name, rows in remaining.items() if rows]
-    held = sum(line.rows for line in plan.lines_of(HOLD))
+    held = sum(line.rows for line in plan.lines_of(PlanAction.HOLD))
     wrong += _reports_not_blank(connection, run, current)
     reset_changed: list[str] = []
     if current:
@@ -127,7 +127,7 @@ def _as_reset(connection: Connection, run: Run) -> tuple[list[str], list[str]]:
 
 def _kept_but_changed_since_plan(connection: Connection, plan: FrozenPlan) -> list[str]:
     frozen: dict[str, dict[str, Any]] = {}
-    for line in plan.lines_of(KEEP):
+    for line in plan.lines_of(PlanAction.KEEP):
         frozen.setdefault(line.table_name, {})[line.school_id] = line.rows_checksum
     return [
         name

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from rollover.database.tables.ledger import exports, imports, plan_lines, plans, rollovers, steps
 from rollover.database.tables.roster import ROSTER_TABLES
-from rollover.ledger.plans import KEEP
+from rollover.ledger.plans import PlanAction
 from rollover.tenant import Tenant
 
 ACTIONS = ("archived", "erased", "reset", "kept")
@@ -48,7 +48,7 @@ def _rows(connection: Connection, run: str, number: int) -> dict[str, dict[str, 
     results = _results(connection, run, number)
     kept = (
         select(plan_lines.c.data_class, func.sum(plan_lines.c.rows))
-        .where(plan_lines.c.rollover_id == run, plan_lines.c.plan_no == number, plan_lines.c.action == KEEP)
+        .where(plan_lines.c.rollover_id == run, plan_lines.c.plan_no == number, plan_lines.c.action == PlanAction.KEEP)
         .group_by(plan_lines.c.data_class)
         .order_by(plan_lines.c.data_class)
     )

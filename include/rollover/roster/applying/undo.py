@@ -17,6 +17,8 @@ from rollover.database.tables import directory, ledger, product_tables
 from rollover.database.tables.roster import ROSTER_TABLES, people
 from rollover.errors import ProofFailed, Refused
 from rollover.ledger import evidence
+from rollover.ledger.results import Step
+from rollover.ledger.rollovers import RolloverState
 from rollover.roster import imports
 from rollover.roster.applying import history
 from rollover.roster.applying.bulk import planner
@@ -202,7 +204,7 @@ def _refuse_in_rollover(connection: Connection, found: Import) -> None:
     """What a rollover has planned, or recorded as its new roster, must stay what its ledger says."""
     took_in = connection.scalar(
         select(ledger.evidence.c.rollover_id)
-        .where(ledger.evidence.c.kind == "import_roster")
+        .where(ledger.evidence.c.kind == Step.IMPORT_ROSTER)
         .where(ledger.evidence.c.facts["import_id"].astext == found.import_id)
         .limit(1)
     )
@@ -214,7 +216,9 @@ def _refuse_in_rollover(connection: Connection, found: Import) -> None:
         )
     rollovers = ledger.rollovers.c
     running = connection.execute(
-        select(rollovers.rollover_id, rollovers.school_year, rollovers.is_current).where(rollovers.state == "running")
+        select(rollovers.rollover_id, rollovers.school_year, rollovers.is_current).where(
+            rollovers.state == RolloverState.RUNNING
+        )
     ).first()
     # Its own new roster can be undone while it waits for one: it has recorded none.
     if running is not None and not (running.is_current and str(found.school_year) > running.school_year):

@@ -134,7 +134,10 @@ def load(connection: Connection, import_id: str, *, for_update: bool = False) ->
     query = query_imports().where(imports.c.import_id == import_id)
     row = connection.execute(query.with_for_update() if for_update else query).one_or_none()
     if row is None:
-        raise Refused(f"The ledger has no import {import_id} of this tenant.", "use an id that `pending` lists.")
+        raise Refused(
+            f"The ledger has no import {import_id} of this tenant.",
+            "use an id that `rollover roster in-review` or `rollover status` shows.",
+        )
     return read_import(row)
 
 
