@@ -203,7 +203,7 @@ def test_a_dag_file_is_wiring_only(name: str) -> None:
 
 def test_the_list_of_files_is_complete() -> None:
     files = {path.name for path in (HOME / "dags").glob("*.py")}
-    assert files == {*DAG_FILES, "wiring.py", "import_group.py"}
+    assert files == {*DAG_FILES, "wiring.py", "import_group.py", "sharding.py"}
     assert {path.name for path in (HOME / "plugins").glob("*.py")} >= {
         "school_year_timetable.py",
         "tenant_timetable.py",
