@@ -17,7 +17,7 @@ from rollover.roster.formats import FORMATS, clever, enrollments, oneroster, one
 from rollover.roster.intake import fetch, unpack
 from rollover.roster.reading import clean, header, manifest, odd_rows, passwords, stage
 from rollover.roster.reading import rows as file_rows
-from rollover.roster.validating import rules, validate
+from rollover.roster.validating import rules, set_rules, validate
 from tests.roster.conftest import CONFIG, District
 from tests.support.roster import generated_sets
 from tests.support.roster.invalid_sets import (
@@ -51,7 +51,7 @@ READING = (
     people,
     clever,
 )
-JUDGING = (stage, validate)
+JUDGING = (stage, set_rules, validate)
 FETCHING = (fetch, unpack, passwords)
 
 
