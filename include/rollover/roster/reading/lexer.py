@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
 
 SAMPLE_BYTES = 4096
@@ -29,9 +28,10 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
     (codecs.BOM_UTF8, "utf-8"),
 )
+QUOTED = '"[^"]*+(?:""[^"]*+)*+'
+"""A pattern for a quoted value up to the quote that closes it."""
 LINE_END = re.compile(r"\r\n|\r|\n")
-Spans = tuple[tuple[int, int], ...]
-"""Where fields begin and end in a text."""
+LINE = re.compile(r"[^\r\n]+")
 
 
 def encoding_of(start: bytes) -> tuple[str, int]:
@@ -55,7 +55,7 @@ def encoding_of(start: bytes) -> tuple[str, int]:
 def well_formed_value(separator: str) -> str:
     """A pattern for a value that is quoted as RFC 4180 has it, or holds a quote in its middle at most."""
     end = rf"{re.escape(separator)}\r\n"
-    return rf'(?>[^"{end}][^{end}]*+|"(?:[^"]++|"")*+"(?=[{end}])|)'
+    return rf'(?>[^"{end}][^{end}]*+|{QUOTED}"(?![^{end}])|)'
 
 
 class EndlessLine(Exception):
@@ -70,7 +70,10 @@ class Record(NamedTuple):
     """One record of a text. ``text[start:stop]`` is the record, ``text[stop:end]`` its line end."""
 
     start: int
-    fields: Spans
+    values: list[str]
+    """The fields as they are written, quotes included."""
+    line_stop: int
+    """Where the first line of the record ends: at `stop`, unless a value has line breaks."""
     stop: int
     end: int
     sound: int
@@ -84,11 +87,7 @@ class Record(NamedTuple):
 
     @property
     def is_sound(self) -> bool:
-        return self.sound == len(self.fields)
-
-    def values(self, text: str) -> list[str]:
-        """The fields as they are written, quotes included."""
-        return [text[a:b] for a, b in self.fields]
+        return self.sound == len(self.values)
 
 
 class Lexer:
@@ -96,43 +95,51 @@ class Lexer:
 
     def __init__(self, separator: str = ",") -> None:
         self.separator = separator
-        rest = rf"[^{re.escape(separator)}\r\n]*+"
-        # Up to its separator: the quote that closes it, and what follows that.
-        self._field = re.compile(rf'(?:"(?:[^"]++|"")*+("?)({rest})|{rest})({re.escape(separator)}?)')
-        edge = rf"[^{re.escape(separator)}\r\n]"
-        self._plain = re.compile(rf'(?:[^"]++|(?<!{edge})"(?:[^"\r\n]|"")*+"(?!{edge}))*+')
+        mark = re.escape(separator)
+        edge = rf"[^{mark}\r\n]"
+        sound = well_formed_value(separator)
+        self._sound_value = re.compile(sound)
+        self._sound_record = re.compile(rf"{sound}(?:{mark}{sound})*+(?!{edge}|{mark})")
+        value = rf'(?>{QUOTED}(?:"{edge}*+)?|{edge}*+)'
+        self._values = re.compile(rf"(?:\A|{mark})({value})")
+        # Its group takes part where the last value's quote is not closed.
+        self._any_record = re.compile(rf"(?:{value}{mark})*+(?:{QUOTED}(\Z)|{value})")
+        self._plain = re.compile(rf'(?:[^"]++|(?<!{edge})"[^"\r\n]*+(?:""[^"\r\n]*+)*+"(?!{edge})|(?<={edge})")*+')
 
     def record(self, text: str, start: int, end: int) -> Record:
         """The record at `start`, as far as it goes before `end`."""
-        line_end = LINE_END.search(text, start, end)
-        stop, behind = line_end.span() if line_end else (end, end)
+        line = line_end(text, start, end)
+        return self.sound_record(text, start, line, end) or self.broken_record(text, start, line, end)
+
+    def sound_record(self, text: str, start: int, line: tuple[int, int], end: int) -> Record | None:
+        """The record at `start` if all its quotes are sound, else None. `line` is :func:`line_end` of `start`."""
+        stop, behind = line
         if text.find('"', start, stop) < 0:
-            fields = self.split(text, start, stop)
-            return Record(start, fields, stop, behind, len(fields), False)
-        return self._quoted_record(text, start, end)
+            values = text[start:stop].split(self.separator)
+            return Record(start, values, stop, stop, behind, len(values), False)
+        found = self._sound_record.match(text, start, end)
+        if found is None:
+            return None
+        if found.end() > stop:
+            stop, behind = line_end(text, found.end(), end)
+        values = self._values.findall(found[0])
+        return Record(start, values, line[0], stop, behind, len(values), False)
 
-    def _quoted_record(self, text: str, start: int, end: int) -> Record:
-        fields: list[tuple[int, int]] = []
-        sound = None
-        for found in self._field.finditer(text, start, end):
-            closing, behind_quote, separator = found.groups()
-            a, b = found.span()
-            if sound is None and (closing == "" or behind_quote):
-                sound = len(fields)
-            fields.append((a, b - len(separator)))
-            if not separator:
-                break
-        line_end = LINE_END.match(text, b, end)
-        behind = line_end.end() if line_end else b
-        return Record(start, tuple(fields), b, behind, len(fields) if sound is None else sound, closing == "")
+    def broken_record(self, text: str, start: int, line: tuple[int, int], end: int) -> Record:
+        """The record at `start`, of which some quote is not sound."""
+        found = self._any_record.match(text, start, end)
+        assert found is not None
+        stop, behind = line_end(text, found.end(), end) if found.end() > line[0] else line
+        values = self._values.findall(found[0])
+        sound = 0
+        while self._sound_value.fullmatch(values[sound]):
+            sound += 1
+        return Record(start, values, line[0], stop, behind, sound, found[1] is not None)
 
-    def split(self, text: str, start: int, end: int) -> Spans:
-        """The fields of a line if its quotes meant nothing."""
-        fields = []
-        for piece in text[start:end].split(self.separator):
-            fields.append((start, start + len(piece)))
-            start += len(piece) + 1
-        return tuple(fields)
+    def goes_on(self, text: str, start: int, end: int) -> bool:
+        """Whether the record at `start` does not end before `end`."""
+        found = self._any_record.match(text, start, end)
+        return found is not None and found.end() == end
 
     def widths(self, text: str, start: int = 0) -> list[int]:
         """How many fields each of the next rows has; blank and broken ones are passed over."""
@@ -143,12 +150,12 @@ class Lexer:
             if line is None or (record.is_sound and not record.ended):
                 break
             if record.is_sound and record.stop > start:
-                counts.append(len(record.fields))
+                counts.append(len(record.values))
             start = record.end if record.is_sound else line.end()
         return counts
 
     def plain_until(self, text: str, start: int, end: int) -> int:
-        """How far every quote is that of a whole field in one line."""
+        """How far every quote is that of a whole field in one line, or in the middle of an unquoted one."""
         if text.find('"', start, end) < 0:
             return end
         found = self._plain.match(text, start, end)
@@ -198,33 +205,30 @@ class Records:
         """Take a line that is longer than any record; returns where the next one begins."""
         raise EndlessLine(self.row + 1)
 
-    def is_one(self, text: str, record: Record, lines: list[tuple[int, int]]) -> bool:
+    def is_one(self, text: str, record: Record) -> bool:
         """Whether sound quotes over several lines make one record."""
-        return len(lines) <= RECORD_LINES + 1
+        return len(LINE_END.findall(text, record.line_stop, record.stop)) <= RECORD_LINES
 
     def _take_next(self, text: str, start: int, ready: int, out: list[str], *, final: bool) -> int | None:
         """Take one record; returns where the next one begins, None where more must come."""
         most = min(ready, start + RECORD_CHARACTERS)
         is_full, is_last = most - start == RECORD_CHARACTERS, final and most == len(text)
-        line = LINE_END.search(text, start, most)
-        if line is None and not is_last:
+        line = line_end(text, start, most)
+        if line[0] == most and not is_last:
             return self.take_endless(text, start, ready, out) if is_full else None
-        stop, end = line.span() if line else (most, most)
-        record = self.lexer.record(text, start, most)
-        if not (record.ended or is_last or is_full):
+        record = self.lexer.sound_record(text, start, line, most)
+        if record and not (record.ended or is_last):
+            record = None
+        if record is None and not (is_full or is_last) and self.lexer.goes_on(text, start, most):
             return None
-        if record.stop > stop:
-            is_closed = record.is_sound and (record.ended or is_last)
-            if not is_closed or not self.is_one(text, record, list(lines_of(text, start, record.stop))):
-                record = self.lexer.record(text, start, stop)._replace(end=end)
+        if record is None or (record.stop > line[0] and not self.is_one(text, record)):
+            record = self.lexer.broken_record(text, start, line, line[0])
         out.append(self.take_record(text, record))
         self.row += 1
         return record.end
 
 
-def lines_of(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Where each line of a part of a text begins and ends."""
-    for found in LINE_END.finditer(text, start, stop):
-        yield start, found.start()
-        start = found.end()
-    yield start, stop
+def line_end(text: str, start: int, end: int) -> tuple[int, int]:
+    """Where the line at `start` ends, without and with its line end."""
+    found = LINE_END.search(text, start, end)
+    return found.span() if found else (end, end)

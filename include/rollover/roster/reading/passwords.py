@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import IO
 
 from rollover.roster.findings import Unusable
 from rollover.roster.reading import lexer
-from rollover.roster.reading.lexer import LINE_END, EndlessLine, Lexer, Record, Records, Spans, encoding_of, lines_of
+from rollover.roster.reading.lexer import LINE, LINE_END, EndlessLine, Lexer, Record, Records, encoding_of
 
 HEADER_BYTES = 2**16
 """What is looked at to find the header. The widest known header has 2,000 bytes."""
@@ -136,12 +136,12 @@ class Layout:
             return False
         return all(value in ("", '""') for value in values[self.width :])
 
-    def doubtful(self, fields: Spans) -> set[tuple[int, int]]:
-        """Where a password may be in a row whose fields do not fit."""
-        count = len(fields)
+    def doubtful(self, values: Sequence[str]) -> set[int]:
+        """Which fields of a row that does not fit may be the password."""
+        count = len(values)
         missing, surplus = max(0, self.width - count), max(0, count - self.named)
         return {
-            fields[place]
+            place
             for column in self.places
             for place in range(max(0, column - missing), min(count, column + surplus + 1))
         }
@@ -180,8 +180,8 @@ def _cells(text: str, start: int, stop: int) -> tuple[Lexer, list[str]]:
     """
     cut = Lexer(max(SEPARATORS, key=text[start:stop].count))
     record = cut.record(text, start, stop)
-    fields = record.fields if record.is_sound else cut.split(text, start, stop)
-    return cut, [text[a:b].strip(' "') for a, b in fields]
+    values = record.values if record.is_sound else text[start:stop].split(cut.separator)
+    return cut, [value.strip(' "') for value in values]
 
 
 def _is_header(cells: Sequence[str]) -> bool:
@@ -218,35 +218,33 @@ class _Rows(Records):
     def take_record(self, text: str, record: Record) -> str:
         if self.row < self._layout.header_rows or record.start == record.stop:
             return text[record.start : record.end]
-        values = record.values(text)
+        values = record.values
         if record.is_sound and self._layout.fits(values):
             for place in self._layout.places:
                 if place < len(values):
                     values[place] = ""
             # A line that held nothing but a password must not become one that holds nothing: readers pass it over.
             return (self.lexer.separator.join(values) or '""') + text[record.stop : record.end]
-        spans = self._layout.doubtful(record.fields) if record.is_sound else set()
-        if text.find('"', record.start, record.stop) >= 0:
-            for start, stop in lines_of(text, record.start, record.stop):
-                spans |= self._spans_in_line(text, start, stop)
-        return self._starred(text, record, spans)
+        places = self._layout.doubtful(values) if record.is_sound else ()
+        row = self._starred(values, places)
+        if '"' in row:
+            row = LINE.sub(lambda line: self._starred_line(line[0]), row)
+        return row + text[record.stop : record.end]
 
-    def _spans_in_line(self, text: str, start: int, stop: int) -> set[tuple[int, int]]:
-        """Where a password may be in a line, if that is a record of its own."""
-        record = self.lexer.record(text, start, stop)
-        if not record.is_open and self._layout.fits(record.values(text)):
-            return {record.fields[place] for place in self._layout.places if place < len(record.fields)}
-        return self._layout.doubtful(record.fields) | self._layout.doubtful(self.lexer.split(text, start, stop))
+    def _starred_line(self, line: str) -> str:
+        """A line in which everything is starred out that may be a password if the line is a record of its own."""
+        record = self.lexer.record(line, 0, len(line))
+        if not record.is_open and self._layout.fits(record.values):
+            return self._starred(record.values, self._layout.places)
+        values = self._starred(record.values, self._layout.doubtful(record.values)).split(self.lexer.separator)
+        return self._starred(values, self._layout.doubtful(values))
 
-    def _starred(self, text: str, record: Record, spans: set[tuple[int, int]]) -> str:
-        """A record with everything in `spans` starred out."""
-        pieces = []
-        place = record.start
-        for a, b in sorted(spans):
-            pieces.append(text[place : max(a, place)])
-            pieces.append(self._value.sub("*", text[max(a, place) : max(b, place)]))
-            place = max(b, place)
-        return "".join(pieces) + text[place : record.end]
+    def _starred(self, values: list[str], places: Iterable[int]) -> str:
+        """A record with the values at `places` starred out. It can be taken apart as before."""
+        for place in places:
+            if place < len(values):
+                values[place] = self._value.sub("*", values[place])
+        return self.lexer.separator.join(values)
 
 
 def _usual_row(layout: Layout) -> re.Pattern[str] | None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from rollover.roster.reading.lexer import LINE_END, RECORD_CHARACTERS, Lexer, Record, Records, encoding_of
+from rollover.roster.reading.lexer import LINE, LINE_END, RECORD_CHARACTERS, Lexer, Record, Records, encoding_of
 from rollover.storage import TEMPORARY
 
 BROKEN = "\ufdd0"
@@ -81,8 +81,7 @@ def _as_it_is(given: Text) -> Text | None:
     try:
         closed = _Closed(seen, _widths(given), is_written=False)
         for piece, final in _pieces(given, "strict"):
-            if not (seen.unclosed or seen.too_long):
-                closed.take(piece, final=final)
+            closed.take(piece, final=final)
     except UnicodeDecodeError:
         given.encoding, given.broken_characters = _encoding_with_mistakes(given), True
         return None
@@ -158,9 +157,11 @@ class _Closed(Records):
         return super().take(piece, final=final)
 
     def take_usual(self, text: str, start: int, ready: int, out: list[str]) -> int:
-        """Take the lines up to the first that is too long, or that has a quote which is not that of a whole field."""
+        """Take the lines up to the first that is too long, or that has a quote which may not be closed in it."""
         if self._is_in_endless:
             return self._pass_over(text, start, ready)
+        if not self._is_written and (self._text.unclosed or self._text.too_long):
+            return ready  # It has to be written again.
         end = self.lexer.plain_until(text, start, ready)
         end = _up_to_long_line(text, start, max(text.rfind("\n", start, end), text.rfind("\r", start, end)) + 1)
         if end > start and self._is_written:
@@ -170,19 +171,21 @@ class _Closed(Records):
 
     def take_record(self, text: str, record: Record) -> str:
         if not record.is_open:
-            self._text.line_breaks = self._text.line_breaks or bool(LINE_END.search(text, record.start, record.stop))
+            self._text.line_breaks = self._text.line_breaks or record.stop > record.line_stop
             return text[record.start : record.end]
         self._text.unclosed.append(self.row + 1)
-        return text[record.start : record.fields[record.sound][0]] + (text[record.stop : record.end] or "\n")
+        before = "".join(f"{value}," for value in record.values[: record.sound])
+        return before + (text[record.stop : record.end] or "\n")
 
-    def is_one(self, text: str, record: Record, lines: list[tuple[int, int]]) -> bool:
+    def is_one(self, text: str, record: Record) -> bool:
         """Whether it has as many fields as others, and none of its lines is a record of its own."""
-        if not super().is_one(text, record, lines) or (self._widths and len(record.fields) not in self._widths):
+        if not super().is_one(text, record) or (self._widths and len(record.values) not in self._widths):
             return False
-        others = (
-            self.lexer.record(text, a, b) for a, b in lines[1:] if b > a and text.count(",", a, b) >= self._fewest
-        )
-        return not any(len(other.fields) in self._widths and not other.is_open for other in others)
+        if text.count(",", record.line_stop, record.stop) < self._fewest:
+            return True
+        lines = LINE.findall(text, record.line_stop, record.stop)
+        others = (self.lexer.record(line, 0, len(line)) for line in lines if line.count(",") >= self._fewest)
+        return not any(len(other.values) in self._widths and not other.is_open for other in others)
 
     def take_endless(self, text: str, start: int, ready: int, out: list[str]) -> int:
         self.row += 1
