@@ -110,6 +110,14 @@ def test_a_record_has_so_many_lines_at_most() -> None:
     assert rows(lexer.RECORD_LINES + 1) == lexer.RECORD_LINES + 3
 
 
+@pytest.mark.parametrize("length", range(lexer.RECORD_CHARACTERS - 2, lexer.RECORD_CHARACTERS))
+def test_the_longest_line_is_one_row_however_it_ends(length: int) -> None:
+    for ending in ("\n", "\r", "\r\n"):
+        listed = Listed()
+        listed.take("a" * length + ending + "b" + ending, final=True)
+        assert listed.row == 2
+
+
 def test_a_line_that_does_not_end_is_named() -> None:
     listed = Listed()
     with pytest.raises(EndlessLine) as problem:

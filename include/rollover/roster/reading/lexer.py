@@ -213,6 +213,7 @@ class Records:
         """Take one record; returns where the next one begins, None where more must come."""
         most = min(ready, start + RECORD_CHARACTERS)
         is_full, is_last = most - start == RECORD_CHARACTERS, final and most == len(text)
+        most += text.startswith("\r\n", most - 1)
         line = line_end(text, start, most)
         if line[0] == most and not is_last:
             return self.take_endless(text, start, ready, out) if is_full else None
