@@ -218,7 +218,8 @@ def query(
 
 def _all_rows(result: duckdb.DuckDBPyRelation) -> QueryResult:
     columns = [QueryColumn(name, str(kind)) for name, kind in zip(result.columns, result.types, strict=True)]
-    return QueryResult(columns, [[_json_value(value) for value in row] for row in result.fetchall()])
+    values = [column.to_pylist() for column in result.to_arrow_table().columns]  # DuckDB's own rows need pytz
+    return QueryResult(columns, [[_json_value(value) for value in row] for row in zip(*values, strict=True)])
 
 
 def _json_value(value: object) -> JsonValue:
