@@ -137,14 +137,9 @@ class Layout:
         return all(value in ("", '""') for value in values[self.width :])
 
     def doubtful(self, values: Sequence[str]) -> set[int]:
-        """Which fields of a row that does not fit may be the password."""
-        count = len(values)
-        missing, surplus = max(0, self.width - count), max(0, count - self.named)
-        return {
-            place
-            for column in self.places
-            for place in range(max(0, column - missing), min(count, column + surplus + 1))
-        }
+        """The places where a password may be in a row that does not fit. Some may lie outside of the row."""
+        first, last = min(0, len(values) - self.width), max(0, len(values) - self.named)
+        return {column + moved for column in self.places for moved in range(first, last + 1)}
 
 
 def find_layout(text: str, *, final: bool) -> Layout | None:
@@ -218,14 +213,14 @@ class _Rows(Records):
     def take_record(self, text: str, record: Record) -> str:
         if self.row < self._layout.header_rows or record.start == record.stop:
             return text[record.start : record.end]
-        values = record.values
-        if record.is_sound and self._layout.fits(values):
+        values, is_sound = record.values, record.is_sound
+        if is_sound and self._layout.fits(values):
             for place in self._layout.places:
                 if place < len(values):
                     values[place] = ""
             # A line that held nothing but a password must not become one that holds nothing: readers pass it over.
             return (self.lexer.separator.join(values) or '""') + text[record.stop : record.end]
-        places = self._layout.doubtful(values) if record.is_sound else ()
+        places = self._layout.doubtful(values) if is_sound else ()
         row = self._starred(values, places)
         if '"' in row:
             row = LINE.sub(lambda line: self._starred_line(line[0]), row)
@@ -242,7 +237,7 @@ class _Rows(Records):
     def _starred(self, values: list[str], places: Iterable[int]) -> str:
         """A record with the values at `places` starred out. It can be taken apart as before."""
         for place in places:
-            if place < len(values):
+            if 0 <= place < len(values):
                 values[place] = self._value.sub("*", values[place])
         return self.lexer.separator.join(values)
 
