@@ -1,7 +1,7 @@
-"""The one form in which rows are compared: CSV, as PostgreSQL sends it and as Arrow writes it.
+"""Converts rows to the form in which they are compared: CSV, as PostgreSQL sends it and as Arrow writes it.
 
-PostgreSQL writes NULL as nothing and an empty string as ""; so does Arrow, both ways. The reader and the writer of CSV
-are two pieces of code: what one misread the other would not put right.
+Both write NULL as nothing and an empty string as "". Arrow reads and writes CSV by different code, so a mistake of the
+reader is not undone by the writer, and shows.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from rollover.errors import ProofFailed
 
 BLOCK_ROWS = 1 << 16
 IN_EVERY_ROW = ("tenant_id", "district_id", "school_year", "school_id")
-"""Columns that have one value in a file: it is of one tenant, school year and school."""
+"""Columns with the same value in every row of a file: a file has one tenant, school year and school."""
 TEXTS = pa.dictionary(pa.int32(), pa.string())
-"""How text is held in memory: ids and codes come again and again."""
+"""The type of text in memory: ids and codes repeat, so each value is stored once."""
 
 _WRITE = pacsv.WriteOptions(include_header=False, batch_size=BLOCK_ROWS)
 
 
 @dataclass(frozen=True)
 class Content:
-    """What rows hold: their number, and the SHA-256 of what is in every one of them and then of the rest as CSV, in
-    the order of the file. Not of one server alone."""
+    """The content of rows: their number, and a SHA-256 over the values that all rows share and then over the other
+    columns as CSV, in the order of the file. It is the same on every server."""
 
     rows: int
     sha256: str
@@ -45,12 +45,12 @@ def same_columns(table: Table) -> list[str]:
 
 
 def digest_of(table: Table, same: Mapping[str, str]) -> Any:
-    """A SHA-256 that has begun with what is in every row."""
+    """A SHA-256 that begins with the values that all rows share."""
     return hashlib.sha256(json.dumps({name: same[name] for name in same_columns(table)}, sort_keys=True).encode())
 
 
 def as_sent(column: Column[Any]) -> str:
-    """A column as PostgreSQL sends it: in the form in which Arrow writes it, too.
+    """SQL for a column in the form in which Arrow writes it, too.
 
     Times are microseconds, exact and the same in every session; booleans are words; text is quoted, NULL is not.
     """
@@ -65,7 +65,7 @@ def as_sent(column: Column[Any]) -> str:
 
 
 def sent_schema(table: Table) -> pa.Schema:
-    """The Arrow schema of what PostgreSQL sends."""
+    """The Arrow schema of the rows that PostgreSQL sends."""
 
     def kind(column: Column[Any]) -> pa.DataType:
         match column.type:

@@ -1,8 +1,8 @@
-"""A key per tenant for its archived files. The file of a key is the only place that has it: whoever destroys it has
-destroyed every copy of what it encrypts.
+"""Manages the keys that archived files are encrypted with, one per tenant. Only the key's file has the key: deleting
+that file makes every copy of the tenant's encrypted files unreadable.
 
-Files are encrypted as the format says (Parquet Modular Encryption, AES-GCM, footer and all columns). Each has a data
-key of its own, which lies in its footer, encrypted with the tenant's key.
+Files are encrypted by Parquet Modular Encryption (AES-GCM, footer and all columns). Each has a data key of its own,
+which its footer contains, encrypted with the tenant's key.
 """
 
 from __future__ import annotations
@@ -97,25 +97,25 @@ _NO_SERVER = pe.KmsConnectionConfig()
 
 @dataclass(frozen=True)
 class Keys:
-    """The folder with the tenants' keys. Without one nothing is encrypted, and what is encrypted cannot be read."""
+    """The folder with the tenants' keys. Without it, nothing is encrypted, and encrypted files cannot be read."""
 
     folder: Path | None
 
     def to_write(self, tenant_id: str) -> Key | None:
-        """The key that the tenant's files are encrypted with; None where the deployment encrypts nothing.
+        """The key that the tenant's files are encrypted with; None if the deployment encrypts nothing.
 
-        Raises Refused where it should have one, and there is none that can be used.
+        Raises Refused if it should have a key, but no usable one exists.
         """
         return None if self.folder is None else self.of(tenant_id)
 
     def of(self, tenant_id: str) -> Key:
-        """The tenant's key. Raises Refused where there is none that can be used."""
+        """The tenant's key. Raises Refused if no usable one exists."""
         return _read(self.path(tenant_id))
 
     def to_read(self, tenant_id: str, key_id: str | None) -> Key | None:
-        """The key of a file that says `key_id`; None for a file that is not encrypted.
+        """The key with the id `key_id`; None if that is None: the file is not encrypted.
 
-        Raises Refused where that key is not there.
+        Raises Refused if the key is missing.
         """
         if key_id is None:
             return None
@@ -131,7 +131,7 @@ class Keys:
         return key
 
     def make(self, tenant_id: str) -> Key:
-        """Make a tenant's key, in a new file that only its owner may read. Raises Refused where there is one."""
+        """Make a tenant's key, in a new file that only its owner may read. Raises Refused if the tenant has a key."""
         path, key = self.path(tenant_id), Key(secrets.token_bytes(KEY_BYTES))
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ def unreadable(receipts: Iterable[ArchiveReceipt], keys: Keys) -> list[str]:
 
 
 def _read(path: Path, missing: str | None = None) -> Key:
-    """The key in a file. No message says what is in it."""
+    """The key in a file. Error messages never quote the file."""
     try:
         mode = path.stat().st_mode
         said = path.read_text(encoding="ascii", errors="replace").strip()

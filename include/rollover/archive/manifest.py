@@ -1,7 +1,7 @@
-"""The manifest of an archived year: what its files are, what they hold, and with what they were made.
+"""Reads and writes the manifest of an archived year: its files, their content, and the tools that made them.
 
-It lies beside the files and is enough to read them: no database is needed. It lists every file of the year, also
-those of earlier plans that were run. No personal value is in it.
+It is stored beside the files and is enough to read them: no database is needed. It lists every file of the year, also
+those of earlier plans that were run. It has no personal value.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class ArchivedFile(_Frozen):
     bytes: int
     sha256: str
     content_sha256: str
-    """SHA-256 of the rows as CSV, in the order of the file; the same on every server."""
+    """SHA-256 of the rows as CSV, in the order of the file. It is the same on every server."""
     key_id: str | None = None
-    """Of the tenant's key, by which the file is encrypted; without one it is not."""
+    """The id of the tenant's key that the file is encrypted with; None if it is not encrypted."""
     checksum: str
-    """Of the live rows, as the plan and the ledger have it: one server's own."""
+    """The checksum of the live rows, as in the plan and the ledger. It differs between servers."""
     ranges: dict[str, tuple[int | datetime | date, int | datetime | date]]
-    """The least and the most of numbered ids and of times."""
+    """The smallest and largest value of each numeric id and each time column."""
 
 
 class Manifest(_Frozen):
@@ -99,7 +99,7 @@ def write(manifest: Manifest, path: UPath) -> ManifestFile:
 
 
 def read(path: UPath, sha256: str | None = None) -> Manifest:
-    """Read a manifest. Raises ProofFailed where it is missing, damaged, or not the one with that hash."""
+    """Read a manifest. Raises ProofFailed if it is missing, damaged, or not the one with that hash."""
     try:
         content = path.read_bytes()
         manifest = Manifest.model_validate_json(content)
@@ -118,7 +118,7 @@ def read(path: UPath, sha256: str | None = None) -> Manifest:
 
 
 def check(folder: UPath, file: ArchivedFile) -> None:
-    """Raise ProofFailed where a file of a year is missing, or not the one that was written."""
+    """Raise ProofFailed if a file of a year is missing, or not the one that was written."""
     path = folder / file.path
     if not path.exists() or read_back(path) != (file.sha256, file.bytes):
         raise ProofFailed(f"{path} is not the file that was written.", RESTORE)

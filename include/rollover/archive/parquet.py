@@ -140,7 +140,9 @@ def _opened(stream: IO[bytes], key: Key | None, read_dictionary: list[str] | Non
 
 
 def _ranges(table: Table, metadata: pq.FileMetaData) -> dict[str, tuple[Any, Any]]:
-    """The least and the most of a file's numbered ids and of its times: of nothing that names a person."""
+    """The smallest and largest value of each numeric id and each time column.
+
+    Text columns are left out: they may name a person."""
     kinds = BigInteger | DateTime | Date
     found: dict[str, tuple[Any, Any]] = {}
     for position, column in enumerate(table.columns):

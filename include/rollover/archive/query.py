@@ -1,4 +1,4 @@
-"""Runs SQL over archived years. DuckDB reads the Parquet files where they are; nothing is written.
+"""Runs SQL over archived years. DuckDB reads the Parquet files in place; nothing is written.
 
 The SQL is somebody else's text, so DuckDB is confined before it sees it: it can read the files of the chosen years and
 no other file, no network, no extension, no Python variable, and its settings are locked. Files that are encrypted or
@@ -50,9 +50,8 @@ def readable(years: Years, keys: Keys) -> tuple[list[tuple[UPath, Manifest]], li
 def archived(years: Years, keys: Keys) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a connection with a view per table, e.g. ``hero.tracking_events``, over files of archived years.
 
-    Every view has tenant_id and school_year, also where the rows have none of their own. The schema may be left out.
-    Raises Refused where there is nothing to look at, or a key is not there; ProofFailed where a file is not the one
-    that was written: what DuckDB would read of it may be wrong.
+    Every view has tenant_id and school_year, even if its table lacks them. SQL may leave out the schema. Raises Refused
+    if no year is archived, or a key is missing. Raises ProofFailed if a file is not the one that was written.
     """
     parts: dict[str, list[str]] = {}
     with _private() as connection:

@@ -1,6 +1,6 @@
-"""Makes a report of an archived year, by the same definition that makes it from the live tables.
+"""Makes a report of an archived year, by the same definition as from the live tables.
 
-The year is put aside, into temporary tables that end with the transaction, and the report's query reads those.
+The year is loaded into temporary tables that end with the transaction, and the report's query reads those.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def write_archived_report(
 ) -> list[Receipt]:
     """Write a report of an archived year into `folder`, as it was for the archived schools when the year was live.
 
-    A printed one says that it is as of when the year was archived. Raises Refused if the year is not archived, or
-    the archive lacks what the report reads. Raises ProofFailed if a file of it is damaged.
+    A printed report shows the date on which the year was archived. Raises Refused if the year is not archived, or the
+    archive lacks a table that the report reads. Raises ProofFailed if a file is damaged.
     """
     with tenant_session(engine, tenant.id, isolation="REPEATABLE READ") as connection:
         kept = archived_year(connection, tenant, year)

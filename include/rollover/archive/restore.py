@@ -1,6 +1,7 @@
-"""Restores an archived year, row for row: into a schema of its own, into the live tables, or aside for a report.
+"""Restores an archived year, row for row: into a new schema, into the live tables, or into temporary tables for a
+report.
 
-Each file is checked before its rows are loaded, and its rows before they count. Everything is one transaction.
+Each file is checked before its rows are loaded, and the loaded rows before the transaction commits.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class Archived:
 def archived_year(connection: Connection, tenant: Tenant, year: SchoolYear) -> Archived:
     """Find the archive of the session's tenant and a year, by the manifest in the ledger.
 
-    Raises Refused if there is none, or none any more. Raises ProofFailed if the manifest is not as it was written.
+    Raises Refused if the year was never archived, or its archive is gone. Raises ProofFailed if the manifest was
+    changed.
     """
     over = disposal_plans.expired(connection, year.key)
     query = (
@@ -79,10 +81,10 @@ def archived_year(connection: Connection, tenant: Tenant, year: SchoolYear) -> A
 
 
 def into_live(engine: Engine, tenant: Tenant, year: SchoolYear, keys: Keys, *, by: str, reason: str) -> dict[str, Any]:
-    """Put a year back into the live tables. Codes and settings are still there, and are not touched.
+    """Put a year back into the live tables. Codes and settings are still live, and are not changed.
 
-    Returns ``{"into", "rows": {table: n}, …}`` as recorded in the evidence. Raises Refused, with nothing changed, where
-    a table already has rows of that tenant and year.
+    Returns ``{"into", "rows": {table: n}, …}`` as recorded in the evidence. Raises Refused, with nothing changed, if a
+    table already has rows of that tenant and year.
     """
     with tenant_session(engine, tenant.id, isolation="REPEATABLE READ", exclusive=True) as connection:
         kept = archived_year(connection, tenant, year)
@@ -130,7 +132,7 @@ def into_schema(
 
 
 def sandbox(connection: Connection, manifest: Manifest, schema: str | None) -> dict[str, Table]:
-    """Make an empty table for each that the year covers, by the full name of the original."""
+    """Make an empty table for each archived table; returns them by the full name of the original."""
     tables = {name: in_sandbox(table_of(name), schema) for name in manifest.tables}
     for table in tables.values():
         table.create(connection)
@@ -153,11 +155,11 @@ def in_sandbox(table: Table, schema: str | None) -> Table:
 def load(
     connection: Connection, kept: Archived, files: list[ArchivedFile], tables: dict[str, Table], keys: Keys
 ) -> dict[str, RowsChecksum]:
-    """Load files into the tables that stand for their own; return what each table got.
+    """Load files into the tables that stand for the original ones; returns the rows of each table.
 
-    Of what was bound twice, the first stays. Raises ProofFailed where a file is damaged or missing, or its rows, as
-    PostgreSQL has them, are not those that were archived; Refused where the table has other columns now, or a key
-    is not there.
+    If two plans archived the same row, the first stays. Raises ProofFailed if a file is damaged or missing, or if its
+    rows, read back from PostgreSQL, are not those that were archived. Raises Refused if the table has other columns
+    now, or a key is missing.
     """
     got = dict.fromkeys(tables, NOTHING)
     for file in files:

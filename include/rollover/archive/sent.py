@@ -20,9 +20,9 @@ from rollover.errors import ProofFailed
 
 BLOCK_BYTES = 4 << 20
 BLOCKS_BYTES = 64 << 20
-"""The most bytes of all blocks being filled, when rows of several schools come at once."""
+"""The largest total of all blocks in memory, in bytes, while rows of several schools arrive."""
 AHEAD = 8
-"""How many batches of rows may wait: the blocks of many schools fill together."""
+"""How many batches of rows may wait in memory."""
 LINE = "line_of_file"
 """The column that numbers the rows of a file when they are restored."""
 MARK = 32
@@ -51,9 +51,9 @@ def blocks(
 ) -> Iterator[Block]:
     """Yield the rows ``t`` of a table that match `where`, in blocks of one school.
 
-    Read once, in one statement: rows come as they lie, and those of the schools are separated here. To sort them
-    would take PostgreSQL as long as to send them. `school_of`: SQL that says which of the `schools` a row belongs to;
-    other rows must not come.
+    The table is read once, in one statement: rows come in stored order, and are separated by school here, because
+    sorting would take PostgreSQL as long as sending. `school_of` is SQL for a row's school; the query must return rows
+    of the `schools` only.
     """
     known = _schools_by_mark(connection, schools)
     size = min(BLOCK_BYTES, BLOCKS_BYTES // max(len(known), 1))
@@ -87,8 +87,8 @@ def content_of(connection: Connection, table: Table, relation: str) -> Content:
 
 
 def _lines_by_school(batch: Batch, known: Mapping[int, str]) -> Iterator[tuple[str, pa.Buffer, RowsChecksum]]:
-    """Yield the lines of each school, without the mark before them. Raises ProofFailed for a row of another school,
-    which would be in no file."""
+    """Yield the lines of each school, without the mark before them. Raises ProofFailed if a row belongs to another
+    school, because no file would have it."""
     ends = pa.py_buffer(np.asarray(batch.ends, dtype=np.int32))
     rows = pa.BinaryArray.from_buffers(pa.binary(), len(batch.ends) - 1, [None, ends, pa.py_buffer(batch.rows)])
     marks = np.frombuffer(bytes.fromhex(pc.binary_slice(rows, 0, MARK).buffers()[2].to_pybytes().decode()), dtype=_MARK)
@@ -103,7 +103,7 @@ def _lines_by_school(batch: Batch, known: Mapping[int, str]) -> Iterator[tuple[s
 
 
 def _schools_by_mark(connection: Connection, schools: Collection[str]) -> dict[int, str]:
-    """Return schools by the number that stands for each before a line: an id may contain anything."""
+    """Return the schools by the number that marks their lines: a school's id itself may contain any character."""
     query = text("SELECT school, hashtextextended(school, 0) FROM unnest(CAST(:schools AS text[])) school")
     found = {mark: school for school, mark in connection.execute(query, {"schools": list(schools)})}
     if len(found) != len(set(schools)):

@@ -1,4 +1,4 @@
-"""Archives what the plan says. A file counts once it was read back, and has exactly the rows of the plan."""
+"""Archives the rows that the plan names. A file counts only after it was read back and has exactly those rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 
 AT_ONCE = 64
-"""How many schools' files are written at once. A larger district is read once for each so many schools."""
+"""How many schools' files are written at the same time. A table of a larger district is read several times."""
 READERS = 2
 """How many files are read back at once."""
 RESTORED = "archive_restored"
@@ -43,7 +43,7 @@ RESTORED = "archive_restored"
 
 @dataclass(frozen=True)
 class _Lot:
-    """Rows of one table that one statement reads, and what the plan says about them. Each school gets a file."""
+    """Rows of one table that one statement reads, with their lines of the plan. Each school gets a file."""
 
     table: Table
     schools: tuple[str, ...]
@@ -81,10 +81,11 @@ class _Kept(_Written):
 
 
 def archive(connection: Connection, plan: FrozenPlan) -> Archived:
-    """Archive every line of the plan that says so, with the codes and names to read it, and write the manifest.
+    """Archive every line of the plan with that action, with the codes and names to read it, and write the manifest.
 
-    Needs a REPEATABLE READ transaction: all files are of the same instant. Raises ProofFailed if the live rows are no
-    longer those of the plan, or a file does not hold the rows it was made of; Refused if the tenant's key is not there.
+    Needs a REPEATABLE READ transaction, so that all files show the same instant. Raises ProofFailed if the live rows
+    are no longer those of the plan, or if a file, read back, has other rows. Raises Refused if the tenant's key is
+    missing.
     """
     lines = plan.lines_of(PlanAction.ARCHIVE)
     if not lines:
@@ -118,7 +119,7 @@ def _paths(plan: FrozenPlan, lines: list[Line]) -> list[UPath]:
 
 
 def _planned(run: Run, lines: list[Line]) -> Iterator[_Lot]:
-    """Return the lots of what the plan archives."""
+    """Return the lots of the rows that the plan archives."""
     for name in sorted({line.table_name for line in lines}):
         table = metadata.tables[name]
         where, values = scope(table, school_year=run.school_year.key, held=False)
@@ -129,7 +130,7 @@ def _planned(run: Run, lines: list[Line]) -> Iterator[_Lot]:
 
 
 def _bound(run: Run, archived: list[_Kept]) -> Iterator[_Lot]:
-    """Return the lots of what stays live, as it is now: codes, settings and names of the archived schools."""
+    """Return the lots of copied rows that stay live: codes, settings and names of the archived schools."""
     named: dict[str, set[str]] = {}
     for file in archived:
         named.setdefault(file.school_id, set()).update(file.verified.named)
@@ -284,8 +285,8 @@ def _readable(connection: Connection, files: list[ArchivedFile]) -> list[Archive
 
 
 def _run_before(connection: Connection, run: Run, number: int) -> Manifest | None:
-    """Return the manifest of the last plan before this one whose rows left the live database, and are neither restored
-    nor expired."""
+    """Return the manifest of the last earlier plan whose rows left the live database and were neither restored nor
+    expired."""
     erased = select(steps.c.plan_no).where(
         steps.c.rollover_id == run.id, steps.c.step == Step.ERASE, steps.c.plan_no < number
     )

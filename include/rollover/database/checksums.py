@@ -1,4 +1,4 @@
-"""What a set of rows is, in one row count and one checksum that does not depend on their order."""
+"""Computes the number of rows in a set, and a checksum that does not depend on their order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RowsChecksum:
     rows: int
     checksum: Decimal
     bytes: int = field(default=0, compare=False)
-    """What the rows take in the database, where it was asked for."""
+    """The size of the rows in the database, if it was requested."""
 
     def __add__(self, other: RowsChecksum) -> RowsChecksum:
         """The checksum of both sets together."""
@@ -41,8 +41,8 @@ def checksum(table: Table) -> str:
 def row_hash(table: Table) -> str:
     """SQL over a row ``t``: 64 bits of its values.
 
-    PostgreSQL combines the hashes of a row's values linearly: hashed once more, rows that exchange a value have
-    another sum.
+    The row's hash is hashed again: PostgreSQL combines the values' hashes linearly, so without it the sum would not
+    change if two rows exchanged a value.
     """
     values = ", ".join(f't."{column.name}"' for column in table.columns)
     return f"hashint8extended(hash_record_extended(ROW({values}), 0), 0)"
@@ -54,7 +54,7 @@ def scope(
     """The WHERE clause, with its parameters in psycopg's form, of one tenant's rows of a table.
 
     The tenant comes from the session. Activity tables need their school year; others have none. `held`: only the rows
-    that a hold is on, or only the others; both, where it is None.
+    on hold, or only the others; all rows if it is None.
     """
     conditions, bound = ["t.tenant_id = (SELECT current_setting('rollover.tenant_id'))"], {}
     if is_activity(table):
@@ -78,7 +78,7 @@ def rows_checksum(
     *,
     relation: str | None = None,
 ) -> RowsChecksum:
-    """The checksum of the rows ``t`` of a table that fit `where`; or of a `relation` with its columns."""
+    """The checksum of the rows ``t`` of a table that match `where`, or of a `relation` with the same columns."""
     sql = f"SELECT count(*), {checksum(table)} FROM {relation or table.fullname} t WHERE {where}"  # noqa: S608
     row = connection.exec_driver_sql(sql, dict(bound or {})).one()
     return RowsChecksum(row[0], row[1])
@@ -92,7 +92,7 @@ def checksums_by_school(
     held: bool | None = None,
     sizes: bool = False,
 ) -> Mapping[str, RowsChecksum]:
-    """The checksum of each school's rows of a table, on asking with their bytes; schools without rows are absent.
+    """The checksum of each school's rows of a table, with their bytes if requested; schools without rows are absent.
 
     `held`: see :func:`scope`.
     """

@@ -1,8 +1,8 @@
-"""Rows streamed out of PostgreSQL, so that memory stays flat. There are two ways, and no third:
+"""Streams rows out of PostgreSQL, so that memory stays flat. There are two ways, and no third:
 
-- :class:`CopyOut`, where rows go on as bytes: into an archive, a CSV report, DuckDB. They come as PostgreSQL sends
-  them, many at once (SQLAlchemy has no COPY, and psycopg hands over one row at a time).
-- SQLAlchemy's ``yield_per``, where Python needs values: an XLSX or printed report, findings, the chain of evidence.
+- :class:`CopyOut`, if the rows are needed as bytes: for an archive, a CSV report or DuckDB. They come as PostgreSQL
+  sends them, many at once (SQLAlchemy has no COPY, and psycopg hands over one row at a time).
+- SQLAlchemy's ``yield_per``, if Python needs values: an XLSX or printed report, findings, the chain of evidence.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _Item = TypeVar("_Item")
 
 
 class Batch(NamedTuple):
-    """Whole rows as PostgreSQL sent them, one behind the other: row n is ``rows[ends[n]:ends[n + 1]]``."""
+    """Complete rows as PostgreSQL sent them, one after another: row n is ``rows[ends[n]:ends[n + 1]]``."""
 
     rows: bytearray
     ends: list[int]
@@ -57,7 +57,8 @@ class CopyOut:
                 yield Batch(rows, ends)
 
     def _rows(self, copy: Copy) -> Iterator[bytes | bytearray | memoryview]:
-        """psycopg waits for a row; those that have come with it are taken from libpq, which is twice as fast."""
+        """Read a row with psycopg, which waits for it, and the rows that came with it from libpq, which is twice as
+        fast."""
         taken = self._driver.pgconn.get_copy_data
         while row := copy.read():
             yield row
@@ -70,8 +71,8 @@ class CopyOut:
                 return
 
     def _end(self) -> None:
-        """Read the results of a COPY whose rows have all come, so that the connection is free for the next statement.
-        Raises what psycopg would."""
+        """Read the results of a COPY after its last row, so that the connection is free for the next statement. Raises
+        the same errors as psycopg."""
         failed = None
         while result := self._driver.pgconn.get_result():
             if result.status == pq.ExecStatus.COMMAND_OK:
@@ -83,7 +84,7 @@ class CopyOut:
 
 
 def ahead(items: Generator[_Item], count: int = 1) -> Generator[_Item]:
-    """The same items, up to `count` of them made in a thread while those before them are used."""
+    """Yield the same items, while a thread makes up to `count` of the next ones."""
     aside, end = ThreadPoolExecutor(1), object()
     try:
         waiting: deque[Future[Any]] = deque(aside.submit(next, items, end) for _ in range(count))

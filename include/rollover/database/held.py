@@ -1,5 +1,5 @@
-"""Builds SQL that says which rows are on hold. It reads the ledger in the statement that it is part of, so that no hold
-comes too late."""
+"""Builds SQL that finds the rows on hold. It reads the ledger in the statement that it is part of, so that a new hold
+counts at once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def anything_is_held(connection: Connection) -> bool:
 def is_held_in_roster(table: Table) -> str:
     """Return SQL that says whether a row ``t`` of a table of the roster is on hold.
 
-    Courses, sessions and orgs name no person: they stay while anything is held.
+    Courses, sessions and orgs name no person: they are on hold while anything of the tenant is.
     """
     held = OF_THE_ROSTER.get(table.name, "true").format(students=STUDENTS, schools=SCHOOLS)
     return f"({ANY} AND ({DISTRICT} OR {held}))"
@@ -56,7 +56,7 @@ def is_held_in_roster(table: Table) -> str:
 def is_held(table: Table, row: str = "t") -> str:
     """Return SQL that says whether a `row` of a product's table is on hold, by district, school or student.
 
-    What Imagine keeps by account is its student's; so is a classroom in which a student has a seat.
+    Imagine's rows by account belong to the account's student, and so does a classroom in which the student has a seat.
     """
     held = [DISTRICT, f"{row}.school_id IN ({SCHOOLS})"]
     held += [f"{row}.{column} IN ({STUDENTS})" for column in PERSON_COLUMNS.get(table.fullname, ())]
@@ -70,7 +70,7 @@ def is_held(table: Table, row: str = "t") -> str:
 
 
 def not_held(table: Table, *, since: datetime | None = None) -> TextClause:
-    """Return a condition that no hold is on a row of the table, nor was at any time `since`."""
+    """Return the condition that a row of the table is not on hold, and was not at any time since `since`."""
     held = is_held(table, table.fullname)
     if since is None:
         return text(f"NOT {held}")

@@ -20,6 +20,6 @@ def config(connection: Connection | None = None) -> Config:
 
 
 def upgrade(engine: Engine) -> None:
-    """Create or upgrade every schema, table, policy and grant. Does nothing when all is there."""
+    """Create or upgrade every schema, table, policy and grant. Does nothing if the schema is the newest."""
     with engine.begin() as connection:
         command.upgrade(config(connection), "head")

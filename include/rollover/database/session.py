@@ -1,4 +1,4 @@
-"""Opens tenant sessions: transactions in which row-level security shows one tenant's rows and no others."""
+"""Opens tenant sessions: transactions in which row-level security shows the rows of one tenant only."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def tenant_session(
 ) -> Iterator[Connection]:
     """Open a transaction in which only `tenant_id`'s rows exist. It commits at the end, and rolls back on an error.
 
-    Row-level security enforces the tenant for ``rollover_app``, a role that owns nothing; a session that would
-    bypass it (a superuser, the owner) takes that role first. Times print as UTC, so that a row's text is the same in
-    every session. No statement is compiled: that takes longer than most of them do. `exclusive` waits for the tenant's
-    lock before the transaction begins, so that a snapshot is newer than whatever the lock was waited for. `snapshot`,
-    of :func:`snapshot_of` another session, shows what that one saw at its beginning; it needs REPEATABLE READ. A
-    database error is raised without the values it speaks of.
+    Row-level security enforces the tenant for ``rollover_app``, a role that owns nothing; a session that would bypass
+    it (a superuser, the owner) takes that role first. Times print as UTC, so that a row's text is the same in every
+    session. No statement is compiled: that takes longer than most of them do. `exclusive` waits for the tenant's lock
+    before the transaction begins, so that its snapshot shows the changes of the lock's last owner. `snapshot`, from
+    :func:`snapshot_of` another session, shows what that session saw at its beginning; it needs REPEATABLE READ. A
+    database error is raised without the values in its message.
     """
     with _without_values(), engine.connect() as connection:
         if exclusive:
@@ -97,7 +97,7 @@ def driver_of(connection: Connection) -> psycopg.Connection[Any]:
 
 @contextmanager
 def _without_values() -> Iterator[None]:
-    """Raise database errors with kind and place only, since PostgreSQL's texts quote the row."""
+    """Raise database errors with their type and place only, because PostgreSQL's messages quote the row."""
     try:
         yield
     except (DBAPIError, psycopg.Error) as error:

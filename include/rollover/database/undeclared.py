@@ -20,7 +20,7 @@ COLUMNS = """
 def undeclared(connection: Connection, product: str) -> list[str]:
     """Tables in the schemas of a product and of the roster that the code does not declare, and columns of known tables.
 
-    Nobody says which rule applies to their rows, so they may keep what is certified as erased.
+    No rule applies to their rows, so they may still have data that is certified as erased.
     """
     found: dict[str, None] = {}
     for table, column in connection.execute(text(COLUMNS), {"product": product}):

@@ -1,4 +1,4 @@
-"""Makes the reports that a district gets before anything is erased. Each report has one definition."""
+"""Makes the reports that a district receives before anything is erased. Each report has one definition."""
 
 from rollover.exports import hero, imagine
 from rollover.exports.report import Report, Scope

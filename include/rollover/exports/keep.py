@@ -1,4 +1,4 @@
-"""Removes exports when the district has had its time to fetch them: they hold children's records."""
+"""Removes exports after the district has had time to fetch them, because they have children's records."""
 
 from __future__ import annotations
 

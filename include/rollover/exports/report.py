@@ -1,4 +1,4 @@
-"""Defines what a report is: whose data it shows, its query, the types of its columns, and its form."""
+"""Defines a report: the tenant and year that it shows, its query, the types of its columns, and its form."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Scope:
-    """Whose data a report shows: the session's tenant, one school year.
+    """The scope of a report: the session's tenant and one school year.
 
     `is_current`: whether the tenant's current state (accounts, classrooms) belongs to that year. Days and times are
-    those of `time_zone`; `as_of` is what a printed report says of its own age.
+    those of `time_zone`. `as_of` is the date that a printed report shows as its own.
     """
 
     school_year: str
@@ -66,8 +66,8 @@ class Report:
     starts from what happened in the school year, so a report is blank, without a row, once that year's data is gone.
 
     A printed report is made by the Typst template ``printed/<template>.typ`` from the rows of one file. `files` are the
-    columns whose values part it into files, ``<name>/<value>/<value>.pdf``; rows of a file follow one another. Where
-    each row has a page of its own, `page_per_row`, a file ends after so many rows, and another one goes on.
+    columns whose values split it into files, ``<name>/<value>/<value>.pdf``; rows of a file follow one another. If
+    each row has a page of its own, `page_per_row`, a file ends after so many rows, and the next file continues.
     """
 
     product: str

@@ -15,9 +15,10 @@ from rollover.exports.report import Report, Row, Scope
 
 AT_ONCE = 500
 PLANNING = {"cursor_tuple_fraction": "1", "enable_nestloop": "off", "work_mem": "64MB"}
-"""A report reads all rows of a year and joins them on keys: by hashes. PostgreSQL guesses one row behind row-level
-security, for which it would loop over whole tables; and of a cursor it expects that only the first tenth is wanted.
-A sort of a year's events then fits into memory; of a larger district, it goes to the server's disk."""
+"""Settings for queries that read all rows of a year and join them by hash. Without them PostgreSQL expects one row
+behind row-level security, and would loop over whole tables; and it expects that only the first tenth of a cursor is
+read. With this memory, a year's events are sorted in memory; those of a larger district are sorted on the server's
+disk."""
 
 
 @contextmanager

@@ -18,14 +18,14 @@ from rollover.exports.rows import rows_of
 from rollover.storage import read_back, whole_file
 
 PAGES = 200
-"""What a file has at most of a report with a page per row; a page takes about 1 MB of memory while a file is made."""
+"""The most pages in a file of a report with a page per row; a page takes about 1 MB of memory while a file is made."""
 FileName = Callable[[str, str], str]
 """The name of a file from its stem and suffix, e.g. ``("tardies", "csv")``."""
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What was written: `rows` of the report, `pages` of a printed one; `bytes` and SHA-256 of the file as read back.
+    """A written file: its `rows`, its `pages` if it is printed, and its `bytes` and SHA-256 as read back.
 
     `file` is its path below the folder of the year.
     """
@@ -48,7 +48,7 @@ def write_report(
 ) -> list[Receipt]:
     """Write a report into `folder`; files of the same names are replaced, each when the new one is complete.
 
-    One file, or for a printed report one per part; never none: a blank report is a file that says so. Raises
+    Writes one file, or one per part of a printed report. A blank report is also a file, which says so. Raises
     ProofFailed if a file, read back, has fewer rows than were written.
     """
     if report.format == "pdf":
@@ -82,7 +82,7 @@ def _printed(connection: Connection, report: Report, scope: Scope, folder: UPath
 
 
 def _parts(report: Report, rows: Iterator[Row]) -> Iterator[list[Row]]:
-    """The rows of each file: as many pages are in memory as one file has."""
+    """Yield the rows of each file, so that only one file's pages are in memory."""
     if not report.page_per_row:
         yield list(rows)
         return
@@ -119,6 +119,7 @@ def _index(report: Report, entries: list[index.Entry], folder: UPath, file: str)
 
 
 def file_safe(value: str) -> str:
-    """Return an id as part of a path. Signs that a file system may not accept become ``-``; a hash keeps ids apart."""
+    """Return an id as part of a path. Characters that a file system may not accept become ``-``; a hash keeps the ids
+    distinct."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "-", value).lstrip(".")[:80]
     return safe if safe and safe == value else f"{safe}-{hashlib.sha256(value.encode()).hexdigest()[:8]}"

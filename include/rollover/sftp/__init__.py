@@ -1,1 +1,1 @@
-"""Lists and downloads files of the districts' SFTP servers, and writes to the outbox, the only folder for us."""
+"""Lists and downloads files of the districts' SFTP servers, and writes to their outbox, and nowhere else."""

@@ -198,8 +198,8 @@ def known_fingerprints(connection: Connection) -> set[str]:
 def record(connection: Connection, tenant_id: str, folder: str, candidate: Candidate) -> str | None:
     """Write a settled candidate to the ledger as a drop and its import, state ``found``.
 
-    Returns the import's id; None, with nothing written, if it is already the last drop of its place. A drop that came
-    back gets a new fingerprint, made of the files' and of the drop that it follows.
+    Returns the import's id, or None, with nothing written, if it is already the last drop of its place. If the same
+    files come back after another drop, the fingerprint includes the drop before them, so that it is new.
     """
     last = {row.place: row for row in connection.execute(text(LAST_DROPS))}.get(candidate.place)
     fingerprint = candidate.fingerprint

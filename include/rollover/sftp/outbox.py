@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Outbox(Protocol):
-    """Where a step puts files for the district. Remote paths are absolute on the district's server."""
+    """The folder in which a step puts files for the district. Remote paths are absolute on the district's server."""
 
     def deliver(self, file: UPath, remote_path: str) -> None:
         """Put a file there, whole or not at all; replaces a file of that name."""
@@ -66,8 +66,8 @@ def part_of(remote_path: str) -> str:
 def put_file(sftp: paramiko.SFTPClient, local_stream: IO[bytes], remote_path: str) -> None:
     """Deliver a file: missing folders are made, and the file appears under its name when it is whole.
 
-    Replaces a file of that name. Raises PermissionError outside an outbox, as the server says; StorageFailed where it
-    says no more than that it failed: SFTP has no word for a full disk.
+    Replaces a file of that name. Raises PermissionError outside an outbox, as a server would. Raises StorageFailed if
+    the server reports a failure without a reason: SFTP has no error code for a full disk.
     """
     part = part_of(remote_path)
     try:

@@ -46,7 +46,7 @@ CONNECT_SECONDS = 30.0
 STALL_SECONDS = 60.0
 """How long a server may leave every request unanswered."""
 GRACE_SECONDS = 1.0
-"""For answers that arrived while writing to storage kept us from reading them."""
+"""Time to read answers that arrived while we were writing to storage."""
 CLOSE_SECONDS = 5.0
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class Target(Protocol):
 
 @dataclass(frozen=True)
 class Wanted:
-    """A file on the server, its size in bytes as it was listed, and where its bytes go."""
+    """A file on the server, its size in bytes as it was listed, and the target of its bytes."""
 
     path: str
     size: int

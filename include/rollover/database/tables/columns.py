@@ -1,9 +1,9 @@
-"""What each column of a table with districts' data holds, reviewed column by column.
+"""Lists what each column of a table with districts' data has, reviewed column by column.
 
 A column is part of a *key* (an id or a reference, pseudonymous at most), or it holds data of the table's *data class*
 and is kept, reset, archived or erased with it, or it is *exempt*: it says nothing about a person. A new column must be
 listed here before `rollover lint` and the verification accept its table, so that nobody adds a name or an e-mail
-address to a kept table without deciding what becomes of it. An exemption names the column's type: if that changes, the
+address to a kept table without deciding what happens to it. An exemption names the column's type: if that changes, the
 column is reviewed again.
 """
 

@@ -1,4 +1,4 @@
-"""SchoolMint Hero: behavior tracking, points, and the settings around them."""
+"""Declares the tables of SchoolMint Hero: behavior tracking, points, and the settings around them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imagine Math and Imagine Math Facts: accounts, classrooms and the year's academic data.
+"""Declares the tables of Imagine Math and Imagine Math Facts: accounts, classrooms and the year's academic data.
 
 Facts has the same accounts and academic data, but no pathways, THINK points or avatars.
 """

@@ -1,4 +1,4 @@
-"""The truth about what happened. A step writes here in the transaction that makes its change.
+"""Declares the ledger, the record of what happened. A step writes to it in the transaction that makes its change.
 
 Plan lines, steps, receipts, certificates and evidence are insert-only: by grants for the role that works, by triggers
 for the owner (see the migrations).
@@ -101,7 +101,7 @@ plan_lines = _ledger_table(
     PrimaryKeyConstraint("rollover_id", "plan_no", "school_id", "table_name", "action"),
 )
 
-# What may neither be erased nor reset. It is of the district where no school and no student is named.
+# Data that is neither erased nor reset. A hold without a school and a student is on the whole district.
 holds = _ledger_table(
     "holds",
     Column("hold_id", BigInteger, Identity(), primary_key=True),
@@ -120,7 +120,7 @@ holds = _ledger_table(
     CheckConstraint("lifted_by IS NULL OR lower(lifted_by) <> lower(set_by)", name="second_person"),
 )
 
-# What each school's subscription was when the plan was frozen.
+# Each school's subscription when the plan was frozen.
 plan_subscriptions = _ledger_table(
     "plan_subscriptions",
     text("rollover_id"),

@@ -1,6 +1,6 @@
-"""Where a product keeps the id of a person of the roster.
+"""Lists the columns in which a product keeps the id of a person of the roster.
 
-A person whose id changes at its source takes all of this along. The tables of the roster itself follow the files.
+If a person's id changes at its source, it is changed in all of them. The tables of the roster itself follow the files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PERSON_COLUMNS: dict[str, tuple[str, ...]] = {
     "imagine_math_facts.student_accounts": ("person_id",),
     "imagine_math_facts.educator_accounts": ("person_id",),
 }
-"""By table; what Imagine keeps by account follows the account."""
+"""By table. Imagine's rows by account follow the account."""
 OTHER_IDS = frozenset(
     {
         *("tenant_id", "school_id", "class_id", "classroom_id", "account_id", "educator_account_id", "login_id"),

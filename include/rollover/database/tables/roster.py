@@ -1,4 +1,4 @@
-"""The live roster of each tenant, as the district's files say it. All formats end here.
+"""Declares the live roster of each tenant, as in the district's files. All formats are converted to it.
 
 A row that is missing from a later full set becomes ``tobedeleted``; it is never dropped at once.
 """

@@ -1,4 +1,4 @@
-"""Reports made to be printed: US Letter, one Typst template per report."""
+"""Makes the printed reports: US Letter, one Typst template per report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rollover.pdf.kit import make_pdf
 
 
 def print_rows(report: Report, scope: Scope, rows: list[Row]) -> bytes:
-    """The PDF of a printed report with these rows; without any it says that there is nothing to report."""
+    """The PDF of a printed report with these rows; without rows, it says that there is nothing to report."""
     data = {
         "title": report.title,
         "district": scope.district,
