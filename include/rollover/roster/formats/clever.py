@@ -1,8 +1,8 @@
-"""Clever's SFTP CSV files: one row per student and contact, one per teacher and school, terms within sections.
+"""Defines Clever's SFTP CSV files: one row per student and contact, one per teacher and school, terms within sections.
 
-Source: Clever's SFTP file specification. Courses, sessions and guardians have no file of their own: they are made of
-what sections and students say. Ids of students and sections are the district's; those of the others begin with
-their kind, since a district's numbers for students, teachers and staff overlap.
+Source: Clever's SFTP file specification. Courses, sessions and guardians have no file of their own: they are made from
+the rows of sections and students. Ids of students and sections are the district's; those of the others begin with their
+kind, since a district's numbers for students, teachers and staff overlap.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CONTACTS_OF_STUDENTS = """
 
 
 def _other_schools(stem: str) -> Keeps:
-    """A person has a row for each school; one that is kept out takes no school from the person."""
+    """A person has a row for each school; a rejected one takes no school from the person."""
     return Keeps("people", f"live.sourced_id IN (SELECT id FROM lost_{stem})", columns=(OTHER_SCHOOLS_TOO,))
 
 
@@ -33,7 +33,7 @@ SCHOOL = Column("School_id", required=True, refers_to="schools.csv")
 CONTACTS_OF_LOST_STUDENTS = """
     sourced_id IN (SELECT guardian_id FROM live_guardians WHERE student_id IN (SELECT id FROM lost_students))
 """
-# Of a class its course and its terms stay too, which have no file of their own; but not into another school year.
+# The course and the terms of a class, which have no file of their own, stay with it, but not into another school year.
 TERMS_OF_LOST_SECTIONS = """
     sourced_id IN (SELECT unnest(term_ids) FROM live_classes WHERE sourced_id IN (SELECT id FROM lost_sections))
     AND school_year IN (SELECT school_year FROM roster_academic_sessions)

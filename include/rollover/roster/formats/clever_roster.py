@@ -4,12 +4,12 @@ from __future__ import annotations
 
 KEY_LENGTH = 255
 """Characters of a text that is a part of a key: PostgreSQL has a limit."""
-# A district's ids of students may look like the ids that are made here of teachers, staff and contacts.
+# A district's student ids may look like the ids that are made here for teachers, staff and contacts.
 STUDENT_ID = """
     (CASE WHEN regexp_matches(Student_id, '^(student|teacher|staff|contact)[.]')
           THEN 'student.' || Student_id ELSE Student_id END)
 """
-# Which part of it is the section must be plain, also where a section's id holds a dot.
+# The section's part of it must be unambiguous, even if the section's id has a dot.
 SECTION_PART = r"""(replace(replace(Section_id, '\', '\\'), '.', '\.') || '.')"""
 FURTHER_TEACHERS = tuple(f"Teacher_{n}_id" for n in range(2, 11))
 CONTACT_ID = """
@@ -52,7 +52,7 @@ CONTACTS = f"""
     (SELECT "row", School_id, {CONTACT_ID} AS id, Contact_name AS name, Contact_email AS email
      FROM students WHERE Contact_name IS NOT NULL)
 """
-# Each school once, in the order of the rows: the first one is where the person belongs.
+# Each school once, in the order of the rows: the person belongs to the first one.
 SCHOOL_IDS = 'list(School_id ORDER BY "row") FILTER (is_first)'
 
 

@@ -1,15 +1,16 @@
-"""Rules of enrollments against the people, classes and terms that they name, in OneRoster's words."""
+"""Checks enrollments with the people, classes and terms that they name, in OneRoster's words."""
 
 from __future__ import annotations
 
 from rollover.roster.formats.spec import Rule
 
-# What enrollments can say that a person is; other roles (an aide, a counselor) take part as one of these.
+# The roles of enrollments; people with other roles (an aide, a counselor) are enrolled as one of these.
 _SAID = "('administrator', 'proctor', 'teacher')"
 
 
 def enrollment_role(file: str, people_file: str) -> Rule:
-    """A student is enrolled as a student; a guardian not at all; others as what they are, where there is a word."""
+    """A student is enrolled as a student; a guardian is not enrolled; others by their own role, if enrollments have
+    it."""
     return Rule(
         "enrollment_role",
         "warning",

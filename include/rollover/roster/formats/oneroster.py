@@ -1,4 +1,4 @@
-"""What OneRoster CSV 1.1 and 1.2 have in common.
+"""Defines the common parts of OneRoster CSV 1.1 and 1.2.
 
 Source: 1EdTech OneRoster CSV Binding, versions 1.1 and 1.2.
 """
@@ -45,7 +45,7 @@ def records(table: str, stem: str, *more: Keeps) -> _Records:
     }
 
 
-# A link stands with both people.
+# A link stays if both people do.
 LINKS_STAY = Keeps(
     "guardians", "student_id IN (SELECT id FROM lost_users) OR guardian_id IN (SELECT id FROM lost_users)"
 )
@@ -220,7 +220,7 @@ ENROLLMENTS = File(
 
 
 def demographics(sexes: tuple[str, ...]) -> File:
-    """Of demographics only the birth date is kept; the coded columns are checked, and go no further."""
+    """Only the birth date of demographics is kept; the coded columns are checked, but not stored."""
     return File(
         "demographics.csv",
         (

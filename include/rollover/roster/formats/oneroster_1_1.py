@@ -1,4 +1,4 @@
-"""OneRoster CSV 1.1: a person has one role, and the orgs it is at, in users.csv."""
+"""Defines OneRoster CSV 1.1: a person has one role, and the orgs it is at, in users.csv."""
 
 from __future__ import annotations
 

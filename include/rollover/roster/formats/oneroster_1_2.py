@@ -1,7 +1,7 @@
-"""OneRoster CSV 1.2 and 1.2.1: the roles of a person, each at an org, are rows of roles.csv.
+"""Defines OneRoster CSV 1.2 and 1.2.1: the roles of a person, each at an org, are rows of roles.csv.
 
 1.2.1 allows what 1.2 does not: a class in terms outside its course's, and an enrollment in a role unlike the person's.
-Their manifests do not tell them apart, so neither is a finding.
+Their manifests are the same, so neither is a finding.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ ROLES_FILE = File(
     ignored=("userProfileSourcedId",),
     bulk_is_blank=oneroster.BLANK_IN_BULK,
     replaced_by=("userSourcedId", "orgSourcedId"),
-    # The person is a row of users.csv; here stands what they are, and where.
+    # The person is a row of users.csv; their roles and schools are here.
     live_ids="""
         SELECT sourced_id || chr(31) || org_id AS id, sourced_id AS said
         FROM (SELECT sourced_id, unnest(school_ids) AS org_id FROM live_people)
@@ -107,7 +107,7 @@ ROLES_FILE = File(
             "depends_on_rejected",
             "error",
             "sourcedId",
-            "The person's roles in roles.csv were kept out. Fix these rows.",
+            "The person's roles in roles.csv were rejected. Fix these rows.",
             """SELECT u."row" FROM users u ANTI JOIN roles r ON r.userSourcedId = u.sourcedId
                SEMI JOIN read_roles sent ON sent.userSourcedId = u.sourcedId AND NOT sent.is_deleted""",
             file="users.csv",

@@ -1,4 +1,4 @@
-"""Formats of other systems that districts send by mistake: known by name, so that the answer says what to send.
+"""Recognizes formats of other systems that districts send by mistake, so that the finding can name the right one.
 
 Sources: Microsoft, "School Data Sync CSV files", formats v1, v2 and v2.1; Instructure, "Canvas SIS Import Format".
 """
@@ -15,12 +15,13 @@ class OtherFormat:
 
     label: str
     instead: str
-    """What its sender can do."""
+    """The advice to its sender."""
     files: frozenset[str] = frozenset()
-    """Names in lower case, of which :attr:`at_least` are there."""
+    """Names in lower case; at least :attr:`at_least` of them must exist."""
     at_least: int = 3
     with_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By file: columns, in lower case, that it has all of; with a ``-`` before its name, one that it does not have."""
+    """By file: columns, in lower case, all of which it must have; a ``-`` before a name: it must not have that
+    column."""
 
 
 SEND = "Export OneRoster 1.1 or 1.2, or Clever, from the student information system itself"
@@ -56,10 +57,10 @@ OTHER_FORMATS = (
 
 
 def recognized(names: Collection[str], header: Callable[[str], Collection[str]]) -> tuple[OtherFormat, str] | None:
-    """The other format that a set is of, and the file that tells; None where it is of none that is known.
+    """The other format of a set, and the file that shows it; None if no known format fits.
 
-    `names` are the set's files in lower case; `header` gives the columns of one of them in lower case, none where the
-    file cannot be looked into.
+    `names` are the set's files in lower case; `header` gives the columns of one of them in lower case, none if the
+    file cannot be read.
     """
     for other in OTHER_FORMATS:
         if len(found := other.files & set(names)) >= other.at_least:

@@ -1,4 +1,4 @@
-"""A rule of people as the roster has them, whatever format they came in."""
+"""Checks people as the roster has them, whatever their format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a roster format is made of: files, their columns, and how they become the typed roster.
+"""Defines the parts of a roster format: files, their columns, and how they become the typed roster.
 
 A format is one module that makes a :class:`Format` of these parts. Reading, cleaning, checking and shaping know no
 format by name.
@@ -14,11 +14,11 @@ from typing import Literal
 
 Severity = Literal["error", "warning"]
 STATUS = "status"
-"""The column in which a delta says whether a record is there or gone."""
+"""The column in which a delta says whether a record exists or is deleted."""
 
 
 class Kind(StrEnum):
-    """What a value must look like."""
+    """The form of a value."""
 
     ID = "id"
     TEXT = "text"
@@ -40,8 +40,8 @@ class Keeps:
     where: str
     """SQL over ``live_<table>`` and the roster tables that were shaped before."""
     columns: tuple[tuple[str, str], ...] = ()
-    """Where the set has the rows, and only a part of them stays: columns, and SQL of their values, from the set's row
-    ``r`` and the one that is ``live``."""
+    """If the set has the rows and only some columns stay: these columns, and SQL for their values, from the set's row
+    ``r`` and the row ``live``."""
 
 
 _STILL_THERE = "list_filter(live.school_ids, lambda org_id: list_contains(getvariable('orgs_there'), org_id))"
@@ -63,19 +63,19 @@ class Column:
     required: bool = False
     """Whether the format demands a value."""
     instead: str | None = None
-    """What is taken where a required value is missing: its absence is then a warning, and the row gets in."""
+    """The substitute for a missing required value: then it is a warning, and the row is accepted."""
     values: tuple[str, ...] = ()
     extensible: bool = False
-    """Whether ``ext:`` values of the sender's own are allowed beside ``values``."""
+    """Whether the sender's own ``ext:`` values are allowed besides ``values``."""
     refers_to: str | None = None
     """The file in which the value, or each item of a list, must be an identity."""
     aliases: tuple[str, ...] = ()
-    """Other headers under which the column is seen."""
+    """Other headers that senders use for the column."""
     fills: tuple[str, ...] = ()
-    """The roster table and the column that it fills (``*``: all of the table), and where it does so for people of one
-    role only, that role. A set without the column in its header says nothing about it, and what is live stays."""
+    """The roster table and column that it fills (``*``: the whole table), and a role if it fills the column for people
+    of that role only. If a set lacks the column, the live values stay."""
     keeps: Keeps | None = None
-    """Rows that stay as well where the column is not there."""
+    """Rows that also stay if the column is missing."""
 
     @property
     def is_free_text(self) -> bool:
@@ -102,7 +102,7 @@ class Rule:
     message: str
     sql: str
     file: str | None = None
-    """The file whose rows are selected, where it is not the one that the rule stands with."""
+    """The file whose rows are selected, if it is not the rule's own file."""
 
 
 @dataclass(frozen=True)
@@ -120,21 +120,21 @@ class File:
     bulk_is_blank: tuple[str, ...] = ()
     """Columns that a delta fills, and a full set leaves blank."""
     replaced_by: tuple[str, ...] = ()
-    """What tells which live row a row of a delta takes the place of; the identity, unless it is named."""
+    """The columns that identify the live row that a row of a delta replaces; by default the identity."""
     live: str | None = None
-    """SQL that yields the file's columns from the live roster (``live_<table>``): what a delta is laid over."""
+    """SQL that yields the file's columns from the live roster (``live_<table>``), on which a delta is laid."""
     keeps: Keeps | None = None
-    """Rows that stay where the file is not there."""
+    """Rows that stay if the file is missing."""
     roster_id: str | None = None
-    """SQL over a row: the id under which the roster knows what the row is about; `delta_key`, unless it is named."""
+    """SQL over a row: its id in the roster; by default `delta_key`."""
     live_ids: str = ""
-    """SQL that yields what of the live roster the file tells of: ``id``, and ``said``, the same as the file says it."""
+    """SQL that yields the live records of the file's kind: ``id``, and ``said``, the id as the file has it."""
     stays: tuple[Keeps, ...] = ()
-    """What stays of the live roster where a row of a full file is kept out. The SQL reads ``lost_<stem>``, which has an
-    ``id`` and what the file ``said`` for each of these rows (:mod:`rollover.roster.validating.kept_out`)."""
+    """The live rows that stay if a row of a full file is rejected. The SQL reads ``lost_<stem>``, which has an ``id``
+    and what the file ``said`` for each of these rows (:mod:`rollover.roster.validating.rejected_rows`)."""
     rules: tuple[Rule, ...] = ()
     order: tuple[str, ...] = ()
-    """All columns as the format orders them, where that is not `columns` and then `ignored`."""
+    """All columns in the format's order, if that is not `columns` and then `ignored`."""
 
     @property
     def stem(self) -> str:
@@ -160,7 +160,7 @@ class Format:
 
     name: str
     label: str
-    """As a person calls it."""
+    """Its name for people."""
     files: tuple[File, ...]
     """In the order in which references point: a file refers to itself and to those before it."""
     shapes: Mapping[str, str]
@@ -174,26 +174,26 @@ class Format:
     names_its_district: bool
     """Whether the district's own org is among its orgs."""
     tells_students: tuple[str, str]
-    """The file and the column that tell who is a student."""
+    """The file and the column that identify students."""
     tells_year: tuple[str, str]
-    """The file and the column that tell the school year."""
+    """The file and the column that have the school year."""
     manifest_version: str | None = None
-    """What the manifest calls the format; none for a format without a manifest, which is known by its files."""
+    """The format's version in the manifest; none for a format without a manifest, which is recognized by its files."""
     also_named: tuple[str, ...] = ()
-    """What a manifest also calls it: later editions of the same version."""
+    """Other versions in a manifest that are the same format: its later editions."""
     id_characters: str | None = None
-    """What an identity is made of, as a pattern; anything, where there is none."""
+    """The pattern of an identity; without one, anything is allowed."""
     grades: tuple[str, ...] | None = None
-    """The words for grade levels, in any case; without any, CEDS codes, as they are spelled."""
+    """The words for grade levels, in any case; by default CEDS codes, in their exact spelling."""
     us_dates: bool = False
     """Whether dates are written month/day/year; else year-month-day."""
     unread: tuple[str, ...] = field(default=())
-    """Files of the format that hold nothing that Rollover needs, and are not read."""
+    """Files of the format that Rollover does not need and does not read."""
 
     def file(self, name: str) -> File:
         return next(file for file in self.files if file.name == name)
 
 
 def same_header(name: str) -> str:
-    """What two spellings of a header have in common: letters and digits, in lower case."""
+    """The normal form of a header: its letters and digits, in lower case."""
     return re.sub(r"[^0-9a-z]", "", name.lower())

@@ -1,6 +1,6 @@
-"""CSV files: emptied of passwords on their way to storage, and read from there as typed rows.
+"""Reads CSV files: empties password columns on the way to storage, and makes typed rows of the files there.
 
-From the bottom: `lexer` takes a text apart; `passwords` is the door, `text` the file as Arrow can read it; `header` and
-`rows` (with `odd_rows` and `shifted`) give its columns as text, `clean` typed values; `manifest` says what a set is,
-`stage` reads one.
+From the bottom: `lexer` separates records and fields. `passwords` is the filter on the way to storage. `text` makes a
+file readable for Arrow. `header` and `rows` (with `odd_rows` and `shifted`) find its columns as text, `clean` makes
+typed values. `manifest` finds the format and the files of a set, `stage` reads a set.
 """

@@ -1,8 +1,8 @@
-"""Turn the text of a file's columns into typed values, and find every value that breaks a rule.
+"""Converts the text of a file's columns to typed values, and finds every value that breaks a rule.
 
-What breaks an identity, a reference or something that a row cannot be without is an error, and keeps the row out.
-Else it is a warning: the value is fixed where its meaning is plain, and left blank where it is not. All of it works
-on columns: a rule is an expression, and rows are looked up only where it fails.
+A broken identity, reference or required value is an error, and rejects the row. Anything else is a warning: the value
+is fixed if its meaning is clear, and left blank if it is not. Everything works on columns: a rule is an expression, and
+rows are looked up only if it fails.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from rollover.roster.reading.of_file import FileFindings
 
 ID_LENGTH = 255
 NEVER_IN_ID = r'[\x00-\x1f\x7f"]'
-"""Only the remains of a row that was broken have these in an identity."""
-# Not \d, which has the digits of every script: only these can be calculated with.
+"""Characters that an identity has only if its row is broken."""
+# Not \d, which matches the digits of every script: numbers are computed from these only.
 INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z$"
 YEAR = r"^((?:19|20|21)[0-9]{2})(?:[-/ ]((?:19|20|21)?[0-9]{2}))?$"
 EXTENSION = "ext:"
@@ -65,11 +65,11 @@ FILLED = "bulk_filled"
 FILLED_MESSAGE = (
     "{column} must be blank in a full set; it is filled in {count:,} rows. These rows are imported all the same."
 )
-"""One for each column: it is the commonest deviation there is, and harmless."""
+"""One finding per column for all of these: it is the most common deviation, and harmless."""
 
 
 class _Batch:
-    """One batch of one file on its way: what was read, what is in error, and where findings go."""
+    """One batch of a file in work: its rows, which of them are in error, and the findings."""
 
     def __init__(self, frame: pl.DataFrame, file: File, spec: Format, findings: Findings) -> None:
         self.frame = frame
@@ -81,7 +81,7 @@ class _Batch:
         self.found = FileFindings(findings, file)
 
     def report(self, broken: pl.Series, code: str, severity: Severity, column: str | None, message: str) -> None:
-        """Make a finding of every row where `broken` is true; an error keeps the row out."""
+        """Make a finding of every row for which `broken` is true; an error rejects the row."""
         broken = broken.fill_null(False) & ~self.passed_over
         if not broken.any():
             return
@@ -93,8 +93,8 @@ class _Batch:
 def clean(frame: pl.DataFrame, file: File, spec: Format, findings: Findings, *, delta: bool) -> pl.DataFrame:
     """One batch as typed columns by the names of the file, with ``row``, ``kept_out`` and ``is_deleted``.
 
-    A column that the file does not have is null. In a full set, rows that the sender marks as deleted are left out; in
-    a delta, of such a row only what tells whose it is has to be right.
+    A column that the file lacks is null. In a full set, rows that the sender marks as deleted are left out; in a delta,
+    only the identity of such a row has to be valid.
     """
     if not delta:
         frame = _without_deleted(frame, file, spec, findings)
@@ -112,7 +112,7 @@ def clean(frame: pl.DataFrame, file: File, spec: Format, findings: Findings, *, 
 
 
 def _judge_delta(batch: _Batch) -> pl.Series:
-    """Check the columns that a delta fills; which rows say that their record is gone."""
+    """Check the columns that a delta fills; returns the rows that say that their record is deleted."""
     columns = {column.name: column for column in batch.file.columns if column.name in batch.file.bulk_is_blank}
     status = _typed(batch, columns.pop(STATUS), required="error")
     for column in columns.values():
@@ -140,7 +140,7 @@ def _without_deleted(frame: pl.DataFrame, file: File, spec: Format, findings: Fi
 
 
 def _find_other_status(batch: _Batch, filled: pl.Series) -> pl.Series:
-    """The rows whose status nobody understands: taken for active they would be live."""
+    """The rows with an unknown status: if they were taken as active, they would go live."""
     is_known = batch.frame[STATUS].str.to_lowercase() == ACTIVE
     other = (filled & ~is_known).fill_null(False) & ~batch.passed_over
     batch.found.count_for_column(OTHER_STATUS, STATUS, batch.frame[ROW].filter(other))
@@ -148,18 +148,18 @@ def _find_other_status(batch: _Batch, filled: pl.Series) -> pl.Series:
 
 
 def with_usernames(frame: pl.DataFrame, file: File, findings: Findings) -> pl.DataFrame:
-    """The same rows; where a person of a product without such logins has no username, the id takes its place."""
+    """The same rows; if a product does not need usernames, a person without one gets the id as username."""
     if USERNAME not in frame.columns or not file.identity or file.identity not in frame.columns:
         return frame
     blank = frame[USERNAME].is_null() & frame[file.identity].is_not_null() & ~frame[KEPT_OUT]
-    if STATUS in frame.columns:  # of who is gone, nothing else has to be right
+    if STATUS in frame.columns:  # a deleted person's other values do not matter
         blank = blank & frame[STATUS].str.to_lowercase().ne_missing(DELETED)
     FileFindings(findings, file).count_for_column(NO_USERNAME, USERNAME, frame[ROW].filter(blank))
     return frame.with_columns(pl.when(blank).then(pl.col(file.identity)).otherwise(USERNAME).alias(USERNAME))
 
 
 def with_status(frame: pl.DataFrame, means: Mapping[str, str]) -> pl.DataFrame:
-    """The same rows, with what a district's own words for the status mean in their place, in whatever case."""
+    """The same rows, with a district's own words for the status, in any case, replaced by their meaning."""
     if not means or STATUS not in frame.columns:
         return frame
     words = {word.lower(): meaning for word, meaning in means.items()}
@@ -168,7 +168,7 @@ def with_status(frame: pl.DataFrame, means: Mapping[str, str]) -> pl.DataFrame:
 
 
 def _typed(batch: _Batch, column: Column, *, required: Severity | None = None) -> pl.Series:
-    """One column's values. ``value`` is the text, null where it is empty."""
+    """One column's values. ``value`` is the text, null if it is empty."""
     if column.name not in batch.frame.columns:
         value = pl.Series(column.name, [None], dtype=pl.String).new_from_index(0, batch.frame.height)
         missing = None
@@ -217,7 +217,7 @@ def _as_is(_batch: _Batch, _column: Column, value: pl.Series, _severity: Severit
 
 
 def _list(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
-    """The items between commas; no items where there is no value. An item that is there twice counts once."""
+    """The items between commas; no items if there is no value. An item that occurs twice counts once."""
     items = _items(value)
     if column.required:
         message = f"{column.name} is required. Fill it in."
@@ -301,7 +301,7 @@ def _one_of(
 
 
 def _grade(batch: _Batch, column: Column, value: pl.Series, _severity: Severity) -> pl.Series:
-    """One grade level; of several the first."""
+    """One grade level: the first, if there are several."""
     several = value.str.contains(",", literal=True).fill_null(False)
     first = value
     if several.any():
@@ -338,7 +338,7 @@ def _grade_words(value: pl.Expr) -> pl.Expr:
 
 
 def _grades(batch: _Batch, column: Column, value: pl.Series, severity: Severity) -> pl.Series:
-    """Grade levels; those that are spelled otherwise are fixed."""
+    """Grade levels; other spellings are fixed."""
     items = _list(batch, column, value, severity)
     if value.null_count() == len(value):
         return items

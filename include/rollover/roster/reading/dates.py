@@ -6,10 +6,10 @@ from datetime import date
 
 import polars as pl
 
-# Not \d, which has the digits of every script: only these can be calculated with.
+# Not \d, which matches the digits of every script: numbers are computed from these only.
 ISO_DATE = (r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "%Y-%m-%d")
 US_DATE = (r"^[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}$", "%m/%d/%Y")
-"""What a date looks like, and how it is read."""
+"""The pattern of a date, and its format."""
 # With other signs between year, month and day, without leading zeros, and with a midnight behind them. Days before
 # months are not understood: nothing distinguishes them from months before days.
 _MIDNIGHT = r"(?:[T ](?:0?0:00(?::00(?:\.0+)?)?|12:00(?::00)? ?AM)(?:Z|[+-]00:?00)?)?$"
@@ -18,7 +18,7 @@ LOOSE_YMD_SHORT = r"^([0-9]{4})[-/.]([0-9]{1,2})[-/.]([0-9]{1,2})" + _MIDNIGHT
 LOOSE_MDY = r"^([0-9]{1,2})/([0-9]{1,2})/([0-9]{4}|[0-9]{2})" + _MIDNIGHT
 SHORT_YEAR = r"^[0-9]{1,2}/[0-9]{1,2}/[0-9]{2}([^0-9]|$)"
 CENTURY_FROM, BIRTH_CENTURY_FROM = 69, 31
-"""From which year of two digits on the last century is meant (POSIX); for births, that of a student or parent."""
+"""The first year of two digits that is of the last century (POSIX); for births, chosen for students and parents."""
 FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
 
 
@@ -30,14 +30,14 @@ def read_dates(value: pl.Series, *, us_dates: bool) -> pl.Series:
 
 
 def understood(value: pl.Series, century_from: int) -> pl.Series:
-    """Dates that are written in another way, where only one day can be meant; null for others."""
+    """Dates in another form that can mean one day only; null for others."""
     read = _dates(value, LOOSE_YMD, "ymd").fill_null(_dates(value, LOOSE_YMD_SHORT, "ymd"))
     return read.fill_null(_dates(value, LOOSE_MDY, "mdy", century_from))
 
 
 def _dates(value: pl.Series, pattern: str, order: str, century_from: int = 100) -> pl.Series:
-    """Null where it is not written so, or is none that a roster can hold: a year of two digits is of this century or,
-    from `century_from` on, of the last."""
+    """Null if the text has another form, or if no roster can have that date. A year of two digits is of this century
+    or, from `century_from` on, of the last."""
     parts = value.str.extract_groups(pattern).struct.unnest()
     parts.columns = list(order)
     year, month, day = (pl.col(part).cast(pl.Int32) for part in "ymd")

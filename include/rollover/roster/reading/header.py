@@ -1,4 +1,4 @@
-"""Finds the columns of a format in the header of a file, and judges it."""
+"""Finds the columns of a format in the header of a file, and checks the header."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ NEVER_ASKED_FOR = ("password",)
 """Columns of a format that nobody should send."""
 SHOWN_HEADERS = 10
 HEADER_LENGTH = 40
-"""How many unknown headers a message names, and how much of each."""
+"""How many unknown headers a message names, and how many characters of each."""
 CERTAIN_HEADERS = 3
-"""So many names of the format in one line: it is a header, not a person's row."""
+"""A line with so many names of the format is a header, not a person's row."""
 NEAR = 0.8
-"""How alike two headers are, of 1, for one to be suggested."""
+"""How similar two headers must be (1: equal) for one to be suggested."""
 FIELDS_BEHIND = "There are blank fields behind the last column; they were left out."
 
 
 @dataclass(frozen=True)
 class Header:
-    """The first line of a file: where each column of the format stands."""
+    """The header of a file: the position of each column of the format."""
 
     positions: Mapping[str, int]
     width: int
     """How many fields the rows have."""
     named: int
-    """How many of them the header names."""
+    """How many of these fields the header names."""
     blank_behind: bool
-    """Whether the fields behind these are blank; else they are a column that the header leaves blank."""
+    """Whether the fields after these are blank; else the header leaves the name of a column blank."""
     row: int
-    """The header's own place: blank lines may come before it."""
+    """The line of the header: blank lines may come before it."""
     lines: int
     """How many lines of the file the header ends with."""
     is_alone: bool
-    """Nothing follows it."""
+    """Whether no row follows it."""
 
 
 def read_header(
@@ -56,9 +56,9 @@ def read_header(
     *,
     delta: bool = False,
 ) -> Header | None:
-    """Read and judge the header; None where the file, or the `delta`, cannot be used.
+    """Read and judge the header; None if the file, or the `delta`, cannot be used.
 
-    `column_map` says under which header the district sends a column of the format.
+    `column_map` gives the header that the district uses for a column of the format.
     """
     found = FileFindings(findings, file)
     _judge_text(text, found)
@@ -111,15 +111,16 @@ def _first_rows(text: Text) -> tuple[list[list[str]], list[int]]:
             ends.append(reader.line_num)
             if len(rows) > ROWS_LOOKED_AT:
                 break
-    except csv.Error:  # a value longer than any in a roster; what was read tells enough
+    except csv.Error:  # a value longer than any in a roster; the rows so far are enough
         pass
     return rows, ends
 
 
 def _usual_width(rows: Iterable[Sequence[str]], named: int, header: int) -> int | None:
-    """How many fields the rows have that hold no more values than the header has names; None where none is so.
+    """The number of fields of most rows that have no more values than the header has names; None if there is no such
+    row.
 
-    Where most of them leave out what the header leaves blank, or go on behind it, that is how the file is.
+    Rows may lack the columns whose header is blank, or have blank fields after the last column.
     """
     filled = [row for row in rows if any(value.strip() for value in row)]
     widths = [len(row) for row in filled if len(row) >= named and not any(value.strip() for value in row[named:])]
@@ -129,7 +130,7 @@ def _usual_width(rows: Iterable[Sequence[str]], named: int, header: int) -> int 
 
 
 class _Columns:
-    """Where the columns of a format stand in a header."""
+    """The positions of a format's columns in a header."""
 
     def __init__(
         self, names: list[str], spec: Format, column_map: Mapping[str, str], found: FileFindings, *, row: int
@@ -146,7 +147,7 @@ class _Columns:
         self._known = {**self.positions, **ignored}
 
     def are_usable(self, *, delta: bool) -> bool:
-        """Judge the header; whether it has all that a row cannot be without."""
+        """Check the header; returns whether it has every required column."""
         if self._twice:
             for name in self._twice:
                 message = f"The column {self._expected(name)} is there twice. Keep one."
@@ -163,7 +164,7 @@ class _Columns:
         return self._map.get(name, name)
 
     def _place(self, name: str, aliases: tuple[str, ...], *, read: bool = True) -> int | None:
-        """Where the column stands: under its very name, under another that it has, or under a similar one."""
+        """The position of a column: by its exact name, by another known name, or by a similar one."""
         headers = (self._expected(name), *(aliases if name not in self._map else ()))
         for same in (lambda given, header: given == header, _are_similar):
             for header in headers:
@@ -196,9 +197,9 @@ class _Columns:
             self._warn("column_unknown", message)
 
     def _named(self, unknown: list[str]) -> str:
-        """Headers that nobody knows, each with the missing column that it may be meant for.
+        """Unknown headers, each with the missing column that it may stand for.
 
-        Nothing where the line may be no header at all, but a person's row.
+        Empty if the line may be a person's row and not a header.
         """
         if len(self._known) < CERTAIN_HEADERS:
             return ""

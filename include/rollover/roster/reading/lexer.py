@@ -102,7 +102,7 @@ class Lexer:
         self._sound_record = re.compile(rf"{sound}(?:{mark}{sound})*+(?!{edge}|{mark})")
         value = rf'(?>{QUOTED}(?:"{edge}*+)?|{edge}*+)'
         self._values = re.compile(rf"(?:\A|{mark})({value})")
-        # Its group takes part where the last value's quote is not closed.
+        # Its group takes part if the last value's quote is not closed.
         self._any_record = re.compile(rf"(?:{value}{mark})*+(?:{QUOTED}(\Z)|{value})")
         self._plain = re.compile(rf'(?:[^"]++|(?<!{edge})"[^"\r\n]*+(?:""[^"\r\n]*+)*+"(?!{edge})|(?<={edge})")*+')
 
@@ -210,7 +210,7 @@ class Records:
         return len(LINE_END.findall(text, record.line_stop, record.stop)) <= RECORD_LINES
 
     def _take_next(self, text: str, start: int, ready: int, out: list[str], *, final: bool) -> int | None:
-        """Take one record; returns where the next one begins, None where more must come."""
+        """Take one record; returns where the next one begins, None if more must come."""
         most = min(ready, start + RECORD_CHARACTERS)
         is_full, is_last = most - start == RECORD_CHARACTERS, final and most == len(text)
         most += text.startswith("\r\n", most - 1)

@@ -1,6 +1,6 @@
-"""Which format a set is of, which of its files are to be read, and whether each is a full one or a delta.
+"""Finds the format of a set, the files to read, and whether each is a full file or a delta.
 
-OneRoster's manifest says it; what it says is held against what is there. Clever has none: its files tell.
+OneRoster's manifest says it; it is compared with the files. Clever has no manifest: its files show it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROSTER_VERSION = "oneroster.version"
 MANIFEST_VERSION = "manifest.version"
 MANIFEST_HEADER = ["propertyName", "value"]
 MANIFEST_BYTES = 2**20
-"""More of a manifest is not read. A real one has 1 KB."""
+"""The most bytes of a manifest that are read. A real one has 1 KB."""
 BULK, DELTA, ABSENT = "bulk", "delta", "absent"
 MODES = (BULK, DELTA, ABSENT)
 VERSIONS = {spec.manifest_version: spec for spec in FORMATS.values() if spec.manifest_version}
@@ -50,14 +50,14 @@ def contents(
     *,
     without_manifest: bool = False,
 ) -> Contents | None:
-    """What a fetched set is; None with the reason in `findings` where its format is not known.
+    """The format and files of a fetched set; None, with the reason in `findings`, if its format is not known.
 
-    Without files to read, it has no updates.
+    A set without files to read has no updates.
 
-    Also of a set that is refused, for a reason that is in `findings` too, all that is there is to be read, so that the
-    district learns of everything at once. `names` are the set's files as formats spell them, `others` the names (in
-    lower case) of those that no format reads. `without_manifest` is what a district says whose OneRoster files have no
-    manifest: each is then a full one.
+    The files of a refused set are also read, so that the district learns of all problems at once; `findings` has the
+    reason. `names` are the set's files as formats spell them, `others` the names (in lower case) of those that no
+    format reads. `without_manifest`: the district file says that its OneRoster files have no manifest, so that each is
+    a full file.
     """
     if MANIFEST in names:
         return _Manifest(folder / MANIFEST, findings).contents(names, others)
@@ -87,7 +87,8 @@ def contents(
 
 
 def _likely(names: Collection[str]) -> Format | None:
-    """The format that the files tell: one without a manifest by files of its own, else the OneRoster that has most."""
+    """The format by the names of the files: one without a manifest if it has own files, else the best OneRoster
+    version."""
     likely = max(FORMATS.values(), key=lambda spec: (_own_files(spec, names), spec not in KNOWN_BY_FILES))
     if likely in KNOWN_BY_FILES:
         return likely if _own_files(likely, names) else None
@@ -133,7 +134,7 @@ def _missing(findings: Findings, file: File) -> None:
 
 @dataclass
 class _Property:
-    """What a line of the manifest says. Names and modes are words in lower case, whatever their spelling."""
+    """A line of the manifest. Names and modes are in lower case, whatever their spelling."""
 
     value: str
     row: int
@@ -162,7 +163,7 @@ class _Manifest:
                 self._take(fields[0].strip(), fields[1].strip(), row)
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        """The rows that hold something, with their places."""
+        """The rows that are not empty, with their places."""
         with local_copy(self.path) as path, as_text(path) as text:
             if text.encoding != "utf-8":
                 self.findings.add("encoding", "warning", MANIFEST, encoding_message(text))
@@ -172,7 +173,7 @@ class _Manifest:
             for row, fields in enumerate(csv.reader(io.StringIO(start, newline="")), start=1):
                 if any(value.strip() for value in fields):
                     yield row, fields
-        except csv.Error:  # what was read until there tells enough
+        except csv.Error:  # the rows so far are enough
             return
 
     def _take(self, name: str, value: str, row: int) -> None:
@@ -189,7 +190,7 @@ class _Manifest:
         self._properties.setdefault(name.lower(), _Property(mode, row))
 
     def contents(self, names: Collection[str], others: Collection[str]) -> Contents | None:
-        """What the set is; None where nothing tells its format. Whether it is refused is in the findings."""
+        """The format and files of the set; None if its format is unknown. The findings say whether it is refused."""
         if not self._properties:
             spec = _likely(names)
             return _by_files(spec, names, self.findings) if spec else None
@@ -222,7 +223,7 @@ class _Manifest:
         return spec
 
     def _mode(self, file: File) -> str:
-        """What the manifest says of a file: absent where it says nothing, empty where it cannot be understood."""
+        """The manifest's mode of a file: absent if it does not name the file, empty if the mode is unknown."""
         said = self._properties.get(_property(file.name))
         if said is None:
             message = f"{_property_name(file.name)} is not there; read as absent. Name every file of the format."
@@ -239,7 +240,7 @@ class _Manifest:
         return ""
 
     def _is_to_be_read(self, file: File, mode: str, names: Collection[str], *, is_delta: bool) -> bool:
-        """Whether a file is read. The manifest and what is there must agree; in a delta, absent means no updates."""
+        """Whether a file is read. The manifest and the files must agree; in a delta, absent means no updates."""
         there = file.name in names
         if (
             not mode
@@ -264,7 +265,7 @@ class _Manifest:
             self.findings.add(code, "error", file.name, f"{message} {outcome}")
 
     def _judge_unread(self, spec: Format, others: Collection[str]) -> None:
-        """Files that are not read: whether the manifest tells of them what is so."""
+        """Check that the manifest is right about the files that are not read."""
         for name in spec.unread:
             said = self._properties.get(_property(name))
             if said is None:

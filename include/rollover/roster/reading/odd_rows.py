@@ -1,4 +1,4 @@
-"""Judges the rows that do not have as many fields as the others, and keeps them until these are read."""
+"""Checks the rows that have too few or too many fields, and keeps them until the others are read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIELD_COUNT = "The row does not have as many fields as the header has names. Quo
 
 
 class OddRows:
-    """Arrow calls this object for each odd row, and passes over the row. The rows wait in a file of their own."""
+    """Arrow calls this object for each odd row, and skips the row. The odd rows are kept in a file."""
 
     def __init__(self, layout: shifted.Layout, header: Header, text: Text, found: FileFindings) -> None:
         self._layout = layout
@@ -33,11 +33,11 @@ class OddRows:
         self._found = found
         self._columns = {place: found.file.column(name) for name, place in header.positions.items()}
         self._doubtful: list[tuple[int, list[str]]] = []
-        """Rows with blank fields behind, which wait to be looked at together."""
+        """Rows with blank fields at their end, which are checked together."""
         self._skipped = array("i")
-        """The places of all of them, in order."""
+        """The places of all odd rows, in order."""
         self._seen = 0
-        """How many of them stand before the rows that :meth:`places` was asked for last."""
+        """How many of them are before the rows of the last call of :meth:`places`."""
         self._next = header.row + 1
         self._wrong = array("i")
         self._too_long = array("i")
@@ -81,7 +81,7 @@ class OddRows:
         return fields + [""] * (self._header.width - len(fields))
 
     def _judge_doubtful(self) -> None:
-        """Take rows whose values stand in their own columns; the others are in error."""
+        """Accept rows whose values are in their own columns; the others are in error."""
         doubtful, self._doubtful = self._doubtful, []
         are_right = shifted.stand_in_their_columns([fields for _, fields in doubtful], self._layout) if doubtful else []
         for (place, fields), is_right in zip(doubtful, are_right, strict=True):
@@ -96,9 +96,9 @@ class OddRows:
         self._keep_identity(place, fields)
 
     def _keep_identity(self, place: int, fields: list[str], *, aligned: bool = False) -> None:
-        """Of a row in error only the identity counts, for what depends on it.
+        """Keep only the identity of a row in error, to find the rows that depend on it.
 
-        `aligned` fields stand where they belong; else nobody knows where the defect is.
+        The first `aligned` fields are in their own columns; if it is None, the place of the defect is unknown.
         """
         if not self._is_named(fields, aligned=aligned):
             self._text.unnamed.append(place)
@@ -116,9 +116,9 @@ class OddRows:
         return self._header.positions.get(identity)
 
     def _is_named(self, fields: list[str], *, aligned: bool) -> bool:
-        """Whether it is certain who the row is about: the identity is whole, and in its place.
+        """Whether the row can be identified: its identity is complete, and in its place.
 
-        Nothing but ids, which hold no comma, may stand before it. A row with too few fields may have lost any of them.
+        Only ids, which have no comma, may come before it. A row with too few fields may have lost any of them.
         """
         position = self._identity_position()
         if position is None or position >= len(fields) - 1 or not fields[position].strip():
@@ -134,7 +134,7 @@ class OddRows:
         # A copy: Arrow may go on meanwhile.
         skipped = np.array(self._skipped[self._seen :], dtype=np.int64)
         places = np.arange(self._next, self._next + count) + self._seen
-        # Skipped row number k (in order) pushes every kept row on that would stand at or after it.
+        # Each skipped row, in order, moves every kept row at or after its place one on.
         places += np.searchsorted(skipped - np.arange(len(skipped)), places, side="right")
         self._next += count
         if count:
@@ -142,9 +142,9 @@ class OddRows:
         return places
 
     def finish(self) -> IO[bytes]:
-        """The odd rows that are kept, as CSV, each with its place and whether it is in error behind its fields.
+        """The kept odd rows as CSV; after its fields, each has its place and whether it is in error.
 
-        For when all others are read. Raises what :meth:`__call__` failed at.
+        Call it after all other rows are read. Raises an error of :meth:`__call__`.
         """
         if self._failure is not None:
             raise self._failure
@@ -156,7 +156,7 @@ class OddRows:
 
     @property
     def last_place(self) -> int:
-        """The place of the last row, once all are read."""
+        """The place of the last row, after all rows are read."""
         return max(self._next - 1 + len(self._skipped), self._header.row)
 
     @property
@@ -171,7 +171,7 @@ def _is_one_id(column: Column) -> bool:
 
 
 def _split(row: str) -> list[str]:
-    """The fields of a row; none where it is too long for a roster's."""
+    """The fields of a row; none if it is too long for a roster's."""
     try:
         return next(csv.reader(io.StringIO(row, newline="")), [])
     except csv.Error:

@@ -126,7 +126,7 @@ class Layout:
     width: int
     """How many fields the header has."""
     usual: int
-    """How many fields most rows have: more than the header where blank ones follow."""
+    """How many fields most rows have: more than the header if blank ones follow."""
     header_rows: int
     """Records up to the header, itself included: they hold no password."""
 
@@ -145,7 +145,7 @@ class Layout:
 def find_layout(text: str, *, final: bool) -> Layout | None:
     """The layout of a file that begins with `text`; None for a file without passwords.
 
-    `final` says that there is no more than `text`. Raises EndlessLine where the first line does not end in it.
+    `final` says that there is no more than `text`. Raises EndlessLine if the first line does not end in it.
     """
     place, above = 0, False
     for number in range(1, HEADER_WITHIN + 1):
@@ -171,7 +171,7 @@ def find_layout(text: str, *, final: bool) -> Layout | None:
 def _cells(text: str, start: int, stop: int) -> tuple[Lexer, list[str]]:
     """The values of a line above the rows, and the lexer for its separator.
 
-    No header has a line break or a quote in a value: where it seems so, a quote is missing.
+    No header has a line break or a quote in a value: if one seems to, a quote is missing.
     """
     cut = Lexer(max(SEPARATORS, key=text[start:stop].count))
     record = cut.record(text, start, stop)

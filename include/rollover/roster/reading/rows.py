@@ -24,21 +24,21 @@ BLOCK_BYTES = 8 * 2**20
 LAST_LINE_BYTES = 2**16
 NOT_CSV = "not_csv"
 UNREAD = "unread "
-"""How the names of columns begin that are only looked at."""
+"""The prefix of columns that are only checked."""
 BEHIND = "behind "
-"""The same of those in which no row should have a value."""
+"""The prefix of columns in which no row should have a value."""
 
 
 def batches(
     text: Text, file: File, spec: Format, header: Header, findings: Findings, *, delta: bool = False
 ) -> Iterator[pl.DataFrame]:
-    """The rows of a file in batches: the columns of `file` that it has, as text, ``row``, the place in the file, and
-    ``kept_out``.
+    """Yield the rows of a file in batches: the columns of `file` that it has, as text; ``row``, the place in the file;
+    and ``kept_out``, whether the row is rejected.
 
     Values come without surrounding spaces, an empty one as null. A row with too few or too many fields is a finding
-    and kept out, unless what is missing or too much is blank and the rest in its place
-    (:mod:`rollover.roster.reading.shifted`); so is a row with a character that is none. Empty lines are passed over.
-    Memory holds a batch, whatever the file's size and however many of its rows are odd.
+    and rejected, unless the missing or additional fields are blank and the others in their place
+    (:mod:`rollover.roster.reading.shifted`); so is a row with an undecodable character. Empty lines are skipped.
+    Memory has one batch, whatever the file's size and however many of its rows are odd.
     """
     if header.is_alone:
         return
@@ -60,9 +60,9 @@ def batches(
 
 
 def _columns(header: Header, text: Text | None = None) -> dict[str, str]:
-    """The columns that are read of a file, by name: their places, which are Arrow's names for them.
+    """The columns to read of a file, by name: their positions, which are Arrow's names for them.
 
-    Of a `text` with characters that cannot be right, the columns that are not read are there too, to be looked at.
+    If the `text` has invalid characters, they include the columns that are not needed, to check them.
     """
     columns = {name: str(position) for name, position in header.positions.items()}
     if header.blank_behind:
@@ -82,8 +82,8 @@ def _frames(
     *,
     newlines: bool = True,
 ) -> Iterator[pl.DataFrame]:
-    """The `columns` of a stream, as they stand there behind `skip_lines`. `odd` takes the rows that have another
-    `width`; `newlines` says whether a value may hold a line break."""
+    """Yield the `columns` of a stream after `skip_lines`. `odd` takes the rows that have another `width`; `newlines`
+    says whether a value may have a line break."""
     if not stream.read(1):  # which Arrow refuses
         return
     stream.seek(-1, io.SEEK_CUR)
@@ -107,11 +107,11 @@ def _frames(
 
 
 def _judge_end(text: Text, header: Header, odd: OddRows, found: FileFindings) -> None:
-    """Judge a last line that does not end."""
+    """Check a last line that does not end."""
     if text.last_line_ends:
         return
     last = [odd.last_place]
-    if odd.ends_in_error:  # nobody knows how many rows are missing: the set waits for a person
+    if odd.ends_in_error:  # it is unknown how many rows are missing: the set needs review
         text.is_cut_off = True
         message = "The file ends inside a row: it was cut off, and nobody can tell how much is missing. Send it whole."
         found.find("cut_off", "error", message, last)
@@ -121,8 +121,8 @@ def _judge_end(text: Text, header: Header, odd: OddRows, found: FileFindings) ->
 
 
 def _last_column(text: Text, header: Header, file: File) -> Column | None:
-    """The column in which the last line ends, if it is read. A file that was cut off in its last value, or right before
-    it, looks whole but for the line end."""
+    """The column in which the last line ends, if it is read. A file that was cut off in or right before its last value
+    looks complete, except for the line end."""
     with text.open() as stream:
         stream.seek(max(text.skip_bytes, stream.seek(0, io.SEEK_END) - LAST_LINE_BYTES))
         lines = stream.read().decode("utf-8", "replace").splitlines()
@@ -132,7 +132,7 @@ def _last_column(text: Text, header: Header, file: File) -> Column | None:
 
 
 class _Tidy:
-    """Makes values of what a file's fields hold, and marks the rows that cannot be taken."""
+    """Makes values of a file's fields, and marks the rows that are rejected."""
 
     def __init__(self, text: Text, header: Header, found: FileFindings) -> None:
         self._text = text
@@ -143,7 +143,7 @@ class _Tidy:
         ]
 
     def __call__(self, frame: pl.DataFrame, places: pl.Series, wrong: pl.Series | None = None) -> pl.DataFrame:
-        """Values without surrounding spaces, empty ones null; without rows that hold no value."""
+        """Values without surrounding spaces, with empty ones as null, and without blank rows."""
         stripped = pl.all().str.strip_chars()
         tidied = frame.with_columns(pl.when(stripped != "").then(stripped))
         kept_out = pl.repeat(False, frame.height, eager=True) if wrong is None else wrong
@@ -172,7 +172,7 @@ class _Tidy:
                 self._find("value_spaces", "warning", message, where, column=name)
 
     def _marked(self, frame: pl.DataFrame, read: list[str]) -> pl.DataFrame:
-        """Mark rows whose characters cannot be right, and name those with a line break in a value."""
+        """Mark rows with invalid characters, and make a finding of rows with a line break in a value."""
         unread = [name for name in frame.columns if name.startswith(UNREAD)]
         if self._text.broken_characters:
             message = "The row holds bytes that are no character. Save the file as UTF-8."
@@ -189,7 +189,7 @@ class _Tidy:
     def _mark(
         self, code: str, message: str, frame: pl.DataFrame, pattern: str, read: list[str], unread: list[str]
     ) -> pl.DataFrame:
-        """Keep rows out in which a character stands in a column that is read; in another it is harmless."""
+        """Reject rows with a character in a column that is read; in other columns it is harmless."""
         broken = _contains(frame, read, pattern) & ~frame[KEPT_OUT]
         self._find(code, "error", message, frame[ROW].filter(broken))
         frame = frame.with_columns(frame[KEPT_OUT] | broken)

@@ -1,8 +1,8 @@
-"""Whether the values of a row with blank fields behind stand in their own columns.
+"""Checks whether the values of a row with additional blank fields are in their own columns.
 
-Two mistakes look the same: commas that were added at the end of a row, and a comma within a value that is not quoted,
-which pushes all that follows one column on, where the last column of the row was blank. A row is taken as it stands if
-every value with a type fits the column it is in, and no reading that puts two fields together fits as well.
+Two mistakes look the same: commas that were added at the end of a row, and a comma in a value that is not quoted, which
+moves all following values one column on, if the last column of the row was blank. A row is accepted if every value with
+a type fits its column, and no reading that joins two fields fits as well.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from rollover.roster.reading.clean import clean
 from rollover.roster.reading.columns import KEPT_OUT, ROW
 
 AT_ONCE = 50
-"""Rows that are looked at together: with all their readings, fewer than findings of a code are kept."""
+"""Rows that are checked together."""
 READINGS = KEPT_PER_CODE // AT_ONCE
-"""Of one row, at most. A row that could be read in more ways is not looked at further."""
+"""The most readings of one row. A row with more possible readings is in error."""
 DOES_NOT_FIT = frozenset(
     {
         *("bad_value", "bad_date", "bad_year", "bad_datetime", "grade_unknown", "value_missing"),
@@ -35,7 +35,7 @@ TELLS_ITS_COLUMN = frozenset({Kind.ENUM, Kind.DATE, Kind.DATETIME, Kind.YEAR, Ki
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the columns of a file stand. ``positions`` are those of the columns that are read, of ``width`` fields."""
+    """The layout of a file: the ``positions`` of the columns that are read, among ``width`` fields."""
 
     file: File
     spec: Format
@@ -44,7 +44,7 @@ class Layout:
     delta: bool
 
     def may_hold_a_comma(self, place: int) -> bool:
-        """Whether the column at a place is not read, or holds text or a list."""
+        """Whether the column at a position is not read, or has text or a list."""
         column = self._at.get(place)
         return column is None or column.may_hold_a_comma
 
@@ -53,7 +53,7 @@ class Layout:
         return {place: self.file.column(name) for name, place in self.positions.items()}
 
     def readings(self, fields: Sequence[str]) -> Iterator[list[str]]:
-        """The row as it stands; then with each two neighbouring values put together that may be one with a comma."""
+        """The row as it is; then with each two neighbouring values joined that may be one value with a comma."""
         yield list(fields[: self.width])
         for place in range(self.width - 1):
             two = fields[place : place + 2]
@@ -62,8 +62,8 @@ class Layout:
 
 
 def stand_in_their_columns(rows: Sequence[Sequence[str]], layout: Layout) -> list[bool]:
-    """For each of at most :data:`AT_ONCE` rows with more fields than columns, those behind blank: whether it can be
-    taken as it stands."""
+    """For each of at most :data:`AT_ONCE` rows with more fields than columns, the last ones blank: whether it can be
+    accepted."""
     if not layout.positions:
         return [False] * len(rows)
     readings = [list(layout.readings(fields)) for fields in rows]
@@ -78,7 +78,7 @@ def stand_in_their_columns(rows: Sequence[Sequence[str]], layout: Layout) -> lis
 
 
 def _scores(readings: list[list[str]], layout: Layout) -> list[int]:
-    """How many values of each reading tell their columns; -1 where a value does not fit its own."""
+    """How many values of each reading identify their column; -1 if a value does not fit its column."""
     values = {name: [row[place] for row in readings] for name, place in layout.positions.items()}
     marks = {ROW: pl.Series(range(len(readings)), dtype=pl.Int32), KEPT_OUT: [False] * len(readings)}
     stripped = pl.col(*values).str.strip_chars()

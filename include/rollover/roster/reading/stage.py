@@ -1,4 +1,4 @@
-"""Parse a fetched set into typed rows."""
+"""Reads a fetched set into typed rows."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ _TYPES = {
 
 @dataclass
 class Read:
-    """What reading one file gave."""
+    """The result of reading one file."""
 
     rows: int = 0
     unnamed: int = 0
-    """Rows that are kept out, and of which nobody can tell who they are about."""
+    """The number of rejected rows that cannot be identified."""
     usable: bool = False
     other_status: int = 0
     """Rows of a full file whose status is neither active nor tobedeleted, and nothing says what it means."""
     cut_off: bool = False
-    """The file ends inside a row."""
+    """Whether the file ends inside a row."""
     columns: frozenset[str] = frozenset()
     findings: Findings = field(default_factory=Findings)
 
@@ -80,12 +80,11 @@ def stage(
 ) -> Import:
     """Read a fetched set into one Parquet file of typed rows per file: fetched → staged.
 
-    Rows in error are marked, for :func:`rollover.roster.validating.validate.validate` to tell what depends on them. The
-    set is refused where it cannot be read as a whole: its format is not known, or a required file or a column that no
-    row can be without is missing. Then what is there is read all the same, and the details have ``refused_for``, with
-    which validating rejects it; ``rejected`` at once is a set of which nothing can be looked at. A set that is, byte
-    for byte, the one that is live is ``ready`` at once. Where a product `needs_username`, a person without one is an
-    error.
+    Rows in error are marked, so that :func:`rollover.roster.validating.validate.validate` finds the rows that depend on
+    them. The set is refused if it cannot be read as a whole: its format is unknown, or a required file or column is
+    missing. Its other files are still read, and the details have ``refused_for``, for which validating rejects it. A
+    set without any usable file is ``rejected`` at once. A set that is identical, byte for byte, to the live one is
+    ``ready`` at once. If a product `needs_username`, a person without one is an error.
     """
     fetched = imports.current(engine, tenant_id, import_id)
     if fetched.state is not ImportState.FETCHED:
@@ -129,7 +128,7 @@ def _is_live_already(engine: Engine, tenant_id: str, fetched: Import, found: Con
 
 
 def read_all(found: Contents, storage: UPath, import_id: str, read_as: ReadAs) -> dict[str, Read]:
-    """Write the typed rows of every file of a fetched set, the largest first; a batch of each of a few at a time."""
+    """Write the typed rows of every file of a fetched set, the largest first, a few files at a time."""
 
     def read(file: File) -> Read:
         with without_values():
@@ -238,7 +237,7 @@ def _finish(
 
 
 def _reading(findings: Findings, found: Contents | None, read: Mapping[str, Read], read_as: ReadAs) -> Reading:
-    """What was found, for the ledger. A set that is refused is validated all the same if it has rows and no delta."""
+    """The results for the ledger. A refused set is validated anyway if it has rows and no delta."""
     if found is None or not found.files:
         return Reading(read_as=read_as)
     usable = {name: each for name, each in read.items() if each.usable}
@@ -256,10 +255,10 @@ def _reading(findings: Findings, found: Contents | None, read: Mapping[str, Read
 
 
 def not_said(spec: Format, read: Mapping[str, Read], deltas: frozenset[str]) -> tuple[tuple[str, ...], ...]:
-    """What of the live roster the set says nothing about, since its column or file is not there: [table, column], and
-    where it is so for people of one role only, that role.
+    """The columns that the set lacks, because a column or file is missing: [table, column], and a role if it lacks the
+    column for people of that role only.
 
-    A delta is laid over the live roster, so only columns of the files that it has count.
+    A delta is laid over the live roster, so only columns of its files count.
     """
     found: list[tuple[str, ...]] = []
     for file in spec.files:

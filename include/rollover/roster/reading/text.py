@@ -1,8 +1,8 @@
-"""Looks at every byte of a fetched file once, and makes it UTF-8 that Arrow gets through where it is not.
+"""Looks at every byte of a fetched file once, and makes it UTF-8 that Arrow can read, if it is not.
 
 A district's system writes UTF-8 with or without a byte order mark, UTF-16, or Windows-1252; and it breaks off in the
 middle of a character, or leaves a quote open. Bytes that are no character become :data:`BROKEN`, so that the row can
-be identified and kept out. A line whose quote is never closed is cut before the quote, and its row is named. What a
+be identified and rejected. A line whose quote is never closed is cut before the quote, and its row is named. What a
 record is, :mod:`rollover.roster.reading.lexer` says. A file that needs nothing of that is read as it is stored; another
 one is written again to the local disk.
 """
@@ -53,7 +53,7 @@ class Text:
     too_long: array[int] = field(default_factory=lambda: array("i"))
     """The rows that were emptied, since they are longer than any row of a roster."""
     unnamed: array[int] = field(default_factory=lambda: array("i"))
-    """The rows that are kept out, and of which nobody can tell who they are about; not those that were emptied."""
+    """The rejected rows that cannot be identified; not those that were emptied."""
 
     def open(self) -> IO[bytes]:
         stream = self.path.open("rb")
@@ -74,7 +74,7 @@ def as_text(path: Path) -> Iterator[Text]:
 
 
 def _as_it_is(given: Text) -> Text | None:
-    """Look at every byte of a file; None where it has to be written again."""
+    """Look at every byte of a file; None if it has to be written again."""
     if given.encoding != "utf-8":
         return None
     seen = Text(given.path, given.skip_bytes)
@@ -202,7 +202,7 @@ class _Closed(Records):
 
 
 def _up_to_long_line(text: str, start: int, end: int) -> int:
-    """Where the first line that is longer than a record may be begins; `end` where there is none."""
+    """Where the first line that is longer than a record may be begins; `end` if there is none."""
     while end - start > RECORD_CHARACTERS:
         behind = start + RECORD_CHARACTERS
         line_end = max(text.rfind("\n", start, behind), text.rfind("\r", start, behind))

@@ -1,1 +1,1 @@
-"""The new year's roster looked at again, with other queries."""
+"""Checks the new year's roster with queries that share nothing with the import."""

@@ -1,4 +1,4 @@
-"""Whether the live roster is what a set's files say, row by row: by number and by the sum of the rows' hashes.
+"""Checks that the live roster has exactly the rows of a set's files, by their number and the sum of their hashes.
 
 Neither side is read into memory: PostgreSQL adds up the live rows, DuckDB the staged ones.
 """
@@ -21,14 +21,14 @@ from rollover.roster.live import load_live
 from rollover.roster.staged import ROW_HASH, key_columns
 
 ALL = ""
-"""Stands for every row of a table that does not say which school a row is of."""
+"""The key of all rows of a table whose rows belong to no school."""
 SHOWN_SCHOOLS = 5
 Totals = dict[str, tuple[int, int]]
 """By school: the number of rows, and the sum of their hashes."""
 
 STAGED_TOTALS = "SELECT count(*), sum(row_hash) {school} FROM read_parquet($staged) {by}"
-# Where a person let in additions only, rows of the set may stand as they did before; those that the import brought may
-# not, and none may be missing.
+# If a person allowed additions only, rows that existed before may differ from the set. The rows that the import added
+# may not, and none may be missing.
 ADDITIONS = """
     SELECT count(*) FILTER (WHERE live.status IS DISTINCT FROM 'active' AND staged.row_hash IS NOT NULL),
            count(*) FILTER (WHERE live.status = 'active' AND live.row_hash <> staged.row_hash
@@ -43,18 +43,19 @@ ADDITIONS = """
 
 @dataclass
 class AsFiled:
-    """What was found. ``wrong`` are sentences; ``schools`` are those whose classes or enrollments are not as filed."""
+    """The result. ``wrong`` has sentences, ``schools`` the schools whose classes or enrollments differ from the
+    files."""
 
     wrong: list[str] = field(default_factory=list)
     schools: set[str] = field(default_factory=set)
     compared: str = "every row"
-    """Or ``number of rows``, where the set's files are not in storage any more, or ``additions``."""
+    """Or ``number of rows`` if the set's files are no longer in storage, or ``additions``."""
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
-    """By table, where only additions were let in: live rows that the set has otherwise, or does not have."""
+    """By table, if only additions were allowed: the live rows that differ from the set or are not in it."""
 
 
 def as_filed(connection: Connection, found: Import, storage: UPath) -> AsFiled:
-    """Compare the live roster with the staged files of an applied import; `found` is the one that was staged."""
+    """Compare the live roster with the staged files of an applied import, `found`."""
     if not all(staged_file(storage, found.import_id, table.name).exists() for table in ROSTER_TABLES):
         return _by_number(connection, found)
     if found.decision is Decision.ADDITIONS_ONLY:
@@ -99,7 +100,7 @@ def _totals(rows: Iterable[Sequence[Any]]) -> Totals:
 
 
 def _by_number(connection: Connection, found: Import) -> AsFiled:
-    """The files were removed when they were done with; what is left to compare is how many rows were accepted."""
+    """Compare the numbers of accepted rows only: the files were removed when the import was finished."""
     result = AsFiled(compared="number of rows")
     for table in ROSTER_TABLES:
         rows = connection.scalar(select(func.count()).where(table.c.status == "active")) or 0

@@ -1,8 +1,8 @@
-"""Count what people should look at in a new year's roster, school by school; and choose the records to show them.
+"""Counts what people should check in a new year's roster, school by school, and chooses records to show them.
 
-Source: Hero asks to "view the grade levels", to "make sure that you do not find any of last year's graduating
-class", to "verify that schedules match your SIS", to align bell schedules and terms with the first grading
-period, and to confirm guardian e-mail addresses and dates of birth.
+Source: Hero asks to "view the grade levels", to "make sure that you do not find any of last year's graduating class",
+to "verify that schedules match your SIS", to align bell schedules and terms with the first grading period, and to
+confirm guardian e-mail addresses and dates of birth.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rollover.roster.model import GRADES, GUARDIAN_ROLES
 
 SAMPLE = 20
 NO_SCHOOL = ""
-"""The id under which those are counted who belong to no school of the roster."""
+"""The id under which people without a school of the roster are counted."""
 NOT_EDUCATORS = ("student", *GUARDIAN_ROLES)
 MEASURES = (
     *("students", "returning", "without_grade", "in_the_same_grade", "graduates_still_there"),
@@ -29,7 +29,7 @@ MEASURES = (
 )
 """Numbers that every school has, in the order in which they are shown."""
 
-# The highest grade that a class of students was in before the year's first import: who was in it has left the tenant's
+# The highest grade of last year's students, before the year's first import: its students have left the tenant's
 # schools. It is grade 12 in most districts, 8 in some.
 GRADUATING_CLASS = """
 SELECT last_year_grade AS grade, students
@@ -147,7 +147,7 @@ FROM (SELECT coalesce(first.school_id, '{NO_SCHOOL}') AS school_id, p.username, 
 LEFT JOIN roster.orgs o ON o.sourced_id = new.school_id
 ORDER BY new.school_id, new.family_name, new.given_name, new.sourced_id
 """
-# Where sessions of several types share a year, grading periods are the finest and the whole year the coarsest.
+# If sessions of several types share a year, grading periods are the finest and the whole year the coarsest.
 SESSIONS = """
 SELECT type, count(*) AS sessions, min(start_date) AS starts, max(end_date) AS ends
 FROM roster.academic_sessions
@@ -201,27 +201,27 @@ ORDER BY s.school_id, p.grade, s.draw
 
 @dataclass
 class School:
-    """What was counted in one school."""
+    """The numbers of one school."""
 
     name: str | None
     numbers: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MEASURES, 0))
     grades: dict[str, int] = field(default_factory=dict)
     """Students by grade; those without one are in ``numbers``."""
     bell_schedule: date | None = None
-    """From when on its newest one holds; Hero only."""
+    """The first day of its newest bell schedule; Hero only."""
 
 
 @dataclass
 class Checks:
-    """What was counted in the live roster of a school year."""
+    """The numbers of the live roster of a school year."""
 
     schools: dict[str, School]
     graduating: str | None
-    """Last year's highest grade; None where no student was here last year."""
+    """Last year's highest grade; None if no student was here last year."""
     graduates: int
-    """How many were in it."""
+    """The number of its students."""
     sessions: dict[str, tuple[int, date, date]]
-    """By type, the finest first: how many, the first day, and the first day after them."""
+    """By type, the finest first: the number of sessions, their first day, and the first day after them."""
 
     @property
     def first_period(self) -> date | None:
@@ -233,7 +233,7 @@ class Checks:
         return {name: sum(school.numbers[name] for school in self.schools.values()) for name in MEASURES}
 
     def with_old_bell_schedule(self) -> list[str]:
-        """Schools whose newest bell schedule is older than the first grading period: theirs to update."""
+        """Schools that must update their bell schedule: the newest one is older than the first grading period."""
         first = self.first_period
         return [
             school_id
@@ -243,10 +243,10 @@ class Checks:
 
 
 def look(connection: Connection, school_year: str, product: str) -> Checks:
-    """Count. Makes the temporary table ``checked_students``, from which a sample can be drawn in this transaction.
+    """Count everything. Makes the temporary table ``checked_students``, for a sample in the same transaction.
 
-    The caller keeps PostgreSQL from nested loops (:func:`rollover.roster.applying.bulk.planner`): what an import has
-    just brought is not in its statistics.
+    The caller switches off nested loops (:func:`rollover.roster.applying.bulk.planner`): PostgreSQL's statistics lack
+    the rows that an import has just added.
     """
     connection.execute(text(STUDENTS))
     graduating, graduates = _graduating_class(connection)
@@ -283,7 +283,7 @@ def _graduating_class(connection: Connection) -> tuple[str | None, int]:
 def _add_numbers(
     connection: Connection, schools: dict[str, School], query: str, given: Mapping[str, str | list[str] | None]
 ) -> None:
-    """Add what a query counts by ``school_id``; a school that the roster does not have gets a row of its own."""
+    """Add the counts of a query by ``school_id``; a school that the roster lacks gets a row of its own."""
     statement = text(query)
     names = statement.compile().params
     for row in connection.execute(statement, {name: given[name] for name in names}).mappings():
@@ -292,24 +292,24 @@ def _add_numbers(
 
 
 def grades_of(checks: Checks) -> list[str]:
-    """The grades that students are in, in their order."""
+    """The grades that have students, in their order."""
     there = {grade for school in checks.schools.values() for grade in school.grades}
     return sorted(there, key=lambda grade: (GRADES.index(grade) if grade in GRADES else len(GRADES), grade))
 
 
 def sample(connection: Connection, import_id: str) -> Iterator[tuple[Any, ...]]:
-    """Records for people to look at, spread over schools and grades. They hold names: for a file, nothing else."""
+    """Records for people to look at, spread over schools and grades. They have names: only write them to a file."""
     for row in connection.execute(text(SAMPLED), {"seed": import_id, "size": SAMPLE}):
         yield tuple(row)
 
 
 def educators_to_remove(connection: Connection, product: str) -> Iterator[tuple[Any, ...]]:
-    """Accounts of educators who are no longer in the roster. They hold names: for a file, nothing else."""
+    """Accounts of educators who are no longer in the roster. They have names: only write them to a file."""
     return _educators(connection, EDUCATORS_TO_REMOVE, product)
 
 
 def educators_to_add(connection: Connection, product: str) -> Iterator[tuple[Any, ...]]:
-    """Educators of the roster who have no account. They hold names: for a file, nothing else."""
+    """Educators of the roster who have no account. They have names: only write them to a file."""
     return _educators(connection, EDUCATORS_TO_ADD, product)
 
 

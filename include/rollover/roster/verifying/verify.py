@@ -1,4 +1,4 @@
-"""The new year's roster, looked at once more before the sync resumes: what is wrong is refused, the rest is shown.
+"""Checks the new year's roster once more before the sync resumes: refuses errors, and shows people the rest.
 
 Four CSV files are for people. ``roster_check.csv`` has the numbers of every school. ``roster_sample.csv`` has a few
 records to compare with the student information system, ``educators_to_remove.csv`` the accounts of educators who are no
@@ -39,7 +39,7 @@ Deliver = Callable[[UPath, str], None]
 """Put a file at a path on the district's SFTP: ``deliver(file, remote path)``."""
 
 A_FEW = 2
-"""So many students prove nothing, however small the class: one repeats a grade, one is mistyped."""
+"""Up to so many students are no sign of an error, however small the class: one repeats a grade, one is mistyped."""
 NO_GRADE_SHARE = 0.5
 CHECK_FILE, SAMPLE_FILE, EDUCATORS_FILE = "roster_check.csv", "roster_sample.csv", "educators_to_remove.csv"
 NEW_EDUCATORS_FILE = "educators_to_add.csv"
@@ -56,7 +56,7 @@ REMOVE = "remove the account: this person is no longer an educator in the roster
 
 @dataclass(frozen=True)
 class Files:
-    """Where the files for people go: a folder in storage, and one on the district's SFTP."""
+    """The folders of the files for people: one in storage, and one on the district's SFTP."""
 
     folder: UPath
     remote: str
@@ -64,12 +64,12 @@ class Files:
 
     @property
     def paths(self) -> list[str]:
-        """What is written to storage."""
+        """The files in storage."""
         return [str(self.folder / name) for name in FILES]
 
     @property
     def remote_paths(self) -> list[str]:
-        """What is put into the outbox."""
+        """The files in the outbox."""
         return [f"{self.remote}/{name}" for name in FILES]
 
     def put(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> DeliveredFile:
@@ -84,7 +84,7 @@ class Files:
 
 @dataclass(frozen=True)
 class DeliveredFile:
-    """A file for people: its name, where it is, and what was read back of it."""
+    """A file for people: its name, its path, and its rows and hash as read back."""
 
     file: str
     path: str
@@ -96,7 +96,7 @@ class DeliveredFile:
 
 @dataclass(frozen=True)
 class VerifiedRoster:
-    """What was found of a roster that is right, and the files that were written about it. Nobody's name."""
+    """The numbers of a correct roster, and the files that were written about it. It names no person."""
 
     school_year: str
     product: str
@@ -105,7 +105,7 @@ class VerifiedRoster:
     files: list[DeliveredFile]
 
     def as_json(self) -> dict[str, Any]:
-        """What the ledger keeps and the task returns to Airflow: counts in all and per school, schools by id."""
+        """The result for the ledger and Airflow: counts in total and per school, schools by id."""
         seen, filed = self.seen, self.filed
         result: dict[str, Any] = {
             "school_year": self.school_year,
@@ -144,17 +144,17 @@ def verify_roster(
 ) -> VerifiedRoster:
     """Check the live roster against the import that brought it, and tell people.
 
-    Raises ProofFailed, naming everything that is wrong, when the files are delivered: no students, no session of the
-    year, a first grading period outside of it, more than a few classes of other terms, students without a grade, last
-    year's graduates still there, students in last year's grades, or rows that differ from the files. Graduates who are
-    still there are only reported if a person approved a comparison that named them: a district may have a further
-    grade now. `begins` is the first day that a school year of the district can have.
+    After the files are delivered, raises ProofFailed with every error: no students, no session of the year, a first
+    grading period outside of it, more than a few classes of other terms, students without a grade, last year's
+    graduates still there, students in last year's grades, or rows that differ from the files. Graduates who are still
+    there are only reported if a person approved a comparison that named them: a district may have a further grade now.
+    `begins` is the first day that a school year of the district can have.
 
-    The rest is for the district to judge. Accounts of educators who left are kept, and listed to be removed; educators
-    without an account are listed to be added.
+    Everything else is for the district to check. Accounts of educators who left are kept, and listed to be removed;
+    educators without an account are listed to be added.
     """
     applied = imports.load(connection, import_id)
-    # Files that were there already were not staged again: what they are, and who approved it, stands with the first.
+    # Files that were live already were not staged again: the first import has their details and its approval.
     staged = imports.load(connection, applied.details.applied.same_as or import_id)
     filed = as_filed(connection, staged, storage)
     with planner(connection, "nestloop"):
@@ -222,7 +222,7 @@ def _over(found: int, of: int, share: float) -> bool:
 
 
 def _approved(staged: Import, code: Code) -> bool:
-    """Whether a person saw a comparison that named this, and approved the set."""
+    """Whether a person approved the set after a comparison that named this."""
     seen = Comparison.of(staged)
     if seen is None or staged.decision not in (Decision.APPROVE, Decision.APPROVE_WITH_ID_MAP):
         return False
@@ -230,7 +230,7 @@ def _approved(staged: Import, code: Code) -> bool:
 
 
 def _in(seen: Checks, name: str) -> str:
-    """The schools with the most of a number; nothing where there is but one school."""
+    """The schools with the most of a number; nothing if there is but one school."""
     most = sorted(
         ((school.numbers[name], school_id) for school_id, school in seen.schools.items() if school.numbers[name]),
         key=lambda each: (-each[0], each[1]),
