@@ -1,9 +1,9 @@
 """
-### Says which district files are refused
+### Shows which district files are refused
 
-Rollover's DAGs come from the files in `include/districts/` and `include/products/`. A file that is wrong is left
-out, and the districts of the others go on. This file makes that visible: while any file is refused, Airflow shows
-it as an import error that names file, line, field and reason. It holds no DAG.
+Rollover's DAGs come from the files in `include/districts/` and `include/products/`. A file that is wrong is left out,
+and the districts of the others go on. This file makes that visible: while any file is refused, Airflow shows it as an
+import error that names file, line, field and reason. It holds no DAG.
 
 **To fix it**: correct the file; the error goes with the next parse, or at once by `airflow dags reserialize`.
 """

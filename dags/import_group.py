@@ -1,8 +1,8 @@
 """The tasks that import a roster, for the DAG that imports what districts drop and for the rollover.
 
 A task whose import is past it does nothing. A set that is rejected or superseded skips what follows: that is the
-district's answer, not a failure of ours. So does one with a delta that waits for an older import; when that one is at
-its end, `wake` has the tenant's next run take up what waited. A roster in review waits for a person, whose answer
+district's answer, not a failure of ours. So does one with a delta that waits for an older import; when that one is
+finished, `wake` starts the tenant's next run, which takes it up. A roster in review waits for a person, whose answer
 `decide` does. In a rollover all of that is a failure, since the rollover cannot go on (it waits for a set that is
 ready); there, too, the set goes in although the sync is paused, and the rollover's ledger records it.
 
@@ -84,7 +84,7 @@ def decide(import_id: str, answer: dict[str, str]) -> dict[str, Any]:
     return done.as_json()
 
 
-# After a question that was not put, or not answered, too: an import that is ready needs none.
+# After a question that was not asked, or not answered, too: an import that is ready needs none.
 @task(task_id="apply", trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, max_active_tis_per_dag=AT_ONCE)
 def apply_when_due(import_id: str) -> dict[str, Any]:
     """Make a ready set the live roster, unless it waits for the night."""

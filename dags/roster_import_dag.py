@@ -1,22 +1,22 @@
 """
 ### Imports what a tenant's ledger lists
 
-One run per tenant that was woken; its partition key is the tenant (`hero__springfield-il`). The run asks the
-ledger what there is to import, and takes each import from the files on SFTP to the live roster: fetch, stage,
-validate, compare, apply. If `compare` finds a limit exceeded, the roster is in review: a person is asked (`ask`), and
-`decide` records the answer.
+One run per tenant that was woken; its partition key is the tenant (`hero__springfield-il`). The run asks the ledger
+what there is to import, and takes each import from the files on SFTP to the live roster: fetch, stage, validate,
+compare, apply. If `compare` finds a limit exceeded, the roster is in review: a person is asked (`ask`), and `decide`
+records the answer.
 
-**Guarantees.** The event that started the run is only a wake-up: what is imported comes from the ledger, so a lost
-or doubled event does no harm. A set is applied whole or not at all. While a rollover has paused the sync, a drop is
-checked at once and kept: the rollover applies it. A tenant that imports nightly has its drops checked at once too;
-they are applied by the sweep of `roster_sync`.
+**Guarantees.** The event that started the run is only a wake-up: the ledger says what to import, so a lost or duplicate
+event does no harm. A set is applied whole or not at all. While a rollover has paused the sync, a drop is checked at
+once and kept: the rollover applies it. A tenant that imports nightly has its drops checked at once too; the nightly
+sync (`roster_sync`) applies them.
 
-**Changes only.** A set with a delta says what has changed since the sets before it. It waits at `validate`, which is
-skipped and says what for, until each older import is at its end; then `wake` starts the tenant's next run.
+**Deltas.** A set with a delta waits at `validate` until every older import is finished; the skipped task says which.
+Then `wake` starts the tenant's next run.
 
-**Review.** Browse → Required Actions shows the numbers, and what each answer does. A question stays open for 20
-hours; without an answer nothing is decided, and the next nightly sweep asks again. An answer counts for the numbers
-that were shown. A newer drop within its limits replaces it. On the command line: `rollover roster in-review` and
+**Review.** Browse → Required Actions shows the numbers, and what each answer does. A question stays open for 20 hours;
+without an answer nothing is decided, and the next nightly sync asks again. An answer counts for the numbers that were
+shown. A newer drop within its limits replaces it. On the command line: `rollover roster in-review` and
 `rollover roster decide`.
 
 **By hand.** Trigger with a tenant as partition key: the run applies whatever is ready, nightly or not, and asks. A run
@@ -41,7 +41,7 @@ from tenant_timetable import TenantTimetable
 
 @task
 def pending(partition_key: str | None = None) -> list[str]:
-    """List the tenant's imports that are not at their end, oldest first."""
+    """List the tenant's imports that are not finished, oldest first."""
     from rollover.roster.imports import queue
 
     return queue.pending(connections.engine(), importing.tenant_of(partition_key).id)

@@ -2,17 +2,17 @@
 ### Finds what districts drop on SFTP
 
 Watches the folder of every tenant. When files have settled (a done marker, or nothing changed for
-`ROLLOVER_SETTLE_SECONDS`), it writes the drop to the ledger and wakes the tenant: `roster_import` runs for it.
-Then the next run begins to watch. One run per batch of drops, none while nothing arrives.
+`ROLLOVER_SETTLE_SECONDS`), it writes the drop to the ledger and wakes the tenant: `roster_import` runs for it. Then the
+next run begins to watch. One run per batch of drops, none while nothing arrives.
 
-**Guarantees.** A drop is recorded once, whatever is killed when: it is known by its files' names, sizes and times.
-A district whose server does not answer keeps nobody else waiting.
+**Guarantees.** A drop is recorded once, whatever is killed when: it is known by its files' names, sizes and times. A
+district whose server does not answer keeps nobody else waiting.
 
-**Not guaranteed.** That the wake-up arrives: Airflow can lose an event in a burst, and `roster_import` may be
-paused. `roster_sync` sweeps up every night what was not imported.
+**Not guaranteed.** That the wake-up arrives: Airflow can lose an event in a burst, and `roster_import` may be paused.
+The nightly sync (`roster_sync`) wakes every tenant with an unfinished import.
 
-**When it fails.** `record` writes all or nothing per tenant; clear it. While `wait` is deferred, the log of that
-task says which servers or folders cannot be read.
+**When it fails.** `record` writes all or nothing per tenant; clear it. While `wait` is deferred, the log of that task
+says which servers or folders cannot be read.
 """
 
 from __future__ import annotations

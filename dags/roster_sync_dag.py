@@ -1,15 +1,15 @@
 """
 ### The nightly roster sync
 
-Wakes every tenant with an import that is not at its end: what waits for the night, and what a lost event or a failure
-left behind. `roster_import` then runs for each. It removes the files of sets that are done with, rows and import
-reports whose time is over (`grace_days`), and exports whose time is over (`exports_kept_days`). An import that was
-decided about or undone on the command line has its report written again. A pause of the sync that is longer than
-allowed (`pause_max_days`) fails `overdue_pauses`, every night again. `stray_files` compares folders and ledger, both
-ways, and fails with the names of files that nobody knows or that are missing.
+Wakes every tenant with an unfinished import: one that waits for the night, or that a lost event or a failure left
+behind. `roster_import` then runs for each. It removes the files of finished sets, rows and import reports older than
+`grace_days`, and exports older than `exports_kept_days`. An import that was decided about or undone on the command line
+has its report written again. A pause of the sync that is longer than allowed (`pause_max_days`) fails `overdue_pauses`,
+every night again. `stray_files` compares folders and ledger, both ways, and fails with the names of files that nobody
+knows or that are missing.
 
 **Guarantees.** It imports nothing itself, and a paused tenant's drops stay where they are: only the rollover that
-paused them, or a person, lets them in. Without anything to do it skips, and wakes nobody.
+paused them, or a person, lets them in. `wake` is skipped if there is nothing to import.
 
 **Schedule.** `ROLLOVER_ROSTER_SYNC_SCHEDULE`, a cron expression in UTC.
 
@@ -31,7 +31,7 @@ from rollover.settings import Settings
 
 @task(outlets=[ROSTER_DROPS])
 def wake(*, outlet_events: Any = None) -> list[str]:
-    """Wake every tenant with an import that is not at its end."""
+    """Wake every tenant with an unfinished import."""
     from rollover.roster.imports.queue import tenants_with_work
 
     if not (woken := tenants_with_work(connections.engine(), [tenant.id for tenant in runs.catalog().tenants])):
@@ -43,7 +43,7 @@ def wake(*, outlet_events: Any = None) -> list[str]:
 
 @task
 def tidy() -> dict[str, Any]:
-    """Remove files of imports that are at their end, and rows whose grace is over."""
+    """Remove the files of finished imports, and rows older than `grace_days`."""
     from rollover.roster.applying.tidy import tidy
 
     gone, now = {}, runs.clock()
@@ -55,7 +55,7 @@ def tidy() -> dict[str, Any]:
 
 @task
 def expired_exports() -> dict[str, int]:
-    """Remove exports and import reports whose time is over."""
+    """Remove exports and import reports that are kept no longer."""
     from rollover.exports.keep import remove_expired
     from rollover.roster.reporting.keep import remove_old_reports
 

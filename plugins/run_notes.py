@@ -1,4 +1,4 @@
-"""Writes the note of a run when it ends: what came of a rollover, or of a roster import and its files.
+"""Writes the note of a run when it ends: the result of a rollover, or of a roster import and its files.
 
 It runs in the scheduler, which stores the note in the transaction in which it stores the run's state. What the tasks
 returned is read in a session of its own, so that nothing that goes wrong here can harm the scheduler's.
@@ -52,7 +52,7 @@ def write_note(dag_run: DagRun) -> None:
 
 
 def _results(dag_run: DagRun) -> dict[tuple[str, int], Any]:
-    """What the tasks returned of which a note is made."""
+    """The results of the tasks that a note is made of."""
     from airflow.models.xcom import XCOM_RETURN_KEY, XComModel
     from airflow.utils.session import create_session
     from sqlalchemy import select

@@ -91,7 +91,7 @@ def year_of_day(day: date, begins: MonthDay) -> SchoolYear:
 
 
 def years_after(day: date, years: int) -> date:
-    """Return the same day, years later; for a February 29, March 1 where the year has none."""
+    """Return the same day, years later; for a February 29, March 1 if the year has none."""
     return date(day.year + years, day.month, 1) + timedelta(days=day.day - 1)
 
 

@@ -20,5 +20,5 @@ def escaped(text: str) -> str:
 
 
 def unescaped(text: str) -> str:
-    """A text of :func:`escaped` as it is read where no Markdown is: in a plain file, or in a terminal."""
+    """The original text of :func:`escaped`, for a plain file or a terminal."""
     return ESCAPED.sub(r"\1", text)

@@ -84,7 +84,7 @@ def start(folder: Path, *, denied: str = "") -> OpenSsh:
 
     `denied` names requests of the SFTP protocol that the server refuses to everybody, root too (``"open,opendir"``).
 
-    Raises FileNotFoundError where it is not installed, RuntimeError with its own words where it does not start.
+    Raises FileNotFoundError if it is not installed, RuntimeError with its own words where it does not start.
     """
     sshd = program()
     if sshd is None:

@@ -13,4 +13,4 @@ def test_residue_names_what_is_found_and_what_was_not_asked(run: Run, shown: Sho
     content = shown(ResidueResult, "residue", HERO, "2025-26", code=1)
     assert (content["rollover"], content["kept"]) == (f"{HERO}__2025-26", [])
     assert any("rows of 2025-26 in hero.tracking_events" in found for found in content["found"])
-    assert any("was not asked" in found for found in content["found"])
+    assert any("was not searched" in found for found in content["found"])

@@ -245,7 +245,7 @@ def test_lint_says_it_and_fails(
     monkeypatch.setenv("ROLLOVER_DISTRICTS", str(folder))
     monkeypatch.delenv(METADATA_URL, raising=False)  # tests of DAGs set it
     assert main(["lint"]) == 0
-    assert "2 districts, 2 tenants, 3 products, 0 problems" in capsys.readouterr().out
+    assert "2 districts, 2 tenants, 3 products: no problems" in capsys.readouterr().out
     load_with(folder, "folder:", "fodler:")
     assert main(["lint"]) == 1
     assert "Did you mean 'folder'?" in capsys.readouterr().out

@@ -157,8 +157,8 @@ def test_without_an_answer_it_is_asked_again_the_next_night(
     assert states(unanswered, "ask", "decide", "apply") == ["success", "skipped", "skipped"]
     assert imports(owner) == [("in_review", "2025-26")]
 
-    sweep = run_dag(airflow("roster_sync"))
-    (event,) = asset_events_of(sweep.run_id)
+    night = run_dag(airflow("roster_sync"))
+    (event,) = asset_events_of(night.run_id)
     assert event.partition_key == HERO
 
     def down(connection_id: str) -> Any:
@@ -172,7 +172,7 @@ def test_without_an_answer_it_is_asked_again_the_next_night(
 
 
 @pytest.mark.slow
-def test_a_decision_on_the_command_line_is_reported_by_the_nightly_sweep(
+def test_a_decision_on_the_command_line_is_reported_by_the_nightly_night(
     airflow: Load, validated: Validated, riverside: Path, town: Town, owner: Engine
 ) -> None:
     import_id = validated(half(town), 1)
@@ -182,8 +182,8 @@ def test_a_decision_on_the_command_line_is_reported_by_the_nightly_sweep(
     with tenant_session(owner, HERO) as connection:
         seen = question(connection, import_id).digest
     decide(owner, HERO, import_id, Answer.DISCARD, "dana", digest=seen, reason="half of north is missing")
-    sweep = run_dag(airflow("roster_sync"))
-    assert sweep.state_of("report", 0) == "success"
+    night = run_dag(airflow("roster_sync"))
+    assert night.state_of("report", 0) == "success"
     assert "DISCARDED IN REVIEW" not in reported and "DISCARDED IN REVIEW" in summary.read_text()
     assert run_dag(airflow("roster_sync")).state_of("report", -1) == "skipped", "it is reported once"
 

@@ -245,8 +245,8 @@ def test_a_nightly_tenant_waits_for_the_sweep(airflow: Load, riverside: Path, ow
     assert by_day.state_of("import_roster.apply", 0) == "skipped"
     assert imports(owner) == [("ready", "2025-26")]
 
-    sweep = run_dag(airflow("roster_sync"))
-    (event,) = asset_events_of(sweep.run_id)
+    night = run_dag(airflow("roster_sync"))
+    (event,) = asset_events_of(night.run_id)
     assert (event.partition_key, event.extra) == (HERO, {"nightly": True})
     by_night = run_dag(airflow("roster_import"), partition_key=HERO, asset_extra=event.extra)
     assert by_night.state_of("import_roster.apply", 0) == "success"

@@ -80,7 +80,7 @@ def test_of_several_imports_the_newest_is_the_first() -> None:
     assert [line.split(":")[0] for line in lines] == [IMPORT, "hero__riverside-ca__old"]
 
 
-def test_what_is_held_is_reported_with_its_limits() -> None:
+def test_an_import_in_review_is_reported_with_its_limits() -> None:
     held = REPORT | {"state": "in_review", "over_limits": ["half_set", "school_lost"], "problems": [], "kept_out": None}
     (line,) = said("roster_import", {("import_roster.report", 0): held})
     assert f"{IMPORT}: in review, 2026-27" in line
@@ -112,7 +112,7 @@ def test_a_rollover_is_reported_from_end_to_end() -> None:
 def test_a_failure_comes_first() -> None:
     lines = said("rollover__hero__riverside-ca", {("erase", -1): {"erased": {"usage": 7}}}, ["reset"])
     assert lines == [
-        "stopped at reset: the log says how to continue. What was done before stays done.",
+        "stopped at reset: the log says how to continue. Steps that are done are not repeated.",
         "0 rows archived, 7 erased",
     ]
     check_example("run_note--failed.txt", "\n".join(lines))

@@ -272,7 +272,7 @@ def test_a_hold_that_would_protect_nothing_is_refused(run: Run, of: dict[str, st
     assert "nobody" not in str(refused.value)
 
 
-def test_the_certificate_says_what_is_held_and_names_no_student(run: Run, owner: Engine) -> None:
+def test_the_certificate_lists_data_on_hold_and_names_no_student(run: Run, owner: Engine) -> None:
     hold(run, holds.INSPECTION, student_id="s1")
     until_approved(run)
     finish(run)
@@ -286,7 +286,7 @@ def test_the_certificate_says_what_is_held_and_names_no_student(run: Run, owner:
     assert "s1" not in issued
 
 
-def test_the_status_says_what_is_held_and_names_no_student(run: Run) -> None:
+def test_the_status_lists_holds_and_names_no_student(run: Run) -> None:
     hold(run, holds.INSPECTION, student_id="s1")
     with tenant_session(run.engine, HERO) as connection:
         said = str(status_of(connection))
@@ -294,7 +294,7 @@ def test_the_status_says_what_is_held_and_names_no_student(run: Run) -> None:
     assert "s1" not in said
 
 
-def test_every_product_table_knows_what_is_held(run: Run) -> None:
+def test_every_product_table_knows_the_rows_on_hold(run: Run) -> None:
     with tenant_session(run.engine, HERO) as connection:
         for table in product_tables("hero"):
             connection.execute(text(f"SELECT count(*) FROM {table.fullname} t WHERE {is_held(table)}")).one()
@@ -329,7 +329,7 @@ def test_who_sets_a_hold_is_reported_what_went_before(
     finish(run)
     assert cli.main(call) == 0
     said = capsys.readouterr().out
-    assert f"not held, since it went before: {run.id}: 18 rows were erased for good on" in said
+    assert f"not held, because it was already erased: {run.id}: 18 rows were erased for good on" in said
     assert "n1" not in said
 
 

@@ -192,7 +192,7 @@ def test_drops_during_a_rollover_follow_when_the_sync_goes_on(desk: Desk) -> Non
     assert desk.live() == expected(without_some(town, "03"))
 
 
-def test_what_is_held_waits_through_a_pause(desk: Desk) -> None:
+def test_an_import_in_review_waits_through_a_pause(desk: Desk) -> None:
     desk.take(desk.town)
     pause_sync(desk)
     half = desk.town.copy()

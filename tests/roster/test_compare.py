@@ -105,7 +105,7 @@ def test_a_set_within_its_limits_is_ready(desk: Desk) -> None:
     assert Comparison.from_json(seen.as_json()) == seen and seen.as_json()["digest"] == seen.digest
 
 
-def test_a_set_over_a_limit_is_held_and_says_why(desk: Desk) -> None:
+def test_a_set_over_a_limit_is_in_review_and_says_why(desk: Desk) -> None:
     summary = desk.compare(desk.drop(desk.half(), 1))
     assert summary["state"] == "in_review"
     assert summary["reason"] == "over its limits: removed (4), school_shrunk (1)"
@@ -455,9 +455,9 @@ def test_a_set_compared_with_itself_finds_nothing(desk: Desk, live: Drawn) -> No
 def test_a_set_of_which_much_is_missing_is_looked_at_in_every_season(season: Season) -> None:
     """A wrong role, a broken school row, enrollments that are cut off: also where nothing is live."""
     students = [Flow("students", "unchanged", "a", "05", "a", "05", 200)]
-    right = replace(numbers(students, season, 1), kept_out={"users.csv": (220, 11)}, without_enrollment=20)
+    right = replace(numbers(students, season, 1), rejected_rows={"users.csv": (220, 11)}, without_enrollment=20)
     assert {b.code for b in judge(right, LIMITS)[0]} & {Code.ROWS_KEPT_OUT, Code.WITHOUT_ENROLLMENT} == set()
-    wrong = replace(right, kept_out={"users.csv": (220, 12), "orgs.csv": (9, 9)}, without_enrollment=21)
+    wrong = replace(right, rejected_rows={"users.csv": (220, 12), "orgs.csv": (9, 9)}, without_enrollment=21)
     found = {(b.code, b.what, b.expected, b.found) for b in judge(wrong, LIMITS)[0]}
     assert (Code.ROWS_KEPT_OUT, "users.csv", 220, 12) in found, "and not the few rows of orgs.csv"
     assert not any(what == "orgs.csv" for _, what, *_ in found)

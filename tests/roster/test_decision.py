@@ -288,7 +288,9 @@ def test_every_code_has_a_sentence_without_gaps(code: Code) -> None:
 
 
 def test_the_sentences_of_all_codes_are_stored() -> None:
-    breaches = tuple(Breach(code, "students", 200, 50, 0.1, "n0", "05") for code in Code)
+    what = {Code.SEEN_BEFORE: "replaced", Code.CUT_OFF: "users.csv"}
+    what |= dict.fromkeys((Code.OTHER_STATUS, Code.ROWS_KEPT_OUT), "users.csv")
+    breaches = tuple(Breach(code, what.get(code, "students"), 200, 50, 0.1, "n0", "05") for code in Code)
     said = [f"{breach.code}: {in_words(breach, made_up(breaches, name='Elm School'))}" for breach in breaches]
     in_year = replace(made_up(breaches, name="Elm School"), season=Season.DURING_THE_YEAR)
     said.append(f"{Code.STALE_YEAR}: {in_words(Breach(Code.STALE_YEAR, 'students', 200, 50, 0.1), in_year)}")

@@ -92,7 +92,7 @@ FILES = [(spec, file) for spec in SPECS for file in whole(spec) if file != "mani
 
 
 def typed(spec: str, file: str, data: bytes) -> tuple[list[tuple[Any, ...]], Findings]:
-    """The rows of one file that are not kept out, as typed values."""
+    """The rows of one file that are not rejected, as typed values."""
     findings = Findings()
     each = FORMATS[spec].file(file)
     rows: list[tuple[Any, ...]] = []

@@ -91,7 +91,7 @@ def test_deltas_that_come_in_a_pause_follow_one_another_afterwards(sync: Sync) -
     first, second = change(sync, 0, givenName="First"), change(sync, 1, givenName="Second")
     third = change(sync, 0, givenName="Third")
     assert (first["state"], second["state"], third["state"]) == ("ready", "staged", "staged")
-    assert second["reason"] == f"it holds changes only, and import {first['import_id']}, which is older, is ready"
+    assert second["reason"] == f"it is a delta, and the older import {first['import_id']} is ready"
     assert work_off(sync.district) == []
     paused(sync.district, until_now=True)
     assert work_off(sync.district) == ids(first, second, third)
@@ -129,7 +129,7 @@ def test_a_delta_right_after_the_first_set_is_not_refused(district: District) ->
     second = district.take(as_files("oneroster_1_1", rows, {"users": "delta"}))
     assert (second["state"], second["reason"]) == (
         "staged",
-        f"it holds changes only, and import {first}, which is older, is fetched",
+        f"it is a delta, and the older import {first} is fetched",
     )
     assert work_off(district) == [first, second["import_id"]]
     assert district.rows("SELECT given_name FROM roster.people WHERE sourced_id = 'student-0'") == [("D",)]
@@ -145,7 +145,7 @@ def test_a_delta_waits_until_a_person_has_decided_about_the_set_before_it(sync: 
     held = district.take(as_files(sync.spec, rows))
     delta = change(sync, 0, givenName="Delta")
     assert (held["state"], delta["state"]) == ("in_review", "staged")
-    assert delta["reason"] == f"it holds changes only, and import {held['import_id']}, which is older, is held"
+    assert delta["reason"] == f"it is a delta, and the older import {held['import_id']} is in review"
     assert work_off(district) == []
     assert district.found(held["import_id"]).state == "in_review", "a delta is no substitute for it"
     district.decide(held["import_id"], answer)
@@ -197,7 +197,7 @@ def test_the_same_delta_again_changes_nothing_and_makes_none_unneeded(sync: Sync
 
 
 def ready_at_once(sync: Sync) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Two deltas, the second validated as if the first were at its end."""
+    """Two deltas, the second validated as if the first were finished."""
     first = change(sync, 0, givenName="First")
     sync.district.run("UPDATE ledger.imports SET state = 'superseded' WHERE import_id = :i", i=first["import_id"])
     second = change(sync, 1, givenName="Second")
@@ -210,7 +210,7 @@ def test_a_delta_that_was_validated_before_the_one_before_it_was_applied(sync: S
     first, second = ready_at_once(sync)
     early = sync.district.apply(second["import_id"])
     assert (early["applied"], early["state"]) == (False, "ready")
-    assert early["reason"] == f"it holds changes only, and import {first['import_id']}, which is older, is ready"
+    assert early["reason"] == f"it is a delta, and the older import {first['import_id']} is ready"
     assert [sync.district.apply(each)["applied"] for each in ids(first, second)] == [True, True]
     assert (given_names(sync)[0], given_names(sync)[1]) == ("First", "Second")
 

@@ -113,7 +113,7 @@ def test_an_error_keeps_its_row_out_and_what_depends_on_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILE_ERRORS)
-def test_a_row_that_cannot_be_read_is_kept_out(name: str) -> None:
+def test_a_row_that_cannot_be_read_is_rejected(name: str) -> None:
     change, (code, file, row, column), out = FILE_ERRORS[name]
     files = as_files(whole_set())
     change(files)
@@ -372,7 +372,7 @@ def test_a_row_that_stands_twice_is_not_missing(district: District) -> None:
     rows["users"] += rows["users"][-30:]
     result = district.take_rows(rows)
     assert result["state"] == "ready"
-    assert district.found(result["import_id"]).kept_out["users.csv"] == (len(rows["users"]), 0)
+    assert district.found(result["import_id"]).rejected_rows["users.csv"] == (len(rows["users"]), 0)
 
 
 def _with_more_students(what: str = "") -> Rows:
@@ -474,7 +474,7 @@ def test_rules_of_other_formats(name: str) -> None:
 ELSEWHERE = {
     "bad_datetime": "test_delta.py",
     "depends_on_deleted": "test_delta.py",
-    "status_deleted": "test_what_a_warning_mends",
+    "status_deleted": "test_what_a_warning_repairs",
     "not_csv": "test_a_file_that_a_reader_gives_up_on_is_left_out",
     "other_district": "SETS",
     "district_kept_out": "SETS",
@@ -520,7 +520,7 @@ def test_every_code_is_in_the_docs() -> None:
     assert reported - every == set()
 
 
-def test_what_a_warning_mends() -> None:
+def test_what_a_warning_repairs() -> None:
     rows = whole_set()
     row_of(rows, "users", "student-1").update(grades="K", enabledUser="FALSE")
     row_of(rows, "users", "parent-1")["role"] = "ext:godparent"
@@ -554,7 +554,7 @@ def test_the_first_of_two_rows_of_one_id_counts() -> None:
     }
 
 
-def test_every_finding_says_how_to_mend_it_and_none_shows_a_value() -> None:
+def test_every_finding_says_how_to_fix_it_and_none_shows_a_value() -> None:
     secret = "Zoë-Q-Secretname"
     rows = whole_set()
     for name in rows:

@@ -138,7 +138,7 @@ def test_a_large_file_without_passwords_goes_through_as_it_comes() -> None:
     assert target.blocks == 3
 
 
-MENDED = [
+REPAIRED = [
     pytest.param("password\nXy7\n\n,\n", 'password\n""\n\n*,\n'.replace("*,", ","), id="the only column"),
     pytest.param("id,pwd,pass\n1,Xy7,Xy7\n2,Xy7\n", "id,pwd,pass\n1,,\n*,*\n", id="two of them"),
     pytest.param("id,password\n1,Xy7", "id,password\n1,", id="no last line end"),
@@ -177,7 +177,7 @@ MENDED = [
 ]
 
 
-@pytest.mark.parametrize(("source", "expected"), MENDED)
+@pytest.mark.parametrize(("source", "expected"), REPAIRED)
 def test_mistakes(source: str, expected: str) -> None:
     assert passed(source.encode()).decode() == expected
     assert passed(source.encode(), block=1).decode() == expected

@@ -303,7 +303,7 @@ SPACES = str.strip
 
 
 def read_back(data: bytes) -> tuple[list[tuple[int, bool, tuple[str | None, ...]]], Findings]:
-    """Rows with place and whether they are kept out."""
+    """Rows with place and whether they are rejected."""
     findings = Findings()
     spec = FORMATS["clever"]
     found: list[tuple[int, bool, tuple[str | None, ...]]] = []
@@ -370,7 +370,7 @@ def test_any_table_with_line_breaks_is_read_back_or_reported(rows: list[list[str
     """A line break within a value can look like the end of a row. Then the row is an error, and nothing is made up."""
     data = written(rows, quoting=csv.QUOTE_ALL, line_end=line_end, encoding="utf-8")
     found, findings = read_back(data)
-    taken = [(place, values) for place, kept_out, values in found if not kept_out]
+    taken = [(place, values) for place, is_rejected, values in found if not is_rejected]
     if "open_quote" not in findings.errors:
         assert taken == [(place, values) for place, _, values in expected(rows)]
 
@@ -388,7 +388,7 @@ def test_ragged_rows_are_counted_and_reported(rows: list[list[str]], line_end: s
     # Blank fields behind a row in which no value can be a part of the one before it are only too many.
     alone = {n for n, row in fitting if not any(a.strip() and b.strip() for a, b in itertools.pairwise(row[:4]))}
     whole = {n: row[:4] for n, row in fitting if len(row) in (4, usual) or n in alone}
-    taken = {place: values for place, kept_out, values in found if not kept_out}
+    taken = {place: values for place, is_rejected, values in found if not is_rejected}
     assert taken == {n: tuple(v.strip() or None for v in row) for n, row in whole.items()}
     wrong = [n for n, _ in filled if n not in whole]
     assert sorted(f.row for f in findings.kept if f.code == "field_count" and f.row) == wrong
@@ -411,8 +411,8 @@ def test_any_bytes_are_read_and_nothing_is_made_up(data: bytes) -> None:
     assert findings.errors is not None and more.errors is not None
     given = data.decode("utf-8", "replace") + data.decode("cp1252", "replace") + data.decode("utf-16", "replace")
     letters = set(given)
-    for _, kept_out, values in found:
-        if not kept_out:
+    for _, is_rejected, values in found:
+        if not is_rejected:
             assert {char for value in values if value for char in value} <= letters
 
 

@@ -65,13 +65,15 @@ ROWS = {"orgs.csv": 3, "users.csv": 12_345, "enrollments.csv": 60_000}
 TAKEN = {"orgs.csv": 3, "users.csv": 12_340, "enrollments.csv": 59_000}
 ERRORS = {"bad_date": 5, "depends_on_rejected": 1_000}
 DETAILS = {"rows": ROWS, "errors": ERRORS, "warnings": {"encoding": 1}, "validation": {"taken": TAKEN}}
+DEPENDS = "userSourcedId refers to a row of users.csv that was rejected. Fix that row."
+FORMULA = "=1+1"
 FINDINGS = [
     *[
         ("bad_date", "error", "users.csv", row, "birthDate", "It is no date. Write 2017-03-09.")
         for row in (7, 4, 9, 20)
     ],
     ("bad_date", "error", "users.csv", 3, "endDate", "It is no date. Write 2017-03-09."),
-    *[("depends_on_rejected", "error", "enrollments.csv", row, "userSourcedId", "=1+1") for row in range(2, 12)],
+    *[("depends_on_rejected", "error", "enrollments.csv", row, "userSourcedId", DEPENDS) for row in range(2, 12)],
     ("encoding", "warning", "users.csv", None, None, "The file is Windows-1252. Save it as UTF-8."),
 ]
 
@@ -203,19 +205,19 @@ def test_a_refused_set_says_what_arrived_what_is_wrong_and_what_to_do(book: Ledg
     assert (result["state"], result["errors"], result["kept_out"]) == ("rejected", 1_006, 1_005)
 
 
-def test_what_stays_since_its_rows_are_kept_out_is_said(book: Ledger) -> None:
+def test_records_that_stay_because_of_rejected_rows_are_counted(book: Ledger) -> None:
     stays = {"kept_live": {"people": 1_000, "guardians": 200}, "unnamed": {"users.csv": 3}}
     book.has("applied", details={**DETAILS, "validation": {"taken": TAKEN, **stays}})
     book.report()
     said = " ".join(book.outbox.summary.split())
     assert "Rejected rows change nothing: the 1,200 records that they are about stay as they are in the roster." in said
-    assert "We cannot tell whose records 3 rejected rows are about." in said
+    assert "We cannot tell which records 3 rejected rows belong to." in said
     assert "records that are missing from users.csv are not removed." in said
     assert max(map(len, book.outbox.summary.split("\n"))) <= 78
 
 
 def test_every_kept_finding_is_listed_and_harmless_in_a_spreadsheet(book: Ledger) -> None:
-    book.has("applied")
+    book.has("applied", [(*each[:5], FORMULA if each[5] == DEPENDS else each[5]) for each in FINDINGS])
     book.report()
     lines = book.outbox.findings
     assert len(lines) == len(FINDINGS) + 1
@@ -227,7 +229,7 @@ def test_every_kept_finding_is_listed_and_harmless_in_a_spreadsheet(book: Ledger
         "row": "2",
         "id": "",
         "column": "userSourcedId",
-        "what is wrong and how to fix it": "'=1+1",
+        "what is wrong and how to fix it": f"'{FORMULA}",
     }
     assert [(line["row"], line["column"]) for line in lines if line["code"] == "bad_date"] == [
         ("3", "endDate"),
@@ -282,10 +284,11 @@ def test_reports_leave_the_outbox_when_their_time_is_over(book: Ledger) -> None:
         ("applied", {"decision": "additions_only"}, "IMPORTED IN PART", "Please fix the errors"),
         ("in_review", {}, "IN REVIEW", "The SchoolMint Hero team decides."),
         ("ready", {}, "CHECKED", "The files wait until the school year 2025-26 is closed in SchoolMint Hero."),
-        ("ready", {"school_year": "2025-26"}, "CHECKED", "The files become live with the next nightly import."),
+        ("ready", {"school_year": "2025-26"}, "CHECKED", "The files go live with the next nightly import."),
         ("ready", {"decision": "approve"}, "APPROVED", "The files wait until"),
         ("rejected", {"decision": "discard"}, "NOT IMPORTED: DISCARDED IN REVIEW", "Please upload corrected files."),
         ("superseded", {"reason": "import x is newer"}, "NOT NEEDED", "Nothing. We check the next files"),
+        ("superseded", {"school_year": "2024-25"}, "NOT NEEDED", "Nothing. We check the next files"),
         ("undone", {}, "UNDONE", "Nothing. We check the next files"),
     ],
 )
@@ -483,7 +486,7 @@ def test_files_that_were_not_read_are_named(book: Ledger) -> None:
     book.has("applied", [], details={"rows": ROWS, "fetched": {"files_ignored": ignored}})
     book.report()
     said = " ".join(book.outbox.summary.split())
-    assert "Not read, because the roster needs nothing from files with these names: student.csv, x0.csv," in said
+    assert "Not read, because we do not need files with these names: student.csv, x0.csv," in said
     assert "x8.csv, … (12 files)" in said
 
 

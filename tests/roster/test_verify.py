@@ -222,7 +222,7 @@ def test_rows_that_are_to_be_deleted_do_not_count(season: Season_) -> None:
 
 
 def test_when_the_files_are_gone_the_numbers_of_the_ledger_count(season: Season_) -> None:
-    """The sync was resumed by hand, and the nightly sweep removed the set that was applied."""
+    """The sync was resumed by hand, and the nightly sync removed the set that was applied."""
     town = Town.in_full()
     season.begins(town)
     rows = town.next_year().rows()

@@ -35,7 +35,7 @@ class Book:
     drops: int = 0
 
     def drop(self, state: str, tenant_id: str = HERO, year: str | None = "2025-26", **values: Any) -> str:
-        """A drop, each newer than the one before, and what came of it an hour later."""
+        """A drop, each newer than the one before, and its result an hour later."""
         self.drops += 1
         import_id = f"{tenant_id}__{self.drops:012}"
         found = FOUND + timedelta(days=self.drops)
@@ -101,7 +101,7 @@ def test_a_newer_drop_that_did_not_go_live_is_reported_beside_it(book: Book, sta
     assert newest.endswith(f"({reason})" if reason else "UTC")
 
 
-def test_what_is_held_is_reported_with_how_to_decide(book: Book) -> None:
+def test_an_import_in_review_is_reported_with_how_to_decide(book: Book) -> None:
     book.drop("applied")
     first = book.drop("in_review", reason="over its limits: school_lost (1)")
     second = book.drop("in_review", year="2026-27", reason="over its limits: half_set (1), school_lost (2)")

@@ -11,7 +11,7 @@ UPDATE = "UPDATE_TEXTS"
 
 
 def check_example(name: str, text: str) -> None:
-    """Compare a text with its stored example, ``<template>--<case>.<ending>``. Fails where they differ.
+    """Compare a text with its stored example, ``<template>--<case>.<ending>``. Fails if they differ.
 
     To accept a change, run ``make texts`` and read the diff of the examples.
     """

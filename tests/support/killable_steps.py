@@ -71,7 +71,7 @@ class At:
 
 
 def killed_at(instant: int, step: Step, run: Run) -> bool:
-    """Run a step in a process that is killed at its nth instant; False where it got to its end."""
+    """Run a step in a process that is killed at its nth instant; False if it got to its end."""
     child = os.fork()
     if child == 0:
         try:

@@ -1,4 +1,4 @@
-"""What became of a tenant's rows, judged by looking: at the rows before and after, and at the archive's files as any
+"""The fate of a tenant's rows, judged by looking: at the rows before and after, and at the archive's files as any
 reader of Parquet has them. Nothing of the product is asked."""
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ Answer = Given | Callable[[], Given]
 
 @dataclass
 class Finished:
-    """A run at its end: its state, its tasks' states by task id and map index (-1: not mapped), and results."""
+    """A finished run: its state, its tasks' states by task id and map index (-1: not mapped), and results."""
 
     run_id: str
     state: str

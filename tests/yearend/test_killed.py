@@ -26,13 +26,13 @@ from tests.yearend.test_rollover_steps import HERO, OTHER, RUN_ID, answer_to, no
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 # When and by which run something happened differs from run to run, and so do the hashes over it.
-TOLD_BY_THE_CLOCK = {"ledger.evidence", "ledger.steps", "ledger.plans", "ledger.pauses", "ledger.exports"}
+DIFFERS_PER_RUN = {"ledger.evidence", "ledger.steps", "ledger.plans", "ledger.pauses", "ledger.exports"}
 DAY = date(2026, 7, 29)
 
 
 def state(owner: Engine, tenant_id: str, schema: str) -> dict[str, Any]:
     found = everything(owner, tenant_id, [schema, "roster", "ledger"])
-    kept = {name: rows for name, rows in found.items() if name not in TOLD_BY_THE_CLOCK}
+    kept = {name: rows for name, rows in found.items() if name not in DIFFERS_PER_RUN}
     del kept["ledger.artifacts"]  # what is recorded before a file is written stays, whatever becomes of the step
     kept["number of exports"] = len(found["ledger.exports"])
     # A time of read_back and the folder of the test are in the receipts; the rest of them must be equal.

@@ -1,4 +1,4 @@
-"""Where Rollover meets Airflow: connections, runs, imports, waiting, asking. No other package imports it.
+"""Connects Rollover with Airflow: connections, runs, imports, waiting, asking. No other package imports Airflow.
 
-DAG files import its modules when they are parsed, so what is heavy (paramiko) is imported where it is used.
+DAG files import these modules when they are parsed, so slow libraries (paramiko) are imported inside the functions.
 """

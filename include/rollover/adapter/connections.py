@@ -40,11 +40,11 @@ def engine() -> Engine:
 def sftp(connection_id: str) -> Iterator[paramiko.SFTPClient]:
     """A session with a district's SFTP server, to list folders and to deliver to the outbox.
 
-    Raises Refused where the connection names no host key or the server shows another one: whoever answers would get
-    our password and could send any roster. Raises TimeoutError where the server falls silent.
+    Raises Refused if the connection names no host key or the server shows another one: whoever answers would get our
+    password and could send any roster. Raises TimeoutError if the server falls silent.
     """
     hook = _sftp_hook(connection_id)
-    hook.compress = False  # the hook's default is a third of the speed; roster sets come zipped where size matters
+    hook.compress = False  # the hook's default is a third of the speed; large roster sets come zipped
     hook.conn_timeout = hook.conn_timeout or SFTP_CONNECT_SECONDS
     with hook.get_managed_conn() as client:
         channel = client.get_channel()
@@ -80,7 +80,7 @@ def sftp_server(connection_id: str) -> Server:
 
 
 def _sftp_hook(connection_id: str) -> Any:
-    """Airflow's reading of a connection, whose extra must have a ``host_key``."""
+    """An Airflow connection. Raises Refused if its extra has no ``host_key``."""
     from airflow.providers.sftp.hooks.sftp import SFTPHook
 
     hook = SFTPHook(ssh_conn_id=connection_id)
@@ -93,5 +93,5 @@ def _sftp_hook(connection_id: str) -> Any:
 
 
 def outbox_of(district: District) -> SftpOutbox:
-    """Where a step puts what the district is to find, and takes it away again. Used as a context manager."""
+    """The outbox of a district, in which a step writes and removes files. Used as a context manager."""
     return SftpOutbox(lambda: sftp(district.sftp_connection))

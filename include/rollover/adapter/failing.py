@@ -1,4 +1,4 @@
-"""What a DAG run says when it failed."""
+"""Logs the failure of a DAG run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def on_failure(context: Context) -> None:
-    """Says what failed and how to go on. Names ids only: an exception's text stays in the task's own log."""
+    """Log the failed tasks and how to go on. Names ids only: an exception's text stays in the task's own log."""
     run = context["dag_run"]
     log.error(
         "%s failed in its run %s. What was done is in the ledger and stays; a pause of the roster sync stays too. "

@@ -1,4 +1,4 @@
-"""What a step of an import works on, and whether its import goes on in this run."""
+"""Opens the import that a task works on, and decides whether it goes on in this run."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from rollover.settings import Settings
 from rollover.tenant import SEPARATOR, Tenant
 
 NIGHTLY = "nightly"
-"""In the extra of an asset event: the nightly sweep sent it."""
+"""In the extra of an asset event: the nightly sync sent it."""
 OVER = (ImportState.REJECTED, ImportState.SUPERSEDED, ImportState.UNDONE)
 
 
 def tenant_of(partition_key: str | None) -> Tenant:
-    """The tenant that a run's partition key names. Raises Refused where it names none."""
+    """The tenant that a run's partition key names. Raises Refused if it names none."""
     try:
         return Tenant.parse(partition_key or "")
     except ValueError as error:
@@ -34,7 +34,7 @@ def tenant_of(partition_key: str | None) -> Tenant:
 
 @dataclass(frozen=True)
 class OpenTenant:
-    """A tenant, and what tasks about it take."""
+    """A tenant, with the arguments of the tasks about it."""
 
     engine: Engine
     tenant: Tenant
@@ -53,7 +53,7 @@ class OpenTenant:
 
 @dataclass(frozen=True)
 class OpenImport(OpenTenant):
-    """What the stages of one import take."""
+    """An import, with the arguments of its stages."""
 
     import_id: str
 
@@ -68,7 +68,7 @@ class OpenImport(OpenTenant):
 
 
 def every_tenant() -> Iterator[OpenTenant]:
-    """The tenants whose files are right, in a stable order."""
+    """The tenants whose district and product files are valid, in a stable order."""
     known, storage = catalog(), Settings().storage_root
     for tenant in known.tenants:
         district, product = known.districts[tenant.district], known.products[tenant.product]
@@ -76,7 +76,7 @@ def every_tenant() -> Iterator[OpenTenant]:
 
 
 def open_import(import_id: str) -> OpenImport:
-    """An import by its id, ``<tenant>__<12 digits>``, which says whose it is."""
+    """The import with an id ``<tenant>__<12 digits>``."""
     tenant = Tenant.parse(import_id.rpartition(SEPARATOR)[0])
     known = catalog(only=tenant.district)
     district, product = district_of(known, tenant), known.products[tenant.product]
@@ -84,9 +84,9 @@ def open_import(import_id: str) -> OpenImport:
 
 
 def is_due(work: OpenImport) -> bool:
-    """Whether a ready import may be applied in this run: at once, in the nightly sweep, or when a person asks.
+    """Whether a ready import may be applied in this run: at once, in the nightly sync, or when a person asks.
 
-    The sweep says so in its asset event; a run without any event was started by a person.
+    The nightly sync says so in its asset event; a run without any event was started by a person.
     """
     if work.config.roster_import == "at_once":
         return True
@@ -98,20 +98,20 @@ def is_due(work: OpenImport) -> bool:
 def unless_over(found: Import, *, for_rollover: bool) -> Import:
     """The import that a stage returned, unless it goes no further in this run: then the task is skipped.
 
-    Raises Refused in a rollover, which cannot go on without the set; there one that is held goes no further either.
+    Raises Refused in a rollover, which cannot go on without the set; an import in review stops it, too.
     """
-    is_held = found.state is ImportState.IN_REVIEW
-    if found.state not in OVER and not (for_rollover and is_held):
+    is_in_review = found.state is ImportState.IN_REVIEW
+    if found.state not in OVER and not (for_rollover and is_in_review):
         return found
     what = f"Import {found.import_id} is {found.state}: {found.reason}."
     if for_rollover:
-        how = "answer the question of `roster_import`, then " if is_held else ""
+        how = "answer the question of `roster_import`, then " if is_in_review else ""
         raise Refused(what, f"{how}clear 'await_roster' and what follows: it takes the newest set that is ready.")
     raise AirflowSkipException(what)
 
 
 def unless_waiting(found: Import, *, for_rollover: bool) -> Import:
-    """The same of an import that was to be validated: one that is still staged waits for another."""
+    """Like :func:`unless_over`, and also skips the task if the import is still staged: it waits for an older one."""
     if found.state is ImportState.STAGED and not for_rollover:
         raise AirflowSkipException(f"Import {found.import_id} waits: {found.reason}.")
     return unless_over(found, for_rollover=for_rollover)

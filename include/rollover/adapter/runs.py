@@ -1,4 +1,4 @@
-"""What a step of a rollover works on, by what its DAG run says."""
+"""Opens the rollover that a task works on, by the DAG and the partition key of its run."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ UNFINISHED = frozenset({"queued", "running"})
 
 
 def clock() -> datetime:
-    """The one look at a clock that a run makes."""
+    """The time of a run: the only place that reads the clock."""
     return datetime.now(UTC)
 
 
 def catalog(*, only: str | None = None) -> Catalog:
-    """The district and product files that are right; with `only`, a district's id, its file and no other's."""
+    """The valid district and product files; with `only`, the id of a district, only the file of that district."""
     settings = Settings()
     return load_catalog(settings.districts, settings.products, only=only)
 
 
 def open_run(partition_key: str | None, tenant_id: str) -> Run:
-    """What every step of a rollover takes. Raises Refused for a run without a school year as its key."""
+    """The argument of every step of a rollover. Raises Refused if the run's key is no school year."""
     try:
         school_year = SchoolYear.parse(partition_key or "")
     except ValueError:
@@ -58,7 +58,7 @@ def open_run(partition_key: str | None, tenant_id: str) -> Run:
 
 
 def open_rollover(rollover_id: str) -> Run:
-    """The same by a rollover's id, ``<tenant>__<school year>``, in a run that is about several."""
+    """The argument of a step by its rollover's id, ``<tenant>__<school year>``, for a run about several rollovers."""
     tenant_id, _, year = rollover_id.rpartition(SEPARATOR)
     return open_run(year, tenant_id)
 
@@ -79,7 +79,7 @@ def only_current_year(run: Run) -> None:
 
 
 def district_of(known: Catalog, tenant: Tenant) -> District:
-    """The district of a tenant. Raises Refused where no district file lists it."""
+    """The district of a tenant. Raises Refused if no district file lists it."""
     district = known.districts.get(tenant.district)
     if district is None or tenant.product not in district.products:
         raise Refused(

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CATALOG_SECONDS = 300.0
-"""How long the watch goes by the district files as it read them."""
+"""How long the watch uses the district files before it reads them again."""
 
 
 _watches: dict[float, Watch] = {}
-"""By settle time: outlive the triggers, so that what was seen before a drop was found is not forgotten."""
+"""By settle time. They outlive the triggers, so that a drop need not be observed from the beginning by the next one."""
 
 
 class DropsSettledTrigger(BaseTrigger):
-    """Fires when one or more drops that nobody has recorded yet have settled, with all of them."""
+    """Fires when at least one new drop has settled, with all settled drops that the ledger does not have yet."""
 
     def __init__(self, settle_seconds: float, poll_seconds: float) -> None:
         super().__init__()

@@ -64,7 +64,7 @@ class Of(Protocol):
 def issue(connection: Connection, of: Of, plan: DisposalPlan, key: Ed25519PrivateKey) -> dict[str, Any]:
     """Write the certificate of a plan that was just run; returns its path and SHA-256, for the evidence.
 
-    Named by its hash: one that the evidence does not name is nobody's. Raises ProofFailed where the chain of evidence
+    Named by its hash: one that the evidence does not name is nobody's. Raises ProofFailed if the chain of evidence
     does not hold.
     """
     chain = evidence.check(connection)

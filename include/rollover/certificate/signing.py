@@ -47,7 +47,7 @@ class Signed:
 
 
 def new_key(path: Path) -> Ed25519PublicKey:
-    """Make a private key in a new file that only its owner may read. Raises Refused where there is a file."""
+    """Make a private key in a new file that only its owner may read. Raises Refused if there is a file."""
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     try:
@@ -64,7 +64,7 @@ def new_key(path: Path) -> Ed25519PublicKey:
 
 
 def read_key(path: Path | None) -> Ed25519PrivateKey:
-    """The key that certificates are signed with. Raises Refused where there is none that can be used."""
+    """The key that certificates are signed with. Raises Refused if there is none that can be used."""
     if path is None:
         raise Refused(
             "There is no key to sign certificates with: ROLLOVER_SIGNING_KEY is not set.",
@@ -127,7 +127,7 @@ def sign(certificate: dict[str, Any], key: Ed25519PrivateKey) -> bytes:
 
 
 def opened(content: bytes) -> Signed:
-    """Read a signed certificate. Raises ProofFailed where a byte of it is other than as it was issued."""
+    """Read a signed certificate. Raises ProofFailed if a byte of it is other than as it was issued."""
     try:
         envelope = json.loads(content)
         certificate, said = envelope["certificate"], envelope["signature"]

@@ -1,8 +1,7 @@
 """The command line ``rollover``: one module per noun, each with a typer app.
 
-What is heavy (SQLAlchemy, Arrow, DuckDB, Airflow, rich, the checked district files) is imported inside the commands,
-and of the nouns only the one that is called: help and completion must answer at once, and no command pays for what
-another one needs.
+Slow imports (SQLAlchemy, Arrow, DuckDB, Airflow, rich, the checked district files) are inside the commands, and only
+the module of the called noun is imported: help and completion must answer at once, and no command pays for another one.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ NOUNS = (
 
 
 def app_of(nouns: Sequence[str]) -> typer.Typer:
-    """The app with some of the commands."""
+    """The app with the commands of `nouns`."""
     app = typer.Typer(
         help="Starts the new school year clean, district by district, and proves it.",
         epilog="Each command shows an example: rollover COMMAND --help. README.md describes the daily work, "
@@ -53,7 +52,7 @@ def app_of(nouns: Sequence[str]) -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    0 done, 1 something is wrong, 2 the call is, 130 interrupted, 141 nobody reads on.
+    0: done. 1: something is wrong. 2: the call is wrong. 130: interrupted. 141: the reader of the output has stopped.
     """
     try:
         try:
@@ -82,7 +81,8 @@ def _run(arguments: list[str]) -> int:
 
 
 def _call(arguments: list[str]) -> object:
-    """What a command returns. Typer's own ``main`` is used for completion only: it hides broken pipes."""
+    """Run a command and return its exit code. Typer's own ``main`` is used for completion only: it hides broken
+    pipes."""
     nouns = [noun for noun in NOUNS if noun in arguments[:1]]
     command = get_command(app_of(nouns or NOUNS))
     if COMPLETION in os.environ:
@@ -101,8 +101,8 @@ def _failed(error: Exception) -> int:
 
 
 def _reader_left() -> bool:
-    """Whether whoever read our output (``| head``) has stopped, which is no error. What is still buffered then goes
-    nowhere, or Python would fail once more when it exits."""
+    """Whether the reader of our output (``| head``) has stopped, which is no error. If so, buffered output is dropped,
+    because Python would fail again when it exits."""
     output, poll = sys.stdout.fileno(), select.poll()
     poll.register(output, 0)
     left = any(event & select.POLLERR for _, event in poll.poll(0))

@@ -1,4 +1,4 @@
-"""``rollover archive``: archived years, SQL over them, their reports, putting one back, and the keys."""
+"""``rollover archive``: lists, queries, reports and restores archived years, and manages their keys."""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "Jso
 
 @dataclass(frozen=True)
 class ArchivedYear:
-    """An archived year. `rows` and `schools` are of the year itself, `bytes` of all files, `plain_files` of those that
-    are not encrypted. `expires_on` is null if it is kept for good, or no rule says when; `expires` says which."""
+    """An archived year. `rows` and `schools` count the year itself, `bytes` is the size of all files, `plain_files` the
+    number of files that are not encrypted. `expires_on` is null if the year is kept for good or no rule applies to it;
+    `expires` says which."""
 
     tenant: str
     school_year: str
@@ -74,7 +75,7 @@ class ArchivedYear:
 
 @dataclass(frozen=True)
 class ArchivedYears(Tabular):
-    """The archived years in storage; `expired` names those that are gone, in sentences."""
+    """The archived years in storage; `expired` has a sentence for each year that is gone."""
 
     years: list[ArchivedYear]
     expired: list[str]
@@ -165,7 +166,7 @@ def _archived_year(manifest: Manifest, catalog: Catalog) -> ArchivedYear:
 
 
 def _expires(manifest: Manifest, catalog: Catalog) -> tuple[date | None, str]:
-    """When the year's time is over, by the district and product files as they are now."""
+    """When the year expires, by the present district and product files."""
     district, product = catalog.districts.get(manifest.district), catalog.products.get(manifest.product)
     if district is None or product is None or manifest.product not in district.products:
         return None, "expires by no rule: no district file lists it"
@@ -190,7 +191,7 @@ def query(
     csv: Annotated[bool, typer.Option("--csv", help="All rows, as CSV.")] = False,
     as_json: JsonOption = False,
 ) -> Lines[QueryResult | None]:
-    """Ask the archived years in SQL (DuckDB): hero.tracking_events and so on, with tenant_id and school_year."""
+    """Query the archived years in SQL (DuckDB): hero.tracking_events and so on, with tenant_id and school_year."""
     from rollover.archive import manifest as manifests
     from rollover.archive.query import archived, ask, readable, without_values
     from rollover.certificate.destruction import expired_years
@@ -263,7 +264,7 @@ def report(
         typer.Option("--out", metavar="FOLDER", help="A folder; without it, one beside the exports of the year."),
     ] = None,
 ) -> Lines[ArchivedReport]:
-    """Make a report of an archived year: what it was when the year was live, of the schools that were archived."""
+    """Make a report of an archived year as it was when the year was live, for the archived schools."""
     from upath import UPath
 
     from rollover.archive.report import write_archived_report
@@ -319,7 +320,7 @@ def restore(
 @app.command("keygen", epilog="Example: rollover archive keygen hero__springfield-il")
 @command
 def keygen(context: Context, tenant: TenantArgument) -> Lines[None]:
-    """Make the key that a tenant's archive is encrypted with; a key that is there is never overwritten."""
+    """Make the key that a tenant's archive is encrypted with; an existing key is never overwritten."""
     found = context.tenant(tenant)
     key = context.keys.make(found.id)
     yield f"The key of {found}, whose id is {key.id}, is in {context.keys.path(found.id)}."

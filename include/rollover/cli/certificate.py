@@ -25,7 +25,7 @@ app = typer.Typer(
 
 @dataclass(frozen=True)
 class Certificate(Document):
-    """What a certificate says of itself. `sha256` is of its JSON, `key` the id of the key that signed it.
+    """The facts of a certificate. `sha256` is that of its JSON, `key` the id of the key that signed it.
 
     `public_key` is the file of the issuer's key that it was compared with; null if none was given.
     """
@@ -48,7 +48,7 @@ def keygen(
     context: Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the private key goes.")],
 ) -> Lines[None]:
-    """Make a private key for certificates, and print its public key; a file that is there is never overwritten."""
+    """Make a private key for certificates, and print its public key; an existing file is never overwritten."""
     from rollover.certificate import signing
 
     public = signing.new_key(file)

@@ -1,7 +1,7 @@
-"""How a function becomes a command: it yields lines, and returns the document that ``--json`` prints in their place.
+"""Turns a function into a command: it yields lines, and returns the document that ``--json`` prints in their place.
 
-Lines are printed as they come, so that a long command shows how far it is, and a pipe gets one line per thing. On a
-terminal, a document that is a :class:`Tabular` is drawn as a table.
+Lines are printed as they come, so that a long command shows its progress, and a pipe gets one line per thing. On a
+terminal, a :class:`Tabular` document is drawn as a table.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ JsonOption = Annotated[
 
 
 class Document:
-    """What a command shows. Its subclasses are dataclasses: their fields are the keys of the JSON document."""
+    """The output of a command. Its subclasses are dataclasses: their fields are the keys of the JSON document."""
 
     @property
     def exit_code(self) -> int:

@@ -1,6 +1,6 @@
-"""What a command works with: settings, district files, database and person, each looked up once, when first asked for.
+"""Gives a command its settings, district files, database and person, each looked up once, when first needed.
 
-Also here: finding what an argument names.
+It also finds the tenant, district or year that an argument names.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Context:
 
     @cached_property
     def settings(self) -> Settings:
-        """What the deployment sets. Raises RolloverError for invalid variables; it names them without their values."""
+        """The settings of the deployment. Raises RolloverError, which names invalid variables without their values."""
         from pydantic import ValidationError
 
         from rollover.settings import Settings

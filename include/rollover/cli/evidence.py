@@ -1,4 +1,4 @@
-"""``rollover evidence``: the chain that every step adds a link to."""
+"""``rollover evidence``: checks the chain to which every step adds a link."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def verify(
 ) -> Lines[Chains]:
     """Check the chain of evidence of every tenant, or of one; exits 1 if one is broken.
 
-    With a certificate, the chain of its tenant is checked, and that it holds the certificate.
+    With a certificate, check the chain of its tenant, and that the chain has the certificate.
     """
     from rollover.ledger import evidence, holds
 
@@ -71,7 +71,7 @@ def verify(
             chain = evidence.check(connection)
             wrong = [*chain.wrong, *holds.altered(connection)]
             if signed is not None:
-                wrong += evidence.not_held(connection, signed.certificate, signed.sha256)
+                wrong += evidence.certificate_problems(connection, signed.certificate, signed.sha256)
         first = chain.broken[0] if chain.broken else None
         result.chains.append(ChainRow(each.id, chain.entries, chain.head, not wrong, first, wrong))
         yield str(result.chains[-1])

@@ -1,4 +1,4 @@
-"""What a person reads of an error, and the exit code of the command: no traceback, and no personal value."""
+"""Makes the message and the exit code of an error: no traceback, and no personal value."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def failure(error: Exception) -> tuple[int, str]:
 
 
 def _usage(error: typer.TyperException) -> str:
-    """What is wrong with a call, and how it goes."""
+    """The error of a wrong call, with its correct usage."""
     message, context = error.format_message(), getattr(error, "ctx", None)
     if context is None or not message:
         return message
@@ -48,7 +48,7 @@ def _unavailable(kind: str) -> str:
 
 
 def _unexpected(error: Exception) -> str:
-    """What failed and where, by kind only: the text of an error that nobody foresaw may quote a row."""
+    """The type and place of an unexpected error. Its text is left out, because it may quote a row."""
     cause = getattr(error, "orig", None) or error  # SQLAlchemy's errors have the driver's
     kind = type(cause).__name__
     if kind == "OperationalError":

@@ -19,7 +19,7 @@ app = typer.Typer(
     name="hold",
     rich_help_panel=DECIDE,
     no_args_is_help=True,
-    help="Legal holds and open inspection requests: what is neither erased nor reset.",
+    help="Legal holds and open inspection requests: data on hold is neither erased nor reset.",
 )
 
 
@@ -83,7 +83,7 @@ def place(
         str | None, typer.Option("--student", metavar="ID", help="Only this student, by the id in the roster.")
     ] = None,
 ) -> Lines[None]:
-    """Hold the data of a tenant, of one of its schools or students: it is neither erased nor reset."""
+    """Hold the data of a tenant, of one of its schools or students, so that it is neither erased nor reset."""
     from rollover.ledger import holds
 
     if school is not None and student is not None:
@@ -95,7 +95,7 @@ def place(
             gone = holds.gone_before(connection)
         yield f"{each}: {hold}"
         for sentence in gone:
-            yield f"  not held, since it went before: {sentence}"
+            yield f"  not held, because it was already erased: {sentence}"
 
 
 @app.command("lift", epilog="Example: rollover hold lift hero__springfield-il 12 --reason 'records handed over'")
@@ -106,7 +106,7 @@ def lift(
     hold: Annotated[int, typer.Argument(metavar="HOLD", help="Its number, as `rollover hold list` shows it.")],
     reason: Reason,
 ) -> Lines[None]:
-    """Lift a hold that somebody else set. What it held goes with the next plan."""
+    """Lift a hold that somebody else set. The rows are archived or erased with the next plan."""
     from rollover.ledger import holds
 
     found, by = context.tenant(tenant), context.person

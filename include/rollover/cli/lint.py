@@ -1,4 +1,4 @@
-"""``rollover lint``: whether the district and product files are right, and every tenant could run."""
+"""``rollover lint``: checks the district and product files, and that every tenant could run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class FileProblem:
 
 @dataclass(frozen=True)
 class LintResult(Document):
-    """How many files and tenants there are, what is wrong in the files, and who could not run."""
+    """The numbers of files and tenants, the problems in the files, and the tenants that could not run."""
 
     districts: int
     tenants: int
@@ -61,7 +61,10 @@ class LintResult(Document):
         return 1 if self.found else 0
 
     def __str__(self) -> str:
-        return f"{self.districts} districts, {self.tenants} tenants, {self.products} products, {self.found} problems"
+        from rollover.texts.filters import count
+
+        files = ", ".join(map(count, (self.districts, self.tenants, self.products), ("district", "tenant", "product")))
+        return f"{files}: {count(self.found, 'problem') if self.found else 'no problems'}"
 
 
 @app.command("lint", rich_help_panel=SET_UP, epilog="Example: rollover lint")
@@ -85,7 +88,7 @@ def lint(context: Context) -> Lines[LintResult]:
 
 
 def not_ready(context: Context, tenants: Sequence[Tenant]) -> list[NotReady]:
-    """Whose rollover could not run, and why, as far as the databases are known here."""
+    """The tenants whose rollover could not run, and why, as far as the configured databases show it."""
     from rollover.season import readiness
 
     active = set(readiness.active_tenants(context.catalog, datetime.now(UTC).date()))
@@ -102,7 +105,7 @@ def not_ready(context: Context, tenants: Sequence[Tenant]) -> list[NotReady]:
 
 @contextmanager
 def _asked(place: str) -> Iterator[None]:
-    """Say that a place could not be asked, with the kind of error only: its text may quote values."""
+    """Say that a place could not be asked, with the type of the error only: its text may quote values."""
     from sqlalchemy.exc import SQLAlchemyError
 
     try:

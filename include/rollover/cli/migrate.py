@@ -1,4 +1,4 @@
-"""``rollover migrate``: the schema of the product database."""
+"""``rollover migrate``: updates the schema of the product database."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def add(
 @app.command("remove", epilog="Example: rollover person remove dana")
 @command
 def remove(context: Context, name: Name) -> Lines[None]:
-    """End the login of a person who has left; the name stays on what was signed with it."""
+    """Disable the login of a person who has left; the name stays on everything it signed."""
     from rollover.ledger import identity
 
     with context.engine.begin() as connection:

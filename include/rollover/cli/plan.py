@@ -1,4 +1,4 @@
-"""``rollover plan``: what a rollover would do."""
+"""``rollover plan``: shows what a rollover would do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ app = typer.Typer()
 
 @dataclass(frozen=True)
 class PlanLine:
-    """One school's rows of one table, what would happen to them and why; `bytes` as they take on disk."""
+    """One school's rows of one table, with the action and its reason; `bytes` is their size on disk."""
 
     school_id: str
     data_class: str

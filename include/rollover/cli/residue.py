@@ -1,4 +1,4 @@
-"""``rollover residue``: every place where data of a tenant's year can still be."""
+"""``rollover residue``: searches every place that can still hold data of a tenant's year."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ app = typer.Typer()
 
 @dataclass(frozen=True)
 class StillKept:
-    """What the rules keep, where and until when: `until` is the day after which it goes by itself, null if none."""
+    """Data that a rule keeps, its place and its end: `until` is the day after which it is removed, null if there is
+    none."""
 
     what: str
     where: str
@@ -40,7 +41,7 @@ class StillKept:
 
 @dataclass(frozen=True)
 class ResidueResult(Document):
-    """What is still there of a rollover: by a rule, and beyond every rule."""
+    """The data of a rollover's year that still exists: kept by a rule, and beyond every rule."""
 
     rollover: str
     kept: list[StillKept]
@@ -61,10 +62,11 @@ NOTHING = "nothing beyond what the rules keep"
 @app.command("residue", rich_help_panel=PROVE, epilog="Example: rollover residue hero__springfield-il 2025-26")
 @command
 def residue(context: Context, tenant: TenantArgument, year: YearArgument) -> Lines[ResidueResult]:
-    """Ask every place where data of a tenant's school year can still be; exits 1 if there is more than is kept.
+    """Search every place that can still hold data of a tenant's school year.
 
-    Asked are the product's tables and staging, storage, the outbox and the drops on SFTP, XComs and questions in
-    Airflow's database, and this machine's temporary folder. A place that cannot be asked counts as found.
+    Exits 1 if it finds more than is kept by a rule. It searches the product's tables and staging, storage, the outbox
+    and the drops on SFTP, XComs and questions in Airflow's database, and this machine's temporary folder. A place that
+    cannot be searched counts as found.
     """
     from rollover.certificate.disposals import disposals
     from rollover.season.readiness import metadata_engine
@@ -108,10 +110,10 @@ def _outbox(district: District) -> Iterator[Outbox]:
 
 @contextmanager
 def _asked(place: str, found: list[str]) -> Iterator[None]:
-    """Add to `found` that a place could not be asked, with the kind of error only: its text may quote values."""
+    """Add to `found` that a place could not be searched, with the type of the error only: its text may quote values."""
     try:
         yield
     except RolloverError as error:
-        found.append(f"{place} was not asked: {error}")
+        found.append(f"{place} was not searched: {error}")
     except Exception as error:
-        found.append(f"{place} was not asked: {type(error).__name__}")
+        found.append(f"{place} was not searched: {type(error).__name__}")

@@ -1,4 +1,4 @@
-"""``rollover resume``: the end of a pause by hand."""
+"""``rollover resume``: ends a pause by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``rollover roster``: imports that wait for a person, and taking back what was applied."""
+"""``rollover roster``: imports in review, and undoing the last import."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ app = typer.Typer(
     name="roster",
     rich_help_panel=DECIDE,
     no_args_is_help=True,
-    help="Held imports, and taking back what was applied.",
+    help="Roster imports in review, and undoing the last import.",
 )
 REPORTED = "The nightly roster_sync reports it to the district, in its outbox."
 ANSWERS = ("approve", "approve-with-id-map", "additions-only", "discard")
@@ -23,7 +23,7 @@ ANSWERS = ("approve", "approve-with-id-map", "additions-only", "discard")
 
 @dataclass(frozen=True)
 class ImportInReview:
-    """An import that waits for a person. `seen` is what `rollover roster decide --seen` takes.
+    """An import in review. `seen` is what `rollover roster decide --seen` takes.
 
     `question` is the comparison as text (Markdown): numbers and schools, no names.
     """
@@ -38,14 +38,14 @@ class ImportInReview:
 
 @dataclass(frozen=True)
 class ImportsInReview(Document):
-    """Every import that waits for a person, oldest first."""
+    """Every import in review, oldest first."""
 
     imports: list[ImportInReview]
 
 
 @dataclass(frozen=True)
 class Decision(Document):
-    """What was decided about an import, and its state now. `is_decided` is false if it was too late to decide."""
+    """The decision about an import, and its state now. `is_decided` is false if it was too late to decide."""
 
     import_id: str
     state: str
@@ -101,7 +101,7 @@ def decide(
     ],
     reason: Reason,
 ) -> Lines[Decision]:
-    """Answer for an import in review; --seen is the number under the table that you looked at."""
+    """Answer for an import in review; --seen is the comparison number in the last line of the question."""
     from rollover.roster.review import decision
     from rollover.roster.review.answers import Answer
 
@@ -128,7 +128,7 @@ def undo(
         typer.Option("--import", metavar="IMPORT", help="The import, if you want to be sure that it is the last one."),
     ] = None,
 ) -> Lines[None]:
-    """Take back the last import of a tenant: its roster is again what it was before."""
+    """Undo the last import of a tenant: the roster becomes what it was before."""
     from rollover.roster.applying.undo import undo
 
     found = context.tenant(tenant)

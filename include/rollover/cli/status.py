@@ -1,4 +1,4 @@
-"""``rollover status``: where each tenant is."""
+"""``rollover status``: shows the state of each tenant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rollover.season.state import TenantStatus
 
 app = typer.Typer()
 COLOURS = {"certified": "green", "failed": "red", "running": "cyan"}
-"""Of the states of a rollover."""
+"""The colours of the states of a rollover."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class StatusRow:
 
     @property
     def _attention(self) -> list[str]:
-        """What needs somebody, in a word or two each; the sentences are below the table."""
+        """The things that need attention, in a word or two each; the sentences are below the table."""
         status = self.status
         counted = {"on hold": len(status.holds), "in review": len(status.in_review), "waiting": status.waiting}
         found = [f"{number} {name}" for name, number in counted.items() if number]
@@ -54,7 +54,7 @@ class StatusRow:
 
     @property
     def sentences(self) -> list[str]:
-        """All that needs somebody, below the tenant's name."""
+        """The sentences about everything that needs attention, below the tenant's name."""
         said = [*self.problems, *self.status.waiting_for]
         return [f"{self.tenant}:", *(f"  {sentence}" for sentence in said), ""] if said else []
 
@@ -75,7 +75,7 @@ class Statuses(Tabular):
 @app.command("status", rich_help_panel=LOOK, epilog="Example: rollover status springfield-il")
 @command
 def status(context: Context, tenant: AnyTenant = None) -> Lines[Statuses]:
-    """Show where each tenant is: current year, last rollover, pause, last import, and what needs attention."""
+    """Show the state of each tenant: current year, last rollover, pause, last import, and what needs attention."""
     from rollover.season.status import status_of
 
     tenants = context.tenants(tenant)

@@ -1,4 +1,4 @@
-"""``rollover switch-on``: what a reset switched off, on again."""
+"""``rollover switch-on``: switches on again what a reset switched off."""
 
 from __future__ import annotations
 

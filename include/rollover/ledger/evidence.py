@@ -31,7 +31,7 @@ SWITCHED_ON = "switched_on"
 HASHED = ("tenant_id", "rollover_id", "kind", "facts", "recorded_at", "previous_hash")
 
 
-# What people signed, held against the chain, both ways. A row that is in one of the two only was written by hand.
+# What people signed, compared with the chain, both ways. A row that is in one of the two only was written by hand.
 UNMATCHED = """
     WITH link AS (SELECT rollover_id, kind, facts, facts ->> 'by' AS by FROM ledger.evidence)
     SELECT format('hold %s is not in the chain as it is in the ledger', h.hold_id) AS said FROM ledger.holds h
@@ -160,8 +160,8 @@ def check(connection: Connection) -> Chain:
     return Chain(entries, head, tuple(broken), tuple(wrong))
 
 
-def not_held(connection: Connection, certificate: dict[str, Any], sha256: str) -> list[str]:
-    """Why the chain is not the one that a certificate was issued on, in sentences; empty where it is.
+def certificate_problems(connection: Connection, certificate: dict[str, Any], sha256: str) -> list[str]:
+    """Why the chain is not the one that a certificate was issued on, in sentences; empty if it is.
 
     The certificate is in other hands, so this finds a chain that was cut or made again together with the ledger.
     """

@@ -1,4 +1,4 @@
-"""DuckDB over a set's Parquet files: joins and sorts that keep to a fixed amount of memory, whatever the set's size."""
+"""Opens DuckDB over a set's Parquet files: joins and sorts in a fixed amount of memory, whatever the set's size."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from rollover.errors import NotRead
 from rollover.storage import LOCAL, TEMPORARY
 
 MEMORY = "400MB"
-"""What DuckDB may use before it goes on on disk."""
+"""The memory that DuckDB may use before it spills to disk."""
 
 
 @contextmanager
 def columnar() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB of its own, in memory, which spills to a folder that goes with it. It reads no other network or file
-    format than it was built with."""
+    """Open a separate DuckDB in memory, with a folder to spill to, which is removed with it. It cannot load extensions
+    for networks or other file formats."""
     with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}duckdb-") as folder:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": MEMORY,
@@ -38,7 +38,7 @@ def columnar() -> Iterator[duckdb.DuckDBPyConnection]:
 
 @contextmanager
 def without_values() -> Iterator[None]:
-    """Raise what DuckDB, polars and Arrow say by kind only: their own texts quote the values that they failed at."""
+    """Raise errors of DuckDB, polars and Arrow by their type only, because their messages quote values."""
     try:
         yield
     except (duckdb.Error, pl.exceptions.PolarsError, pa.ArrowException) as error:
@@ -47,8 +47,8 @@ def without_values() -> Iterator[None]:
 
 @contextmanager
 def local_copy(path: UPath) -> Iterator[Path]:
-    """The path of a file in storage on the local disk: itself where storage is local, else a copy that goes with the
-    block."""
+    """The path of a file of storage on the local disk: the file itself if storage is local, else a copy that is removed
+    after the block."""
     if path.protocol in LOCAL:
         yield Path(path.path)
         return

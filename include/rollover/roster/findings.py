@@ -1,4 +1,4 @@
-"""What is wrong with a set, reported so that the district can fix it: file, row, column, rule. Never a value."""
+"""Collects the problems of a set so that the district can fix them: file, row, column, rule. Never a value."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rollover.database.tables import ledger
 from rollover.roster.formats.spec import Severity
 
 KEPT_PER_CODE = 1000
-"""Findings that are kept of one code and severity in one column of a file: none of them takes another's place."""
+"""The most findings that are kept of one code and severity in one column of a file."""
 
 
 CONSEQUENCES = frozenset({"depends_on_rejected", "no_valid_rows", "no_students", "district_kept_out"})
-"""Codes of errors that others cause: they are gone when these are fixed, so these are shown first."""
+"""Codes of errors that other errors cause. The causes are shown first: fixing them removes these."""
 
 
 class Finding(NamedTuple):
@@ -31,9 +31,9 @@ class Finding(NamedTuple):
 
 
 class Unusable(Exception):
-    """A set that cannot be taken as it is. `message` goes to the district: what is wrong, how to fix it.
+    """Raised for a set that must be refused. `message` goes to the district: what is wrong, how to fix it.
 
-    `file` and `row` say where, if it is not the drop as a whole.
+    `file` and `row` are the place, if it is not the drop as a whole.
     """
 
     def __init__(self, code: str, message: str, *, file: str | None = None, row: int | None = None) -> None:
@@ -70,7 +70,7 @@ class Findings:
     ) -> None:
         """Add one finding per row. `message` says what is wrong and how to fix it, without the value.
 
-        Where only the first rows are given, `count` says how many there are.
+        If only the first rows are given, `count` is the number of all.
         """
         self._counts[severity][code] += len(rows) if count is None else count
         self._keep(Finding(code, severity, file, row, column, message) for row in rows[:KEPT_PER_CODE])
@@ -122,7 +122,7 @@ class Findings:
     def store(self, connection: Connection, import_id: str, tenant_id: str) -> None:
         """Write the kept findings to the ledger, in the transaction that moves the import on.
 
-        A set may be checked again: what is there already is not written twice, and what was found once stays.
+        A set may be checked again: known findings are not written twice, and earlier ones stay.
         """
         rows = ledger.findings.c
         known = connection.execute(select(*(rows[name] for name in Finding._fields)).where(rows.import_id == import_id))
@@ -135,10 +135,10 @@ class Findings:
 
 
 def why_refused(refusing: Sequence[str]) -> str:
-    """One line for the ledger: for which errors the set was refused."""
+    """One line for the ledger: the errors for which the set was refused."""
     return f"refused for {', '.join(sorted(set(refusing)))}"
 
 
 def added(first: dict[str, int], second: dict[str, int]) -> dict[str, int]:
-    """Two steps' counts by code, together."""
+    """The sum of two steps' counts, by code."""
     return {code: first.get(code, 0) + second.get(code, 0) for code in {**first, **second}}

@@ -1,4 +1,4 @@
-"""The live roster as DuckDB tables, beside the set that it is compared with."""
+"""Loads the live roster into DuckDB tables, to compare a set with it."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def load_live(
 ) -> str:
     """Copy some columns of a live roster table, the rows of the session's tenant, to the DuckDB table ``live_<table>``.
 
-    Returns that table's name. Rows of every status are there, unless `where` says otherwise; ask for ``status`` to tell
-    them apart.
+    Returns that table's name. It has rows of every status, unless `where` selects some; add the column ``status`` to
+    distinguish them.
     """
     name = f"live_{table.name}"
     chosen = [table.c[column] for column in columns]

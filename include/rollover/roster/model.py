@@ -1,4 +1,4 @@
-"""The words of the typed roster in which all formats end."""
+"""Defines the words of the typed roster, to which all formats are converted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The accepted rows of a set between the files and the database: one Parquet file per roster table."""
+"""Reads and writes the accepted rows of a set, between the files and the database: one Parquet file per roster
+table."""
 
 from __future__ import annotations
 
@@ -20,14 +21,14 @@ ROW_HASH = "row_hash"
 LEDGER_COLUMNS = frozenset({"tenant_id", "status", ROW_HASH, "import_id", "last_year_grade"})
 """Columns of a roster table that do not come from the files."""
 ALL = "*"
-"""In place of a column: a set says nothing about any row of the table."""
+"""In place of a column: the set lacks the whole table."""
 _NULL, _NEXT_VALUE, _NEXT_ITEM = "chr(29)", "chr(31)", "chr(30)"
 
 TABLES: dict[str, Table] = {table.name: table for table in ROSTER_TABLES}
 
 
 def key_columns(table: Table) -> list[str]:
-    """What identifies a row within a tenant."""
+    """The columns that identify a row within a tenant."""
     return [column.name for column in table.primary_key.columns if column.name != "tenant_id"]
 
 
@@ -37,7 +38,7 @@ def value_columns(table: Table) -> list[str]:
 
 
 def row_hash(table: Table) -> str:
-    """SQL for 64 bits of the MD5 of a row's values: equal hashes tell that a row has not changed.
+    """SQL for 64 bits of the MD5 of a row's values: equal hashes show that a row has not changed.
 
     They are kept in the database from year to year, so they must not depend on a library's version.
     """
@@ -52,7 +53,7 @@ def _as_text(column: Any) -> str:
 
 
 def hashed(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """Rows with ``row_hash``, sorted by key, for what brings a roster in by another way than an import."""
+    """Rows with ``row_hash``, sorted by key, for code that writes a roster without an import."""
     with columnar() as duck:
         duck.register("rows", frame.to_arrow())
         keys = ", ".join(f'"{key}"' for key in key_columns(table))
@@ -66,9 +67,8 @@ def write_staged(
 ) -> int:
     """Write ``roster_<table>`` with hashes, sorted by key, to a Parquet file; returns the number of rows.
 
-    Each of `not_said` is a column that keeps what ``live_<table>`` has, and the role of the people that it does so for,
-    if it is not all. Where that is the whole table, its live rows are taken, as far as the people that they
-    name are still there.
+    Each of `not_said` is a column that keeps the values of ``live_<table>``, and the role of the people that it does so
+    for, if not for all. If it is the whole table, its live rows are used if the people that they name still exist.
     """
     if any(column == ALL for column, *_ in not_said):
         return _write(duck, table, _live_links(table), target)
@@ -85,7 +85,7 @@ def write_staged(
 
 
 def _kept(column: str, roles: list[list[str]]) -> str:
-    """A column that keeps what is live: for everybody, or for people of some roles."""
+    """SQL for a column that keeps its live values, for everybody or for people of some roles."""
     if [] in roles:
         return f'live."{column}" AS "{column}"'
     of_these = ", ".join(f"'{role}'" for (role,) in roles)

@@ -1,1 +1,1 @@
-"""What state each tenant is in, as people see it."""
+"""Shows people the state of each tenant."""

@@ -1,4 +1,4 @@
-"""Whether every active tenant can be rolled over: the directory knows it, and Airflow has its DAG, switched on."""
+"""Checks that every active tenant can be rolled over: the directory knows it, and Airflow has its DAG, switched on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DAGS = "SELECT dag_id, is_paused FROM dag WHERE NOT is_stale AND dag_id = ANY(:d
 
 
 def metadata_engine() -> Engine:
-    """Airflow's own database, by the variable that Airflow reads. Raises RolloverError where it is not set."""
+    """Airflow's own database, by the variable that Airflow reads. Raises RolloverError if it is not set."""
     url = os.environ.get(METADATA_URL)
     if url is None:
         raise RolloverError(f"set {METADATA_URL} to it")

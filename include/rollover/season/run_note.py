@@ -1,6 +1,6 @@
 """Writes the note of a DAG run: its result in a few lines, from what its tasks returned. Numbers, dates and ids only.
 
-The words are in ``texts/run_note.txt.j2``. A note that a person wrote stays: ours stands below it.
+The words are in ``texts/run_note.txt.j2``. A note that a person wrote stays; ours is added below it.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from rollover.tenant import SEPARATOR
 from rollover.texts import render
 
 MARK = "Result:"
-"""The line above what is ours in a note."""
+"""The line above our part of a note."""
 LONGEST = 1000
 """Characters that Airflow keeps of a note."""
 LEAST_ROOM = 100
-"""With less room than this below a person's note, that is all there is."""
+"""With less room than this below a person's note, nothing is added."""
 SHOWN_OF_A_DIGEST = 12
 IMPORT_DAG = "roster_import"
 ROLLOVER_DAGS = f"rollover{SEPARATOR}"
 REPORTS = ("import_roster.report", "import_roster.report_result")
-"""The tasks that return what became of an import; what a later one says is newer."""
+"""The tasks that return an import's state; a later one is newer."""
 TASKS = (*REPORTS, "guard", "archive", "erase", "verify_roster", "certify")
 """The tasks whose results a note is made of."""
 
@@ -35,7 +35,7 @@ def has_note(dag_id: str) -> bool:
 
 
 def note_of(dag_id: str, results: Results, failed: Sequence[str], before: str | None) -> str | None:
-    """The whole note of a run that has ended; None where there is nothing to say, and it stays as it is.
+    """The whole note of a run that has ended; None if there is nothing to add, so that it stays as it is.
 
     `failed` are the tasks that failed, `before` is the note that the run has.
     """
@@ -49,7 +49,7 @@ def note_of(dag_id: str, results: Results, failed: Sequence[str], before: str | 
 
 
 def _result(results: Results, failed: Sequence[str], *, of_rollover: bool) -> str:
-    """The lines about a run; empty where there is nothing to say."""
+    """The lines about a run; empty if there is nothing to say."""
     done = {task_id: said for (task_id, _), said in results.items() if isinstance(said, Mapping)} if of_rollover else {}
     certificate, erase = done.get("certify"), done.get("erase")
     return render(

@@ -1,4 +1,4 @@
-"""What state a tenant is in, as values: what `rollover status` shows as a line, a table or JSON."""
+"""The state of a tenant as values, which `rollover status` shows as a line, a table or JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class LastRollover:
 
 @dataclass(frozen=True)
 class OpenPause:
-    """Why the nightly sync does not run."""
+    """The current pause of the nightly sync: since when, by which person or rollover, and why."""
 
     since: datetime
     by: str
@@ -31,8 +31,8 @@ class OpenPause:
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """A drop: when it reached its state, its school year, the dates of its files as the district's server has them, and
-    its numbers of rows, errors and warnings (None before it is read)."""
+    """A drop: its state and since when, its school year, the dates of its files on the district's server, and its
+    numbers of rows, errors and warnings (None before it is read)."""
 
     import_id: str
     state: str
@@ -46,18 +46,21 @@ class ImportSummary:
     reason: str | None
 
     def __str__(self) -> str:
+        from rollover.texts.filters import count
+
         text = f"{_time(self.changed_at)}, {self.school_year or 'year unknown'}"
         if self.files_to is not None:
             first = f"{_time(self.files_from)} to " if self.files_from and self.files_from != self.files_to else ""
             text += f", files of {first}{_time(self.files_to)}"
         if self.rows is not None:
-            text += f", {self.rows:,} rows, {self.errors:,} errors, {self.warnings:,} warnings"
+            text += f", {count(self.rows, 'row')}"
+            text += f", {count(self.errors or 0, 'error')}, {count(self.warnings or 0, 'warning')}"
         return f"{text} ({self.reason})" if self.reason else text
 
 
 @dataclass(frozen=True)
 class ImportInReview:
-    """A roster import that waits for a person: since when, and why."""
+    """A roster import in review: since when, and why."""
 
     import_id: str
     since: datetime
@@ -72,19 +75,22 @@ class ImportInReview:
 
 @dataclass(frozen=True)
 class UnreadFiles:
-    """The last files that were passed over, since no roster is read from them; their names are not shown."""
+    """The last files that were ignored, because no roster is read from them; their names are not shown."""
 
     files: int
     found_at: datetime
 
     def __str__(self) -> str:
-        found = f"found {_time(self.found_at)}"
-        return f"{self.files} files on SFTP are not read ({found}): see findings.csv in the outbox"
+        from rollover.texts.filters import count
+
+        verb = "is" if self.files == 1 else "are"
+        found = f"{count(self.files, 'file')} on SFTP {verb} not read (found {_time(self.found_at)})"
+        return f"{found}: see findings.csv in the outbox"
 
 
 @dataclass(frozen=True)
 class TenantStatus:
-    """Where a tenant is; None for what it does not have.
+    """The state of a tenant. A field is None if there is no such thing.
 
     `newest_drop` is None if the newest one is live. `holds` are sentences, without a student. `waiting` is the number
     of drops that wait to be applied.
@@ -113,7 +119,7 @@ class TenantStatus:
 
     @property
     def waiting_for(self) -> list[str]:
-        """What waits for somebody, or stands out, a sentence each."""
+        """Everything that waits for a person or needs attention, a sentence each."""
         return [*self.holds, *self._about_drops]
 
     @property

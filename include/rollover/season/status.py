@@ -1,4 +1,4 @@
-"""Where a tenant is: support must be able to name the date of the last import file."""
+"""Finds the state of a tenant; support must be able to name the date of the last import file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ NOT_READ = """
     FROM ledger.imports i JOIN ledger.drops d ON d.drop_id = i.import_id
     WHERE i.reason = 'refused for not_read' ORDER BY i.found_at DESC LIMIT 1
 """
-# Of each tenant the newest drop and the one that is live, with the dates of their files: often one and the same.
+# The newest drop of each tenant and the live one, with the dates of their files. Often both are the same.
 LAST_IMPORTS = "SELECT * FROM ledger.last_imports"
 
 
 def status_of(connection: Connection) -> TenantStatus:
-    """The session's tenant: current school year, last rollover, pause, last import and its file dates, what waits."""
+    """The state of the session's tenant: school year, rollover, pause, last import and its file dates, open work."""
     live, newest = _last_imports(connection)
     return TenantStatus(
         current_school_year=connection.scalar(select(tenants.c.current_school_year)),

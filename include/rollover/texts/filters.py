@@ -51,7 +51,7 @@ def one_line(text: str) -> str:
 
 
 def wrap(text: str, first: str = "", rest: str = "") -> str:
-    """A paragraph in lines of `WIDTH` where names allow it; `first` and `rest` start its lines."""
+    """A paragraph in lines of at most `WIDTH`, unless a name is longer; `first` and `rest` start its lines."""
     lines = textwrap.wrap(
         one_line(text),
         WIDTH,

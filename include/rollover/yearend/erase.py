@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 PART_ROWS = 10_000_000
 """How many rows go in one transaction at most, unless one school's rows of one table are more."""
 EMPTIED_FROM = 1_000_000
-"""From how many rows of a table on its partition is emptied at once, where it holds nothing else: fewer are deleted."""
+"""A partition of at least so many rows is emptied at once if it has no others; fewer rows are deleted."""
 COMPARING_WAITS = "60s"
 """How long the comparison with the plan waits for a lock that somebody else has on a table."""
 
@@ -148,7 +148,7 @@ def _compare(connection: Connection, plan: FrozenPlan, left: list[Line]) -> None
 @contextmanager
 def _compared(connection: Connection, plan: FrozenPlan, left: list[Line]) -> Iterator[None]:
     """Compare the rows that this transaction sees with the plan while a block deletes them: in another session with
-    the same snapshot. Raises ProofFailed where they are others, also if the block failed."""
+    the same snapshot. Raises ProofFailed if they are others, also if the block failed."""
     run, snapshot = plan.run, snapshot_of(connection)
 
     def compare() -> None:

@@ -78,7 +78,7 @@ class Standing:
 def standings(connection: Connection, run: Run, school_ids: Collection[str]) -> dict[str, Standing]:
     """The standing of some schools as of the reset date; schools that the directory does not know are absent.
 
-    Raises Refused where a school's is not certain: erasing by a guess cannot be taken back.
+    Raises Refused if a school's is not certain: erasing by a guess cannot be undone.
     """
     rows = connection.execute(
         select(subscriptions).where(

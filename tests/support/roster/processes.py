@@ -29,7 +29,7 @@ Work = Callable[..., Any]
 
 
 def killed_at(statement: int, work: Work, url: str, *arguments: Any) -> bool:
-    """Do work in a process that is killed before its nth statement or commit; False where it got to its end."""
+    """Do work in a process that is killed before its nth statement or commit; False if it got to its end."""
     process = CONTEXT.Process(target=_die_at, args=(statement, work, url, arguments))
     process.start()
     process.join(SECONDS)

@@ -30,8 +30,8 @@ Where = tuple[str, str, str, int | None, str | None]  # code, severity, file, ro
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of a set: its findings and its roster, None where it was refused before it had one or has no files
-    to read."""
+    """The result of reading a set: its findings, and its roster, which is None if it was refused before it had one or
+    has no files to read."""
 
     findings: Findings
     tables: dict[str, pl.DataFrame] | None

@@ -1,1 +1,1 @@
-"""The live roster changed into what a set says, and back."""
+"""Applies a set to the live roster, and undoes that."""

@@ -25,7 +25,7 @@ from rollover.roster.imports.queue import why_it_waits
 
 @dataclass(frozen=True)
 class ApplyResult:
-    """An import after :func:`apply`; where it was passed over, with the reason in place of that of its state."""
+    """An import after :func:`apply`. If it was not applied, its `reason` says why."""
 
     found: Import
     applied: bool
@@ -41,16 +41,16 @@ def apply(
     """Merge a ready set into the live roster and provision accounts: ready → applied.
 
     New rows are added, rows with another hash changed, rows that are missing become ``tobedeleted`` and come back to
-    ``active`` when they reappear. The first set of a new school year first notes every student's grade. What a person
-    decided about a set that was held is honored: its additions only, or with the ids of re-keyed people changed first.
-    A set whose files are those that are live touches no row.
+    ``active`` when they reappear. The first set of a new school year first notes every student's grade. A person's
+    decision in review is followed: additions only, or with the ids of re-keyed people changed first. A set whose files
+    are already live changes no row.
 
-    Returns the import, and whether it is applied. It is not, and the set stays ``ready``, while the sync is
-    paused and `rollover_id` is None (only a rollover imports then), while the set is of a later school year
-    than the tenant, and while one with a delta waits for an older import. A set of an earlier year, or with a newer
-    whole one of its year applied (or ready, unless a rollover waited for this one), becomes ``superseded``. One that
-    was validated over or compared with another roster than the one that is live now is validated and compared again,
-    and may be ``held`` or ``rejected``. Raises Refused for an import that is not ready yet.
+    Returns the import, and whether it is applied. It is not, and the set stays ``ready``, while the sync is paused and
+    `rollover_id` is None (only a rollover imports then), while the set is of a later school year than the tenant, and
+    while one with a delta waits for an older import. A set of an earlier year, or with a newer whole one of its year
+    applied (or ready, unless a rollover waited for this one), becomes ``superseded``. A set that was validated over or
+    compared with another roster than the one that is live now is validated and compared again, and may be ``in_review``
+    or ``rejected``. Raises Refused for an import that is not ready yet.
     """
     with tenant_session(engine, tenant_id) as connection:
         lock_tenant(connection)
@@ -111,7 +111,7 @@ def _why_superseded(connection: Connection, tenant_id: str, found: Import, rollo
 
 
 def _finish(connection: Connection, found: Import, details: ImportDetails) -> ApplyResult:
-    """Record that a set is applied. Older ones of its or an earlier school year can never be applied any more."""
+    """Record that a set is applied, and supersede older sets of its or an earlier school year."""
     imports.advance(connection, found, ImportState.APPLIED, details=details)
     rows = ledger.imports.c
     waiting = (rows.state.in_((ImportState.READY, ImportState.IN_REVIEW)), rows.school_year <= found.school_year)
@@ -120,7 +120,8 @@ def _finish(connection: Connection, found: Import, details: ImportDetails) -> Ap
 
 
 def _apply_unchanged(connection: Connection, found: Import) -> ApplyResult:
-    """Files that are those of the live roster have nothing to change; if these are others now, begin again."""
+    """Apply a set whose files are already live: it changes nothing. If the live roster has changed since, begin
+    again."""
     same = same_set(connection, found)
     if same is None:
         imports.advance(connection, found, ImportState.FETCHED, details=ImportDetails(unchanged=False))
@@ -132,6 +133,6 @@ def _apply_unchanged(connection: Connection, found: Import) -> ApplyResult:
 
 
 def _all_unchanged(counts: Counts) -> Counts:
-    """What comparing a set would say that is live already."""
+    """The counts of a comparison of a set that is already live."""
     rows = sum(rows for change, rows in counts.items() if change != "removed")
     return {**dict.fromkeys(counts, 0), "unchanged": rows}

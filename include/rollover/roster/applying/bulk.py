@@ -1,7 +1,7 @@
-"""Rows in bulk: from Parquet to PostgreSQL, a slice at a time. All runs in the transaction of the given connection.
+"""Copies rows in bulk from Parquet to PostgreSQL, a slice at a time, in the transaction of the given connection.
 
-COPY cannot write to a table with row-level security, unless it is the owner's: rows go through a temporary table.
-Slices keep that table and memory small, and cost no more time than one COPY.
+Only a table's owner can COPY to a table with row-level security, so rows go through a temporary table. Slices keep that
+table and memory small, and take no more time than one COPY.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CHOSEN_KEYS = """
 
 
 def all_rows(rows: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of a Parquet file, as they lie there, in slices."""
+    """The rows of a Parquet file, in stored order, in slices."""
     with pq.ParquetFile(rows) as file:
         yield from file.iter_batches(batch_size=SLICE_ROWS, columns=list(columns))
 
@@ -73,10 +73,9 @@ def send(
     slices: Iterable[pa.RecordBatch],
     merge: Callable[[Table], int],
 ) -> int:
-    """Put each slice into a temporary table with some columns of `table`, and call `merge` with that.
+    """Put each slice into a temporary table with some columns of `table`, and call `merge` with that table.
 
-    Returns the sum of what the calls returned.
-    The next slice is read and written as text while PostgreSQL merges the present one.
+    Returns the sum of the calls' results. The next slice is read and converted while PostgreSQL merges this one.
     """
     total = 0
     with _temporary(connection, table, columns) as incoming:
@@ -93,10 +92,10 @@ def send(
 
 @contextmanager
 def planner(connection: Connection, *without: str) -> Iterator[None]:
-    """Keep PostgreSQL's planner from some of its ways, e.g. ``nestloop``, within the block.
+    """Switch off some methods of PostgreSQL's planner, e.g. ``nestloop``, within the block.
 
-    Rows that this transaction brought are not in its statistics: it takes a table for empty, and would go through all
-    of its rows for each row of another.
+    The planner's statistics lack the rows of this transaction: it assumes that a table is empty, and would read all of
+    it for each row of another table.
     """
     for way in without:
         connection.execute(text(f"SET LOCAL enable_{way} = off"))

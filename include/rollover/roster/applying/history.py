@@ -1,14 +1,14 @@
-"""What an import found where it changed something, kept in ``roster.history`` so that the import can be undone.
+"""Keeps the old values of everything that an import changes in ``roster.history``, so that the import can be undone.
 
-A row of it holds, as JSON, what a table had before:
+A row of it has, as JSON, what a table had before:
 
 - ``{"sourced_id": "a", "role": …}``: a row, or the columns of one that the import changed;
 - ``{"sourced_id": ["a", "b", …], "status": "active", "import_id": …}``: columns that many rows had in common, and the
   keys of these rows;
 - ``{"account_id": ["a", "b", …]}``: keys alone, of rows that were not there. The import made them.
 
-Rows that an import added to the roster need none: they have its id, and no history. Only the last import that changed
-something can be undone, so the history of the one before goes when the next is applied.
+Rows that an import added to the roster need no history: they have its id. Only the last import that changed something
+can be undone, so the history of an import is removed when the next one is applied.
 """
 
 from __future__ import annotations
@@ -88,15 +88,15 @@ CHANGED = """
 
 
 def forget(connection: Connection) -> None:
-    """Remove the history of the session's tenant, before an import that changes something makes its own.
+    """Remove the history of the session's tenant, before an import that changes something writes its own.
 
-    The imports that it was of cannot be undone any more, also if this one is.
+    Earlier imports can then no longer be undone, even if this one is.
     """
     mark_gone(connection, connection.scalars(delete(history).returning(history.c.import_id)))
 
 
 def mark_gone(connection: Connection, import_ids: Iterable[str]) -> None:
-    """Note of imports that what they changed is not known any more."""
+    """Record that the history of these imports is gone."""
     if ended := set(import_ids):
         details = patched(ImportDetails(history_is_gone=True))
         connection.execute(update(imports).where(imports.c.import_id.in_(ended)).values(details=details))
@@ -108,13 +108,13 @@ def clear(connection: Connection) -> None:
 
 
 def change_rows(connection: Connection, import_id: str, table: Table, incoming: Table, values: Sequence[str]) -> int:
-    """Set `values` of the rows of a roster table to those of `incoming`, and keep the rows; returns how many."""
+    """Set `values` of the rows of a roster table to those of `incoming`, and keep the old rows; returns how many."""
     assignments = ", ".join(["status = 'active'", *(f'"{name}" = found."{name}"' for name in values)])
     return _update(connection, ROWS, import_id, table, incoming, "to_jsonb(t) AS before", assignments)
 
 
 def remove_rows(connection: Connection, import_id: str, table: Table, incoming: Table) -> int:
-    """Mark the rows of a roster table whose keys are in `incoming`, and keep what they were; returns how many."""
+    """Mark the rows of a roster table whose keys are in `incoming`, and keep their old values; returns how many."""
     return _update(connection, STATUS, import_id, table, incoming, "status, import_id", "status = 'tobedeleted'")
 
 
@@ -166,7 +166,7 @@ def change(
     source: str,
     refers_by: str,
 ) -> int:
-    """Bring `columns` of a product's table in line with a query and keep what they were; returns the rows changed.
+    """Set `columns` of a product's table to the values of a query, and keep the old ones; returns the rows changed.
 
     `refers_by` is the column that tells which row of the query is for which of the table.
     """

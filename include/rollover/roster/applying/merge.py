@@ -1,4 +1,4 @@
-"""Change the live roster into what a set says: the rows that differ, and no others."""
+"""Changes the live roster to the set: only rows that differ are written."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ REST = ("changed", "removed")
 
 
 def merge(connection: Connection, tenant_id: str, found: Import, storage: UPath) -> ImportDetails:
-    """Bring a set in, as it was decided about, and provision for it; returns ``changes`` and ``applied``.
+    """Merge a set by its decision, and provision accounts for it; returns ``changes`` and ``applied``.
 
-    The caller holds the tenant's lock. Raises ProofFailed where other rows changed than were to be.
+    The caller holds the tenant's lock. Raises ProofFailed if the number of changed rows is not the expected one.
     """
     product = Tenant.parse(tenant_id).product
     renamed: dict[str, int] = {}
@@ -103,7 +103,7 @@ def _rename(connection: Connection, product: str, found: Import, storage: UPath)
 
 
 def _begin(connection: Connection) -> None:
-    """From here on, the roster is another one, and the import before this one cannot be undone."""
+    """Increment the roster version and remove the old history: the import before this one cannot be undone any more."""
     history.forget(connection)
     bump_version(connection)
 
@@ -144,7 +144,7 @@ class _TableMerge:
     difference: Path
 
     def merge(self, counts: Counts) -> None:
-        """Change as many rows as `counts` says, which are those of the differences or a part of them."""
+        """Change the rows of the differences, or a part of them: `counts` is the expected number."""
         if counts["added"]:
             self._prove("added", self._add(counts["added"]), counts["added"])
         changing = [change for change in ("returned", "changed") if counts[change]]

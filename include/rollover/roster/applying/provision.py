@@ -1,4 +1,4 @@
-"""Give the people of the live roster what a product needs for them: accounts, classrooms, a balance of points."""
+"""Creates the accounts, classrooms and balances of points that a product needs for the people of the live roster."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ STUDENTS_WITHOUT_BALANCE = """
 """
 STUDENT_COLUMNS = ("school_id", "username", "grade", "band")
 CLASSROOM_COLUMNS = ("school_id", "name", "educator_account_id")
-"""What follows the roster in an account, and in a classroom."""
+"""The columns of an account and of a classroom that follow the roster."""
 STUDENTS_AND_TEACHERS = "p.role IN ('student', 'teacher')"
 
 NEW_BALANCES = """
@@ -198,9 +198,9 @@ TEMPORARY = "DROP TABLE IF EXISTS " + ", ".join(
 def provision(connection: Connection, product: str, import_id: str) -> dict[str, int]:
     """Bring a product's accounts in line with the live roster; return the rows changed by each statement.
 
-    Accounts that exist are kept, also of people who left. Nobody gets an account with a login that is another's.
-    Hero's logins are made by people: it only gets a balance of 0 points for each new student. `connection` is the
-    tenant session that applied the import; what was there before goes to its history. Does nothing when all is there.
+    Existing accounts are kept, also those of people who left. Nobody gets an account with another person's login.
+    People create Hero's logins by hand: Hero only gets a balance of 0 points for each new student. `connection` is the
+    tenant session that applies the import; old values go to its history. Does nothing if nothing is missing.
     """
     with planner(connection, "nestloop"):
         done = _hero(connection, import_id) if product == "hero" else _imagine(connection, product, import_id)
@@ -252,7 +252,8 @@ def _classrooms(connection: Connection, schema: str, import_id: str) -> dict[str
 
 
 def _seats(connection: Connection, schema: str, import_id: str) -> dict[str, int]:
-    """Who sits in which classroom follows the enrollments. A seat in a new classroom goes with it: no history."""
+    """Set the seats of classrooms by the enrollments. A seat in a new classroom is removed with it, so it needs no
+    history."""
     given = {"import_id": import_id}
     connection.execute(text(NEW_CLASSROOM_IDS.format(schema=schema)))
     added = connection.execute(text(SEATS_IN_NEW_CLASSROOMS.format(schema=schema))).rowcount

@@ -1,7 +1,7 @@
-"""Give people whose id changed at its source their new one, in the live roster and in all that a product has of them.
+"""Changes the ids of people whose id changed at its source, in the live roster and in all tables of a product.
 
-So a child who moved to another system keeps logins, points, accounts and parents. The map of old ids to new ones was
-proposed for an import, and a person approved it.
+So a child whose district changed its system keeps logins, points, accounts and parents. The map of old ids to new ones
+was proposed for an import, and a person approved it.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ Rows = dict[str, int]
 def rename_people(connection: Connection, product: str, import_id: str) -> Rows:
     """Change old ids to new ones as the import's map says; returns the rows changed, by table.
 
-    Raises Refused, with nothing changed, where an old id is no longer live or a new one is in use: to rename would then
-    make one person of two.
+    Raises Refused, with nothing changed, if an old id is no longer live or a new one is in use: renaming would merge
+    two people.
     """
     with planner(connection, "nestloop"):
         _check(connection, product, import_id)
@@ -48,7 +48,7 @@ def rename_people(connection: Connection, product: str, import_id: str) -> Rows:
 
 
 def rename_back(connection: Connection, product: str, import_id: str) -> Rows:
-    """Undo what :func:`rename_people` did; what came under a new id since then goes to the old one too."""
+    """Undo :func:`rename_people`. Rows that were added under a new id since then get the old one, too."""
     with planner(connection, "nestloop"):
         return _rename(connection, product, import_id, before="new_id", after="old_id")
 

@@ -1,6 +1,6 @@
-"""What leaves for good: the files of sets that are done with, and rows that have been ``tobedeleted`` for long enough.
+"""Removes the files of finished sets, and rows that have been ``tobedeleted`` longer than the grace.
 
-Both hold children's records, and the ledger has what is to be known of them.
+Both have children's records. The ledger keeps the facts about them.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ OVER = "i.state = 'applied' AND i.changed_at < :before"
 
 @dataclass(frozen=True)
 class Tidied:
-    """What was removed."""
+    """The numbers of removed rows and sets."""
 
     sets: int = 0
-    """Sets whose files went."""
+    """Sets whose files were removed."""
     rows: dict[str, int] = field(default_factory=dict)
     """By table of the roster."""
 
@@ -59,11 +59,11 @@ class Tidied:
 
 
 def tidy(engine: Engine, tenant_id: str, storage: UPath, *, grace_days: int, now: datetime) -> Tidied:
-    """Remove a tenant's rows whose grace is over, and the files of its imports that are at their end.
+    """Remove a tenant's rows whose grace is over, and the files of its finished imports.
 
-    A row leaves when the import that marked it was applied more than `grace_days` before `now`, unless a hold is on it;
-    with it goes what is kept to undo an import of that age. While the sync is paused all stays: a rollover verifies the
-    live roster against the files.
+    A row is removed if the import that marked it was applied more than `grace_days` before `now`, unless the row is on
+    hold. The history of imports of that age is removed, too. While the sync is paused nothing is removed, because a
+    rollover verifies the live roster with the files.
     """
     with tenant_session(engine, tenant_id) as connection:
         lock_tenant(connection)

@@ -1,7 +1,7 @@
-"""Undo the last import: the roster, and what the product has of it, as they were before.
+"""Undoes the last import: the roster and the product's accounts become what they were before.
 
-What an import found is in ``roster.history`` (see :mod:`rollover.roster.applying.history`). What has been used since
-stays: an account with activity, a balance with points.
+The old values are in ``roster.history`` (see :mod:`rollover.roster.applying.history`). Rows that have been used since
+stay: an account with activity, a balance with points.
 """
 
 from __future__ import annotations
@@ -126,16 +126,16 @@ SEATS_LEFT = (
 
 
 def undo(engine: Engine, tenant_id: str, import_id: str | None = None, *, by: str, reason: str) -> Import:
-    """Take back a tenant's last import, or the one that is named, if it is the last: applied → undone.
+    """Undo a tenant's last import, or the named one, if it is the last: applied → undone.
 
-    Rows of the roster are again what they were; accounts, classrooms, seats and balances that the import made go,
-    unless they have been used since; ids of people that it changed are changed back. Rows that people changed by
-    hand meanwhile follow too, where the import had changed them.
+    Rows of the roster get their old values. Accounts, classrooms, seats and balances that the import made are removed,
+    unless they have been used since. Ids of people that it changed are changed back. If people have changed a row by
+    hand since, the columns that the import changed get their old values, too.
 
     Returns the import; ``details.undone`` has the rows that were put back. The same drop does not come back by itself:
-    a new import needs a new drop. Raises Refused where a later import was applied, where what is needed has left for
-    good, where the import's school year is over, and where a rollover is under way or took this import in; ProofFailed,
-    with nothing changed, where the roster is not as the import left it.
+    a new import needs a new drop. Raises Refused if a later import was applied, if the history is gone, if the import's
+    school year is over, or if a rollover is under way or has recorded this import. Raises ProofFailed, with nothing
+    changed, if the roster is not as the import left it.
     """
     with tenant_session(engine, tenant_id) as connection:
         lock_tenant(connection)
@@ -201,7 +201,7 @@ def _refuse_over(connection: Connection, tenant_id: str, found: Import) -> None:
 
 
 def _refuse_in_rollover(connection: Connection, found: Import) -> None:
-    """What a rollover has planned, or recorded as its new roster, must stay what its ledger says."""
+    """Refuse while a rollover has a plan, or if it has recorded this import as its new roster."""
     took_in = connection.scalar(
         select(ledger.evidence.c.rollover_id)
         .where(ledger.evidence.c.kind == Step.IMPORT_ROSTER)
@@ -262,7 +262,7 @@ def _added_and_changed(connection: Connection, table: Table, found: Import) -> d
 
 
 def _in_lists(connection: Connection, table: Table, columns: Sequence[str]) -> int:
-    """Give rows that are in lists the values back that they had in common; returns how many."""
+    """Restore the common values of rows that are kept in lists; returns how many."""
     keys = key_columns(table)
     values = ", ".join(f"h.before ->> '{name}' AS {name}" for name in columns)
     lists = LISTS.format(table=table.fullname, first_key=keys[0], which=columns[0], values=values)
@@ -301,7 +301,7 @@ def _balances(connection: Connection, found: Import) -> dict[str, int]:
 
 
 def _accounts(connection: Connection, schema: str) -> dict[str, int]:
-    """Seats before classrooms, classrooms before accounts: so that nothing refers to what is gone."""
+    """Remove seats before classrooms, and classrooms before accounts, so that no row refers to a removed one."""
     students, educators = f"{schema}.student_accounts", f"{schema}.educator_accounts"
     classrooms, seats = f"{schema}.classrooms", f"{schema}.classroom_students"
 
@@ -328,7 +328,7 @@ def _accounts(connection: Connection, schema: str) -> dict[str, int]:
 
 
 def _activity_by_account(schema: str) -> list[tuple[str, str]]:
-    """Every table with rows that would be nobody's without the student's account, but for seats."""
+    """Every table whose rows belong to a student's account, except seats."""
     others = ("student_accounts", "educator_accounts", "classroom_students")
     tables = [table for table in product_tables(schema) if "account_id" in table.c and table.name not in others]
     return [(table.fullname, "account_id") for table in tables]

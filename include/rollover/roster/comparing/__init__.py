@@ -1,1 +1,1 @@
-"""What a set would change in the live roster, and whether that can be right."""
+"""Compares a set with the live roster, and judges whether the changes are plausible."""

@@ -1,4 +1,4 @@
-"""Names what can be over a limit in a new roster, with the numbers that show it."""
+"""Defines the limits that a new roster can be over, and a breach with its numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Season(StrEnum):
-    """What a new roster is compared with: nothing, the same school year, or the year before."""
+    """How a set relates to the live roster: there is none, it is of the same school year, or of the year before."""
 
     FIRST = "first import"
     DURING_THE_YEAR = "during the year"
@@ -15,7 +15,7 @@ class Season(StrEnum):
 
 
 class Code(StrEnum):
-    """What is over a limit, or worth knowing. Stable: they are in the ledger, and docs and people go by them."""
+    """The codes of limits and warnings. They are stable: the ledger and the docs use them."""
 
     EMPTIED = "emptied"
     REMOVED = "removed"
@@ -49,10 +49,10 @@ class Code(StrEnum):
 
 @dataclass(frozen=True)
 class Breach:
-    """A number that is over its limit, or, as a warning, one that is worth knowing. Numbers and places, no person.
+    """A number over its limit, or a warning. It has numbers and places, no person.
 
-    ``limit`` is a share of ``expected``. ``found`` is what there is in its place; for shares of people in a wrong
-    state (gone, re-keyed, in their old grade, …) it is how many they are, of the ``expected`` that were looked at.
+    ``limit`` is a share of ``expected``. ``found`` is the number in the new roster. For people in a wrong state (gone,
+    re-keyed, in their old grade, …), ``found`` of the ``expected`` people are in that state.
     """
 
     code: Code

@@ -1,11 +1,11 @@
-"""Says how many students each grade of each school should have in a new year: last year's students, moved up a grade.
+"""Computes how many students each grade of each school should have in a new year: last year's, moved up a grade.
 
-- Who was in a grade of a school is expected in the next one, where the school has it.
+- Students of a grade of a school are expected in the next grade, if the school has it.
 - A school's lowest grade, and kindergarten, is expected to be as large as last year's, wherever its students come from.
-- Who was in a school's last grade is expected to be gone from it, unless the school has a further grade now.
+- Students of a school's last grade are expected to leave it, unless the school has a further grade now.
 
-Counts are compared, and people only where that explains a number: whoever is in the set in another school is not
-missing. So a school that closes, merges or gives up a grade is not mistaken for one that was left out.
+Counts are compared; people are compared only to explain a number: a student who is in another school of the set is not
+missing. So a school that closes, merges or gives up a grade is not mistaken for a missing one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Hold a valid set against the live roster before anything is applied: what would change, and is that believable?
+"""Compare a valid set with the live roster before anything is applied: what would change, and is that plausible?
 
-What is within its limits is ready. What is over one is held for a person (:mod:`rollover.roster.review.decision`).
+A set within its limits is ready. A set over one needs review (:mod:`rollover.roster.review.decision`).
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ LIVE_SCHOOL_YEAR = """
 
 
 def compare(engine: Engine, tenant_id: str, import_id: str, storage: UPath, limits: RosterLimits) -> Import:
-    """Compare a set with the live roster and judge it: validated → ready, or held.
+    """Compare a set with the live roster and judge it: validated → ready, or in review.
 
-    A set that is held is compared again where the live roster has changed since, and may be ready then. A set of the
-    next school year becomes ready too, and waits for the rollover. Returns the import, with its rows by table and
-    change in ``details.changes`` and the rest in ``comparison``.
+    A set in review is compared again if the live roster has changed since, and may be ready then. A set of the next
+    school year becomes ready too, and waits for the rollover. Returns the import, with its rows by table and change in
+    ``details.changes`` and the rest in ``comparison``.
     """
     _validate_outdated(engine, tenant_id, import_id, storage)
     with columnar() as duck:
@@ -80,7 +80,7 @@ def compare(engine: Engine, tenant_id: str, import_id: str, storage: UPath, limi
 
 
 def _validate_outdated(engine: Engine, tenant_id: str, import_id: str, storage: UPath) -> None:
-    """Validate a set again that was filled up from another live roster than the present one."""
+    """Validate a set again that was completed from an older version of the live roster."""
     with tenant_session(engine, tenant_id) as connection:
         if not validate.is_outdated(connection, imports.load(connection, import_id)):
             return
@@ -91,14 +91,14 @@ def _validate_outdated(engine: Engine, tenant_id: str, import_id: str, storage: 
 
 
 def refresh(connection: Connection, import_id: str, storage: UPath, limits: RosterLimits) -> Import:
-    """Compare a ready set again where the live roster has changed since it was compared; returns the import as it is.
+    """Compare a ready set again if the live roster has changed since it was compared; returns the import as it is.
 
-    A set that was filled up from the live roster is validated again first. The caller is about to apply it, and holds
-    the tenant's lock. What a person approved holds for the numbers that the person saw: with others over their limits,
-    the set is held again.
+    A set that was completed from the live roster is validated again first. The caller is about to apply it, and holds
+    the tenant's lock. An approval counts for the numbers that the person saw: if other numbers are over their limits,
+    the set is in review again.
     """
     found = imports.load(connection, import_id, for_update=True)
-    if found.state is not ImportState.READY or not _has_moved(connection, found):
+    if found.state is not ImportState.READY or not _roster_has_changed(connection, found):
         return found
     found = validate.validate_again(connection, found, storage)
     if found.state is not ImportState.READY:
@@ -111,14 +111,14 @@ def refresh(connection: Connection, import_id: str, storage: UPath, limits: Rost
 
 def _is_to_compare(connection: Connection, found: Import) -> bool:
     if found.state is ImportState.IN_REVIEW:
-        return _has_moved(connection, found)
+        return _roster_has_changed(connection, found)
     return found.state is ImportState.VALIDATED
 
 
-def _has_moved(connection: Connection, found: Import) -> bool:
-    """Whether the live roster is another than the one that a set was compared with.
+def _roster_has_changed(connection: Connection, found: Import) -> bool:
+    """Whether the live roster has changed since the set was compared with it.
 
-    Files that are those of the live import were not even staged: there is nothing to compare.
+    False for files that are identical to those of the live import: they are not even staged.
     """
     if found.details.unchanged:
         return False
@@ -130,7 +130,7 @@ def _has_moved(connection: Connection, found: Import) -> bool:
 def _look(
     connection: Connection, duck: duckdb.DuckDBPyConnection, found: Import, storage: UPath, limits: RosterLimits
 ) -> tuple[Changes, Comparison]:
-    """Count and judge; changes nothing but the files of the differences."""
+    """Count the changes and judge them; writes only the files of the differences."""
     changes = write_differences(connection, found.import_id, storage)
     with ExitStack() as files:
         open_set(duck, files, connection, storage, found.import_id, changes)
@@ -145,7 +145,7 @@ def _look(
         counted,
         known,
         seen_before(connection, found),
-        found.kept_out,
+        found.rejected_rows,
         without_enrollment(duck),
         found.details.reading.cut_off,
         found.details.reading.other_status,
@@ -169,7 +169,7 @@ def _look(
 
 
 def _live_year(connection: Connection) -> str | None:
-    """The school year of the live roster; None where nothing is live."""
+    """The school year of the live roster; None if nothing is live."""
     if not connection.scalar(select(exists().where(roster.people.c.status == "active"))):
         return None
     said = connection.scalar(text(LIVE_SCHOOL_YEAR))
@@ -188,7 +188,7 @@ def _season(live_year: str | None, years: int) -> Season:
     return Season.NEW_YEAR if years > 0 else Season.DURING_THE_YEAR
 
 
-# What follows from it
+# Storing the result
 
 
 def _settle(
@@ -198,7 +198,7 @@ def _settle(
     changes: Changes,
     seen: Comparison,
 ) -> None:
-    """Store a comparison, and move the import on by it. The caller holds the tenant's lock."""
+    """Store a comparison, and advance the import by its result. The caller holds the tenant's lock."""
     before = Comparison.of(found)
     same_as_decided = found.decision is not None and before is not None and before.digest == seen.digest
     if not seen.breaches or same_as_decided:
@@ -239,15 +239,15 @@ def _store(
 
 
 def supersede_in_review(connection: Connection, good: Import) -> None:
-    """A newer good drop supersedes the ones of its school year that are held.
+    """Supersede the older imports of the same school year that are in review: a newer good drop replaces them.
 
     A set of the next year waits for the rollover: until it is applied, it is no substitute for one of this year. One
     with a delta is no substitute for any.
     """
     rows = ledger.imports.c
-    held = (rows.state == ImportState.IN_REVIEW, rows.school_year == good.school_year)
+    in_review = (rows.state == ImportState.IN_REVIEW, rows.school_year == good.school_year)
     reason = f"import {good.import_id} is newer, and within its limits or approved"
-    supersede_older(connection, good, *held, reason=reason)
+    supersede_older(connection, good, *in_review, reason=reason)
 
 
 def _overtaken_by(connection: Connection, found: Import) -> str | None:

@@ -1,4 +1,5 @@
-"""A comparison of a set with the live roster, as the ledger keeps it: numbers, with schools by id and name."""
+"""Defines the comparison of a set with the live roster, as the ledger keeps it: numbers, with schools by id and
+name."""
 
 from __future__ import annotations
 
@@ -21,8 +22,9 @@ OF_A_SCHOOL = ("classes", "students", "educators", "guardians", "enrollments")
 class TypeCount:
     """Rows of one type: ``staged`` = added + returned + changed + unchanged, ``live`` = changed + unchanged + removed.
 
-    ``moved`` are those of the changed whose school is another one; ``rekeyed`` those of the removed that are among the
-    added, under another id. A row that is of another type now (a student who teaches) is removed here, added there.
+    ``moved`` is the number of changed rows with another school; ``rekeyed`` the number of removed rows that are among
+    the added ones under another id. A row that has another type now (a student who teaches) counts as removed from the
+    old type and added to the new one.
     """
 
     staged: int
@@ -38,8 +40,8 @@ class TypeCount:
 
 @dataclass(frozen=True)
 class SchoolCount:
-    """The same for one type in one school (None: in none). Who came from another school, or went to one, is in
-    ``moved_in`` and ``moved_out``, and not in ``changed``."""
+    """The same for one type in one school (None: in no school). People who came from or went to another school are in
+    ``moved_in`` and ``moved_out``, not in ``changed``."""
 
     school: str | None
     kind: str
@@ -67,7 +69,7 @@ class Cohort:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What would change, what is over its limit, and which live roster it was compared with. Nothing about a person."""
+    """The changes of a set, its breaches, and the version of the live roster. It names no person."""
 
     season: Season
     school_year: str
@@ -84,13 +86,14 @@ class Comparison:
 
     @property
     def why_in_review(self) -> str:
-        """One line for the ledger: which limits, and how often."""
+        """One line for the ledger: the limits that are exceeded, and how often."""
         codes = [breach.code.value for breach in self.breaches]
         return "over its limits: " + ", ".join(f"{code} ({codes.count(code)})" for code in dict.fromkeys(codes))
 
     @property
     def digest(self) -> str:
-        """Of what a person decides about: the breaches with their numbers, and the map of ids that is proposed."""
+        """The hash of everything that a person decides about: the breaches with their numbers, and the proposed map of
+        ids."""
         said = [[asdict(breach) for breach in self.breaches], self.id_map.sha256]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 

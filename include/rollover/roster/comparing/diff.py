@@ -1,7 +1,7 @@
-"""What a staged set would change in the live roster: hashes and keys are compared, not rows.
+"""Finds the rows of the live roster that a staged set would change, by comparing hashes and keys, not rows.
 
-The differences of each table are a Parquet file of their own: keys, and what happens to their rows. They hold for one
-version of the live roster, which the file names; see :mod:`rollover.roster.imports.roster_version`.
+The differences of each table are a Parquet file: keys, and what happens to their rows. They are valid for one version
+of the live roster, which the file names; see :mod:`rollover.roster.imports.roster_version`.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ BATCH_ROWS = 50_000
 """Rows that memory holds at once."""
 _VERSION, _COUNTS = "roster_version", "counts"
 
-# A row's hash is also one of its key: where a set and the live roster have the same, the row is as it was.
+# A row's hash includes its key: if a set and the live roster have the same hash, the row is unchanged.
 NEW_ROWS = "CREATE OR REPLACE TABLE new_rows AS FROM staged ANTI JOIN live_hashes USING (row_hash)"
 GONE_HASHES = "SELECT row_hash FROM live_hashes ANTI JOIN staged USING (row_hash)"
 FEW = 50_000
-"""Live rows that are not in the set as they are: so many are asked for one by one, and may be in memory."""
+"""So many live rows that differ from the set are looked up one by one, and may be in memory."""
 DIFFERENCE = "CREATE OR REPLACE TABLE difference AS {rows}"
 ALL_ADDED = "SELECT {keys}, 'added' AS change FROM staged"
 COMPARED = """
@@ -64,7 +64,7 @@ def write_differences(connection: Connection, import_id: str, storage: UPath) ->
 
 
 def written_counts(connection: Connection, import_id: str, storage: UPath) -> dict[str, Counts] | None:
-    """The counts of the differences that lie in storage; None where these are not of the live roster as it is now."""
+    """The counts of the differences in storage; None if they are of an older version of the live roster."""
     version = roster_version(connection)
     counts = {}
     for table in ROSTER_TABLES:
@@ -103,7 +103,7 @@ def _write(
 def _find(connection: Connection, duck: duckdb.DuckDBPyConnection, table: Table, staged: Path) -> None:
     """Fill DuckDB's table ``difference`` with the keys of rows that differ.
 
-    Of live rows that the set has as they are, only the hashes are read; where nothing is live, nothing is.
+    Only the hashes of unchanged live rows are read, and nothing if no row is live.
     """
     keys = ", ".join(key_columns(table))
     duck.execute(f"CREATE OR REPLACE VIEW staged AS SELECT {keys}, row_hash FROM read_parquet({quoted(staged)})")

@@ -27,7 +27,7 @@ class Numbers:
     tally: Tally
     directory_schools: frozenset[str] = frozenset()
     seen_before: str | None = None
-    kept_out: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    rejected_rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By file: how many rows it has, and how many of them are rejected."""
     without_enrollment: int = 0
     """Students of the set who are in no class of it."""
@@ -64,12 +64,12 @@ class Numbers:
 
 
 def staged_place(flow: Flow) -> Place:
-    """Where the rows are in the new roster."""
+    """The place of the rows in the new roster."""
     return flow.school, flow.grade
 
 
 def live_place(flow: Flow) -> Place:
-    """Where the rows are in the live roster."""
+    """The place of the rows in the live roster."""
     return flow.live_school, flow.live_grade
 
 

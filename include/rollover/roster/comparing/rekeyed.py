@@ -1,7 +1,7 @@
-"""People and schools whose id changed: a removed row and an added one that are the same, matched one to one.
+"""Finds people and schools whose id changed: matches a removed row with the added row of the same person or school.
 
-Sources change ids when a district moves to another SIS, merges records or renumbers. By id alone that is a child who
-left and another who came: logins, points and parent links would be lost.
+Sources change ids when a district moves to another SIS, merges records or renumbers. By id alone, one child would leave
+and another one come: logins, points and parent links would be lost.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ CANDIDATES = """
     JOIN diff_people diff ON diff.sourced_id = p.sourced_id AND diff.change = '{change}'
 """
 MATCHERS = ("identifier", "email", "username", "name_and_birth_date")
-"""In this order: what an earlier one matched, a later one leaves alone."""
+"""In this order: a row that an earlier one matched is not matched again."""
 # Unique among all who went and among all who came of a type, not only among those who are left to match. Two who share
-# an identifier, but have other birth dates (or, where one has none, neither name in common), are two people.
+# an identifier, but have other birth dates (or, if one has none, neither name in common), are two people.
 MATCH = """
     INSERT INTO rekeyed
     SELECT 'people', gone.kind, gone.sourced_id, come.sourced_id, '{by}'
@@ -109,10 +109,10 @@ def summary(duck: duckdb.DuckDBPyConnection) -> IdMap:
 
 
 def propose(connection: Connection, duck: duckdb.DuckDBPyConnection, import_id: str, found: IdMap) -> bool:
-    """Write the map to the ledger, as proposed for an import; False where there is none to offer.
+    """Write the map to the ledger, as proposed for an import; False if there is none to offer.
 
-    What was proposed is never changed, since a person may have seen it: where the roster has moved since then, and
-    with it the map, none is offered any more.
+    A proposed map is never changed, because a person may have seen it: if the roster, and with it the map, has changed
+    since, no map is offered any more.
     """
     if not found.people:
         return False

@@ -84,7 +84,7 @@ def _whose(numbers: Numbers, limits: RosterLimits) -> Iterator[Breach]:
 
 
 def _seen_before(numbers: Numbers) -> Iterator[Breach]:
-    """Find files that were dropped before and are not live now: an old export, or what a person decided against."""
+    """Find files that were dropped before and are not live now: an old export, or one that a person discarded."""
     if numbers.seen_before:
         yield Breach(Code.SEEN_BEFORE, numbers.seen_before, 0, numbers.staged("students"), 0)
 
@@ -94,10 +94,10 @@ def _incomplete(numbers: Numbers, limits: RosterLimits) -> Iterator[Breach]:
     for file in numbers.cut_off:
         yield Breach(Code.CUT_OFF, file, 0, 0, 0)
     for file, rows in numbers.other_status.items():
-        yield Breach(Code.OTHER_STATUS, file, numbers.kept_out.get(file, (rows, 0))[0], rows, 0)
-    for file, (rows, kept_out) in numbers.kept_out.items():
-        if is_over(kept_out, rows, limits.rows_kept_out, limits.least_rows):
-            yield Breach(Code.ROWS_KEPT_OUT, file, rows, kept_out, limits.rows_kept_out)
+        yield Breach(Code.OTHER_STATUS, file, numbers.rejected_rows.get(file, (rows, 0))[0], rows, 0)
+    for file, (rows, rejected) in numbers.rejected_rows.items():
+        if is_over(rejected, rows, limits.rows_kept_out, limits.least_rows):
+            yield Breach(Code.ROWS_KEPT_OUT, file, rows, rejected, limits.rows_kept_out)
     students, alone = numbers.staged("students"), numbers.without_enrollment
     if is_over(alone, students, limits.without_enrollment, limits.least_rows):
         yield Breach(Code.WITHOUT_ENROLLMENT, "students", students, alone, limits.without_enrollment)

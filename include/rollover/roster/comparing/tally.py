@@ -1,7 +1,7 @@
-"""Count what a set would change in the live roster: per type, school and grade, where it was and where it is now.
+"""Counts the changes that a set would make in the live roster, by type, and by school and grade before and after.
 
-Everything is counted in DuckDB, over the staged rows, what differs, and the few live columns that it takes; what comes
-out is small: one :class:`Flow` for all rows that went the same way.
+DuckDB counts the staged rows, the differences and the few live columns that are needed. The result is small: one
+:class:`Flow` for all rows that went the same way.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ FLOWS = """
     WHERE diff.change = 'removed'
     GROUP BY ALL
 """
-# Where every row of the set goes the same way and nothing goes out, there is nothing to look up.
+# If every row of the set goes the same way and no row is removed, there is nothing to look up.
 ONE_FLOW = """
     SELECT kind, '{change}', school_id, grade, NULL, NULL, NULL, count(*), 0 FROM staged_{row} GROUP BY ALL
 """
@@ -154,8 +154,8 @@ ONE_TYPE = {"academic_sessions": "sessions", "courses": "courses", "guardians": 
 
 @dataclass(frozen=True)
 class Flow:
-    """Rows of one type that went the same way. A place that does not apply is None: a school where there is none, the
-    live one of an added row. Of an unchanged row both are there, and equal."""
+    """Rows of one type that went the same way. A place that does not exist is None: the school of a person without one,
+    the live place of an added row. An unchanged row has the same place twice."""
 
     kind: str
     change: Change
@@ -178,7 +178,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class School:
-    """A school by its name in the set, or, where it is not in the set, in the live roster."""
+    """The name of a school in the set, or in the live roster if the set lacks the school."""
 
     name: str
     is_staged: bool
@@ -204,8 +204,8 @@ def open_set(
     import_id: str,
     counts: Counts,
 ) -> None:
-    """Make the set (``staged_…``), what differs (``diff_…``) and what is needed of the live roster (``live_…``) known
-    to DuckDB, and who and what is where (``schools``, ``staged_person``, ``live_person``, …)."""
+    """Load the set (``staged_…``), the differences (``diff_…``) and the needed columns of the live roster (``live_…``)
+    into DuckDB, with the places of people and classes (``schools``, ``staged_person``, ``live_person``, …)."""
     for table in roster.ROSTER_TABLES:
         for side, path in (("staged", staged_file), ("diff", diff_file)):
             file = files.enter_context(local_copy(path(storage, import_id, table.name)))

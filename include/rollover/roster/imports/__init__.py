@@ -1,4 +1,4 @@
-"""The roster import: its record in the ledger, the queue that a tenant's imports wait in, and where its files lie."""
+"""Keeps roster imports: their records in the ledger, a tenant's queue of them, and the paths of their files."""
 
 from rollover.roster.imports.details import ImportDetails
 from rollover.roster.imports.model import Decision, Import, ImportState, advance, current, load

@@ -1,7 +1,7 @@
-"""What the stages of an import found and did: one typed value, which the ledger keeps as JSON.
+"""Defines the results of an import's stages: one typed value, which the ledger keeps as JSON.
 
-A stage writes its own parts and leaves the others alone; a stage that runs again replaces its parts whole. What no
-stage has written has its default. Rows are counted, times are in UTC, and nothing is about a person.
+A stage writes its own parts and leaves the others alone; a stage that runs again replaces its parts completely. Parts
+that no stage has written have their default. It has numbers and times (UTC), and names no person.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from rollover.errors import Refused
 
 SCHEMA_VERSION = 1
-"""Of the JSON in the ledger. Increment it with every change that older or newer code would read wrongly."""
+"""The schema version of the JSON in the ledger. Increment it with every change that older or newer code would
+misread."""
 
 RowsByFile = dict[str, int]
 """``{"users.csv": 12}``"""
@@ -42,26 +43,26 @@ class Fetched(Part):
     """Written by fetch: what was copied from SFTP."""
 
     files: dict[str, FetchedFile] = {}
-    """By the name that the format spells."""
+    """By file name, as the format spells it."""
     files_ignored: tuple[str, ...] = ()
     """The names of files that no format reads."""
 
 
 class ReadAs(Part):
-    """How a set is read, besides its bytes. The same files read in another way are another set."""
+    """The settings for reading a set. The same files read with other settings are another set."""
 
     formats: tuple[str, ...] = ()
     """The names of the formats that were known, sorted."""
     column_map: dict[str, dict[str, str]] = {}
-    """By file: under which header the district sends a column."""
+    """By file: the header that the district uses for a column."""
     status_means: dict[str, str] = {}
-    """What other values of the column ``status`` than the format's stand for."""
+    """The meaning of values of the column ``status`` that the format does not define."""
     needs_username: bool = True
     """Whether a person without a username is an error."""
 
 
 class Reading(Part):
-    """Written by stage: what reading the files found."""
+    """Written by stage: the result of reading the files."""
 
     read_as: ReadAs | None = None
     files_read: tuple[str, ...] = ()
@@ -69,8 +70,8 @@ class Reading(Part):
     deltas: tuple[str, ...] = ()
     """The files that contain only changes."""
     not_said: tuple[tuple[str, ...], ...] = ()
-    """What the set does not say, for lack of a column or file: (table, column), or (table, column, role) where that
-    holds for people of one role only."""
+    """The columns that the set lacks, because a column or file is missing: (table, column), or (table, column, role) if
+    it is missing for people of one role only."""
     not_identified: RowsByFile = {}
     """Rows without a certain identity."""
     other_status: RowsByFile = {}
@@ -89,7 +90,7 @@ class Problems(Part):
 
 
 class Validation(Part):
-    """Written by validate: which rows are accepted, and what of the live roster they were completed with."""
+    """Written by validate: the accepted rows, and the live rows that they were completed with."""
 
     before: Problems | None = None
     """The findings of fetch and stage, to which those of the last validation are added."""
@@ -114,9 +115,9 @@ class Applied(Part):
     """Written by apply, besides ``changes``."""
 
     same_as: str | None = None
-    """Of a set that was live already: the import whose staged rows are its own too."""
+    """For a set that was live already: the import that has its staged rows."""
     left_out: Changes = {}
-    """Rows that differ and stay as they are, because a person let in additions only: ``changed, removed``."""
+    """Rows that differ and stay as they are, because a person allowed additions only: ``changed, removed``."""
     renamed: dict[str, int] = {}
     """By table of the database: rows in which a person's id was changed."""
     provisioned: dict[str, int] = {}
@@ -146,7 +147,7 @@ class Reported(Part):
     folder: str
     """On the district's SFTP."""
     sha256: str | None = None
-    """Of the summary that lies there."""
+    """The hash of the delivered summary."""
     state: str | None = None
     """The state of the import that the summary describes."""
     removed_at: str | None = None
@@ -160,7 +161,7 @@ class ImportDetails(Part):
     rows: RowsByFile = {}
     """Rows that stage read."""
     errors: FindingsByCode = {}
-    """Of all stages so far. Each finding is counted, also where not all are kept."""
+    """By code, of all stages so far. Every finding is counted, even if not all are kept."""
     warnings: FindingsByCode = {}
     fetched: Fetched = Fetched()
     reading: Reading = Reading()
@@ -170,11 +171,11 @@ class ImportDetails(Part):
     changes: Changes = {}
     """Written by compare: what the set would change; then by apply: what it changed."""
     asked: Asked | None = None
-    """The question that is open; None for none."""
+    """The open question, if there is one."""
     applied: Applied = Applied()
     undone: Undone | None = None
     history_is_gone: bool = False
-    """Whether what undo needs was removed."""
+    """Whether the history that undo needs was removed."""
     reported: Reported | None = None
 
     @property
@@ -186,12 +187,13 @@ class ImportDetails(Part):
         )
 
     def as_json(self) -> dict[str, Any]:
-        """What was written, for the ledger; of a patch, only what it replaces."""
+        """The written parts as JSON for the ledger; a patch has only the parts that it replaces."""
         return {**self.model_dump(mode="json", exclude_unset=True), "schema_version": SCHEMA_VERSION}
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> Self:
-        """Read what the ledger has; empty: nothing was written yet. Raises Refused for another schema version."""
+        """Read the ledger's JSON, which is empty if nothing was written yet. Raises Refused for another schema
+        version."""
         if said and said.get("schema_version") != SCHEMA_VERSION:
             raise Refused(
                 f"The details of an import have the schema version {said.get('schema_version')}; this release reads "

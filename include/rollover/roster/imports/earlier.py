@@ -1,4 +1,4 @@
-"""What earlier imports of a tenant were: the last that went live, and whether the same files came before."""
+"""Finds earlier imports of a tenant: the last that went live, and the last with the same files."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def last_live(connection: Connection, states: Sequence[ImportState] = (ImportSta
 
 
 def last_applied(connection: Connection, school_year: str) -> Import | None:
-    """The import of a school year that is live; None where none was applied.
+    """The import of a school year that is live; None if none was applied.
 
-    It is the newest of those applied, since applying passes over a set that is older.
+    It is the newest of those applied: an older set is never applied after a newer one.
     """
     of_year = (imports.c.state == ImportState.APPLIED, imports.c.school_year == school_year)
     row = connection.execute(query_imports().where(*of_year).order_by(*_LATEST_LIVE).limit(1)).one_or_none()
@@ -34,10 +34,10 @@ def last_applied(connection: Connection, school_year: str) -> Import | None:
 
 
 def same_set(connection: Connection, found: Import) -> Import | None:
-    """The import that is live, where its set is that of `found`: the same files, format and way of reading them.
+    """The live import, if its set is that of `found`: the same files, format and way of reading them.
 
-    None where anything is unknown, where the last import was undone, where only a part of the last set was let in, and
-    where it held changes only: it is not what the live roster was made from.
+    None if anything is unknown, or if the last import was undone, was applied in part, or is a delta: then the live
+    roster was not made from that set alone.
     """
     live = last_live(connection, WENT_LIVE)
     if live is None or live.state is not ImportState.APPLIED:
@@ -49,10 +49,10 @@ def same_set(connection: Connection, found: Import) -> Import | None:
 
 
 def seen_before(connection: Connection, found: Import) -> str | None:
-    """What became of the last earlier import of the same files: "replaced", "undone" or "discarded".
+    """The state of the last earlier import of the same files: "replaced", "undone" or "discarded".
 
-    None where no such import was, where what it brought in is still what is live, and for a set with a delta: the
-    district's system says the same of a person again when it is so again.
+    None if there is no such import, or if its roster is still live, and for a set with a delta: a district's system may
+    rightly send the same change twice.
     """
     live = last_live(connection)
     if not found.is_whole or None in _identity(found) or (live is not None and _identity(live) == _identity(found)):
@@ -70,7 +70,7 @@ def seen_before(connection: Connection, found: Import) -> str | None:
 
 
 def rows_before(connection: Connection) -> dict[str, int]:
-    """By type of row, how many the last import that was applied and compared had; empty where there is none."""
+    """The number of rows by type that the last applied and compared import had; empty if there is none."""
     was_compared = (imports.c.state == ImportState.APPLIED, imports.c.comparison.isnot(None))
     query = select(imports.c.comparison["types"]).where(*was_compared).order_by(*_LATEST_LIVE).limit(1)
     types: dict[str, dict[str, int]] | None = connection.scalar(query)

@@ -1,4 +1,4 @@
-"""Where an import's files lie in storage."""
+"""Builds the paths of an import's files in storage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TYPED = "typed"
 
 
 def import_folder(storage: UPath, import_id: str) -> UPath:
-    """Everything of one set while it is worked on."""
+    """The folder of all files of one set in work."""
     return storage / "imports" / import_id
 
 

@@ -1,4 +1,5 @@
-"""The record of a roster import in the ledger: where it is, what is known about it, and the one way it moves on."""
+"""Reads and writes the record of a roster import in the ledger: its state, its details, and the only way to advance
+it."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from rollover.roster.imports.details import ImportDetails
 
 
 class ImportState(StrEnum):
-    """Where a roster import is. The ledger's check constraint lists the same states."""
+    """The state of a roster import. The ledger's check constraint lists the same states."""
 
     FOUND = "found"
     """Recorded by the intake."""
@@ -38,11 +39,11 @@ class ImportState(StrEnum):
     SUPERSEDED = "superseded"
     """Not needed: a newer one took its place, or its year is over."""
     UNDONE = "undone"
-    """Was applied, and was taken back."""
+    """Was applied, and was undone."""
 
 
 class Decision(StrEnum):
-    """What a person decided about a held import. The ledger's check constraint lists the same."""
+    """What a person decided about an import in review. The ledger's check constraint lists the same."""
 
     APPROVE = "approve"
     APPROVE_WITH_ID_MAP = "approve_with_id_map"
@@ -52,11 +53,11 @@ class Decision(StrEnum):
 
 
 TERMINAL = (ImportState.APPLIED, ImportState.REJECTED, ImportState.SUPERSEDED, ImportState.UNDONE)
-"""The states in which an import is at its end."""
+"""The states in which an import is finished."""
 
-# Of rows of the ledger
+# SQL over rows of the ledger
 IS_WHOLE = func.coalesce(func.jsonb_array_length(imports.c.details["reading"]["deltas"]), 0) == 0
-"""As :attr:`Import.is_whole`."""
+"""SQL for :attr:`Import.is_whole`."""
 REPORT_STATE = imports.c.details["reported"]["state"].astext
 """The state that the report to the district describes."""
 REPORT_IS_THERE = imports.c.details["reported"]["folder"].astext.isnot(None) & imports.c.details["reported"][
@@ -76,12 +77,12 @@ class Import:
     school_year: str | None
     format: str | None
     sha256: str | None
-    """Over the set, however its files were packed."""
+    """The hash of the set, whether or not its files were zipped."""
     reason: str | None
-    """Why it is in its state, or why it waits there."""
+    """Why it is in its state, or waits in it."""
     details: ImportDetails
     comparison: dict[str, Any] | None
-    """JSON, which :mod:`rollover.roster.comparing.comparison` reads."""
+    """The comparison as JSON, which :mod:`rollover.roster.comparing.comparison` reads."""
     decision: Decision | None
     decided_by: str | None
 
@@ -94,8 +95,8 @@ class Import:
         return not self.details.reading.deltas
 
     @property
-    def kept_out(self) -> dict[str, tuple[int, int]]:
-        """By file that was checked: how many rows it has, and how many of them are kept out for errors."""
+    def rejected_rows(self) -> dict[str, tuple[int, int]]:
+        """By file that was checked: how many rows it has, and how many of them are rejected because of errors."""
         rows, validation = self.details.rows, self.details.validation
         taken, repeated = validation.taken or {}, validation.repeated
         return {name: (rows[name], rows[name] - repeated.get(name, 0) - taken[name]) for name in taken if name in rows}
@@ -117,7 +118,7 @@ def query_imports() -> Select[Any]:
 
 
 def read_import(row: Row[Any]) -> Import:
-    """Make an Import of a row. Raises Refused where its details are of another schema version."""
+    """Make an Import of a row. Raises Refused if its details are of another schema version."""
     typed = {
         "state": ImportState(row.state),
         "details": ImportDetails.from_json(row.details),
@@ -159,11 +160,11 @@ def advance(
     details: ImportDetails | None = None,
     comparison: dict[str, Any] | None = None,
 ) -> bool:
-    """Move an import on; False, with no change, where its state is not that of `found` any more.
+    """Advance an import; returns False, with no change, if its state is no longer that of `found`.
 
-    Two runs of one step can meet (a killed task and its successor): the first to arrive moves the import, and
-    the other must then leave everything as it is. Of `details`, the parts that are set replace those that are there;
-    of the others, what is None stays as it is, except the reason.
+    Two runs of one step can meet (a killed task and its successor): the first to arrive moves the import, and the other
+    must then leave everything as it is. The parts of `details` that are set replace the old ones. Other arguments that
+    are None leave their value unchanged, except the reason.
     """
     values: dict[str, Any] = {"state": after, "reason": reason, "changed_at": func.clock_timestamp()}
     given = {"school_year": school_year, "format": format, "sha256": sha256, "comparison": comparison}
@@ -175,7 +176,7 @@ def advance(
 
 
 def patched(details: ImportDetails) -> ColumnElement[Any]:
-    """SQL for the details of a row with the parts replaced that are set in `details`."""
+    """SQL for a row's details, with the parts replaced that are set in `details`."""
     return imports.c.details.op("||")(literal(details.as_json(), JSONB))
 
 
@@ -185,7 +186,7 @@ def write_details(connection: Connection, import_id: str, details: ImportDetails
 
 
 def write_decision(connection: Connection, import_id: str, decision: Decision | None, by: str | None) -> None:
-    """Record what a person decided about an import and when; None takes the decision back."""
+    """Record what a person decided about an import and when; None removes the decision."""
     at = None if decision is None else func.clock_timestamp()
     values = {"decision": decision, "decided_by": by, "decided_at": at}
     connection.execute(update(imports).where(imports.c.import_id == import_id).values(values))

@@ -1,4 +1,4 @@
-"""Which imports there are to work on, which ones wait for others, and which one a rollover waits for.
+"""Finds the imports to work on, those that wait for others, and the one that a rollover waits for.
 
 The newest import is the one that was found last: ``found_at`` rises with every drop of a tenant, whatever the clock
 says (see :func:`rollover.sftp.drops.record`). Each `connection` is a tenant session.
@@ -19,7 +19,7 @@ NEWEST_FIRST = (imports.c.found_at.desc(), imports.c.import_id.desc())
 
 
 def pending(engine: Engine, tenant_id: str) -> list[str]:
-    """The ids of a tenant's imports that are not at an end, oldest first: the work of a run, in its order."""
+    """The ids of a tenant's unfinished imports, oldest first: the work of a run, in its order."""
     with tenant_session(engine, tenant_id) as connection:
         return list(
             connection.scalars(
@@ -31,16 +31,16 @@ def pending(engine: Engine, tenant_id: str) -> list[str]:
 
 
 def tenants_with_work(engine: Engine, tenant_ids: Iterable[str]) -> list[str]:
-    """The tenants whose ledger lists an import that is not at its end."""
+    """The tenants whose ledger lists an unfinished import."""
     return [tenant_id for tenant_id in tenant_ids if pending(engine, tenant_id)]
 
 
 def why_it_waits(connection: Connection, found: Import) -> str | None:
-    """Why a set with a delta has to wait; None where it does not.
+    """Why a set with a delta has to wait; None if it does not.
 
-    A delta says what has changed since the sets before it. So it is looked at when each of them is at its end,
-    whoever it is that they wait for: a person, the end of a pause, the rollover to the next year. But for those that
-    are older than the last whole set that was applied before it: what they say is in that one, or was to be.
+    A delta says what has changed since the sets before it, so it waits until each of them is finished, whatever they
+    wait for: a person, the end of a pause, the rollover to the next year. It does not wait for imports that are older
+    than the last whole set applied before it: that set has replaced them.
     """
     if found.is_whole:
         return None
@@ -57,11 +57,11 @@ def why_it_waits(connection: Connection, found: Import) -> str | None:
         .order_by(rows.found_at)
         .limit(1)
     ).one_or_none()
-    return first and f"it holds changes only, and import {first.import_id}, which is older, is {first.state}"
+    return first and f"it is a delta, and the older import {first.import_id} is {first.state.replace('_', ' ')}"
 
 
 def lets_another_go_on(engine: Engine, tenant_id: str, import_id: str) -> bool:
-    """Whether an import has come to its end, and with it the wait of a newer one."""
+    """Whether an import is finished, and a newer one waited for it."""
     rows = imports.c
     with tenant_session(engine, tenant_id) as connection:
         ended = load(connection, import_id)
@@ -77,7 +77,7 @@ def lets_another_go_on(engine: Engine, tenant_id: str, import_id: str) -> bool:
 
 
 def ready_import(connection: Connection, school_year: str) -> str | None:
-    """The newest import of a school year that is ready to be applied; None where there is none."""
+    """The newest import of a school year that is ready to be applied; None if there is none."""
     return connection.scalar(
         select(imports.c.import_id)
         .where(imports.c.state == ImportState.READY, imports.c.school_year == school_year)
@@ -89,8 +89,8 @@ def ready_import(connection: Connection, school_year: str) -> str | None:
 def awaited_import(connection: Connection, school_year: str) -> str | None:
     """The import that brings in a school year, for a rollover that waits for it; None while there is none.
 
-    A set that is ready goes first: it may be the district's correction of one that was applied. One that was
-    applied counts too, or a task killed right after it would wait for ever.
+    A ready set goes first: it may be the district's correction of one that was applied. An applied set counts, too:
+    without it, a task that is killed right after applying would wait for ever.
     """
     if (ready := ready_import(connection, school_year)) is not None:
         return ready

@@ -1,4 +1,5 @@
-"""Which live roster it is: a number per tenant that rises with every change, for what holds for one roster only."""
+"""Counts the changes of each tenant's live roster, so that results that are valid for one version only can be
+checked."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A drop from the district's SFTP server into storage, as it lies there: whole, unpacked, and without passwords."""
+"""Finds drops on the districts' SFTP servers, and copies them to storage: complete, unpacked, and without passwords."""

@@ -1,4 +1,4 @@
-"""Copy a drop's files from SFTP into storage."""
+"""Copies a drop's files from SFTP to storage."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def fetch(
 ) -> Import:
     """Copy the roster files of an import's drop to storage: found → fetched.
 
-    `sftp` lists the folder, and the files come from `server`, which is the same one. Only the files that a format
-    knows are kept, with passwords blanked on the way; the details have each with its bytes and SHA-256 as it was sent,
-    and the names of the others. The SHA-256 over the set is the same however the files were packed. The files appear in
-    storage when all of them are there.
+    `sftp` lists the folder of `server`, which sends the files. Only files that a format knows are kept, with passwords
+    blanked on the way. The details list each with its bytes and SHA-256 as it was sent, and the names of the others.
+    The set's SHA-256 is the same whether or not the files were zipped. The files appear in storage only when all of
+    them are complete.
 
-    The drop is compared with a fresh listing before and after: where the district has changed it meanwhile, the
-    import becomes ``superseded`` (the new state of the files is a new drop). A set that cannot be trusted or read is
-    ``rejected``. A connection that breaks raises ConnectionError, and a retry starts over; so does a copy that
-    differs from the listing while the listing has not changed. Raises Refused where the server denies us something.
+    The drop is compared with a fresh listing before and after. If the district has changed it in between, the import
+    becomes ``superseded``: the changed files are a new drop. A set that cannot be trusted or read is ``rejected``.
+    Raises ConnectionError, after which a retry starts over, if the connection breaks, or if the copy differs from the
+    listing although the listing has not changed. Raises Refused if the server denies access.
     """
     found = imports.current(engine, tenant_id, import_id)
     if found.state is not ImportState.FOUND:
@@ -70,7 +70,7 @@ def fetch(
 
 
 def _unread(files: tuple[RemoteFile, ...]) -> Findings:
-    """Findings about files that no roster is read from: they tell the district what to send instead."""
+    """Findings about files that no roster is read from, with advice about the files to send instead."""
     findings = Findings()
     for file in files:
         findings.refuse("not_read", _storable(file.name), _what_to_send(file.name))
@@ -126,7 +126,7 @@ class _Kept:
     findings: Findings
     begun: set[str] = field(default_factory=set)
     files: dict[str, FetchedFile] = field(default_factory=dict)
-    """By name as the format spells it."""
+    """By file name, as the format spells it."""
     ignored: list[str] = field(default_factory=list)
 
     def wants(self, name: str) -> bool:
@@ -136,7 +136,7 @@ class _Kept:
         return False
 
     def begin(self, name: str, parts: ExitStack) -> tuple[str, WithoutPasswords]:
-        """Where a wanted file's bytes go; it appears under its name when `parts` ends well."""
+        """Write a wanted file; it appears under its name after the last of `parts`."""
         known = SPELLING[name.lower()]
         if known in self.begun:
             message = f"{known} is there twice, in upper and lower case. Keep one."
@@ -153,13 +153,13 @@ class _Kept:
 
     @property
     def sha256(self) -> str:
-        """Over the set, however its files were packed and in whatever order they came."""
+        """The hash of the set, whether or not its files were zipped, and in whatever order they came."""
         lines = sorted(f"{name} {file.sha256}\n" for name, file in self.files.items())
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     @property
     def details(self) -> ImportDetails:
-        """What the ledger keeps. Of ignored names, as many as a zip may have, each so long that it fits."""
+        """The record for the ledger. Names of ignored files are shortened, and are no more than a zip may have."""
         ignored = tuple(_storable(name) for name in sorted(self.ignored)[:MAX_MEMBERS])
         return ImportDetails(fetched=Fetched(files=self.files, files_ignored=ignored), warnings=self.findings.warnings)
 
@@ -218,7 +218,7 @@ def _refuse_too_large(files: list[RemoteFile]) -> None:
 
 @contextmanager
 def _nameless_copy(server: Server, folder: str, file: RemoteFile) -> Iterator[IO[bytes]]:
-    """A copy that has no name on disk and goes when it is closed: it may still hold passwords."""
+    """A copy without a name on disk, which is gone when it is closed: it may still have passwords."""
     with tempfile.TemporaryFile() as local:
         download(server, [Wanted(posixpath.join(folder, file.name), file.size, local)])
         local.seek(0)

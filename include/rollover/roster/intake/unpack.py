@@ -1,8 +1,8 @@
-"""Open a district's zip without trusting it.
+"""Opens a district's zip without trusting it.
 
-Nothing is ever unpacked under a name that the zip gives: its members are read as streams, and those that no format
-knows are not read at all. So a path, a link or a zip within the zip can do no harm; they are refused or named all the
-same, since no system that makes rosters makes them.
+Nothing is unpacked under a name from the zip: its members are read as streams, and those that no format knows are not
+read. So a path, a link or a zip within the zip can do no harm. They are refused or named anyway, because no system that
+makes rosters makes them.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from typing import IO, cast
 from rollover.roster.findings import Unusable
 
 MAX_MEMBERS = 200
-"""Files of any kind. A roster has about 20."""
+"""The most files of any kind. A roster has about 20."""
 MAX_BYTES = 8 * 2**30
-"""Of all roster files together, unpacked. The largest district of the country has about a million students, and a
-tenth of that in a roster."""
+"""The largest size of all roster files together, unpacked. The largest district of the country has about a million
+students, whose roster is a tenth of that."""
 MAX_RATIO = 300
-"""Unpacked to packed size, of the roster files as a whole. Real rosters reach about 30, and deflate ends at 1,032."""
+"""The largest ratio of unpacked to packed size of all roster files. Real rosters reach about 30; deflate's limit is
+1,032."""
 SMALL_BYTES = 2**20
-"""Unpacked. Up to here the ratio says nothing: a file of one repeated line is no bomb."""
+"""The ratio is checked above this unpacked size: a small file of one repeated line is not a bomb."""
 MAX_DIRECTORY_BYTES = 2**20
-"""Of the table of contents: 5 KB for each of the files that may be there. It is read at once."""
+"""The largest table of contents, which is read at once: 5 KB for each of the most files."""
 BLOCK_BYTES = 2**20
 ENCRYPTED = 0x1 | 0x40 | 0x2000
 """The flags of encryption: the simple kind, the strong one, and a table of contents that is hidden."""
@@ -41,7 +42,7 @@ SYSTEM_FILES = ("Thumbs.db", "desktop.ini")
 
 @dataclass(frozen=True)
 class Member:
-    """A roster file in a zip, by the name it has without its folder."""
+    """A roster file in a zip, by its name without the folder."""
 
     name: str
     info: zipfile.ZipInfo
@@ -49,21 +50,21 @@ class Member:
 
 @dataclass(frozen=True)
 class Zip:
-    """A zip whose table of contents was found harmless."""
+    """A zip whose table of contents is harmless."""
 
     archive: zipfile.ZipFile
     members: tuple[Member, ...]
     """The roster files."""
     ignored: tuple[str, ...]
-    """The names of other files, without what operating systems leave behind."""
+    """The names of other files, except those that operating systems leave behind."""
     in_folder: bool
-    """The roster files lie in a folder, not at the root."""
+    """Whether the roster files are in a folder, not at the root."""
 
     def blocks(self, member: Member) -> Iterator[bytes]:
-        """The contents of a member. Raises Unusable at the end where they are not what the zip says.
+        """Yield the contents of a member. Raises Unusable at the end if they are not those that the zip announces.
 
-        zipfile gives no more than the announced size and checks the sum at the end, so the limits hold for what
-        comes out.
+        zipfile yields no more than the announced size and checks the sum at the end, so the limits apply to the real
+        contents.
         """
         with _refusing_damage():
             source = self.archive.open(member.info)
@@ -82,11 +83,11 @@ class Zip:
 
 @contextmanager
 def opened(stream: IO[bytes], size: int, known: Mapping[str, str]) -> Iterator[Zip]:
-    """A zip of `size` bytes, of which only the files of a `known` name (in lower case) are to be read.
+    """Open a zip of `size` bytes, to read only the files with a `known` name (in lower case).
 
-    Raises Unusable for too many files, too large or too strongly packed contents, encryption, methods that other
-    systems do not use, paths that lead out of the zip, links, roster files in more than one folder, two of one
-    name, entries that share their bytes, and for damage.
+    Raises Unusable if the zip has too many files, contents that are too large or packed too strongly, encryption,
+    unusual compression methods, paths that lead out of it, links, roster files in more than one folder or twice,
+    entries that share their bytes, or damage.
     """
     with _refusing_damage():
         archive = zipfile.ZipFile(cast(IO[bytes], _Bounded(stream)))
@@ -126,7 +127,7 @@ def _leads_out(name: str) -> bool:
 
 
 def _is_of_system(info: zipfile.ZipInfo) -> bool:
-    """What macOS and Windows leave behind: resource forks and folder settings."""
+    """Whether macOS or Windows made the file by itself: resource forks and folder settings."""
     path = _path(info)
     return path.parts[0] == SYSTEM_FOLDER or path.name.startswith(".") or path.name in SYSTEM_FILES
 
@@ -151,7 +152,7 @@ def _refuse_size(infos: list[zipfile.ZipInfo], size: int) -> None:
 
 
 def _refuse_shared(infos: list[zipfile.ZipInfo], size: int) -> None:
-    """Entries that share bytes make much out of little, past every ratio."""
+    """Refuse entries that share bytes: they make large contents of a small zip, past every ratio."""
     free = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset < free:
@@ -162,7 +163,7 @@ def _refuse_shared(infos: list[zipfile.ZipInfo], size: int) -> None:
 
 
 class _Bounded:
-    """A file of which no more than a table of contents may be is read at once: zipfile trusts what the zip says."""
+    """Limits one read to the size of a table of contents: zipfile trusts the sizes in the zip."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -184,9 +185,9 @@ def _broken() -> Unusable:
 
 @contextmanager
 def _refusing_damage() -> Iterator[None]:
-    """Turn what zipfile raises on damage into Unusable. Only around what zipfile does.
+    """Turn zipfile's errors about damage into Unusable. Use it only around calls of zipfile.
 
-    That is nearly anything: it takes the zip's word for numbers and names. A disk that cannot be read is not.
+    zipfile trusts the zip's numbers and names, so damage can raise nearly any error. An unreadable disk is not damage.
     """
     try:
         yield

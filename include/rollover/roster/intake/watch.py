@@ -1,4 +1,4 @@
-"""Watching the districts' SFTP folders for new drops: which have settled, and which servers do not answer."""
+"""Watches the districts' SFTP folders for new drops that have settled, and for servers that do not answer."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ from rollover.tenant import Tenant
 log = logging.getLogger(__name__)
 
 UNREACHABLE = (OSError, EOFError, paramiko.SSHException, Refused)
-"""What a server, its connection or its host key can answer with; anything else is a mistake of ours."""
+"""Errors of a server, its connection or its host key; any other error is our own mistake."""
 OpenSftp = Callable[[str], AbstractContextManager[paramiko.SFTPClient]]
 FIRST_WAIT, LONGEST_WAIT = 15.0, 300.0
-"""Seconds for which a server that does not answer is left alone: doubled each time, to no more than the second."""
+"""The first and the longest wait, in seconds, before a server that does not answer is asked again; it doubles each
+time."""
 KNOWN_SECONDS = 300.0
-"""How long the watch goes by the drops of a tenant as it read them. Another process may have recorded one since."""
+"""How long the watch uses a tenant's drops before it reads them again: another process may have recorded one."""
 
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where a tenant's drops arrive."""
+    """The folder in which a tenant's drops arrive."""
 
     connection: str
     folder: str
@@ -57,7 +58,7 @@ class Found:
     candidate: Candidate
 
     def as_json(self) -> dict[str, Any]:
-        """For the way through Airflow, from the trigger to the task that records it."""
+        """The drop as JSON, for the way from Airflow's trigger to the task that records it."""
         return {"tenant_id": self.tenant_id, "folder": self.folder, "candidate": asdict(self.candidate)}
 
     @classmethod
@@ -79,7 +80,7 @@ def places(catalog: Catalog) -> tuple[Place, ...]:
 
 @dataclass
 class _Silence:
-    """A server that does not answer, and when to ask it again."""
+    """A server that does not answer, and the time to ask it again."""
 
     until: float
     wait: float
@@ -87,7 +88,7 @@ class _Silence:
 
 @dataclass(frozen=True)
 class _Known:
-    """The drops of a tenant that the ledger has, by fingerprint, as it said at some time."""
+    """The fingerprints of a tenant's drops in the ledger, and when they were read."""
 
     fingerprints: frozenset[str]
     read_at: float
@@ -95,10 +96,10 @@ class _Known:
 
 @dataclass
 class Watch:
-    """What we have seen so far. Keep it as long as the process lives.
+    """Watches all folders and remembers what it has seen. Keep it as long as the process lives.
 
-    Every new observer would have to see each drop unchanged for `settle_seconds` again: in a week in which
-    drops arrive all the time, a drop without a marker would never settle.
+    A new one would have to see each drop unchanged for `settle_seconds` again: in a week in which drops arrive all the
+    time, a drop without a marker would never settle.
     """
 
     settle_seconds: float
@@ -114,11 +115,11 @@ class Watch:
     def look(
         self, where: Iterable[Place], open_engine: Callable[[], Engine], open_sftp: OpenSftp, clock: float
     ) -> list[Found]:
-        """Look at every folder once; returns what is new and has settled.
+        """Look at every folder once; returns the new drops that have settled.
 
-        A server or folder that cannot be read is reported in the log, and does not keep the others from being
-        read. The database is asked only about drops that have settled and are not known from a few
-        minutes before. `clock` is in seconds and monotonic. Raises what the database raises.
+        A server or folder that cannot be read is logged; the others are still read. The database is asked only about
+        settled drops that were not known a few minutes before. `clock` is in seconds and monotonic. Raises what the
+        database raises.
         """
         by_connection = defaultdict(list)
         where = tuple(where)
@@ -166,7 +167,7 @@ class Watch:
         return [Found(place.tenant_id, place.folder, candidate) for candidate in settled]
 
     def _is_anothers(self, place: Place, name: str) -> bool:
-        """Whether a file below a tenant's folder lies in the folder of another: folders may lie in one another."""
+        """Whether a file below a tenant's folder belongs to another tenant's folder, which may be inside it."""
         path = posixpath.dirname(posixpath.join(place.folder, name))
         return (place.connection, path) in self._folders - {(place.connection, place.folder)}
 
@@ -197,5 +198,5 @@ def record_all(engine: Engine, found: Iterable[Found]) -> list[str]:
 
 
 def _kind(error: Exception) -> str:
-    """The kind of an error only: its text may hold a server's answer with a login in it."""
+    """The type of an error. Its text is left out, because it may contain a login."""
     return type(error).__name__

@@ -1,4 +1,4 @@
-"""How long the reports about imports stay in the outbox: they name the ids of people."""
+"""Removes old reports about imports from the outbox, because they name the ids of people."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Remove = Callable[[str], None]
 
 
 def remove_old_reports(engine: Engine, tenant_id: str, *, kept_days: int, now: datetime, remove: Remove) -> int:
-    """Remove a tenant's reports about imports that have been at their end for `kept_days`; returns how many.
+    """Remove a tenant's reports about imports that have been finished for `kept_days`; returns how many.
 
     Safe to run again after a crash. The ledger keeps the findings, which name no id.
     """

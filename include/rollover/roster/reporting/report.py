@@ -1,7 +1,7 @@
 """Reports to a district what happened to its files: a summary for a school secretary, and every finding as CSV.
 
-Both go to the district's outbox, in a folder per drop. The summary says what is true when it is written, so it is
-written again when the import has moved on; the findings stay as they are.
+Both go to the district's outbox, in a folder per drop. The summary describes the state of the import, so it is written
+again when the state changes; the findings stay as they are.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ UNDER_WAY = (ImportState.FOUND, ImportState.FETCHED, ImportState.STAGED, ImportS
 """States of an import about which there is nothing to say yet."""
 COLUMNS = ("severity", "code", "file", "row", "id", "column", "what is wrong and how to fix it")
 FINDINGS_AT_ONCE = 500
-"""So many are in memory."""
+"""The number of findings in memory at once."""
 
 PLACES = f"""
     SELECT code, severity, file, "column", message, count(*) AS kept,
@@ -69,14 +69,14 @@ def deliver_findings(
     product: Product,
     deliver: Deliver,
 ) -> ReportResult:
-    """Write the report of an import and deliver it, unless what lies in the outbox says the same already.
+    """Write the report of an import and deliver it, unless the report in the outbox is the same.
 
     Does nothing for an import that is still under way, and for one that was superseded before it could be fetched.
-    ``findings.csv`` is there only where there are findings. Returns numbers, codes and times of the import, for the log
+    ``findings.csv`` is written only if there are findings. Returns numbers, codes and times of the import, for the log
     and the run's note, with ``delivered``: whether files were put into the outbox now.
     """
     with tenant_session(engine, tenant_id) as connection:
-        # Of two that report at the same time, the later one must also be the one that has seen the later state.
+        # If two report at the same time, the later one must also have seen the later state.
         connection.execute(text(ONE_AT_A_TIME), {"import_id": import_id})
         found = imports.load(connection, import_id)
         report = _report_of(connection, found, district, product)
@@ -96,7 +96,7 @@ def deliver_findings(
 
 
 def outdated(engine: Engine, tenant_ids: Iterable[str]) -> list[str]:
-    """The imports of some tenants whose report tells of another state than the ledger: decided about or undone on the
+    """The imports of some tenants whose report describes an old state, because they were decided about or undone on the
     command line."""
     row = ledger.imports.c
     query = select(row.import_id).where(row.state != REPORT_STATE).order_by(row.found_at)
@@ -124,7 +124,7 @@ def _report_of(connection: Connection, found: Import, district: District, produc
 
 
 def _problems(connection: Connection, found: Import) -> list[Problem]:
-    """The findings by code, the totals as they were counted: of many, not all are kept."""
+    """The findings by code, with their total numbers: if there are many, not all are kept."""
     rows = connection.execute(text(PLACES), {"import_id": found.import_id}).all()
     problems = []
     for (severity, code), places in groupby(rows, key=lambda row: (row.severity, row.code)):
@@ -139,10 +139,10 @@ def _problems(connection: Connection, found: Import) -> list[Problem]:
 def _write(
     connection: Connection, report: ImportReport, content: bytes, storage: UPath, remote: str, deliver: Deliver
 ) -> None:
-    """Write both files, then deliver them: the summary last, since it speaks of the other."""
+    """Write both files, then deliver them: the summary last, because it mentions the other."""
     files = import_folder(storage, report.found.import_id)
     folder = files / "report"
-    # Once the typed rows are gone, a list that was delivered knows more than one that is written now.
+    # Once the typed rows are gone, a new list would lack the ids that the delivered one has.
     if report.problems and ((files / TYPED).exists() or report.found.details.reported is None):
         write_sheet(folder / FINDINGS, COLUMNS, _lines(connection, report, _ids(connection, report.found, storage)))
         deliver(folder / FINDINGS, f"{remote}/{FINDINGS}")
@@ -152,9 +152,9 @@ def _write(
 
 
 def _ids(connection: Connection, found: Import, storage: UPath) -> dict[tuple[str, int], str]:
-    """By file and row: the id of the record that a finding is about, as far as the file's typed rows have it.
+    """By file and row: the id of the finding's record, if the file's typed rows have it.
 
-    The ledger names no ids. They are for the district, which looks records up by them.
+    The ledger has no ids. The district needs them to look records up.
     """
     spec = FORMATS.get(found.format or "")
     rows = ledger.findings.c
@@ -181,8 +181,8 @@ def _ids(connection: Connection, found: Import, storage: UPath) -> dict[tuple[st
 def _lines(
     connection: Connection, report: ImportReport, ids: Mapping[tuple[str, int], str]
 ) -> Iterator[tuple[Any, ...]]:
-    """Errors first, causes before what they cause, in the order of the rows; `ids` are those of the records. Then how
-    many there are of codes with more than are kept."""
+    """Yield the findings: errors first, causes before their consequences, in the order of the rows; `ids` are those of
+    the records. Then yield the total of each code of which not all findings are kept."""
     rows = ledger.findings.c
     is_caused = rows.code.in_(CONSEQUENCES)
     query = (
@@ -206,7 +206,8 @@ def _folder_name(found: Import) -> str:
 
 @dataclass(frozen=True)
 class ReportResult:
-    """What became of an import, for the log and the run's note; nothing personal. Times are in UTC, to the minute."""
+    """The state and numbers of an import, for the log and the run's note. No personal values. Times are UTC, to the
+    minute."""
 
     import_id: str
     state: ImportState
@@ -225,11 +226,11 @@ class ReportResult:
     errors: int
     warnings: int
     problems: list[str]
-    """The codes of what a person should look at first."""
+    """The codes of the most important problems."""
     over_limits: list[str]
-    """The codes of the limits."""
+    """The codes of the limits that are exceeded."""
     folder: str | None
-    """In the outbox; None where there is nothing to report yet."""
+    """In the outbox; None if there is nothing to report yet."""
     delivered: bool
     """Whether files were put into the outbox now."""
 

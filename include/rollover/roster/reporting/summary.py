@@ -1,7 +1,7 @@
-"""Writes the summary of an import for its district, from the ledger alone. It contains nobody's personal data.
+"""Writes the summary of an import for its district, from the ledger alone. It has no personal data.
 
-The words are in ``texts/district_summary.txt.j2``; here is what they are filled with. The same state of the ledger
-gives the same text, so a text that differs says that something has happened.
+The words are in ``texts/district_summary.txt.j2``; this module fills in the values. The same state of the ledger gives
+the same text, so a different text shows a change.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DISTRICT_ROLES = ("district_it",)
 
 
 class Outcome(StrEnum):
-    """What happened to the files. The template has words for each."""
+    """The fate of the files. The template has words for each."""
 
     IMPORTED = "imported"
     IMPORTED_IN_PART = "imported_in_part"
@@ -64,7 +64,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """All findings of one code: how many there are, and where those that were kept are, most frequent first."""
+    """All findings of one code: their total, and the places of the kept ones, most frequent first."""
 
     code: str
     severity: Severity
@@ -79,7 +79,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What there is to tell about an import."""
+    """The facts about an import that its summary shows."""
 
     found: Import
     folder: str
@@ -97,13 +97,13 @@ class ImportReport:
 
     @property
     def is_in_part(self) -> bool:
-        """Whether rows were kept out, by the rows themselves, or anything of the set has an error."""
-        kept_out = sum(rows for _, rows in self.found.kept_out.values())
-        return kept_out > 0 or any(problem.severity == "error" for problem in self.problems)
+        """Whether rows were rejected, or anything of the set has an error."""
+        rejected = sum(rows for _, rows in self.found.rejected_rows.values())
+        return rejected > 0 or any(problem.severity == "error" for problem in self.problems)
 
     @property
     def is_only_seen_before(self) -> bool:
-        """Whether nothing else is over a limit than that the same files were dropped before."""
+        """Whether the only breach is that the same files were dropped before."""
         return self.comparison is not None and {b.code for b in self.comparison.breaches} == {Code.SEEN_BEFORE}
 
     @property
@@ -112,7 +112,7 @@ class ImportReport:
 
 
 def summary(report: ImportReport) -> str:
-    """The text, in lines of at most 78 characters where names allow it."""
+    """The text, in lines of at most 78 characters, unless a name is longer."""
     found = report.found
     known = FORMATS.get(found.format or "")
     ranked, reasons = ranked_problems(report.problems), _reasons(report)
@@ -124,7 +124,7 @@ def summary(report: ImportReport) -> str:
         product=report.product.name,
         district=report.district.name,
         outcome=_outcome(report).value,
-        reason=found.reason,
+        is_of_past_year=str(found.school_year) < report.current_year,
         has_rejected_rows=report.is_in_part,
         live_when=_live_when(report),
         current_year=report.current_year,
@@ -203,7 +203,7 @@ def _rows(report: ImportReport) -> Iterator[tuple[str, ...]]:
     if report.found.details.validation.taken is None:
         yield from ((name, commas(read[name])) for name in files)
         return
-    rejected = report.found.kept_out
+    rejected = report.found.rejected_rows
     rows = [(name, read[name], rejected[name][1] if name in rejected else read[name]) for name in files]
     rows.append(("all files", sum(row[1] for row in rows), sum(row[2] for row in rows)))
     for name, all_, bad in rows:
@@ -232,7 +232,7 @@ def _reasons(report: ImportReport) -> list[str]:
 
 
 def ranked_problems(problems: Sequence[Problem]) -> list[Problem]:
-    """What a person should look at first, first: errors before warnings, causes before what they cause."""
+    """The most important problems first: errors before warnings, causes before their consequences."""
 
     def rank(problem: Problem) -> tuple[bool, bool, bool, int, str]:
         is_error = problem.severity == "error"
@@ -243,7 +243,7 @@ def ranked_problems(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def _place(place: Place) -> str:
-    """Where findings are, and what they say: users.csv, column birthDate, rows 4, 7, …: It is no date."""
+    """The place and the message of findings: users.csv, column birthDate, rows 4, 7, …: It is no date."""
     where = f"{place.file}, column {clean(place.column)}" if place.column else place.file
     if place.rows:
         rows = ", ".join(map(commas, place.rows))

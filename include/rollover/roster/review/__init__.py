@@ -1,1 +1,1 @@
-"""A held import and the person who decides about it."""
+"""Asks a person about an import in review."""

@@ -1,4 +1,4 @@
-"""What a person can answer about a drop that is held. By itself, so that Airflow can read it without all the rest."""
+"""The answers that a person can give about an import in review. A module of its own: Airflow reads it, and no more."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 QUESTION_LASTS = timedelta(hours=20)
-"""Less than a day: the question of one night is closed before the next night's sweep asks again."""
+"""Less than a day: the question of one night is closed before the next nightly sync asks again."""
 
 
 class Answer(StrEnum):

@@ -1,6 +1,6 @@
-"""A drop that is held is put to a person: with the numbers, what each answer does, and what it was about on record.
+"""Asks a person about an import in review, and records the answer with the numbers that it was about.
 
-An answer counts for the numbers that the person saw, and for no others.
+An answer counts only for the numbers that the person saw.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rollover.roster.review.answers import QUESTION_LASTS, Answer
 from rollover.roster.review.in_words import markdown, subject
 
 LEAST_OF_A_DIGEST = 12
-"""So many characters of a comparison's digest name it, on the command line."""
+"""The command line needs at least this many characters of a comparison's digest."""
 DECISIONS = {
     Answer.APPROVE: Decision.APPROVE,
     Answer.APPROVE_WITH_ID_MAP: Decision.APPROVE_WITH_ID_MAP,
@@ -36,7 +36,7 @@ DECISIONS = {
 
 @dataclass(frozen=True)
 class Question:
-    """What is put to a person. Numbers and schools, nobody's name."""
+    """The question to a person. It has numbers and schools, no person's name."""
 
     import_id: str
     seen: Comparison
@@ -50,16 +50,16 @@ class Question:
 
 
 def in_review(connection: Connection) -> list[Import]:
-    """The session's tenant's imports that wait for a person, oldest first."""
+    """The imports in review of the session's tenant, oldest first."""
     rows = ledger.imports.c
     query = select(rows.import_id).where(rows.state == ImportState.IN_REVIEW).order_by(rows.found_at, rows.import_id)
     return [imports.load(connection, import_id) for import_id in connection.scalars(query).all()]
 
 
 def why_not_asked(connection: Connection, import_id: str) -> str | None:
-    """Why nobody is to be asked about an import now; None where somebody is.
+    """Why a person is not asked about an import now; None if one is.
 
-    Of several of a school year that are held, the newest is asked about: it is the district's last word.
+    If several imports of a school year are in review, a person is asked about the newest only.
     """
     found = imports.load(connection, import_id)
     if found.state is not ImportState.IN_REVIEW:
@@ -75,7 +75,7 @@ def why_not_asked(connection: Connection, import_id: str) -> str | None:
 
 
 def question(connection: Connection, import_id: str) -> Question:
-    """What a person is asked about a held import. Raises Refused for one that is not held."""
+    """The question about an import in review. Raises Refused if the import is not in review."""
     found = imports.load(connection, import_id)
     seen = Comparison.of(found)
     if found.state is not ImportState.IN_REVIEW or seen is None:
@@ -93,8 +93,8 @@ def question(connection: Connection, import_id: str) -> Question:
 def open_question(connection: Connection, import_id: str, *, by_run: str, digest: str, now: datetime) -> str | None:
     """Record that a run asks about an import from now on, or return why it must not: another run's question is open.
 
-    `digest` is of the numbers that are asked about: other numbers are another question, and so is one that nobody
-    answered within `QUESTION_LASTS`. The caller holds the tenant's lock.
+    `digest` is that of the comparison in the question. If the comparison has changed, or if nobody answered within
+    `QUESTION_LASTS`, the question is a new one. The caller holds the tenant's lock.
     """
     asked = imports.load(connection, import_id).details.asked
     is_open = asked is not None and asked.digest == digest and now < datetime.fromisoformat(asked.until)
@@ -106,20 +106,20 @@ def open_question(connection: Connection, import_id: str, *, by_run: str, digest
 
 
 def _close_question(connection: Connection, found: Import, digest: str) -> None:
-    """Record that the question about some numbers is over. One about other numbers may be open: it stays."""
+    """Record that the question about a comparison is closed. A question about another comparison stays open."""
     asked = found.details.asked
     if asked is not None and _names(digest, asked.digest):
         write_details(connection, found.import_id, ImportDetails(asked=None))
 
 
 def _names(start: str, digest: str) -> bool:
-    """Whether the first characters of a digest are enough to name it, and do."""
+    """Whether `start` is a long enough beginning of a digest."""
     return len(start) >= LEAST_OF_A_DIGEST and digest.startswith(start)
 
 
 @dataclass(frozen=True)
 class Decided:
-    """What came of an answer."""
+    """The result of an answer."""
 
     import_id: str
     state: ImportState
@@ -135,11 +135,11 @@ class Decided:
 def decide(
     engine: Engine, tenant_id: str, import_id: str, answer: str, by: str, *, digest: str, reason: str | None = None
 ) -> Decided:
-    """Do what a person answered: held → ready, or rejected; returns what was decided, or why nothing was.
+    """Do what a person answered: in review → ready, or rejected; returns what was decided, or why nothing was.
 
-    `digest` is of the comparison that the person saw, or its first characters. Nothing happens where that is not the
-    one in force any more, or where the import is not held: it was superseded, or somebody else was faster. Raises
-    Refused for an answer that nobody gave, and for one that was not offered.
+    `digest` is that of the comparison that the person saw, or its first characters. Nothing happens if the comparison
+    has changed since, or if the import is no longer in review: it was superseded, or somebody else answered first.
+    Raises Refused if the answer has no person, or was not offered.
     """
     given = _answer(answer)
     with tenant_session(engine, tenant_id, exclusive=True) as connection:

@@ -1,4 +1,4 @@
-"""Says in sentences and tables what a new roster would change. Numbers, schools and grades; nobody's name.
+"""Describes the changes of a new roster in sentences and tables, with numbers, schools and grades, and nobody's name.
 
 The words are in ``texts/roster_review.md.j2`` and ``texts/over_a_limit.md.j2``.
 """
@@ -16,7 +16,7 @@ from rollover.texts import render
 
 SHOWN_BREACHES = 40
 SHOWN_SCHOOLS = 60
-"""Of more than that, those with the largest differences are shown, and how many are not is said."""
+"""If there are more, those with the largest differences are shown, and the number of the others."""
 SHOWN_OF_A_DIGEST = 12
 TYPE_NAMES = {
     "other_orgs": "other organizations",
@@ -93,7 +93,7 @@ def _types(seen: Comparison) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def _schools(seen: Comparison) -> list[tuple[str, tuple[int, ...]]]:
-    """Students by school: those with a breach first, then by how far the number is from what was."""
+    """Students by school: schools with a breach first, then by the difference from the expected number."""
     named = {breach.school for breach in seen.breaches if breach.school}
     expected = _expected(seen)
     counts = [count for count in seen.schools if count.kind == "students"]
@@ -111,7 +111,7 @@ def _schools(seen: Comparison) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def _expected(seen: Comparison) -> dict[str | None, int]:
-    """Students by school, as the new year is expected; empty in other seasons."""
+    """Expected students by school for a new year; empty in other seasons."""
     found: dict[str | None, int] = {}
     for cohort in seen.cohorts:
         found[cohort.school] = found.get(cohort.school, 0) + cohort.expected

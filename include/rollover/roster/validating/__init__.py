@@ -1,1 +1,1 @@
-"""A staged set judged as a whole, and the roster that it says."""
+"""Checks a staged set as a whole, and makes the roster tables from it."""

@@ -1,4 +1,4 @@
-"""What a set takes from the live roster: what its files do not say, and what its rejected rows are about."""
+"""Completes a set from the live roster: with columns and files that it lacks, and the records of its rejected rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rollover.roster.imports import Import
 from rollover.roster.imports.roster_version import roster_version
 from rollover.roster.live import load_live
 from rollover.roster.staged import ALL, key_columns, value_columns
-from rollover.roster.validating.kept_out import keep_live
+from rollover.roster.validating.rejected_rows import keep_live
 from rollover.roster.validating.rules import CheckedSet
 from rollover.roster.validating.shape import shape_table
 
@@ -32,18 +32,18 @@ PERSON_IDS = (
     *(("people", "sourced_id"), ("guardians", "student_id"), ("guardians", "guardian_id")),
     ("enrollments", "person_id"),
 )
-"""Where the live roster names a person."""
+"""The columns of the live roster with a person's id."""
 
 
 def reads_live(found: Import) -> bool:
-    """Whether a set is filled up from the live roster, since it does not say everything."""
+    """Whether a set is completed from the live roster, because it lacks columns or files."""
     return bool(not found.is_whole or found.details.reading.not_said or kept_live(FORMATS[str(found.format)], found))
 
 
 def load_what_is_not_said(
     connection: Connection, duck: duckdb.DuckDBPyConnection, found: Import, *, renamed: bool
 ) -> None:
-    """What the set does not say and the live roster knows: all of it under a delta, else single columns."""
+    """Load the live rows that complete the set: all of them for a delta, else single columns."""
     spec = FORMATS[str(found.format)]
     whole = {name for name, column, *_ in found.details.reading.not_said if column == ALL}
     whole |= {keeps.table for keeps in kept_live(spec, found)}
@@ -76,7 +76,7 @@ def _load_active(
 def _rename(
     connection: Connection, duck: duckdb.DuckDBPyConnection, found: Import, table: Table, columns: Collection[str]
 ) -> None:
-    """Give people of a live table that was loaded the ids that the import's map has for them."""
+    """Change the ids of people in a loaded live table by the import's map."""
     ids = select(ledger.id_maps.c.old_id, ledger.id_maps.c.new_id).where(ledger.id_maps.c.import_id == found.import_id)
     pairs = [tuple(row) for row in connection.execute(ids)]
     duck.register("id_map", pl.DataFrame(pairs, schema=["old_id", "new_id"], orient="row").to_arrow())
@@ -87,7 +87,7 @@ def _rename(
 
 
 def kept_live(spec: Format, found: Import) -> list[Keeps]:
-    """The live rows that stay since the set does not have their file, or the column that tells of them."""
+    """The live rows that stay because the set lacks their file or column."""
     reading = found.details.reading
     files = [file.keeps for file in spec.files if file.name not in reading.files_read]
     columns = [column.keeps for file in spec.files for column in file.columns if column.fills in reading.not_said]
@@ -96,12 +96,12 @@ def kept_live(spec: Format, found: Import) -> list[Keeps]:
 
 @dataclass(frozen=True)
 class Kept:
-    """What of the live roster stays since rows about it were kept out."""
+    """The live records that stay because rows about them were rejected."""
 
     rows: dict[str, int] = field(default_factory=dict)
     unnamed: dict[str, int] = field(default_factory=dict)
     laid_over: int | None = None
-    """The version of the live roster that was read; None where nothing of it was."""
+    """The version of the live roster that was read; None if nothing of it was."""
 
 
 def keep_what_rejected_rows_are_about(
@@ -113,9 +113,9 @@ def keep_what_rejected_rows_are_about(
     *,
     renamed: bool,
 ) -> Kept:
-    """Keep what rows that were kept out are about.
+    """Keep the live records that rejected rows are about.
 
-    The tenant's lock keeps the live roster as it is read here until the ledger has its version.
+    The tenant's lock keeps the live roster unchanged until the ledger has its version.
     """
     details, reading = found.details, found.details.reading
     full = [name for name in reading.files_read if name not in reading.deltas]
@@ -141,7 +141,7 @@ def keep_what_rejected_rows_are_about(
 def _load_whole(
     connection: Connection, duck: duckdb.DuckDBPyConnection, found: Import, table: Table, *, renamed: bool
 ) -> None:
-    """Load the active rows of a live table, unless they are there with every column."""
+    """Load the active rows of a live table, unless they are loaded with every column."""
     query = "SELECT column_name FROM duckdb_columns() WHERE table_name = $name"
     there = {column for (column,) in duck.execute(query, {"name": f"live_{table.name}"}).fetchall()}
     if not there.issuperset(value_columns(table)):

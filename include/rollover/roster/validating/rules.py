@@ -1,9 +1,9 @@
-"""Rules that only a whole set can break, checked in DuckDB: duplicates, references, and rows that contradict others.
+"""Checks the rules about a whole set in DuckDB: duplicates, references, and rows that contradict others.
 
-For each file there are ``read_<stem>``, every row; ``out_<stem>``, the places of rows that were put out; ``<stem>``,
-the accepted rows, as long as nobody puts out another; and ``judged_<stem>``, those whose references are checked: also
-rows that are kept out for something else, so that a row's defects are found at once. A delta is laid over the live
-roster, so that all that follows sees whole files; rows of the live roster have places below zero, and make no findings.
+Each file has the tables ``read_<stem>``, with every row; ``out_<stem>``, with the places of rejected rows; ``<stem>``,
+with the rows that are accepted so far; and ``judged_<stem>``, with the rows whose references are checked. These include
+rows that are rejected for something else, so that all defects of a row are found at once. A delta is laid over the live
+roster, so that all rules see whole files; rows of the live roster have places below zero, and make no findings.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class CheckedSet:
         findings: Findings,
         missing: Collection[str] = (),
     ) -> None:
-        """`paths` are the typed rows of the files that were read, by file name; `deltas` the names of deltas. Of a set
-        that is refused, nothing is said about what depends on its `missing` files.
+        """`paths` are the typed rows of the files that were read, by file name; `deltas` the names of deltas. No
+        findings are made about rows that depend on the `missing` files of a refused set.
 
-        With a delta, ``live_<table>`` must hold the live roster.
+        With a delta, ``live_<table>`` must have the live roster.
         """
         self._duck = duck
         self.format = spec
@@ -50,10 +50,10 @@ class CheckedSet:
         self._dangling: dict[str, list[tuple[Column, str]]] = defaultdict(list)
         """By file: the columns with references to be left out, and the tables that name them."""
         self._left_over: Counter[str] = Counter()
-        """By file: how many live rows go since a delta deletes what they refer to."""
+        """By file: the number of live rows that are removed because a delta deletes the records that they refer to."""
 
         self.repeated: dict[str, int] = {}
-        """By file: how many rows are there already, word for word, and are taken once."""
+        """By file: the number of rows that repeat another row exactly; one of them is accepted."""
 
     def check_files(self) -> None:
         """Find every row that breaks a rule of its file, or depends on one that does."""
@@ -73,7 +73,7 @@ class CheckedSet:
                 self._check_roster_rule(rule)
 
     def taken(self) -> dict[str, int]:
-        """How many rows of each file that was read break no rule that keeps them out."""
+        """How many rows of each file that was read are accepted: they break no rule that rejects them."""
         return {
             file.name: self._number(
                 f'SELECT count("row") FROM sent_{file.stem} WHERE NOT kept_out '
@@ -90,7 +90,7 @@ class CheckedSet:
     def take_back(self, target: File, said: str) -> bool:
         """Let rows refer again to those of `target` whose identities the query `said` yields; returns whether any does.
 
-        Their references were left out, since these rows are kept out. For when everything is judged.
+        Their references were left out, because these rows are rejected. Called after all rules.
         """
         if not self._number(f"SELECT count(*) FROM ({said})"):
             return False
@@ -114,13 +114,14 @@ class CheckedSet:
         return found
 
     def forget(self) -> None:
-        """Give back the memory of what only checking needs."""
+        """Free the memory that only the checks need."""
         self._duck.execute("DROP TABLE IF EXISTS broken; DROP TABLE IF EXISTS again; DROP TABLE IF EXISTS lost")
         for file in self.format.files:
             self._duck.execute(f"DROP TABLE IF EXISTS ids_{file.stem}")
 
     def _check_file(self, file: File) -> None:
-        """First what puts rows out, then what only leaves a reference out: it may be to one of these rows."""
+        """Check the references that reject rows, then those that are only left out: they may refer to one of these
+        rows."""
         references = [column for column in file.columns if column.refers_to]
         required = [column for column in references if column.required and column.refers_to != file.name]
         for column in required:
@@ -135,7 +136,8 @@ class CheckedSet:
         self._check_rules(file, "warning")
 
     def _check_rules(self, file: File, severity: Severity, *, of_others: bool | None = None) -> list[File]:
-        """Check a file's rules of a severity, for its own rows or those of others; returns whose rows broke one."""
+        """Check a file's rules of a severity, on its own rows or those of others; returns the files with a broken
+        rule."""
         broken = []
         for rule in file.rules:
             is_there = (file.name in self._paths or rule.file in self._paths) and self.is_whole(rule.sql)
@@ -168,7 +170,7 @@ class CheckedSet:
         self._accept(file)
 
     def _laid_over_live(self, file: File) -> str:
-        """The rows of a file; of a delta, also the live rows that it does not name."""
+        """The rows of a file; for a delta, also the live rows that it does not name."""
         sent = f"FROM sent_{file.stem}"
         is_kept = file.name in self._deltas or file.name not in self._paths
         if not self._deltas or file.live is None or not is_kept:
@@ -206,13 +208,13 @@ class CheckedSet:
             """)
 
     def _begin_judging(self, file: File) -> None:
-        """Make the view of the rows whose references are checked: all but those that stand for another row."""
+        """Make the view of the rows whose references are checked: all except repeated rows."""
         self._duck.execute(f"CREATE TABLE again_{file.stem} AS FROM out_{file.stem}")
         self._judged.append(file)
         self._accept(file)
 
     def _remember(self, file: File) -> None:
-        """Keep the identities of the accepted rows, where others refer to them."""
+        """Keep the identities of the accepted rows if other rows refer to them."""
         if any(column.refers_to == file.name for each in self.format.files for column in each.columns):
             self._duck.execute(f"""
                 CREATE OR REPLACE TABLE ids_{file.stem} AS
@@ -222,7 +224,7 @@ class CheckedSet:
     # Checking
 
     def _check_identity(self, file: File) -> None:
-        """An identity stands for one row: the first. The same row again is taken once."""
+        """Reject rows whose identity an earlier row has. An exact repetition is no error."""
         identity = f'"{file.identity}"'
         sent = f'{file.stem} WHERE "row" > 0'
         # Hashes are compared faster than texts; two ids of one hash are distinguished below.
@@ -247,7 +249,7 @@ class CheckedSet:
         self._find("duplicate", "error", file, file.identity, message, differing)
 
     def _check_reference(self, file: File, column: Column, *, rows: str = "judged_") -> None:
-        """A reference that a row cannot be without must resolve, at least one of a list; others are left out."""
+        """Check references: a required one must resolve, of a list at least one; others are left out."""
         assert column.refers_to is not None
         if column.refers_to in self._missing:
             return
@@ -268,7 +270,7 @@ class CheckedSet:
         self._leave_out_dangling(file, column, target)
 
     def _put_out_dangling(self, file: File, column: Column, target: File) -> None:
-        """Put out rows none of whose references resolves: for those that are kept out, or those that are not there."""
+        """Reject rows that have no valid reference: it points to a rejected row, or to a row that does not exist."""
         if column.kind in LIST_KINDS:
             lost = f"""
                 WITH counted AS (SELECT "row", count(*) AS items FROM dangling GROUP BY "row")
@@ -288,7 +290,7 @@ class CheckedSet:
             SELECT l."row", bool_or(rejected.id IS NOT NULL) AS depends
             FROM ({lost}) l LEFT JOIN rejected ON rejected.id = l.item GROUP BY l."row"
         """)
-        message = f"{column.name} refers to a row of {target.name} that was kept out. Fix that row."
+        message = f"{column.name} refers to a row of {target.name} that was rejected. Fix that row."
         depending = 'SELECT "row" FROM lost WHERE depends'
         self._find("depends_on_rejected", "error", file, column.name, message, depending)
         message = (
@@ -303,12 +305,12 @@ class CheckedSet:
         self._duck.execute(f'CREATE TABLE {table} AS SELECT "row", {items} FROM dangling GROUP BY "row"')
         self._dangling[file.stem].append((column, table))
         self._accept(file)
-        message = f"{column.name} refers to a row that is not in {target.name}, or was kept out; it was left out."
+        message = f"{column.name} refers to a row that is not in {target.name}, or was rejected; it was left out."
         rest = f'SELECT "row" FROM {table} WHERE "row" NOT IN (SELECT l."row" FROM lost l)'
         self._find("optional_reference", "warning", file, column.name, message, rest)
 
     def _check_again(self, target: File) -> None:
-        """Rows of a file were put out that others were found to refer to."""
+        """Check again the rows that refer to newly rejected rows of a file."""
         self._remember(target)
         for file in self._judged:
             before = self._number(f"SELECT count(*) FROM out_{file.stem}")
@@ -340,9 +342,9 @@ class CheckedSet:
         *,
         put_out: bool = False,
     ) -> bool:
-        """Make a finding of every row that the query `broken` selects; an error, and `put_out`, keeps it out.
+        """Make a finding of every row that the query `broken` selects; an error, and `put_out`, rejects it.
 
-        Returns whether there is any. Live rows among them go as well.
+        Returns whether there is any. Live rows among them are removed, too.
         """
         found = f'SELECT DISTINCT "row" FROM ({broken}) WHERE "row" IS NOT NULL'
         if not self._number(f"CREATE OR REPLACE TEMP TABLE broken AS {found}"):
@@ -381,14 +383,14 @@ class CheckedSet:
                 self._findings.add("depends_on_deleted", "warning", name, message)
 
     def _number(self, query: str) -> int:
-        """The number that a query yields; of one that makes a table, how many rows this has."""
+        """The number that a query yields; if the query makes a table, the number of its rows."""
         row = self._duck.execute(query).fetchone()
         assert row is not None
         return int(row[0])
 
 
 def _columns(file: File) -> list[Column]:
-    """The columns that typed rows have."""
+    """The columns of typed rows."""
     return [column for column in file.columns if column.name not in file.bulk_is_blank]
 
 

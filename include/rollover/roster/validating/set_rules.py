@@ -1,4 +1,4 @@
-"""Rules about a set as a whole: whose it is, of which school year, and that it has students."""
+"""Checks a set as a whole: its district, its school year, and that it has students."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rollover.database.tables import directory
 from rollover.roster.findings import Findings
 from rollover.roster.validating.rules import CheckedSet
 
-# That of the terms of most classes: a few old sections, or next year's sessions in April, do not make the year. Where
-# no class tells, that of the session of type schoolYear, else of most sessions; then the latest.
+# That of the terms of most classes: a few old sections, or next year's sessions in April, do not make the year. If
+# no class has a term, that of the session of type schoolYear, else of most sessions; then the latest.
 SCHOOL_YEAR = """
     SELECT school_year
     FROM roster_academic_sessions
@@ -40,7 +40,7 @@ def check_set(
     findings: Findings,
     begins: MonthDay,
 ) -> None:
-    """Refuse another district's files, another year's, and a set without a student, as far as its files tell."""
+    """Refuse another district's files, another year's, and a set without a student, as far as its files show it."""
     spec = checked.format
 
     def has(query: str, **bound: Any) -> bool:
@@ -52,10 +52,13 @@ def check_set(
         )
     ).one()
     tells_district = spec.names_its_district and checked.is_whole(spec.shapes["orgs"])
-    kept_out = _district_row(duck, district) if tells_district else None
-    if kept_out is not None:
-        message = "The row of the district was kept out for an error, and nothing holds without it. Fix this row."
-        findings.refuse("district_kept_out", "orgs.csv", message, column="sourcedId", row=kept_out)
+    rejected = _district_row(duck, district) if tells_district else None
+    if rejected is not None:
+        message = (
+            "The district's own row was rejected because of an error, and the set cannot be used without it. "
+            "Fix this row."
+        )
+        findings.refuse("district_kept_out", "orgs.csv", message, column="sourcedId", row=rejected)
     elif tells_district and not has("FROM roster_orgs WHERE sourced_id = $org", org=district):
         message = (
             f"orgs.csv does not hold {district}, the org of this district: these may be another "
@@ -69,12 +72,12 @@ def check_set(
         findings.refuse("wrong_year", file, wrong, column=column)
     if checked.is_whole(spec.shapes["people"]) and not has("FROM roster_people WHERE role = 'student'"):
         file, column = spec.tells_students
-        message = "There is not a single student. Export all of them, and fix what keeps rows out."
+        message = "There is not a single student. Export all of them, and fix the rejected rows."
         findings.refuse("no_students", file, message, column=column)
 
 
 def _district_row(duck: duckdb.DuckDBPyConnection, district: str) -> int | None:
-    """Where the row of the district's own org stands that was kept out; None where it was taken, or is not there."""
+    """The row of the district's own org, if it was rejected; None if it was accepted or is missing."""
     row = duck.execute(
         """SELECT min(r."row") FROM read_orgs r ANTI JOIN roster_orgs o ON o.sourced_id = r.sourcedId
            WHERE r.sourcedId = $org AND r."row" > 0""",
@@ -86,10 +89,10 @@ def _district_row(duck: duckdb.DuckDBPyConnection, district: str) -> int | None:
 def _other_year(
     duck: duckdb.DuckDBPyConnection, said: str, allowed: tuple[str, str], column: str, begins: MonthDay
 ) -> str | None:
-    """What is wrong with the school year of a set; None if it can be taken.
+    """The error in the school year of a set; None if it can be accepted.
 
-    Some systems write the year in which the school year begins. A set whose sessions all lie in the year after the one
-    that its column says is then named by that column, and is not taken for one of the year before.
+    Some systems write the year in which the school year begins. If all sessions of a set are in the year after the one
+    in its column, the message names that column, and does not say that the set is of the year before.
     """
     days = duck.execute("SELECT start_date FROM roster_academic_sessions WHERE school_year = $1", [said]).fetchall()
     by_dates = {year_of_day(day, begins) for (day,) in days if day is not None}

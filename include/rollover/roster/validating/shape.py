@@ -24,7 +24,7 @@ def shape(
 ) -> None:
     """Check files and make ``roster_<table>`` of their accepted rows, and of the live rows that are `kept`.
 
-    Enrollments, the most by far, are not kept a second time. `files_year` is what a set is of that does not say it.
+    Enrollments, by far the most rows, are not stored twice. `files_year` is the school year of a set that names none.
     """
     files.check_files()
     duck.execute(f"SET VARIABLE files_year_begins = DATE '{begins_on(files_year, begins)}'")

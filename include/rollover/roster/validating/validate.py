@@ -1,4 +1,5 @@
-"""Judge a staged set as a whole: whose it is, of which year, which rows hold together; and shape the roster of it."""
+"""Checks a staged set as a whole (district, school year, duplicates, references), and makes the roster tables from
+it."""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Years:
-    """What a set's school year is decided by, beside its own dates."""
+    """The dates that decide a set's school year, besides its own."""
 
     of_files: SchoolYear
     begins: MonthDay
@@ -56,15 +57,15 @@ class Years:
 def validate(
     engine: Engine, tenant_id: str, import_id: str, storage: UPath, *, time_zone: str, begins: MonthDay = JULY
 ) -> Import:
-    """Check a staged set, and write the rows that are accepted by roster table: staged → validated, or ``rejected``.
+    """Check a staged set, and write the accepted rows by roster table: staged → validated, or ``rejected``.
 
-    A row in error is kept out, and so is what depends on it. Rejected whole are: another district's files, a school
-    year that is neither the tenant's current one nor the next, a set without a student, and one in which a
-    required file has not a single row that can be taken.
+    A row with an error is rejected, and so are the rows that depend on it. The whole set is rejected if its files are
+    another district's, if its school year is neither the tenant's current one nor the next, if it has no student, or if
+    a required file has no row that can be accepted.
 
-    What a set does not say is taken from the live roster, and the set then holds for this version of it alone: see
-    :func:`validate_again`. A set with a delta stays staged, and the ledger has the reason, while an older import can
-    still change the roster that it is to be laid over (:func:`rollover.roster.imports.queue.why_it_waits`).
+    Columns and files that a set lacks are completed from the live roster; the set is then valid for that version of the
+    roster only: see :func:`validate_again`. A set with a delta stays staged, and the ledger has the reason, while an
+    older import can still change the roster under it (:func:`rollover.roster.imports.queue.why_it_waits`).
     """
     with tenant_session(engine, tenant_id) as connection:
         found = imports.load(connection, import_id)
@@ -86,15 +87,15 @@ def validate(
 
 
 def is_outdated(connection: Connection, found: Import) -> bool:
-    """Whether a set was filled up from another live roster than the present one."""
+    """Whether a set was completed from an older version of the live roster."""
     return found.details.validation.laid_over not in (None, roster_version(connection))
 
 
 def validate_again(connection: Connection, found: Import, storage: UPath, *, renamed: bool = False) -> Import:
-    """Validate a set again if it takes something from the live roster; returns the import, as it was or ``rejected``.
+    """Validate a set again if it uses rows of the live roster. Returns the import, unchanged or rejected.
 
-    With `renamed`, people are known in the live roster by the new ids of the import's map. The caller holds the
-    tenant's lock: what is written to storage is then of the version of the roster that the ledger says.
+    `renamed`: the live roster already has the new ids of the import's map. The caller holds the tenant's lock, so that
+    the files in storage fit the roster version in the ledger.
     """
     before = found.details.validation
     if before.laid_over is None or before.files_year is None:
@@ -134,7 +135,7 @@ def _validate(
 
 
 def _reject(connection: Connection, found: Import, storage: UPath, years: Years) -> Import:
-    """Reject a set that cannot be taken, with all that can be said about the files that are there."""
+    """Reject a set, with all findings about the files that it has."""
     spec, findings = FORMATS[str(found.format)], Findings()
     missing = [file.name for file in spec.files if file.required and file.name not in found.details.reading.files_read]
     with columnar() as duck, _typed_files(found, spec, storage) as paths:

@@ -1,13 +1,13 @@
-"""What is kept out changes nothing: the live rows that it is about stay as they are.
+"""Keeps the live records of rejected rows as they are: a rejected row changes nothing.
 
-A full file is the whole truth, and who is not in it leaves the roster. A row that was kept out for an error is in it,
-though; nobody said that the child has left. So what is live under its id stays, unchanged, as long as what it refers to
-is in the set or stays too. The same goes for rows that were kept out since they depend on others.
+A full file replaces everything: a record that is not in it leaves the roster. A rejected row is in the file, though;
+nobody said that the child has left. So the live record with its id stays unchanged, as long as the records that it
+refers to are in the set or stay, too. The same goes for rows that are rejected because they depend on others.
 
-Of some rows nobody can tell who they are about: the id is blank, cut off or moved by the defect itself. Any live row
-that a file tells of may be the one, so while there is such a row, everything stays that the file could remove.
+Some rejected rows cannot be identified: the defect has blanked, cut off or moved the id. Any live record of the file's
+kind may be theirs, so while there is such a row, nothing is removed that is missing from its file.
 
-All findings are made before this, and of the rows of the set none comes back in.
+All findings are made before this, and no rejected row of the set is accepted after all.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ REQUIRED = {
     "guardians": {"student_id": "people", "guardian_id": "people"},
     "enrollments": {"class_id": "classes", "school_id": "orgs", "person_id": "people"},
 }
-"""By table: columns without whose row in another table a row cannot be."""
+"""By table: columns that must refer to a row of another table."""
 SOME_OF = {"classes": {"term_ids": "academic_sessions"}, "people": {"school_ids": "orgs"}}
-"""Lists of which one must be there; the others are left out."""
+"""Columns with lists: at least one of their ids must exist; the others are left out."""
 OPTIONAL = {
     "orgs": {"parent_id": "orgs"},
     "academic_sessions": {"parent_id": "academic_sessions"},
@@ -44,38 +44,38 @@ OPTIONAL = {
 _LIVE = re.compile(r"\blive_([a-z_]+)")
 
 LoadLive = Callable[[Table], None]
-"""Make the active live rows of a table known to DuckDB, as ``live_<table>``, with every column."""
+"""Load the active live rows of a table into DuckDB, as ``live_<table>``, with every column."""
 Shape = Callable[[Table], None]
 """Make ``roster_<table>`` again, of the accepted rows."""
 
 
 @dataclass
 class Stayed:
-    """What stays though the set does not have it."""
+    """The live records that stay although the set does not have them."""
 
     rows: dict[str, int] = field(default_factory=dict)
     """By roster table: live rows that stay."""
     unnamed: dict[str, int] = field(default_factory=dict)
-    """By file: rows that were kept out, and of which nobody can tell who they are about."""
+    """By file: the number of rejected rows that cannot be identified."""
 
 
 def keep_live(
     duck: duckdb.DuckDBPyConnection,
     checked: CheckedSet,
-    kept_out: Mapping[str, int],
+    rejected: Mapping[str, int],
     unnamed: Mapping[str, int],
     load_live: LoadLive,
     shape: Shape,
 ) -> Stayed:
-    """Add to ``roster_<table>`` the live rows that rows which were kept out are about.
+    """Add to ``roster_<table>`` the live rows that rejected rows are about.
 
-    `kept_out` says how many these are, by full file; `unnamed`, of how many rows staging found no certain identity.
-    Nothing is loaded for a set without any.
+    `rejected` is their number by full file, `unnamed` the number of rows that staging could not identify. Loads nothing
+    if there are none.
     """
     stayed = Stayed()
     files = []
     for file in checked.format.files:
-        is_about = kept_out.get(file.name) or unnamed.get(file.name)
+        is_about = rejected.get(file.name) or unnamed.get(file.name)
         if is_about and _find_lost(duck, file, unnamed.get(file.name, 0), stayed):
             files.append(file)
     _load(files, load_live)
@@ -108,9 +108,9 @@ def _load(files: list[File], load_live: LoadLive) -> None:
 
 
 def _find_lost(duck: duckdb.DuckDBPyConnection, file: File, unnamed: int, stayed: Stayed) -> bool:
-    """Make ``lost_<stem>`` of what the rows that were kept out are about; returns whether there is anything.
+    """Make ``lost_<stem>`` of the ids that rejected rows are about; returns whether there are any.
 
-    How many rows cannot be identified goes to `stayed`: `unnamed`, and those without an id that can be right.
+    Adds to `stayed` the number of rows that cannot be identified: `unnamed`, and those whose id cannot be right.
     """
     keys = file.delta_key
     is_named = " AND ".join(f"coalesce(NOT regexp_matches(\"{key}\", '{NEVER_IN_ID}|{BROKEN}'), false)" for key in keys)
@@ -131,7 +131,7 @@ def _roster_id(file: File) -> str:
 
 
 def _not_accepted(file: File, ids: str) -> str:
-    """Those of `ids` for which no row was accepted; all of them where a file has several rows of one thing."""
+    """Those of `ids` for which no row was accepted; all of them if a file has several rows per id."""
     accepted = (
         f"ANTI JOIN (SELECT {_roster_id(file)} AS id FROM {file.stem}) accepted USING (id)" if file.unique else ""
     )
@@ -139,7 +139,7 @@ def _not_accepted(file: File, ids: str) -> str:
 
 
 def _find_kept(duck: duckdb.DuckDBPyConnection, table: Table, stay: list[Keeps]) -> None:
-    """Make ``kept_<table>`` of the live rows that stay: those that the set does not have, and whose references hold."""
+    """Make ``kept_<table>`` of the live rows that stay: the set does not have them, and their references exist."""
     name = table.name
     columns = ", ".join(f'live."{column}"' for column in value_columns(table))
     same = " AND ".join(f'r."{key}" = live."{key}"' for key in key_columns(table))
@@ -174,7 +174,7 @@ def _take_back(checked: CheckedSet, table: Table, files: list[File]) -> bool:
 
 
 def _add_kept(duck: duckdb.DuckDBPyConnection, checked: CheckedSet, table: Table) -> dict[str, int]:
-    """Add ``kept_<table>`` to the roster; returns the number of rows by table, where there are any."""
+    """Add ``kept_<table>`` to the roster; returns the number of rows by table, if there are any."""
     name = table.name
     rows = _number(duck, f"SELECT count(*) FROM kept_{name}")
     if not rows:

@@ -1,4 +1,4 @@
-"""A row that is kept out changes nothing: what is live under its id stays as it is, whatever the format."""
+"""A rejected row changes nothing: the live record with its id stays as it is, whatever the format."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def test_a_session_whose_row_is_in_error_stays_and_is_referred_to(district: Dist
     assert roster.changed() == {}
 
 
-def test_a_birth_date_stays_where_its_row_is_kept_out(district: District) -> None:
+def test_a_birth_date_stays_if_its_row_is_rejected(district: District) -> None:
     roster = Roster(district, "oneroster_1_1")
     rows = roster.copy()
 
@@ -282,7 +282,7 @@ def test_a_teacher_whose_row_is_in_error_keeps_classes_and_schools(district: Dis
     assert roster.changed() == {}
 
 
-def test_what_is_new_and_kept_out_stays_out(roster: Roster) -> None:
+def test_a_rejected_new_row_adds_nothing(roster: Roster) -> None:
     rows = roster.copy()
     file = "students.csv" if roster.spec == "clever" else "users.csv"
     identity = "Student_id" if roster.spec == "clever" else "sourcedId"
@@ -377,7 +377,7 @@ def keep_students(rows: Rows, count: int) -> None:
 
 
 def test_a_row_that_is_there_twice_loads_nothing(district: District, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is kept out, and about somebody who is in the set."""
+    """It is rejected, and about somebody who is in the set."""
     roster = Roster(district, "oneroster_1_1")
     rows = roster.copy()
     rows["users.csv"].append(dict(rows["users.csv"][3]))
