@@ -1,7 +1,7 @@
 """Takes a CSV file apart: what its encoding, line ends, fields, quotes and records are.
 
-The one definition, used by the door, which empties password columns while a file is fetched
-(:mod:`rollover.roster.reading.passwords`), and by the reader of what is then in storage
+The one definition, used twice: by the filter that empties password columns while a file is fetched
+(:mod:`rollover.roster.reading.passwords`), and by the reader of the file in storage
 (:mod:`rollover.roster.reading.text`). Records are those of RFC 4180, with the leniency of Python's csv module: a quote
 opens a value at its beginning only, and behind the quote that closes it further characters are plain ones. Arrow reads
 what is well-formed; here is what it cannot do: separate the records of a text that comes in pieces, name the row whose
