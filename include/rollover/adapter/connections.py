@@ -80,7 +80,7 @@ def sftp_server(connection_id: str) -> Server:
 
 
 def _sftp_hook(connection_id: str) -> Any:
-    """An Airflow connection. Raises Refused if its extra has no ``host_key``."""
+    """Airflow's hook for a connection. Raises Refused if its extra has no ``host_key``."""
     from airflow.providers.sftp.hooks.sftp import SFTPHook
 
     hook = SFTPHook(ssh_conn_id=connection_id)

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def on_failure(context: Context) -> None:
-    """Log the failed tasks and how to go on. Names ids only: an exception's text stays in the task's own log."""
+    """Log that a run failed and how to go on. Names ids only: an exception's text stays in the task's own log."""
     run = context["dag_run"]
     log.error(
         "%s failed in its run %s. What was done is in the ledger and stays; a pause of the roster sync stays too. "

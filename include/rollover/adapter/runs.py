@@ -22,7 +22,7 @@ UNFINISHED = frozenset({"queued", "running"})
 
 
 def clock() -> datetime:
-    """The time of a run: the only place that reads the clock."""
+    """The time of a run, which reads the clock here and nowhere else."""
     return datetime.now(UTC)
 
 

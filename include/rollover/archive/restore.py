@@ -157,9 +157,9 @@ def load(
 ) -> dict[str, RowsChecksum]:
     """Load files into the tables that stand for the original ones; returns the rows of each table.
 
-    If two plans archived the same row, the first stays. Raises ProofFailed if a file is damaged or missing, or if its
-    rows, read back from PostgreSQL, are not those that were archived. Raises Refused if the table has other columns
-    now, or a key is missing.
+    If several files have a copy of the same code, setting or name, the first stays. Raises ProofFailed if a file is
+    damaged or missing, or if its rows, read back from PostgreSQL, are not those that were archived. Raises Refused if
+    the table has other columns now, or a key is missing.
     """
     got = dict.fromkeys(tables, NOTHING)
     for file in files:

@@ -201,7 +201,7 @@ def _refuse_over(connection: Connection, tenant_id: str, found: Import) -> None:
 
 
 def _refuse_in_rollover(connection: Connection, found: Import) -> None:
-    """Refuse while a rollover has a plan, or if it has recorded this import as its new roster."""
+    """Refuse while a rollover is under way, or if one has recorded this import as its new roster."""
     took_in = connection.scalar(
         select(ledger.evidence.c.rollover_id)
         .where(ledger.evidence.c.kind == Step.IMPORT_ROSTER)

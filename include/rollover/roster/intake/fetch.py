@@ -136,7 +136,7 @@ class _Kept:
         return False
 
     def begin(self, name: str, parts: ExitStack) -> tuple[str, WithoutPasswords]:
-        """Write a wanted file; it appears under its name after the last of `parts`."""
+        """Begin to write a wanted file; it appears under its name when `parts` closes without an error."""
         known = SPELLING[name.lower()]
         if known in self.begun:
             message = f"{known} is there twice, in upper and lower case. Keep one."

@@ -98,7 +98,7 @@ class OddRows:
     def _keep_identity(self, place: int, fields: list[str], *, aligned: bool = False) -> None:
         """Keep only the identity of a row in error, to find the rows that depend on it.
 
-        The first `aligned` fields are in their own columns; if it is None, the place of the defect is unknown.
+        `aligned`: the fields are in their own columns. If they are not, the place of the defect is unknown.
         """
         if not self._is_named(fields, aligned=aligned):
             self._text.unnamed.append(place)

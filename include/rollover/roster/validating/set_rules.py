@@ -92,7 +92,7 @@ def _other_year(
     """The error in the school year of a set; None if it can be accepted.
 
     Some systems write the year in which the school year begins. If all sessions of a set are in the year after the one
-    in its column, the message names that column, and does not say that the set is of the year before.
+    in its column, the message explains that mistake, and does not say that the set is of the year before.
     """
     days = duck.execute("SELECT start_date FROM roster_academic_sessions WHERE school_year = $1", [said]).fetchall()
     by_dates = {year_of_day(day, begins) for (day,) in days if day is not None}

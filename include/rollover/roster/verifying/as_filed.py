@@ -55,7 +55,7 @@ class AsFiled:
 
 
 def as_filed(connection: Connection, found: Import, storage: UPath) -> AsFiled:
-    """Compare the live roster with the staged files of an applied import, `found`."""
+    """Compare the live roster with the staged files of an applied import; `found` is the import that was staged."""
     if not all(staged_file(storage, found.import_id, table.name).exists() for table in ROSTER_TABLES):
         return _by_number(connection, found)
     if found.decision is Decision.ADDITIONS_ONLY:
