@@ -18,7 +18,7 @@ to 2024-25, oldest first. Pause, reset and roster are skipped: they belong to th
 
 **When it fails.** The roster sync stays paused, on purpose. Read the log of the failed task: it says why, and how to go
 on. Do that, and clear the task. To have another plan approved, also for late rows, trigger the DAG again with the same
-partition key: Airflow keeps the text of a question, so only a new run can put a new one. What is done stays done.
+partition key: Airflow keeps the text of a question, so only a new run can ask a new one. Done steps are not repeated.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lists what of a tenant's year is still kept when its certificate is issued: where, how much, and until when.
+"""Lists the data of a tenant's year that is still kept when its certificate is issued: where, how much, and until when.
 
 The words are in ``texts/still_kept.txt.j2``.
 """
