@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from pypdf import PdfReader
 
 from rollover.errors import RolloverError
-from rollover.pdf import kit
+from rollover.pdf import compiler, kit
 from rollover.pdf.kit import UNKNOWN, make_pdf, shown
 from tests.support.tagged_pdf import bookmarks_of, misses, tags_of
 
@@ -115,7 +116,7 @@ def test_names_in_any_script_are_printed(template: Path, script: str) -> None:
 
 
 def test_fonts_come_from_packages_and_never_from_the_system(template: Path) -> None:
-    paths = [font.path for font in kit._fonts().fonts() if font.path]
+    paths = [font.path for font in compiler.fonts().fonts() if font.path]
     assert paths and all("site-packages" in path for path in paths)
     reader = PdfReader(io.BytesIO(pdf_of(template, *SCRIPTS.values())))
     used = {font["/BaseFont"] for page in reader.pages for font in _fonts(page)}
@@ -144,7 +145,7 @@ def test_the_plain_characters_are_those_of_the_text_font() -> None:
     assert kit.PLAIN.fullmatch(every)
     code = '#set text(font: "Source Sans Pro", fallback: false)\n#set document(title: "x")\n#sys.inputs.text'
     typst.compile(
-        code.encode(), font_paths=kit._fonts(), ignore_system_fonts=True, sys_inputs={"text": every},
+        code.encode(), font_paths=compiler.fonts(), ignore_system_fonts=True, sys_inputs={"text": every},
         pdf_standards="ua-1",
     )  # fmt: skip
 
@@ -193,3 +194,14 @@ print(max(seen[:20]), max(seen[40:]))
     call = [sys.executable, "-c", script, str(template)]
     early, late = map(int, subprocess.run(call, capture_output=True, text=True, check=True).stdout.split())
     assert late < early * 1.2
+
+
+def test_a_forked_process_makes_pdfs_too(tmp_path: Path) -> None:
+    """Typst's threads are not in a forked process: compiled in it, it would wait for them for ever."""
+    made = make_pdf(kit.ROOT / "pdf" / "probe.typ", {"text": "a"}, AT)
+    child = os.fork()
+    if child == 0:
+        (tmp_path / "child.pdf").write_bytes(make_pdf(kit.ROOT / "pdf" / "probe.typ", {"text": "a"}, AT))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert (tmp_path / "child.pdf").read_bytes() == made

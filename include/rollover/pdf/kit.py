@@ -6,34 +6,72 @@ them. Its compiler is in a wheel and the fonts are in packages: nothing comes fr
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache, lru_cache
-from importlib.resources import files
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-import typst
 
 from rollover.errors import RolloverError
 
 ROOT = Path(__file__).parent.parent
-"""Templates import each other by paths from here, e.g. ``/pdf/style.typ``."""
-FONTS = {"font_source_sans_pro": "files", "manimgx_fonts": ".", "manimgx_fonts_cjk": "."}
-"""Packages with fonts, and the folder in each: Source Sans, and Noto for other scripts."""
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 """Stands for a character that no font has."""
 PLAIN = re.compile(r"[ -~\u00a0-\u017e]*")
 """Characters that Source Sans has."""
-REMEMBERED = 2_000_000
-"""Typst keeps what it computed for its last documents, 60 bytes for each of a PDF. After so many bytes it is made to
-forget, so that memory stays flat however many files a report has."""
-DOCUMENTS = 11
-"""What none of so many documents in a row used is forgotten."""
+COMPILER = Path(__file__).with_name("compiler.py")
 
-_since_forgotten = 0
+
+class CannotCompile(Exception):
+    """What Typst says of a template or its data. It may quote a name."""
+
+
+class _Compiler:
+    """A compiler process, started for the first PDF of this process."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-P", str(COMPILER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        atexit.register(self.close)
+
+    def compile(self, request: dict[str, Any]) -> bytes:
+        """The PDF of a request. Raises CannotCompile; RolloverError if the process has ended."""
+        sent, received = self._process.stdin, self._process.stdout
+        assert sent is not None and received is not None
+        try:
+            sent.write(json.dumps(request).encode() + b"\n")
+            sent.flush()
+            word, size = received.readline().split()
+        except (BrokenPipeError, ValueError):
+            raise RolloverError(
+                "The compiler of PDFs has ended: see the messages above, then clear this task."
+            ) from None
+        answer = received.read(int(size))
+        if word != b"pdf":
+            raise CannotCompile(answer.decode())
+        return answer
+
+    def close(self) -> None:
+        if self.pid == os.getpid():
+            self._process.communicate()
+
+
+_compilers: list[_Compiler] = []
+
+
+def _compiler() -> _Compiler:
+    """This process's compiler: a forked process does not share that of its parent."""
+    if not _compilers or _compilers[-1].pid != os.getpid():
+        _compilers[:] = [_Compiler()]
+    return _compilers[-1]
 
 
 def make_pdf(template: Path, data: dict[str, Any], at: datetime, attachment: str = "") -> bytes:
@@ -45,43 +83,24 @@ def make_pdf(template: Path, data: dict[str, Any], at: datetime, attachment: str
     """
     try:
         pdf = _compile(template, data, at, attachment)
-    except typst.TypstError:
+    except CannotCompile:
         readable = _shown(json.loads(_json(data)))
         try:
             pdf = _compile(template, readable, at, attachment)
-        except typst.TypstError as error:  # its message may quote a name
-            at_line = re.search(r"┌─ \S*?([^/\s]+:\d+)", error.diagnostic)
+        except CannotCompile as error:  # its message may quote a name
+            at_line = re.search(r"┌─ \S*?([^/\s]+:\d+)", str(error))
             where = f" at {at_line[1]}" if at_line else ""
             raise RolloverError(f"The PDF template {template.name} does not compile{where}.") from None
-    _forget(len(pdf))
     return pdf
 
 
 def _compile(template: Path, data: Any, at: datetime, attachment: str = "") -> bytes:
-    compiler = typst.Compiler(template, root=ROOT, font_paths=_fonts(), ignore_system_fonts=True)
     inputs = {"data": _json(data), "attachment": attachment}
-    made = compiler.compile(sys_inputs=inputs, pdf_standards="ua-1", timestamp=int(at.timestamp()))
-    assert isinstance(made, bytes)
-    return made
-
-
-@cache
-def _fonts() -> typst.Fonts:
-    folders = [Path(str(files(package))) / folder for package, folder in FONTS.items()]
-    return typst.Fonts(include_system_fonts=False, font_paths=folders)
+    return _compiler().compile({"template": str(template), "inputs": inputs, "timestamp": int(at.timestamp())})
 
 
 def _json(data: Any) -> str:
     return json.dumps(data, default=lambda value: float(value) if isinstance(value, Decimal) else value.isoformat())
-
-
-def _forget(size: int) -> None:
-    global _since_forgotten
-    _since_forgotten += size
-    if _since_forgotten > REMEMBERED:
-        _since_forgotten = 0
-        for _ in range(DOCUMENTS):
-            typst.compile(b"", font_paths=_fonts(), ignore_system_fonts=True)
 
 
 def _shown(value: Any) -> Any:
@@ -109,6 +128,6 @@ def _can_be_shown(text: str) -> bool:
         return True
     try:
         _compile(ROOT / "pdf" / "probe.typ", text, datetime.fromtimestamp(0, UTC))
-    except typst.TypstError:
+    except CannotCompile:
         return False
     return True
