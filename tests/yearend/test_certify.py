@@ -403,6 +403,6 @@ def test_killed_at_any_statement_it_is_issued_once_and_whole(run: Run, owner: En
         assert connection.scalars(select(ledger.certificates.c.sha256)).all() == [result.sha256]
     with tenant_session(run.engine, HERO) as connection:
         facts = connection.scalars(select(ledger.evidence.c.facts).where(ledger.evidence.c.kind == "certify")).all()
-    assert json.loads(json.dumps(facts)) == [result]
+    assert json.loads(json.dumps(facts)) == [result.as_json()]
     folder = Path(run.storage.path) / "certificates"
     assert not [path for path in folder.rglob("*") if path.name.endswith(".part")], "a killed writer's part is left"
