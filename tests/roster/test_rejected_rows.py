@@ -10,7 +10,7 @@ import pytest
 from rollover.config import RosterLimits
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.roster.staged import key_columns, value_columns
-from rollover.roster.validating import validate
+from rollover.roster.validating import live_rows
 from tests.roster.conftest import District
 from tests.support.roster.generated_sets import DISTRICT_ORG, Row, Rows, as_files, made
 from tests.support.roster.school_years import School, Town, as_oneroster
@@ -385,6 +385,6 @@ def test_a_row_that_is_there_twice_loads_nothing(district: District, monkeypatch
     def load(*_: object) -> None:
         raise AssertionError("nothing is to be kept")
 
-    monkeypatch.setattr(validate, "_load_whole", load)
+    monkeypatch.setattr(live_rows, "_load_whole", load)
     assert roster.send(rows)["details"]["warnings"] == {"repeated": 1}
     assert roster.changed() == {}

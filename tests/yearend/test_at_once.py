@@ -400,7 +400,7 @@ def test_two_runs_that_take_each_other_for_dead_do_everything_once(run: Run, own
         return steps.verify_reset(own)
 
     one, other = together(lambda: walk(of_own(run)), lambda: walk(of_own(run)))
-    assert one == other and one["rows_left"] == 0
+    assert one == other and one.rows_left == 0
     judge(owner, run, before)
     with owner.connect() as connection:
         done = connection.execute(text("SELECT step, count(*) FROM ledger.steps GROUP BY step")).all()
