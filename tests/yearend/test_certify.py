@@ -365,7 +365,7 @@ def test_it_says_until_when_people_marked_for_deletion_are_kept(run: Run, owner:
     until = (left + timedelta(days=run.product.grace_days_of(run.config))).date().isoformat()
     for what in (
         "people and classes that left the roster, marked for deletion",
-        "what the last roster imports replaced",
+        "rows that the last roster imports replaced",
         "reports to the district about its roster files",
     ):
         (row,) = [row for name, row in kept.items() if name.startswith(what)]
