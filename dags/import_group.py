@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow.sdk import TriggerRule, chain, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
-from wiring import ROSTER_DROPS, tell_district
+from wiring import ROSTER_DROPS, report_to_district
 
 from rollover.adapter import asking, connections, importing, runs
 from rollover.adapter.importing import unless_over, unless_waiting
@@ -121,7 +121,7 @@ def apply_in_rollover(import_id: str, partition_key: str | None = None) -> dict[
 @task(trigger_rule=TriggerRule.NONE_FAILED, max_active_tis_per_dag=AT_ONCE)
 def report(import_id: str) -> dict[str, Any]:
     """Tell the district, in its outbox, where its files are by now."""
-    return tell_district(import_id)
+    return report_to_district(import_id)
 
 
 # Also after a set that was refused, which others may have waited for as well.

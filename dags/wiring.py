@@ -43,7 +43,7 @@ DEFAULT_ARGS: dict[str, Any] = {
 }
 
 
-def tell_district(import_id: str) -> dict[str, Any]:
+def report_to_district(import_id: str) -> dict[str, Any]:
     """Have the report of an import in its district's outbox say what is true now."""
     from rollover.roster.reporting.report import deliver_findings
 

@@ -205,3 +205,14 @@ def test_a_forked_process_makes_pdfs_too(tmp_path: Path) -> None:
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     assert (tmp_path / "child.pdf").read_bytes() == made
+
+
+@pytest.mark.parametrize("answer", [b"", b"pdf 9\n%PDF"], ids=["nothing", "a part"])
+def test_a_compiler_that_ends_before_it_has_answered_makes_no_pdf(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    program = tmp_path / "compiler.py"
+    program.write_text(f"import sys; sys.stdin.readline(); sys.stdout.buffer.write({answer!r})")
+    monkeypatch.setattr(kit, "COMPILER", program)
+    with pytest.raises(RolloverError, match="ended before it had answered"):
+        kit._Compiler().compile({"template": "x", "inputs": {}, "timestamp": 0})

@@ -14,18 +14,20 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from rollover.errors import RolloverError
 
 ROOT = Path(__file__).parent.parent
+"""Templates lie below this folder."""
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 """Stands for a character that no font has."""
 PLAIN = re.compile(r"[ -~\u00a0-\u017e]*")
 """Characters that Source Sans has."""
 COMPILER = Path(__file__).with_name("compiler.py")
+ENDED = "The compiler of PDFs ended before it had answered. Clear this task; if it happens again, report it."
 
 
 class CannotCompile(Exception):
@@ -33,45 +35,44 @@ class CannotCompile(Exception):
 
 
 class _Compiler:
-    """A compiler process, started for the first PDF of this process."""
+    """A compiler process, which makes the PDFs of the process that started it. Its messages may quote a name, so they
+    go nowhere but into CannotCompile."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-P", str(COMPILER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-P", str(COMPILER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
-        atexit.register(self.close)
 
     def compile(self, request: dict[str, Any]) -> bytes:
-        """The PDF of a request. Raises CannotCompile; RolloverError if the process has ended."""
+        """The PDF of a request. Raises CannotCompile; RolloverError if the process ends before it has answered."""
         sent, received = self._process.stdin, self._process.stdout
         assert sent is not None and received is not None
         try:
             sent.write(json.dumps(request).encode() + b"\n")
             sent.flush()
             word, size = received.readline().split()
+            answer = received.read(int(size))
         except (BrokenPipeError, ValueError):
-            raise RolloverError(
-                "The compiler of PDFs has ended: see the messages above, then clear this task."
-            ) from None
-        answer = received.read(int(size))
+            raise RolloverError(ENDED) from None
+        if len(answer) != int(size):
+            raise RolloverError(ENDED)
         if word != b"pdf":
             raise CannotCompile(answer.decode())
         return answer
 
     def close(self) -> None:
-        if self.pid == os.getpid():
-            self._process.communicate()
+        self._process.communicate()
 
 
-_compilers: list[_Compiler] = []
-
-
-def _compiler() -> _Compiler:
-    """This process's compiler: a forked process does not share that of its parent."""
-    if not _compilers or _compilers[-1].pid != os.getpid():
-        _compilers[:] = [_Compiler()]
-    return _compilers[-1]
+@cache
+def _compiler_of(pid: int) -> _Compiler:
+    """The compiler of a process, which ends with it. A forked process does not use that of its parent."""
+    compiler = _Compiler()
+    atexit.register(lambda: compiler.close() if os.getpid() == pid else None)
+    return compiler
 
 
 def make_pdf(template: Path, data: dict[str, Any], at: datetime, attachment: str = "") -> bytes:
@@ -96,7 +97,9 @@ def make_pdf(template: Path, data: dict[str, Any], at: datetime, attachment: str
 
 def _compile(template: Path, data: Any, at: datetime, attachment: str = "") -> bytes:
     inputs = {"data": _json(data), "attachment": attachment}
-    return _compiler().compile({"template": str(template), "inputs": inputs, "timestamp": int(at.timestamp())})
+    return _compiler_of(os.getpid()).compile(
+        {"template": str(template), "inputs": inputs, "timestamp": int(at.timestamp())}
+    )
 
 
 def _json(data: Any) -> str:
