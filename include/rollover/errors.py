@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class RolloverError(Exception):
     """Base of everything Rollover raises on purpose."""
+
+    waits_for: ClassVar[str] = "data_engineer"
+    """Who has to act: ``data_engineer``, ``district_it`` or ``customer_success``."""
 
 
 class ConfigError(RolloverError):
@@ -21,6 +26,12 @@ class Refused(RolloverError):
         super().__init__(f"{reason} To go on: {remedy}")
         self.reason = reason
         self.remedy = remedy
+
+
+class SubscriptionUnclear(Refused):
+    """What a school has subscribed to is unknown, stale or contradictory."""
+
+    waits_for = "customer_success"
 
 
 class ProofFailed(Refused):

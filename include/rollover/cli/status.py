@@ -10,7 +10,7 @@ from rollover.cli.command import LOOK, Cell, Lines, Sheet, Tabular, command
 from rollover.cli.context import Context
 from rollover.cli.lint import NotReady, not_ready
 from rollover.cli.parameters import AnyTenant
-from rollover.season.state import TenantStatus
+from rollover.season.status_values import TenantStatus
 
 app = typer.Typer()
 COLOURS = {"certified": "green", "failed": "red", "running": "cyan"}

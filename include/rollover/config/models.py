@@ -88,6 +88,8 @@ class Contact(_Model):
 class YearDates(_Model):
     """What the district said about one school year."""
 
+    first_day: Day | None = None
+    """The first school day. Files of the new year that are still missing before it are reported."""
     ends: Day | None = None
     summer_session_ends: Day | None = None
     rostering_begins: Day | None = None
@@ -201,6 +203,17 @@ class ProductDates(_Model):
     reset_time: time
 
 
+class Deadlines(_Model):
+    """After how many days something that has not happened is late."""
+
+    files_missing_days: Days = 14
+    """This many days before the first school day, the new year's files should be there."""
+    approval_days: Days = 3
+    """A plan should be approved or rejected within so many days."""
+    review_days: Days = 3
+    """A roster in review should be decided about within so many days."""
+
+
 class Product(_Model):
     """One product file."""
 
@@ -219,6 +232,7 @@ class Product(_Model):
     archive_kept_years: KeptYears = "for_good"
     """How many years after its reset date an archived year is kept. Then a person is asked whether it may be erased."""
     dates: ProductDates
+    deadlines: Deadlines = Deadlines()
     reports: Annotated[tuple[str, ...], Field(min_length=1)]
     roster_limits: RosterLimits = RosterLimits()
     data_classes: dict[str, DataClassRule]

@@ -43,7 +43,7 @@ def tenant_session(
     :func:`snapshot_of` another session, shows what that session saw at its beginning; it needs REPEATABLE READ. A
     database error is raised without the values in its message.
     """
-    with _without_values(), engine.connect() as connection:
+    with without_values(), engine.connect() as connection:
         if exclusive:
             connection.execution_options(isolation_level="AUTOCOMMIT")
             _lock(connection, tenant_id)
@@ -96,7 +96,7 @@ def driver_of(connection: Connection) -> psycopg.Connection[Any]:
 
 
 @contextmanager
-def _without_values() -> Iterator[None]:
+def without_values() -> Iterator[None]:
     """Raise database errors with their type and place only, because PostgreSQL's messages quote the row."""
     try:
         yield

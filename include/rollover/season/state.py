@@ -1,137 +1,90 @@
-"""The state of a tenant as values, which `rollover status` shows as a line, a table or JSON."""
+"""The state of a tenant in a school year: the ledger's facts, and what they mean by the district file and the clock.
+
+`rollover status`, run notes, mails and pages all read it, so that they say the same.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import date, datetime
+
+from rollover.config import District, Product
+from rollover.season.deadlines import Alarm, Dates, Severity, alarms, severity_of
+from rollover.season.facts import Facts
+from rollover.season.phases import NOT_BEGUN, Phase, Standing, WaitsFor, standing
+from rollover.tenant import Tenant
+from rollover.texts import render
 
 
 @dataclass(frozen=True)
-class LastRollover:
-    """The rollover that began last."""
+class TenantState:
+    """What people look at: phase, who it waits for, since when, how serious it is, and what comes next."""
 
+    tenant: Tenant
     school_year: str
-    state: str
-
-    def __str__(self) -> str:
-        return f"{self.school_year} {self.state}"
-
-
-@dataclass(frozen=True)
-class OpenPause:
-    """The current pause of the nightly sync: since when, by which person or rollover, and why."""
-
-    since: datetime
-    by: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"sync paused since {_time(self.since)} by {self.by}: {self.reason}"
-
-
-@dataclass(frozen=True)
-class ImportSummary:
-    """A drop: its state and since when, its school year, the dates of its files on the district's server, and its
-    numbers of rows, errors and warnings (None before it is read)."""
-
-    import_id: str
-    state: str
-    changed_at: datetime
-    school_year: str | None
-    files_from: datetime | None
-    files_to: datetime | None
-    rows: int | None
-    errors: int | None
-    warnings: int | None
-    reason: str | None
-
-    def __str__(self) -> str:
-        from rollover.texts.filters import count
-
-        text = f"{_time(self.changed_at)}, {self.school_year or 'year unknown'}"
-        if self.files_to is not None:
-            first = f"{_time(self.files_from)} to " if self.files_from and self.files_from != self.files_to else ""
-            text += f", files of {first}{_time(self.files_to)}"
-        if self.rows is not None:
-            text += f", {count(self.rows, 'row')}"
-            text += f", {count(self.errors or 0, 'error')}, {count(self.warnings or 0, 'warning')}"
-        return f"{text} ({self.reason})" if self.reason else text
-
-
-@dataclass(frozen=True)
-class ImportInReview:
-    """A roster import in review: since when, and why."""
-
-    import_id: str
-    since: datetime
-    reason: str | None
-
-    def __str__(self) -> str:
-        return (
-            f"roster import in review since {_time(self.since)}: {self.import_id}, {self.reason}; answer in Airflow "
-            "(Browse, Required Actions) or by `rollover roster decide`"
-        )
-
-
-@dataclass(frozen=True)
-class UnreadFiles:
-    """The last files that were ignored, because no roster is read from them; their names are not shown."""
-
-    files: int
-    found_at: datetime
-
-    def __str__(self) -> str:
-        from rollover.texts.filters import count
-
-        verb = "is" if self.files == 1 else "are"
-        found = f"{count(self.files, 'file')} on SFTP {verb} not read (found {_time(self.found_at)})"
-        return f"{found}: see findings.csv in the outbox"
-
-
-@dataclass(frozen=True)
-class TenantStatus:
-    """The state of a tenant. A field is None if there is no such thing.
-
-    `newest_drop` is None if the newest one is live. `holds` are sentences, without a student. `waiting` is the number
-    of drops that wait to be applied.
-    """
-
-    current_school_year: str | None
-    rollover: LastRollover | None
-    pause: OpenPause | None
-    holds: list[str]
-    last_import: ImportSummary | None
-    newest_drop: ImportSummary | None
-    in_review: list[ImportInReview]
-    unread: UnreadFiles | None
-    waiting: int
-
-    def __str__(self) -> str:
-        year = self.current_school_year
-        first = (
-            f"current school year {year}" if year else "not in the directory",
-            f"rollover of {self.rollover}" if self.rollover else "no rollover yet",
-            str(self.pause or "nightly sync: on"),
-            *self.holds,
-            f"last import: {self.last_import or 'none'}",
-        )
-        return "; ".join([*first, *self._about_drops])
+    district_name: str
+    product_name: str
+    standing: Standing
+    severity: Severity
+    alarms: tuple[Alarm, ...]
+    next_date: date | None
+    next_why: str | None
+    dates: Dates
+    facts: Facts
+    days_paused: int | None
 
     @property
-    def waiting_for(self) -> list[str]:
-        """Everything that waits for a person or needs attention, a sentence each."""
-        return [*self.holds, *self._about_drops]
+    def phase(self) -> Phase:
+        return self.standing.phase
 
     @property
-    def _about_drops(self) -> list[str]:
-        newest = self.newest_drop
-        texts = [f"newest drop: {newest.state.replace('_', ' ')}, {newest}"] if newest else []
-        texts += map(str, self.in_review)
-        texts += [str(self.unread)] if self.unread else []
-        if self.waiting:
-            texts.append(f"{self.waiting} {'drop waits' if self.waiting == 1 else 'drops wait'} to be applied")
-        return texts
+    def waits_for(self) -> WaitsFor:
+        return self.standing.waits_for
+
+    @property
+    def since(self) -> datetime | None:
+        return self.standing.since
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the rollover has begun and is not certified."""
+        return self.phase not in {*NOT_BEGUN, Phase.CERTIFIED}
+
+    @property
+    def is_late(self) -> bool:
+        """Whether something is late or wrong."""
+        return self.severity in {Severity.LATE, Severity.WRONG}
+
+    @property
+    def summary(self) -> str:
+        """The result first, in a line: ``Waiting for approval: 20,181 rows to erase``."""
+        return render("state.txt.j2", state=self)
+
+    @property
+    def sentences(self) -> list[str]:
+        """A sentence for each alarm."""
+        return [render("alarm.txt.j2", alarm=alarm, state=self) for alarm in self.alarms]
 
 
-def _time(when: datetime) -> str:
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+def state_of(
+    tenant: Tenant, school_year: str, facts: Facts, district: District, product: Product, now: datetime
+) -> TenantState:
+    """What the facts of a tenant's school year mean as of `now`."""
+    where = standing(facts, approval_required=product.approval_required)
+    dates = Dates.of(tenant, school_year, district, product)
+    found = tuple(alarms(where, facts, dates, school_year, now))
+    next_date, why = dates.next_of(where)
+    return TenantState(
+        tenant=tenant,
+        school_year=school_year,
+        district_name=district.name,
+        product_name=product.name,
+        standing=where,
+        severity=severity_of(where, found),
+        alarms=found,
+        next_date=next_date,
+        next_why=why,
+        dates=dates,
+        facts=facts,
+        days_paused=(now - facts.pause.since).days if facts.pause else None,
+    )

@@ -8,7 +8,14 @@ from rollover.database.tables.directory import tenants
 from rollover.database.tables.ledger import imports, rollovers
 from rollover.ledger import holds, pause
 from rollover.roster.imports import ImportState
-from rollover.season.state import ImportInReview, ImportSummary, LastRollover, OpenPause, TenantStatus, UnreadFiles
+from rollover.season.status_values import (
+    ImportInReview,
+    ImportSummary,
+    LastRollover,
+    OpenPause,
+    TenantStatus,
+    UnreadFiles,
+)
 
 NOT_READ = """
     SELECT i.found_at, jsonb_array_length(d.files) AS files

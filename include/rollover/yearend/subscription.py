@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from rollover.config.problems import nearest
 from rollover.database.tables.directory import schools, subscriptions
-from rollover.errors import Refused
+from rollover.errors import SubscriptionUnclear
 from rollover.run import Run
 
 ACTIVE, ENDED, CANCELLED = "active", "ended", "cancelled"
@@ -78,7 +78,7 @@ class Standing:
 def standings(connection: Connection, run: Run, school_ids: Collection[str]) -> dict[str, Standing]:
     """The standing of some schools as of the reset date; schools that the directory does not know are absent.
 
-    Raises Refused if a school's is not certain: erasing by a guess cannot be undone.
+    Raises SubscriptionUnclear if a school's is not certain: erasing by a guess cannot be undone.
     """
     rows = connection.execute(
         select(subscriptions).where(
@@ -96,12 +96,12 @@ def standings(connection: Connection, run: Run, school_ids: Collection[str]) -> 
 def _standing(run: Run, school_id: str, known: list[Subscription]) -> Standing:
     day, where = run.reset_date, f"school {school_id} of {run.tenant}"
     if not known:
-        raise Refused(f"Nothing is known about the subscription of {where}.", REMEDY)
+        raise SubscriptionUnclear(f"Nothing is known about the subscription of {where}.", REMEDY)
     for subscription in known:
         if subscription.state not in STATES:
             meant = nearest(subscription.state, STATES)
             hint = f" (did it mean '{meant}'?)" if meant else ""
-            raise Refused(
+            raise SubscriptionUnclear(
                 f"The subscription of {where} has the unknown state '{subscription.state}'{hint}; "
                 f"known are {', '.join(STATES)}.",
                 REMEDY,
@@ -109,19 +109,21 @@ def _standing(run: Run, school_id: str, known: list[Subscription]) -> Standing:
         _refuse_contradiction(subscription, where)
         age = run.now - subscription.read_at
         if age < -CLOCKS_DIFFER:
-            raise Refused(f"The subscription of {where} was read in the future, at {subscription.read_at}.", REMEDY)
+            raise SubscriptionUnclear(
+                f"The subscription of {where} was read in the future, at {subscription.read_at}.", REMEDY
+            )
         if age > timedelta(days=run.product.subscription_max_age_days):
-            raise Refused(f"The subscription of {where} was last read {age.days} days ago.", REMEDY)
+            raise SubscriptionUnclear(f"The subscription of {where} was last read {age.days} days ago.", REMEDY)
     covering = [subscription for subscription in known if subscription.covers(day)]
     if any(subscription.state == CANCELLED for subscription in covering):
-        raise Refused(
+        raise SubscriptionUnclear(
             f"A subscription of {where} is cancelled, but its from-to covers {day}: {_listed(covering)}. "
             "Whether it was in force on that day is not known.",
             REMEDY,
         )
     lapsed = [s for s in known if s.state == ACTIVE and s.ends_on < s.read_at.date()]
     if lapsed and not covering:
-        raise Refused(
+        raise SubscriptionUnclear(
             f"A subscription of {where} is active, but over since before it was read: {_listed(lapsed)}.", REMEDY
         )
     verdict = f"active on {day}" if covering else f"not active on {day}{_again(run, known)}"
@@ -138,9 +140,9 @@ def _again(run: Run, known: list[Subscription]) -> str:
 def _refuse_contradiction(subscription: Subscription, where: str) -> None:
     """`state` is as of the reading, from-to is for ever: together they must make sense."""
     if subscription.ends_on < subscription.starts_on:
-        raise Refused(f"A subscription of {where} ends before it starts: {subscription}.", REMEDY)
+        raise SubscriptionUnclear(f"A subscription of {where} ends before it starts: {subscription}.", REMEDY)
     if subscription.state == ENDED and subscription.ends_on > subscription.read_at.date():
-        raise Refused(f"A subscription of {where} has ended, but runs on: {subscription}.", REMEDY)
+        raise SubscriptionUnclear(f"A subscription of {where} has ended, but runs on: {subscription}.", REMEDY)
 
 
 def _listed(subscriptions: list[Subscription]) -> str:

@@ -319,3 +319,97 @@ certificates = _ledger_table(
     _at("issued_at"),
     PrimaryKeyConstraint("rollover_id", "plan_no"),
 )
+
+# Every question to a person: what it was about, who answered it, and what.
+questions = _ledger_table(
+    "questions",
+    Column("question_id", BigInteger, Identity(), primary_key=True),
+    text("kind"),
+    Column("about", Text, nullable=False, comment="a rollover id (plan, expiry) or an import id (roster)"),
+    Column("plan_no", Integer, comment="of a question about a plan"),
+    Column("digest", Text, nullable=False, comment="of what was shown: the plan's hash, or the comparison's digest"),
+    text("subject"),
+    Column("rows_erased", BigInteger, nullable=False, comment="rows that are erased or removed if the answer is yes"),
+    Column("options", JSONB, nullable=False),
+    text("dag_id"),
+    Column("run_id", Text, nullable=False, comment="the DAG run that asks, where it is answered in Airflow"),
+    text("task_id"),
+    Column("map_index", Integer, nullable=False),
+    _at("asked_at"),
+    Column("until", DateTime(timezone=True), comment="null: it stays open"),
+    text("answer", null=True),
+    Column("answered_by", Text, comment="null: nobody answered in time"),
+    _at("answered_at", null=True),
+    UniqueConstraint("tenant_id", "about", "digest", "run_id"),
+    CheckConstraint("kind IN ('plan', 'roster', 'expiry')", name="kind"),
+    CheckConstraint("num_nulls(answer, answered_at) IN (0, 2)", name="answered_wholly"),
+)
+Index(None, questions.c.tenant_id, questions.c.kind, questions.c.about)
+
+# Every failure of a task about one tenant. It is over when a later step of the rollover, or the import, is done.
+failures = _ledger_table(
+    "failures",
+    Column("failure_id", BigInteger, Identity(), primary_key=True),
+    text("rollover_id", null=True),
+    text("import_id", null=True),
+    text("step"),
+    text("run_id"),
+    text("error_class"),
+    Column("is_refusal", Boolean, nullable=False, comment="a step stopped on purpose: a person must decide"),
+    Column(
+        "reason",
+        Text,
+        comment="of an error of our own, without personal values; null: another's text, which may quote one",
+    ),
+    text("remedy", null=True),
+    text("waits_for"),
+    _at("failed_at"),
+    CheckConstraint("num_nonnulls(rollover_id, import_id) = 1", name="about"),
+    CheckConstraint("waits_for IN ('data_engineer', 'district_it', 'customer_success')", name="waits_for"),
+)
+Index(None, failures.c.tenant_id)
+
+# Whether Airflow has each tenant's DAG, and whether it is switched on, as of the last time that somebody looked.
+dag_states = _ledger_table(
+    "dag_states",
+    text("dag_id"),
+    text("state"),
+    _at("since"),
+    PrimaryKeyConstraint("tenant_id"),
+    CheckConstraint("state IN ('on', 'paused', 'missing')", name="state"),
+)
+
+# Every mail or message that is due or was sent. Each is sent once.
+notices = _ledger_table(
+    "notices",
+    Column("notice_id", BigInteger, Identity(), primary_key=True),
+    Column("kind", Text, nullable=False, comment="which template: reset_in_4_weeks, roster_rejected, …"),
+    text("school_year"),
+    Column(
+        "about", Text, nullable=False, comment="what makes it one of its kind: a reset date, an import, a plan, a step"
+    ),
+    Column("role", Text, nullable=False, comment="of the contacts in the district file, or of the data team"),
+    text("channel"),
+    _at("decided_at"),
+    Column("reset_date", Date, comment="the date that follows from silence, as the text said it"),
+    Column("subject", Text, comment="as sent"),
+    text("text_sha256", null=True),
+    Column("recipients", Integer, comment="how many addresses it went to"),
+    _at("sent_at", null=True),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("error_class", Text, comment="of the last attempt that failed"),
+    _at("failed_at", null=True),
+    UniqueConstraint("tenant_id", "kind", "about", "role", "channel"),
+)
+
+# The state of each tenant in each school year, as facts of the ledger. `rollover.season` reads it.
+season = _ledger_table(
+    "season",
+    text("school_year"),
+    Column("facts", JSONB, nullable=False),
+    _at("changed_at"),
+    PrimaryKeyConstraint("tenant_id", "school_year"),
+)
+
+# The tenants whose facts have changed since they were last read. Triggers fill it.
+season_changes = _ledger_table("season_changes", Column("change_id", BigInteger, Identity(), primary_key=True))
