@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Self
 from zoneinfo import ZoneInfo
 
@@ -180,7 +181,12 @@ def _default_day(rule: ResetRule, district: str, year: SchoolYear) -> date:
     first, last = rule.window_from.in_year(year.last_year), rule.window_to.in_year(year.last_year)
     if first == last:
         return first
-    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    weekdays = [day for day in days if day.weekday() < SATURDAY]
+    weekdays = _weekdays(first, last)
     pick = int.from_bytes(hashlib.sha256(district.encode()).digest()[:8], "big")
     return weekdays[pick % len(weekdays)]
+
+
+@cache
+def _weekdays(first: date, last: date) -> list[date]:
+    days = (first + timedelta(days=n) for n in range((last - first).days + 1))
+    return [day for day in days if day.weekday() < SATURDAY]

@@ -6,7 +6,10 @@ the catalog, so that its tenants do not run.
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
+from threading import Lock
 
 from sqlalchemy import Table
 
@@ -26,6 +29,35 @@ FIELD = "data_classes"
 def load_catalog(districts: Path, products: Path, *, only: str | None = None) -> Catalog:
     """Read both folders with every check; see :func:`rollover.config.load_catalog`."""
     return config.load_catalog(districts, products, CrossChecks(product_problems, format_problems), only=only)
+
+
+class CatalogCache:
+    """The catalog of a server, which serves many requests: read again when a file was added, changed or removed."""
+
+    LOOK_SECONDS = 5.0
+    """How long the folders are not looked at again."""
+
+    def __init__(self, districts: Path, products: Path) -> None:
+        self._folders = (districts, products)
+        self._lock = Lock()
+        self._looked_at = float("-inf")
+        self._files: list[tuple[str, int, int]] | None = None
+        self._catalog: Catalog | None = None
+
+    def get(self) -> Catalog:
+        """The catalog; the same object as long as no file has changed."""
+        with self._lock:
+            if self._catalog is None or time.monotonic() - self._looked_at > self.LOOK_SECONDS:
+                files = [
+                    (entry.path, entry.stat().st_mtime_ns, entry.stat().st_size)
+                    for folder in self._folders
+                    if folder.is_dir()
+                    for entry in os.scandir(folder)
+                ]
+                if self._catalog is None or sorted(files) != self._files:
+                    self._files, self._catalog = sorted(files), load_catalog(*self._folders)
+                self._looked_at = time.monotonic()
+            return self._catalog
 
 
 def product_problems(document: Document, product: Product) -> list[Problem]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from rollover.cli import main
 from rollover.config import Catalog, RosterLimits
-from rollover.lint import load_catalog
+from rollover.lint import CatalogCache, load_catalog
 from rollover.season.readiness import METADATA_URL
 from rollover.settings import HOME
 
@@ -298,3 +298,22 @@ def test_folders_within_folders_are_refused_in_any_order(tmp_path: Path) -> None
     inner.write_text(inner.read_text().replace("/district-1-il/hero", "/shared/a/b"))
     said = [str(problem) for problem in load_catalog(districts, PRODUCTS).problems]
     assert len(said) == 2 and all("is claimed by" in problem for problem in said)
+
+
+def test_a_server_reads_the_files_again_when_one_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = CatalogCache(tmp_path, PRODUCTS)
+    monkeypatch.setattr(cache, "LOOK_SECONDS", -1.0)
+    empty = cache.get()
+    assert cache.get() is empty and not empty.districts
+    file = tmp_path / "riverside-ca.yaml"
+    file.write_text(DISTRICT)
+    added = cache.get()
+    assert set(added.districts) == {"riverside-ca"}
+    assert cache.get() is added
+    file.write_text(DISTRICT.replace("name: Riverside", "name: Riverside County"))
+    assert cache.get().districts["riverside-ca"].name == "Riverside County"
+    monkeypatch.setattr(cache, "LOOK_SECONDS", 60.0)
+    file.unlink()
+    assert set(cache.get().districts) == {"riverside-ca"}  # it has looked less than a minute ago
+    monkeypatch.setattr(cache, "LOOK_SECONDS", -1.0)
+    assert not cache.get().districts

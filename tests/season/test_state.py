@@ -21,7 +21,7 @@ from rollover.ledger.results import Step
 from rollover.run import Run
 from rollover.season.deadlines import Alarm, Severity
 from rollover.season.phases import Phase, WaitsFor
-from rollover.season.read import Season, read_season, read_tenant, season_session
+from rollover.season.read import Season, SeasonReader, read_season, read_tenant, season_session
 from rollover.season.state import TenantState
 from rollover.yearend import steps
 from tests.support import certified
@@ -43,7 +43,7 @@ def catalog(run: Run) -> Catalog:
 
 def season_of(run: Run, now: datetime | None = None) -> Season:
     """The season as the pages read it, of the one tenant that the catalog knows."""
-    return read_season(run.engine, catalog(run), now or datetime.now(UTC))
+    return read_season(run.engine, catalog(run), now or datetime.now(UTC), year=run.school_year)
 
 
 def state(run: Run, now: datetime | None = None) -> TenantState:
@@ -294,6 +294,35 @@ def test_the_season_role_sees_the_season_of_all_and_nothing_else(run: Run) -> No
             connection.execute(text(f"SELECT count(*) FROM {table}"))
     with pytest.raises(DatabaseFailed), season_session(run.engine) as connection:
         connection.execute(update(ledger.season).values(school_year="2000-01"))
+
+
+def test_a_reader_reads_what_changed_and_nothing_else(run: Run, owner: Engine) -> None:
+    reader, known = SeasonReader(), catalog(run)
+    statements: list[int] = []
+
+    def phase() -> Phase:
+        (found,) = reader.read(run.engine, known, NOW, year=run.school_year).of(run.tenant.id)
+        with owner.connect() as connection:
+            statements.append(connection.scalar(text("SELECT last_value FROM ledger.season_version")) or 0)
+        return found.phase
+
+    assert [phase(), phase()] == [Phase.SCHEDULED, Phase.SCHEDULED]
+    assert statements[0] == statements[1]
+    steps.guard(run, RUN_ID, nobody)
+    assert phase() is Phase.EXPORTING
+    with owner.begin() as connection:  # as after a restore of an older state
+        connection.execute(text("DELETE FROM ledger.season"))
+        connection.execute(text("ALTER SEQUENCE ledger.season_version RESTART"))
+        connection.execute(insert(ledger.season_changes).values(tenant_id=run.tenant.id))
+    assert phase() is Phase.EXPORTING
+
+
+def test_a_past_year_is_read_when_it_is_asked_for(run: Run) -> None:
+    certified.until_resumed(run)
+    certify(run)
+    assert [each.school_year for each in season_of(run).of(run.tenant.id)] == ["2026-27", "2025-26"]
+    without = read_season(run.engine, catalog(run), NOW)
+    assert [(each.school_year, each.phase) for each in without.states] == [("2026-27", Phase.SCHEDULED)]
 
 
 def test_a_tenant_sees_its_own_season_only(run: Run) -> None:

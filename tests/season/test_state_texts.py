@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from rollover.lint import load_catalog
-from rollover.season.deadlines import Alarm
+from rollover.season.deadlines import Alarm, Dates
 from rollover.season.facts import Facts
 from rollover.season.phases import Phase
 from rollover.season.state import TenantState, state_of
@@ -123,7 +123,8 @@ def state_with(given: dict[str, Any]) -> TenantState:
     product = load_catalog(PRODUCTS / "none", PRODUCTS).products["hero"]
     where = district(school_years={YEAR.next.key: {"first_day": date(2026, 8, 1)}})
     tenant = Tenant("hero", "riverside-ca")
-    return state_of(tenant, YEAR.key, Facts.model_validate(facts), where, product, NOW)
+    dates = Dates.of(tenant, YEAR.key, where, product)
+    return state_of(tenant, YEAR.key, Facts.model_validate(facts), where, product, dates, NOW)
 
 
 def test_every_phase_has_its_line() -> None:

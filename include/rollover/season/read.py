@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Lock
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Engine, Row, func, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, func, select, text, true
 
+from rollover.calendar import SchoolYear
 from rollover.config import Catalog
 from rollover.database.session import without_values
 from rollover.database.tables.ledger import season
+from rollover.season.deadlines import Dates
 from rollover.season.facts import Facts
 from rollover.season.state import TenantState, state_of
 from rollover.tenant import Tenant
@@ -57,22 +60,75 @@ def season_session(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def read_season(engine: Engine, known: Catalog, now: datetime) -> Season:
-    """The season of every tenant that a district file lists, as of `now`."""
-    with season_session(engine) as connection:
-        rows = connection.execute(select(season).order_by(season.c.tenant_id, season.c.school_year)).all()
-    wanted = {tenant.id for tenant in known.tenants}
-    return Season(tuple(_state(row, known, now) for row in rows if row.tenant_id in wanted))
+def read_season(engine: Engine, known: Catalog, now: datetime, *, year: SchoolYear | None = None) -> Season:
+    """The season of every tenant that a district file lists, as of `now`: its years that are not past, and `year`."""
+    wanted = season.c.is_past.is_(False)
+    if year is not None:
+        wanted |= season.c.school_year == year.key
+    return SeasonReader(wanted).read(engine, known, now, year=year)
+
+
+class SeasonReader:
+    """Reads the season again and again, as a server does: each time only what has changed since the last time.
+
+    With `wanted`, a condition on rows of ``ledger.season``, it reads no others.
+    """
+
+    def __init__(self, wanted: ColumnElement[bool] | None = None) -> None:
+        self._wanted = true() if wanted is None else wanted
+        self._lock = Lock()
+        self._version = 0
+        self._facts: dict[tuple[str, str], _Known] = {}
+        self._catalog: Catalog | None = None
+        self._dates: dict[tuple[str, str], Dates] = {}
+
+    def read(self, engine: Engine, known: Catalog, now: datetime, *, year: SchoolYear | None = None) -> Season:
+        """Like :func:`read_season`."""
+        with self._lock:
+            self._update(engine)
+            if self._catalog is not known:
+                self._catalog, self._dates = known, {}
+            wanted = {tenant.id: tenant for tenant in known.tenants}
+            return Season(
+                tuple(
+                    self._state(wanted[tenant_id], school_year, found.facts, known, now)
+                    for (tenant_id, school_year), found in self._facts.items()
+                    if tenant_id in wanted and (not found.is_past or (year is not None and school_year == year.key))
+                )
+            )
+
+    def _update(self, engine: Engine) -> None:
+        with season_session(engine) as connection:
+            newest = connection.scalar(select(func.max(season.c.version))) or 0
+            if newest < self._version:  # another database, or an older state of it
+                self._version, self._facts = 0, {}
+            rows = connection.execute(select(season).where(self._wanted, season.c.version > self._version)).all()
+        for row in rows:
+            self._facts[row.tenant_id, row.school_year] = _Known(_FACTS.validate_python(row.facts), row.is_past)
+        self._version = newest
+
+    def _state(self, tenant: Tenant, school_year: str, facts: Facts, known: Catalog, now: datetime) -> TenantState:
+        district, product = known.districts[tenant.district], known.products[tenant.product]
+        dates = self._dates.get((tenant.id, school_year))
+        if dates is None:
+            dates = self._dates[tenant.id, school_year] = Dates.of(tenant, school_year, district, product)
+        return state_of(tenant, school_year, facts, district, product, dates, now)
+
+
+@dataclass(frozen=True)
+class _Known:
+    facts: Facts
+    is_past: bool
 
 
 def read_tenant(connection: Connection, known: Catalog, now: datetime) -> list[TenantState]:
-    """The states of the session's tenant, newest year first."""
+    """The states of the session's tenant in all its years, newest first."""
     connection.execute(select(func.ledger.refresh_season()))
-    rows = connection.execute(select(season).order_by(season.c.school_year.desc())).all()
-    return [_state(row, known, now) for row in rows]
-
-
-def _state(row: Row[tuple[str, str, object, datetime]], known: Catalog, now: datetime) -> TenantState:
-    tenant = Tenant.parse(row.tenant_id)
-    district, product = known.districts[tenant.district], known.products[tenant.product]
-    return state_of(tenant, row.school_year, _FACTS.validate_python(row.facts), district, product, now)
+    found = []
+    for row in connection.execute(select(season).order_by(season.c.school_year.desc())):
+        tenant = Tenant.parse(row.tenant_id)
+        district, product = known.districts[tenant.district], known.products[tenant.product]
+        dates = Dates.of(tenant, row.school_year, district, product)
+        facts = _FACTS.validate_python(row.facts)
+        found.append(state_of(tenant, row.school_year, facts, district, product, dates, now))
+    return found

@@ -67,11 +67,16 @@ class TenantState:
 
 
 def state_of(
-    tenant: Tenant, school_year: str, facts: Facts, district: District, product: Product, now: datetime
+    tenant: Tenant,
+    school_year: str,
+    facts: Facts,
+    district: District,
+    product: Product,
+    dates: Dates,
+    now: datetime,
 ) -> TenantState:
     """What the facts of a tenant's school year mean as of `now`."""
     where = standing(facts, approval_required=product.approval_required)
-    dates = Dates.of(tenant, school_year, district, product)
     found = tuple(alarms(where, facts, dates, school_year, now))
     next_date, why = dates.next_of(where)
     return TenantState(

@@ -407,9 +407,17 @@ season = _ledger_table(
     "season",
     text("school_year"),
     Column("facts", JSONB, nullable=False),
+    Column("is_past", Boolean, nullable=False, comment="certified, and the tenant is in a later year"),
+    Column(
+        "version",
+        BigInteger,
+        nullable=False,
+        comment="rises with every change: who has read up to one reads what is above it",
+    ),
     _at("changed_at"),
     PrimaryKeyConstraint("tenant_id", "school_year"),
 )
+Index(None, season.c.version)
 
 # The tenants whose facts have changed since they were last read. Triggers fill it.
 season_changes = _ledger_table("season_changes", Column("change_id", BigInteger, Identity(), primary_key=True))

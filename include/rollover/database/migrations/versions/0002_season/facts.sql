@@ -22,7 +22,8 @@ SELECT t.tenant_id, y.school_year, jsonb_build_object(
     'certificate', to_jsonb(certificate),
     'notices', to_jsonb(noticed),
     'dag', to_jsonb(dag)
-) AS facts
+) AS facts,
+coalesce(r.state = 'certified' AND y.school_year < t.current_school_year, false) AS is_past
 FROM directory.tenants t
 CROSS JOIN LATERAL (
     SELECT t.current_school_year AS school_year
@@ -137,12 +138,14 @@ BEGIN
     WITH changed AS (DELETE FROM ledger.season_changes RETURNING tenant_id),
     tenants AS MATERIALIZED (SELECT DISTINCT tenant_id FROM changed),
     written AS (
-        INSERT INTO ledger.season AS known (tenant_id, school_year, facts, changed_at)
-        SELECT found.tenant_id, found.school_year, found.facts, clock_timestamp()
+        INSERT INTO ledger.season AS known (tenant_id, school_year, facts, is_past, version, changed_at)
+        SELECT found.tenant_id, found.school_year, found.facts, found.is_past, nextval('ledger.season_version'),
+               clock_timestamp()
         FROM tenants CROSS JOIN LATERAL (
             SELECT f.* FROM ledger.season_facts f WHERE f.tenant_id = tenants.tenant_id
         ) found
-        ON CONFLICT (tenant_id, school_year) DO UPDATE SET facts = excluded.facts, changed_at = excluded.changed_at
+        ON CONFLICT (tenant_id, school_year) DO UPDATE SET facts = excluded.facts, is_past = excluded.is_past,
+            version = excluded.version, changed_at = excluded.changed_at
         WHERE known.facts IS DISTINCT FROM excluded.facts
         RETURNING 1
     )

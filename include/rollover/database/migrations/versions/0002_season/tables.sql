@@ -94,13 +94,19 @@ COMMENT ON COLUMN ledger.notices.recipients IS 'how many addresses it went to';
 COMMENT ON COLUMN ledger.notices.error_class IS 'of the last attempt that failed';
 
 -- The state of each tenant in each school year, as facts of the ledger: see season_facts.
+CREATE SEQUENCE ledger.season_version;
 CREATE TABLE ledger.season (
     tenant_id   text NOT NULL,
     school_year text NOT NULL,
     facts       jsonb NOT NULL,
+    is_past     boolean NOT NULL,
+    version     bigint NOT NULL,
     changed_at  timestamptz NOT NULL,
     CONSTRAINT pk_season PRIMARY KEY (tenant_id, school_year)
 );
+CREATE INDEX ix_season_version ON ledger.season (version);
+COMMENT ON COLUMN ledger.season.is_past IS 'certified, and the tenant is in a later year';
+COMMENT ON COLUMN ledger.season.version IS 'rises with every change: who has read up to one reads what is above it';
 
 -- The tenants whose facts have changed since they were last read. A transaction adds to it and waits for nobody.
 CREATE TABLE ledger.season_changes (
