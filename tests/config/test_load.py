@@ -14,6 +14,7 @@ from rollover.config import Catalog, RosterLimits
 from rollover.lint import CatalogCache, load_catalog
 from rollover.season.readiness import METADATA_URL
 from rollover.settings import HOME
+from tests.support.district_file import DISTRICT
 
 PRODUCTS = HOME / "include" / "products"
 EXAMPLE = HOME / "include" / "districts" / "example.yaml.txt"
@@ -270,10 +271,13 @@ def test_the_cost_of_a_file_does_not_grow_with_the_number_of_files(tmp_path: Pat
     for count in (100, 400):
         for path in sorted(districts.iterdir())[count:]:
             path.rename(path.with_suffix(".off"))
-        begun = time.process_time()
-        catalog = load_catalog(districts, PRODUCTS)
-        seconds.append((time.process_time() - begun) / count)
-        assert (len(catalog.districts), catalog.problems) == (count, ())
+        tries = []
+        for _ in range(3):  # the best of them: beside other work, one may take twice as long
+            begun = time.process_time()
+            catalog = load_catalog(districts, PRODUCTS)
+            tries.append((time.process_time() - begun) / count)
+            assert (len(catalog.districts), catalog.problems) == (count, ())
+        seconds.append(min(tries))
         for path in districts.glob("*.off"):
             path.rename(path.with_suffix(".yaml"))
     assert seconds[1] < 2 * seconds[0] and seconds[1] < 0.01

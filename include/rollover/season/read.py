@@ -9,7 +9,7 @@ from datetime import datetime
 from threading import Lock
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Connection, Engine, func, select, text, true
+from sqlalchemy import ColumnElement, Connection, Engine, func, or_, select, text, true
 
 from rollover.calendar import SchoolYear
 from rollover.config import Catalog
@@ -62,9 +62,7 @@ def season_session(engine: Engine) -> Iterator[Connection]:
 
 def read_season(engine: Engine, known: Catalog, now: datetime, *, year: SchoolYear | None = None) -> Season:
     """The season of every tenant that a district file lists, as of `now`: its years that are not past, and `year`."""
-    wanted = season.c.is_past.is_(False)
-    if year is not None:
-        wanted |= season.c.school_year == year.key
+    wanted = or_(season.c.is_past.is_(False), season.c.school_year == (year.key if year else None))
     return SeasonReader(wanted).read(engine, known, now, year=year)
 
 
