@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -24,6 +24,8 @@ class Settings(BaseSettings):
     storage: str = f"file://{HOME / 'var' / 'storage'}"
     database_url: str | None = None
     """PostgreSQL as the command line reaches it; tasks use the Airflow connection ``product_db``."""
+    database_pooler: Literal["session"] | None = None
+    """Set to ``session`` if a pooler in session mode is between Rollover and PostgreSQL; other modes cannot be used."""
     settle_seconds: float = 300
     """How long the sizes and times of a drop's files must not change before it is imported."""
     poll_seconds: float = 30

@@ -44,6 +44,12 @@ class PostgresServer:
         """The SQLAlchemy URL of a database on this server."""
         return URL.create(f"postgresql+{driver}", user, database=database, query={"host": self.socket_folder})
 
+    @property
+    def system_user(self) -> str | None:
+        """The account that the server runs under, if it is not ours: of root's server."""
+        found: str | None = self._server.system_user
+        return found
+
     def create(self, database: str, *, template: str = "template1", replace: bool = False) -> None:
         """Create a database if it is missing; with `replace`, create it again."""
         with connect(self._maintenance).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -12,7 +12,8 @@ from psycopg import sql
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from rollover.errors import DatabaseFailed, DatabaseUnavailable
+from rollover.errors import DatabaseFailed, DatabaseUnavailable, Refused
+from rollover.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -53,15 +54,32 @@ def tenant_session(
             if snapshot is not None:
                 driver_of(connection).execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
             connection.execute(text(f"SET LOCAL ROLE {APP_ROLE}"))
-            connection.execute(
+            backend = connection.scalar(
                 select(
+                    func.pg_backend_pid(),
                     func.set_config("rollover.tenant_id", tenant_id, True),
                     func.set_config("TimeZone", "UTC", True),
                     func.set_config("DateStyle", "ISO, YMD", True),
                     func.set_config("jit", "off", True),
                 )
             )
+            if backend != driver_of(connection).info.backend_pid:
+                _refuse_unsafe_pooler()
             yield connection
+
+
+def _refuse_unsafe_pooler() -> None:
+    """Raise Refused for a pooler, e.g. PgBouncer, between us and PostgreSQL, unless the deployment says that it is in
+    session mode.
+
+    In transaction mode the tenant's lock, which outlasts a transaction, would stay with whichever connection of the
+    server happened to be used, and two steps could both hold it. A pooler invents the process id that it shows.
+    """
+    if Settings().database_pooler != "session":
+        raise Refused(
+            "The product database is reached through a connection pooler, in which a tenant's lock would be lost.",
+            "connect to PostgreSQL itself; or set the pooler to session mode, and ROLLOVER_DATABASE_POOLER=session.",
+        )
 
 
 def _lock(connection: Connection, tenant_id: str) -> None:
