@@ -19,6 +19,7 @@ from rollover.calendar import (
     date_problems,
     reset_day,
     reset_instant,
+    utc_minute,
     year_of_day,
     years_after,
 )
@@ -174,3 +175,7 @@ def test_a_school_year_is_named_by_the_year_in_which_it_ends(begins: MonthDay, f
 )
 def test_years_later_it_is_the_same_day(day: date, years: int, then: date) -> None:
     assert years_after(day, years) == then
+
+
+def test_a_time_is_written_in_utc_to_the_minute() -> None:
+    assert utc_minute(datetime(2026, 7, 1, 23, 59, 59, tzinfo=ZoneInfo("America/Chicago"))) == "2026-07-02 04:59 UTC"

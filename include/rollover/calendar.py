@@ -1,4 +1,4 @@
-"""Computes school years and reset dates. Pure functions: every date is an argument.
+"""Computes school years and reset dates, and writes times. Pure functions: every date is an argument.
 
 Sources of the rules: Hero archives "sometime between July 1st - July 15th", earlier or later on request.
 Imagine resets on July 28 unless the district asks for another date, June 19 or later, before rostering of
@@ -137,6 +137,11 @@ def reset_instant(day: date, at: time, time_zone: str) -> datetime:
     that occurs twice, the first is meant.
     """
     return datetime.combine(day, at, ZoneInfo(time_zone)).astimezone(UTC)
+
+
+def utc_minute(when: datetime) -> str:
+    """Return a time in UTC, to the minute: ``2026-07-01 08:00 UTC``."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def date_problems(rule: ResetRule, district: str, year: SchoolYear, facts: YearFacts) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
+from rollover.calendar import utc_minute
 from rollover.database.tables.ledger import evidence as evidence_table
 from rollover.database.tables.ledger import plans, rollovers, steps
 from rollover.errors import ProofFailed, Refused
@@ -115,7 +116,7 @@ def rejection(connection: Connection, run: Run, plan_no: int) -> str | None:
     found = connection.execute(query.order_by(known.evidence_id).limit(1)).one_or_none()
     if found is None:
         return None
-    return f"{found.by} rejected plan {plan_no} of {run.id}, recorded {found.recorded_at:%Y-%m-%d %H:%M} UTC."
+    return f"{found.by} rejected plan {plan_no} of {run.id}, recorded {utc_minute(found.recorded_at)}."
 
 
 def _row_of(connection: Connection, run: Run, step: Step) -> ColumnElement[bool]:

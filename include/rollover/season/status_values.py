@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+
+from rollover.calendar import utc_minute
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class OpenPause:
     reason: str
 
     def __str__(self) -> str:
-        return f"sync paused since {_time(self.since)} by {self.by}: {self.reason}"
+        return f"sync paused since {utc_minute(self.since)} by {self.by}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,10 @@ class ImportSummary:
     def __str__(self) -> str:
         from rollover.texts.filters import count
 
-        text = f"{_time(self.changed_at)}, {self.school_year or 'year unknown'}"
+        text = f"{utc_minute(self.changed_at)}, {self.school_year or 'year unknown'}"
         if self.files_to is not None:
-            first = f"{_time(self.files_from)} to " if self.files_from and self.files_from != self.files_to else ""
-            text += f", files of {first}{_time(self.files_to)}"
+            first = f"{utc_minute(self.files_from)} to " if self.files_from and self.files_from != self.files_to else ""
+            text += f", files of {first}{utc_minute(self.files_to)}"
         if self.rows is not None:
             text += f", {count(self.rows, 'row')}"
             text += f", {count(self.errors or 0, 'error')}, {count(self.warnings or 0, 'warning')}"
@@ -68,8 +70,8 @@ class ImportInReview:
 
     def __str__(self) -> str:
         return (
-            f"roster import in review since {_time(self.since)}: {self.import_id}, {self.reason}; answer in Airflow "
-            "(Browse, Required Actions) or by `rollover roster decide`"
+            f"roster import in review since {utc_minute(self.since)}: {self.import_id}, {self.reason}; answer in "
+            "Airflow (Browse, Required Actions) or by `rollover roster decide`"
         )
 
 
@@ -84,7 +86,7 @@ class UnreadFiles:
         from rollover.texts.filters import count
 
         verb = "is" if self.files == 1 else "are"
-        found = f"{count(self.files, 'file')} on SFTP {verb} not read (found {_time(self.found_at)})"
+        found = f"{count(self.files, 'file')} on SFTP {verb} not read (found {utc_minute(self.found_at)})"
         return f"{found}: see findings.csv in the outbox"
 
 
@@ -131,7 +133,3 @@ class TenantStatus:
         if self.waiting:
             texts.append(f"{self.waiting} {'drop waits' if self.waiting == 1 else 'drops wait'} to be applied")
         return texts
-
-
-def _time(when: datetime) -> str:
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

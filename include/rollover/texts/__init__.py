@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from rollover.calendar import utc_minute
 from rollover.markdown import escaped
 from rollover.texts import filters
 
@@ -30,6 +31,7 @@ _environment.filters |= {
     "size": filters.size,
     "percent": filters.percent,
     "moment": filters.moment,
+    "utc_minute": utc_minute,
     "clean": filters.clean,
     "wrap": filters.wrap,
     "one_line": filters.one_line,

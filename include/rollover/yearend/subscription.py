@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 
+from rollover.calendar import utc_minute
 from rollover.config.problems import nearest
 from rollover.database.tables.directory import schools, subscriptions
 from rollover.errors import SubscriptionUnclear
@@ -52,8 +53,7 @@ class Subscription:
 
     def __str__(self) -> str:
         return (
-            f"{self.state} {self.starts_on} to {self.ends_on} "
-            f"(source {self.source}, read {self.read_at:%Y-%m-%d %H:%M} UTC)"
+            f"{self.state} {self.starts_on} to {self.ends_on} (source {self.source}, read {utc_minute(self.read_at)})"
         )
 
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import Connection, Engine, func, select, text
 from upath import UPath
 
+from rollover.calendar import utc_minute
 from rollover.config import District, Product
 from rollover.database.session import tenant_session
 from rollover.database.tables import directory, ledger
@@ -249,11 +250,11 @@ def _result(report: ImportReport, remote: str | None, *, delivered: bool) -> Rep
         decision=found.decision.value if found.decision else None,
         school_year=found.school_year,
         format=found.format,
-        found_at=_utc(found.found_at),
-        changed_at=_utc(found.changed_at),
+        found_at=utc_minute(found.found_at),
+        changed_at=utc_minute(found.changed_at),
         files=len(report.files),
-        files_from=_utc(datetime.fromtimestamp(min(modified), UTC)) if modified else None,
-        files_to=_utc(datetime.fromtimestamp(max(modified), UTC)) if modified else None,
+        files_from=utc_minute(datetime.fromtimestamp(min(modified), UTC)) if modified else None,
+        files_to=utc_minute(datetime.fromtimestamp(max(modified), UTC)) if modified else None,
         rows=sum(read.values()),
         kept_out=None if good is None else sum(read.values()) - sum(good.values()),
         errors=_total(report, "error"),
@@ -267,7 +268,3 @@ def _result(report: ImportReport, remote: str | None, *, delivered: bool) -> Rep
 
 def _total(report: ImportReport, severity: str) -> int:
     return sum(problem.total for problem in report.problems if problem.severity == severity)
-
-
-def _utc(when: datetime) -> str:
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
