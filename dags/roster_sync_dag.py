@@ -93,9 +93,9 @@ def outdated_reports() -> list[str]:
 @task
 def overdue_pauses() -> None:
     """Fail if a pause of the sync is longer than allowed."""
-    from rollover.ledger import pause
+    from rollover.season.overdue import refuse_overdue_pauses
 
-    pause.refuse_overdue(connections.engine(), runs.catalog(), runs.clock())
+    refuse_overdue_pauses(connections.engine(), runs.catalog(), runs.clock())
 
 
 @dag(

@@ -28,12 +28,12 @@ def test_it_is_reported_every_night(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     with owner.begin() as connection:
-        lease = {
+        pause = {
             "paused_by": f"{HERO}__2025-26",
             "reason": "rollover of 2025-26",
             "paused_at": NOW - timedelta(days=days),
         }
-        connection.execute(insert(ledger.pauses).values(tenant_id=HERO, **lease))
+        connection.execute(insert(ledger.pauses).values(tenant_id=HERO, **pause))
     for _ in range(2):
         night = run_dag(airflow("roster_sync"))
         assert (night.state, night.state_of("overdue_pauses")) == (ends_as, ends_as)

@@ -1,72 +1,13 @@
-"""What `rollover status` says of a tenant, the view behind it, and the pauses that last too long."""
+"""What `rollover status` says of a tenant, and the view behind it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
-
 import pytest
-from sqlalchemy import Engine, insert, text
+from sqlalchemy import text
 
-from rollover.config import Catalog, District
 from rollover.database.session import tenant_session
-from rollover.database.tables import ledger
-from rollover.errors import Refused
-from rollover.ledger import pause
-from rollover.lint import load_catalog
 from rollover.season.status import status_of
-from rollover.tenant import Tenant
-from tests.support import small_district
-
-HERO, LAKESIDE = "hero__riverside-ca", "hero__lakeside-ca"
-STARTED = datetime(2026, 7, 1, 8, 0, tzinfo=UTC)
-FILES = (datetime(2026, 7, 30, 21, 5, tzinfo=UTC), datetime(2026, 7, 30, 22, 15, tzinfo=UTC))
-FOUND = datetime(2026, 7, 31, 3, 0, tzinfo=UTC)
-
-
-@dataclass
-class Book:
-    """The ledger of two tenants, written past row-level security."""
-
-    owner: Engine
-    engine: Engine
-    drops: int = 0
-
-    def drop(self, state: str, tenant_id: str = HERO, year: str | None = "2025-26", **values: Any) -> str:
-        """A drop, each newer than the one before, and its result an hour later."""
-        self.drops += 1
-        import_id = f"{tenant_id}__{self.drops:012}"
-        found = FOUND + timedelta(days=self.drops)
-        files = [
-            {"name": name, "size": 5, "modified": int((when + timedelta(days=self.drops)).timestamp())}
-            for name, when in zip(("users.csv", "orgs.csv"), FILES, strict=True)
-        ]
-        drop = {"drop_id": import_id, "folder": "/f", "fingerprint": import_id, "files": files, "found_at": found}
-        row = {"import_id": import_id, "state": state, "school_year": year, "found_at": found}
-        row |= {"changed_at": found + timedelta(hours=1), **values}
-        with self.owner.begin() as connection:
-            connection.execute(insert(ledger.drops).values(tenant_id=tenant_id, **drop))
-            connection.execute(insert(ledger.imports).values(tenant_id=tenant_id, **row))
-        return import_id
-
-    def status(self, tenant_id: str = HERO) -> list[str]:
-        with tenant_session(self.engine, tenant_id) as connection:
-            return str(status_of(connection)).split("; ")
-
-    def pause(self, tenant_id: str = HERO, since: datetime = STARTED) -> None:
-        with self.owner.begin() as connection:
-            lease = {"paused_by": f"{tenant_id}__2025-26", "reason": "rollover of 2025-26", "paused_at": since}
-            connection.execute(insert(ledger.pauses).values(tenant_id=tenant_id, **lease))
-
-
-@pytest.fixture
-def book(owner: Engine, engine: Engine) -> Book:
-    with owner.begin() as connection:
-        for name in ("riverside-ca", "lakeside-ca"):
-            small_district.add_directory(connection, name, ["hero"])
-    return Book(owner, engine)
+from tests.season.conftest import HERO, LAKESIDE, Book
 
 
 def test_a_tenant_without_a_past(book: Book) -> None:
@@ -140,55 +81,3 @@ def test_one_query_tells_of_every_tenant_and_a_session_of_its_own_only(book: Boo
 def test_a_pause_is_reported_with_who_and_why(book: Book) -> None:
     book.pause()
     assert "sync paused since 2026-07-01 08:00 UTC by hero__riverside-ca__2025-26: rollover of 2025-26" in book.status()
-
-
-# Pauses that last too long
-
-
-def catalog(**own: int) -> Catalog:
-    """Riverside and Lakeside with Hero, which allows 30 days; Riverside perhaps another number."""
-    products = load_catalog(Path("/nonexistent"), small_district.PRODUCTS).products
-    districts: dict[str, District] = {}
-    for name, more in (("riverside-ca", own), ("lakeside-ca", {})):
-        district = small_district.district(name)
-        hero = district.products["hero"].model_copy(update=more)
-        districts[name] = district.model_copy(update={"products": {"hero": hero}})
-    known = Catalog(districts, products, ())
-    assert known.tenants == [Tenant.parse(LAKESIDE), Tenant.parse(HERO)]
-    return known
-
-
-@pytest.mark.parametrize(
-    ("own", "days", "is_reported"),
-    [({}, 30, False), ({}, 31, True), ({"pause_max_days": 5}, 5, False), ({"pause_max_days": 5}, 6, True)],
-)
-def test_a_pause_that_lasts_too_long_is_reported_every_day(
-    book: Book, own: dict[str, int], days: int, is_reported: bool
-) -> None:
-    book.pause()
-    now = STARTED + timedelta(days=days)
-    if not is_reported:
-        pause.refuse_overdue(book.engine, catalog(**own), now)
-        return
-    for day in range(3):
-        with pytest.raises(Refused) as refused:
-            pause.refuse_overdue(book.engine, catalog(**own), now + timedelta(days=day))
-        allowed = own.get("pause_max_days", 30)
-        since = f"{HERO} since 2026-07-01 08:00 UTC by hero__riverside-ca__2025-26"
-        assert f"{since} ({days + day} days; {allowed} are allowed)" in str(refused.value)
-        assert "rollover resume" in refused.value.remedy
-
-
-def test_every_overdue_tenant_is_named(book: Book) -> None:
-    book.pause()
-    book.pause(LAKESIDE, STARTED - timedelta(days=100))
-    with pytest.raises(Refused, match=rf"{LAKESIDE} since 2026-03-23 .*; {HERO} since 2026-07-01"):
-        pause.refuse_overdue(book.engine, catalog(), STARTED + timedelta(days=31))
-
-
-def test_a_pause_that_has_ended_is_not_reported(book: Book) -> None:
-    book.pause()
-    with tenant_session(book.engine, HERO) as connection:
-        pause.end_by_hand(connection, HERO, by="dana", reason="a test")
-    pause.refuse_overdue(book.engine, catalog(), STARTED + timedelta(days=400))
-    assert "nightly sync: on" in book.status()

@@ -49,8 +49,8 @@ def _rollover(connection: Connection) -> LastRollover | None:
 
 
 def _pause(connection: Connection) -> OpenPause | None:
-    lease = pause.current(connection)
-    return OpenPause(lease.paused_at, lease.paused_by, lease.reason) if lease else None
+    found = pause.current(connection)
+    return OpenPause(found.paused_at, found.paused_by, found.reason) if found else None
 
 
 def _last_imports(connection: Connection) -> tuple[ImportSummary | None, ImportSummary | None]:
