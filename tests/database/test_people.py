@@ -6,8 +6,17 @@ import pytest
 from sqlalchemy import Text
 
 from rollover.database.tables import metadata, product_tables
-from rollover.database.tables.people import OTHER_IDS, PERSON_COLUMNS
+from rollover.database.tables.people import PERSON_COLUMNS
 from rollover.tenant import PRODUCTS
+
+OTHER_IDS = frozenset(
+    {
+        *("tenant_id", "school_id", "class_id", "classroom_id", "account_id", "educator_account_id", "login_id"),
+        *("code_id", "action_id", "event_id", "assignment_id", "entry_id", "assessment_id"),
+        *("schedule_id", "template_id"),
+    }
+)
+"""Ids in a product's tables that are not a person's: every column ``…_id`` is here or in PERSON_COLUMNS."""
 
 
 @pytest.mark.parametrize("product", PRODUCTS)

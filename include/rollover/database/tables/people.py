@@ -19,11 +19,3 @@ PERSON_COLUMNS: dict[str, tuple[str, ...]] = {
     "imagine_math_facts.educator_accounts": ("person_id",),
 }
 """By table. Imagine's rows by account follow the account."""
-OTHER_IDS = frozenset(
-    {
-        *("tenant_id", "school_id", "class_id", "classroom_id", "account_id", "educator_account_id", "login_id"),
-        *("code_id", "action_id", "event_id", "assignment_id", "entry_id", "assessment_id"),
-        *("schedule_id", "template_id"),
-    }
-)
-"""Ids in a product's tables that are not a person's: every column ``…_id`` is in one of the two."""

@@ -22,8 +22,6 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from rollover.database.tables.base import metadata, tenant_column, text
 
-STATUSES = ("active", "tobedeleted")
-
 
 def _roster_table(name: str, *columns: Column[Any], key: tuple[str, ...] = ("sourced_id",)) -> Table:
     return Table(
