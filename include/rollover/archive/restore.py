@@ -23,7 +23,7 @@ from rollover.archive.sent import LINE, content_of
 from rollover.archive.tables import table_of
 from rollover.archive.write import RESTORED
 from rollover.calendar import SchoolYear
-from rollover.database.checksums import NOTHING, RowsChecksum, rows_checksum, scope
+from rollover.database.checksums import NOTHING, RowsChecksum, rows_checksum, where_clause
 from rollover.database.school_years import ensure_school_year
 from rollover.database.session import APP_ROLE, tenant_session
 from rollover.database.tables.ledger import steps
@@ -170,7 +170,7 @@ def load(
 
 
 def _live(connection: Connection, table: Table, year: SchoolYear) -> RowsChecksum:
-    where, bound = scope(table, school_year=year.key)
+    where, bound = where_clause(table, school_year=year.key)
     return rows_checksum(connection, table, where, bound)
 
 

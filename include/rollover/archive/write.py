@@ -19,7 +19,7 @@ from rollover.archive.manifest import ArchivedFile, Manifest
 from rollover.archive.parquet import SCHEMA_VERSION, Verified, Writer, read
 from rollover.archive.sent import blocks
 from rollover.archive.tables import PEOPLE, SCHOOLS, archived_tables, person_columns, settings_tables
-from rollover.database.checksums import NOTHING, RowsChecksum, scope
+from rollover.database.checksums import NOTHING, RowsChecksum, where_clause
 from rollover.database.tables import metadata
 from rollover.database.tables.ledger import archives, evidence, steps
 from rollover.errors import ProofFailed
@@ -122,7 +122,7 @@ def _planned(run: Run, lines: list[Line]) -> Iterator[_Lot]:
     """Return the lots of the rows that the plan archives."""
     for name in sorted({line.table_name for line in lines}):
         table = metadata.tables[name]
-        where, values = scope(table, school_year=run.school_year.key, held=False)
+        where, values = where_clause(table, school_year=run.school_year.key, held=False)
         of_table = [line for line in lines if line.table_name == name]
         for some in _at_once(of_table):
             planned = {line.school_id: line.rows_checksum for line in some}
@@ -136,10 +136,10 @@ def _bound(run: Run, archived: list[_Kept]) -> Iterator[_Lot]:
         named.setdefault(file.school_id, set()).update(file.verified.named)
     for schools in _at_once(sorted(named)):
         for table in settings_tables(run.product):
-            yield _of_schools(_Lot(table, tuple(schools), *scope(table, school_year=run.school_year.key)))
+            yield _of_schools(_Lot(table, tuple(schools), *where_clause(table, school_year=run.school_year.key)))
         yield _of_schools(_Lot(SCHOOLS, tuple(schools), "true", {}))
     for school_id, ids in sorted(named.items()):
-        where, values = scope(PEOPLE, school_year=None)
+        where, values = where_clause(PEOPLE, school_year=None)
         own = {**values, "school_id": school_id, "ids": sorted(ids)}
         where += " AND t.sourced_id = ANY(%(ids)s)"
         yield _Lot(PEOPLE, (school_id,), where, own, school_of="CAST(%(school_id)s AS text)")

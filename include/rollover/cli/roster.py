@@ -22,7 +22,7 @@ ANSWERS = ("approve", "approve-with-id-map", "additions-only", "discard")
 
 
 @dataclass(frozen=True)
-class ImportInReview:
+class ReviewQuestion:
     """An import in review. `seen` is what `rollover roster decide --seen` takes.
 
     `question` is the comparison as text (Markdown): numbers and schools, no names.
@@ -40,7 +40,7 @@ class ImportInReview:
 class ImportsInReview(Document):
     """Every import in review, oldest first."""
 
-    imports: list[ImportInReview]
+    imports: list[ReviewQuestion]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def in_review(context: Context, tenant: AnyTenant = None) -> Lines[ImportsInRevi
                 subject = asked.subject(
                     context.catalog.districts[each.district].name, context.catalog.products[each.product].name
                 )
-                row = ImportInReview(each.id, asked.import_id, subject, asked.digest, answers, asked.markdown)
+                row = ReviewQuestion(each.id, asked.import_id, subject, asked.digest, answers, asked.markdown)
                 found.append(row)
                 yield row.question
     yield "1 import is in review" if len(found) == 1 else f"{len(found)} imports are in review"

@@ -33,7 +33,7 @@ class RowsChecksum:
 NOTHING = RowsChecksum(0, Decimal(0))
 
 
-def checksum(table: Table) -> str:
+def _checksum_sql(table: Table) -> str:
     """SQL over rows ``t`` of a table: 64 bits of each row's values, summed."""
     return f"coalesce(sum({row_hash(table)}), 0)"
 
@@ -48,7 +48,7 @@ def row_hash(table: Table) -> str:
     return f"hashint8extended(hash_record_extended(ROW({values}), 0), 0)"
 
 
-def scope(
+def where_clause(
     table: Table, *, school_year: str | None, school_id: str | None = None, held: bool | None = None
 ) -> tuple[str, dict[str, Any]]:
     """The WHERE clause, with its parameters in psycopg's form, of one tenant's rows of a table.
@@ -79,7 +79,7 @@ def rows_checksum(
     relation: str | None = None,
 ) -> RowsChecksum:
     """The checksum of the rows ``t`` of a table that match `where`, or of a `relation` with the same columns."""
-    sql = f"SELECT count(*), {checksum(table)} FROM {relation or table.fullname} t WHERE {where}"  # noqa: S608
+    sql = f"SELECT count(*), {_checksum_sql(table)} FROM {relation or table.fullname} t WHERE {where}"  # noqa: S608
     row = connection.exec_driver_sql(sql, dict(bound or {})).one()
     return RowsChecksum(row[0], row[1])
 
@@ -94,14 +94,14 @@ def checksums_by_school(
 ) -> Mapping[str, RowsChecksum]:
     """The checksum of each school's rows of a table, with their bytes if requested; schools without rows are absent.
 
-    `held`: see :func:`scope`.
+    `held`: see :func:`where_clause`.
     """
     if held is not None and not anything_is_held(connection):  # a question that PostgreSQL asks on one core only
         if held:
             return {}
         held = None
-    where, bound = scope(table, school_year=school_year, held=held)
-    sums = f"{checksum(table)}, {'sum(pg_column_size(t.*))' if sizes else '0'}"
+    where, bound = where_clause(table, school_year=school_year, held=held)
+    sums = f"{_checksum_sql(table)}, {'sum(pg_column_size(t.*))' if sizes else '0'}"
     sql = f"SELECT t.school_id, count(*), {sums} FROM {table.fullname} t WHERE {where} GROUP BY t.school_id"  # noqa: S608
     found = connection.exec_driver_sql(sql, bound)
     return {school_id: RowsChecksum(rows, Decimal(hashes), size) for school_id, rows, hashes, size in found}

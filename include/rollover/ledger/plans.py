@@ -51,6 +51,7 @@ class Line:
 
     @property
     def rows_checksum(self) -> RowsChecksum:
+        """The rows as they are compared: their number and their checksum."""
         return RowsChecksum(self.rows, self.checksum)
 
 

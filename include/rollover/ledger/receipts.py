@@ -49,6 +49,7 @@ class ArchiveReceipt:
 
     @property
     def rows_checksum(self) -> RowsChecksum:
+        """The rows as they are compared: their number and their checksum."""
         return RowsChecksum(self.rows, self.checksum)
 
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Table, func, select
 
 from rollover.archive.keys import Keys, unreadable
-from rollover.database.checksums import scope
+from rollover.database.checksums import where_clause
 from rollover.database.session import snapshot_of, tenant_session
 from rollover.database.tables import metadata
 from rollover.database.tables.base import is_activity
@@ -242,7 +242,7 @@ def _delete(connection: Connection, run: Run, lines: list[Line]) -> dict[str, in
 
 def _delete_rows(connection: Connection, table: Table, *, school_year: str, schools: Collection[str]) -> int:
     """Delete the rows of some schools that are not held; returns how many there were."""
-    where, bound = scope(table, school_year=school_year, held=False)
+    where, bound = where_clause(table, school_year=school_year, held=False)
     sql = f"DELETE FROM {table.fullname} t WHERE {where} AND t.school_id = ANY(%(schools)s)"  # noqa: S608
     return connection.exec_driver_sql(sql, {**bound, "schools": list(schools)}).rowcount
 

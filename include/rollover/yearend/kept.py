@@ -36,8 +36,8 @@ def kept_unchanged(connection: Connection, run: Run) -> Iterator[dict[str, Befor
 
 def _whole(by_school: dict[str, RowsChecksum]) -> Rows:
     """Sum the rows and checksums of a table over its schools."""
-    marks = by_school.values()
-    return Rows(rows=sum(mark.rows for mark in marks), checksum=str(sum(int(mark.checksum) for mark in marks)))
+    found = by_school.values()
+    return Rows(rows=sum(each.rows for each in found), checksum=str(sum(int(each.checksum) for each in found)))
 
 
 def _kept(connection: Connection, run: Run) -> dict[str, dict[str, RowsChecksum]]:

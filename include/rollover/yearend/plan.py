@@ -118,13 +118,13 @@ def _draft(connection: Connection, run: Run, *, current: bool, sizes: bool = Tru
         if _rule(run, table).action is not Action.FOLLOW_ROSTER and (current or is_activity(table))
     ]
     found = {table: look(table, _held_filter(run, table)) for table in tables}
-    known = standings(connection, run, {school_id for marks in found.values() for school_id in marks})
+    known = standings(connection, run, {school_id for by_school in found.values() for school_id in by_school})
     lines = held_lines(connection, run, tables)
-    for table, marks in found.items():
-        _refuse_unknown_schools(run, table, marks, known)
-        for school_id, mark in marks.items():
+    for table, by_school in found.items():
+        _refuse_unknown_schools(run, table, by_school, known)
+        for school_id, checksum in by_school.items():
             action, reason = _decide(_rule(run, table).action, known[school_id])
-            lines.append(_line(table, school_id, action, reason, mark))
+            lines.append(_line(table, school_id, action, reason, checksum))
     return sorted(lines), [known[school_id] for school_id in sorted(known)]
 
 
@@ -134,10 +134,10 @@ def held_lines(connection: Connection, run: Run, tables: Iterable[Table]) -> lis
     if not why:
         return []
     return [
-        _line(table, school_id, PlanAction.HOLD, why, mark)
+        _line(table, school_id, PlanAction.HOLD, why, checksum)
         for table in tables
         if _held_filter(run, table) is not None
-        for school_id, mark in checksums_by_school(
+        for school_id, checksum in checksums_by_school(
             connection, table, run.school_year.key, held=True, sizes=True
         ).items()
     ]
@@ -148,10 +148,9 @@ def _held_filter(run: Run, table: Table) -> bool | None:
     return None if _rule(run, table).action is Action.KEEP else False
 
 
-def _line(table: Table, school_id: str, action: PlanAction, reason: str, mark: RowsChecksum) -> Line:
-    return Line(
-        school_id, table.info["data_class"], table.fullname, action, reason, mark.rows, mark.checksum, mark.bytes
-    )
+def _line(table: Table, school_id: str, action: PlanAction, reason: str, found: RowsChecksum) -> Line:
+    data_class = table.info["data_class"]
+    return Line(school_id, data_class, table.fullname, action, reason, found.rows, found.checksum, found.bytes)
 
 
 def still_holds(connection: Connection, plan: FrozenPlan, left: list[Line]) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from sqlalchemy import Connection, Table, false, func, not_, or_, select
 
 from rollover.config import Action
-from rollover.database.checksums import checksums_by_school
+from rollover.database.checksums import RowsChecksum, checksums_by_school
 from rollover.database.held import not_held
 from rollover.database.tables import metadata, tables_of
 from rollover.database.tables.base import is_activity
@@ -126,13 +125,13 @@ def _as_reset(connection: Connection, run: Run) -> tuple[list[str], list[str]]:
 
 
 def _kept_but_changed_since_plan(connection: Connection, plan: FrozenPlan) -> list[str]:
-    frozen: dict[str, dict[str, Any]] = {}
+    frozen: dict[str, dict[str, RowsChecksum]] = {}
     for line in plan.lines_of(PlanAction.KEEP):
         frozen.setdefault(line.table_name, {})[line.school_id] = line.rows_checksum
     return [
         name
-        for name, marks in sorted(frozen.items())
-        if dict(checksums_by_school(connection, metadata.tables[name], plan.run.school_year.key)) != marks
+        for name, planned in sorted(frozen.items())
+        if dict(checksums_by_school(connection, metadata.tables[name], plan.run.school_year.key)) != planned
     ]
 
 
