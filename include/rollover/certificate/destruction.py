@@ -14,6 +14,7 @@ from upath import UPath
 
 from rollover.certificate import signing
 from rollover.certificate.facts import TOOL, Times
+from rollover.certificate.statement import Destruction, DestructionPlan, Evidence, NamedDistrict, NamedProduct, Tool
 from rollover.config import District, Product
 from rollover.errors import ProofFailed
 from rollover.ledger import artifacts, evidence
@@ -71,32 +72,29 @@ def issue(connection: Connection, of: Of, plan: DisposalPlan, key: Ed25519Privat
     if chain.wrong:
         raise ProofFailed(f"The evidence of {of.tenant} does not hold: {'; '.join(chain.wrong)}.", "report it at once.")
     times = Times(of.district.time_zone)
-    content = signing.sign(
-        {
-            "schema": signing.DESTRUCTION,
-            "number": f"{of.tenant}/archive/{plan.plan_id}",
-            "certificate_of": OF[plan.kind],
-            "issued_at": times.of(connection.scalars(select(func.clock_timestamp())).one()),
-            "district": {"id": of.district.district, "name": of.district.name, "time_zone": of.district.time_zone},
-            "product": {"id": of.product.product, "name": of.product.name},
-            "tenant": of.tenant.id,
-            "agreement": of.district.agreement,
-            "school_year": plan.school_year or ", ".join(each["school_year"] for each in plan.content["years"]),
-            "plan": {
-                "sha256": plan.plan_hash,
-                "frozen_at": times.of(plan.frozen_at),
-                "asked_by": plan.asked_by,
-                "approved_by": plan.approved_by,
-                "approved_at": plan.approved_at and times.of(plan.approved_at),
-            },
-            "destroyed": plan.content,
-            "method": METHOD[plan.kind],
-            "not_claimed": NOT_CLAIMED[plan.kind],
-            "executed_by": {"tool": TOOL, "version": version("rollover")},
-            "evidence": {"algorithm": "SHA-256", "entries": chain.entries, "head": chain.head},
-        },
-        key,
+    statement = Destruction(
+        number=f"{of.tenant}/archive/{plan.plan_id}",
+        certificate_of=OF[plan.kind],
+        issued_at=times.of(connection.scalars(select(func.clock_timestamp())).one()),
+        district=NamedDistrict.of(of.district),
+        product=NamedProduct.of(of.product),
+        tenant=of.tenant.id,
+        agreement=of.district.agreement,
+        school_year=plan.school_year or ", ".join(each["school_year"] for each in plan.content["years"]),
+        plan=DestructionPlan(
+            sha256=plan.plan_hash,
+            frozen_at=times.of(plan.frozen_at),
+            asked_by=plan.asked_by,
+            approved_by=plan.approved_by,
+            approved_at=times.perhaps(plan.approved_at),
+        ),
+        destroyed=plan.content,
+        method=METHOD[plan.kind],
+        not_claimed=list(NOT_CLAIMED[plan.kind]),
+        executed_by=Tool(tool=TOOL, version=version("rollover")),
+        evidence=Evidence(entries=chain.entries, head=chain.head),
     )
+    content = signing.sign(statement.as_json(), key)
     digest = hashlib.sha256(content).hexdigest()
     path = _folder(of.storage, of.tenant) / f"{plan.school_year or 'key'}-{plan.kind}-{digest[:12]}.json"
     artifacts.intend_certificate(of.engine, of.tenant, path)

@@ -21,8 +21,6 @@ from rollover.run import Run
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Rows = list[dict[str, Any]]
-
 
 @dataclass(frozen=True)
 class ExportedFile(ExportReceipt):
@@ -39,6 +37,15 @@ class ArchivedFile(ArchiveReceipt):
 
     read_back_at: datetime
     expired_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class SchoolStanding:
+    """A school's subscriptions, as the plan found them, and whether one was in force on the reset date."""
+
+    school_id: str
+    in_force: bool
+    subscriptions: list[dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class Disposal:
     lines: list[Line]
     stayed: list[Line]
     held: list[Line]
-    subscriptions: Rows
+    subscriptions: list[SchoolStanding]
     exports: list[ExportedFile]
     archives: list[ArchivedFile]
     approval: Approval
@@ -97,7 +104,7 @@ class Disposal:
 
     @property
     def files(self) -> list[Written]:
-        """The files of the plan that are still to be there."""
+        """The files of the plan that must still exist."""
         exported = [file for file in self.exports if file.removed_at is None]
         return [*exported, *(file for file in self.archives if file.expired_at is None)]
 
@@ -118,7 +125,7 @@ def _disposal(connection: Connection, run: Run, number: int, later: Mapping[str,
     """One plan. `later` is what the plan after it left: if rows came late, only the verification of the plan that took
     them passed, and it counted for both."""
 
-    def rows(table: Table, columns: Iterable[str], *order: str) -> Rows:
+    def rows(table: Table, columns: Iterable[str], *order: str) -> list[dict[str, Any]]:
         query = select(*[table.c[name] for name in columns])
         mine = query.where(table.c.rollover_id == run.id, table.c.plan_no == number)
         return [dict(row) for row in connection.execute(mine.order_by(*[table.c[name] for name in order])).mappings()]
@@ -141,7 +148,7 @@ def _disposal(connection: Connection, run: Run, number: int, later: Mapping[str,
         lines=[line for line in goes if (line.school_id, line.table_name) not in others],
         stayed=[line for line in goes if (line.school_id, line.table_name) in others],
         held=[line for line in lines if line.action == PlanAction.HOLD],
-        subscriptions=rows(plan_subscriptions, plan_subscriptions.c.keys(), "school_id"),
+        subscriptions=[SchoolStanding(**row) for row in rows(plan_subscriptions, _names(SchoolStanding), "school_id")],
         # What is reported about the new roster is written later, and of no row that went.
         exports=[file for file in exported if file.written_at < erased_at],
         archives=[_with_its_end(file, over) for file in archived if (file.school_id, file.table_name) not in others],

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
+from rollover.certificate.still_kept import StillKept
 from rollover.cli.command import PROVE, Document, Lines, command
 from rollover.cli.context import Context, school_year
 from rollover.cli.parameters import TenantArgument, YearArgument
@@ -20,23 +21,6 @@ if TYPE_CHECKING:
     from rollover.sftp.outbox import Outbox
 
 app = typer.Typer()
-
-
-@dataclass(frozen=True)
-class StillKept:
-    """Data that a rule keeps, its place and its end: `until` is the day after which it is removed, null if there is
-    none."""
-
-    what: str
-    where: str
-    number: int
-    unit: str
-    until: str | None
-    ends: str
-
-    def __str__(self) -> str:
-        until = f"until {self.until}" if self.until else "no day is set"
-        return f"kept     {self.what}: {self.number} {self.unit}, {self.where}, {until}, {self.ends}"
 
 
 @dataclass(frozen=True)
@@ -82,19 +66,16 @@ def residue(context: Context, tenant: TenantArgument, year: YearArgument) -> Lin
         with _asked("SFTP", found), _outbox(run.district) as outbox:
             found += map(str, places.in_outbox(connection, run, outbox))
             done = disposals(connection, run)
-            result.kept.extend(_kept(still_kept(connection, run, done, outbox, run.now) if done else []))
+            result.kept.extend(still_kept(connection, run, done, outbox, run.now) if done else [])
         with _asked("Airflow's database", found):
             found += map(str, places.in_airflow(metadata_engine(), connection, run))
     found += map(str, places.in_temporary_folders())
-    yield from map(str, result.kept)
+    for kept in result.kept:
+        yield f"kept     {kept}"
     for sentence in found:
         yield f"found    {sentence}"
     yield str(result)
     return result
-
-
-def _kept(rows: list[dict[str, Any]]) -> Iterator[StillKept]:
-    return (StillKept(**row) for row in rows)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from upath import UPath
 from rollover.certificate import signing
 from rollover.certificate.disposals import Disposal, disposals
 from rollover.certificate.facts import facts
+from rollover.certificate.statement import AgainAtIssue
 from rollover.database.tables.ledger import certificates, rollovers
 from rollover.errors import ProofFailed
 from rollover.ledger import artifacts, evidence, receipts
@@ -57,14 +58,12 @@ def certify(connection: Connection, plan: FrozenPlan, outbox: Outbox) -> Certifi
         raise ProofFailed(f"{run.id} is not certified, since not all is verified: {'; '.join(wrong)}.", REMEDY)
 
     issued_at = connection.scalars(select(func.clock_timestamp())).one()
-    again = {
-        "rows_left": sum(left.values()),
-        "files_intact": len(files),
-        "evidence_whole": True,
-        "past_their_time": over,
-    }
+    again = AgainAtIssue(
+        rows_left=sum(left.values()), files_intact=len(files), evidence_whole=True, past_their_time=over
+    )
     kept = still_kept(connection, run, done, outbox, issued_at)
-    content = signing.sign(facts(connection, run, done, chain, again, kept, issued_at), key)
+    statement = facts(connection, run, done, chain, again=again, kept=kept, at=issued_at)
+    content = signing.sign(statement.as_json(), key)
     signed = signing.opened(content)
     pdf = drawn(content, key)
     remove_parts(_folder(run))

@@ -6,14 +6,13 @@ The words are in ``texts/still_kept.txt.j2``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, func, or_, select, text
 
 from rollover.archive.restore import COPIED
 from rollover.certificate.disposals import Disposal
+from rollover.certificate.still_kept import StillKept
 from rollover.config import Action
 from rollover.database.tables import tables_of
 from rollover.database.tables.ledger import evidence, exports, imports
@@ -34,28 +33,13 @@ TO_UNDO = """
 """
 
 
-@dataclass(frozen=True)
-class Kept:
-    """One thing that is still there. `until` is the day (ISO) after which it goes by itself; None if none is set."""
-
-    what: str
-    where: str
-    number: int
-    unit: str
-    until: str | None
-    ends: str
-    """How its time ends, in a sentence."""
-
-
-def described(kind: str, where: str, number: int, unit: str, until: str | None, **values: object) -> Kept:
+def described(kind: str, where: str, number: int, unit: str, until: str | None, **values: object) -> StillKept:
     """A thing that is still there, with the words of the template for its kind."""
     what, ends = render("still_kept.txt.j2", kind=kind, **values).split("\n")
-    return Kept(what, where, number, unit, until, ends)
+    return StillKept(what, where, number, unit, until, ends)
 
 
-def still_kept(
-    connection: Connection, run: Run, done: list[Disposal], outbox: Outbox, at: datetime
-) -> list[dict[str, Any]]:
+def still_kept(connection: Connection, run: Run, done: list[Disposal], outbox: Outbox, at: datetime) -> list[StillKept]:
     """List everything of the year that is still kept when the certificate is issued (`at`).
 
     Kept and reset data classes are listed with their rows now. It names no person.
@@ -71,10 +55,10 @@ def still_kept(
         *_kept_classes(connection, run),
         _backups(run, done),
     ]
-    return [asdict(kept) for kept in found if kept is not None]
+    return [kept for kept in found if kept is not None]
 
 
-def _exports(connection: Connection, run: Run, at: datetime) -> Kept | None:
+def _exports(connection: Connection, run: Run, at: datetime) -> StillKept | None:
     query = select(func.count()).where(exports.c.rollover_id == run.id, exports.c.removed_at.is_(None))
     if not (files := connection.scalar(query)):
         return None
@@ -89,7 +73,7 @@ def _exports(connection: Connection, run: Run, at: datetime) -> Kept | None:
     )
 
 
-def _import_reports(connection: Connection, run: Run) -> Kept | None:
+def _import_reports(connection: Connection, run: Run) -> StillKept | None:
     """Reports about roster files of the year: their lists of findings name the ids of people."""
     row = imports.c
     reports, last = connection.execute(
@@ -110,7 +94,7 @@ def _import_reports(connection: Connection, run: Run) -> Kept | None:
     )
 
 
-def _marked(connection: Connection, run: Run) -> Iterator[Kept]:
+def _marked(connection: Connection, run: Run) -> Iterator[StillKept]:
     days = run.product.grace_days_of(run.config)
     rows, last = 0, None
     for table in ROSTER_TABLES:
@@ -138,14 +122,14 @@ def _marked(connection: Connection, run: Run) -> Iterator[Kept]:
         )
 
 
-def _held(run: Run, done: list[Disposal]) -> Kept | None:
+def _held(run: Run, done: list[Disposal]) -> StillKept | None:
     rows = sum(line.rows for line in done[-1].held)
     if not rows:
         return None
     return described("held", f"database: schema {run.product.product}", rows, "rows", None)
 
 
-def _archives(connection: Connection, run: Run, done: list[Disposal]) -> Kept | None:
+def _archives(connection: Connection, run: Run, done: list[Disposal]) -> StillKept | None:
     files = [file for disposal in done for file in disposal.archives if file.expired_at is None]
     if not files:
         return None
@@ -160,7 +144,7 @@ def _archives(connection: Connection, run: Run, done: list[Disposal]) -> Kept | 
     )
 
 
-def _copies(connection: Connection, run: Run) -> Iterator[Kept]:
+def _copies(connection: Connection, run: Run) -> Iterator[StillKept]:
     """Schemas that the archived year was restored into and that are still there."""
     into = evidence.c.facts["into"].astext
     copied = select(into).where(evidence.c.kind == COPIED, evidence.c.rollover_id == run.id).distinct()
@@ -170,14 +154,14 @@ def _copies(connection: Connection, run: Run) -> Iterator[Kept]:
         yield described("copy", f"database: schema {name}", 1, "schemas", None)
 
 
-def _drops(connection: Connection, run: Run, outbox: Outbox) -> Kept | None:
+def _drops(connection: Connection, run: Run, outbox: Outbox) -> StillKept | None:
     files = drops_on_sftp(connection, run, outbox)
     if not files:
         return None
     return described("drops", f"the district's SFTP: {run.config.folder}", len(files), "files", None)
 
 
-def _kept_classes(connection: Connection, run: Run) -> Iterator[Kept]:
+def _kept_classes(connection: Connection, run: Run) -> Iterator[StillKept]:
     for name in run.product.classes(Action.KEEP):
         tables = tables_of(run.product.product, name)
         rows = sum(connection.scalar(select(func.count()).select_from(table)) or 0 for table in tables)
@@ -186,7 +170,7 @@ def _kept_classes(connection: Connection, run: Run) -> Iterator[Kept]:
             yield described("data_class", where, rows, "rows", None, data_class=name)
 
 
-def _backups(run: Run, done: list[Disposal]) -> Kept:
+def _backups(run: Run, done: list[Disposal]) -> StillKept:
     days, erased_at = run.backup_days, done[-1].erased_at
     until = _day(erased_at + timedelta(days=days)) if days else None
     return described("backups", "the deployment's backups", 0, "not counted", until, days=days)
