@@ -33,6 +33,7 @@ from rollover.roster.imports.files import TYPED, import_folder, typed_file
 from rollover.roster.imports.model import REPORT_STATE, write_details
 from rollover.roster.reading.columns import ROW
 from rollover.roster.reporting.summary import SHOWN_PLACES, ImportReport, Place, Problem, ranked_problems, summary
+from rollover.sftp.drops import RemoteFile
 from rollover.sheet import write_sheet
 from rollover.storage import whole_file
 from rollover.tenant import Tenant
@@ -115,7 +116,7 @@ def _report_of(connection: Connection, found: Import, district: District, produc
     return ImportReport(
         found=found,
         folder=drop.folder if drop else "not known",
-        files=drop.files if drop else (),
+        files=[RemoteFile(**file) for file in drop.files] if drop else (),
         problems=_problems(connection, found),
         current_year=str(connection.scalar(select(directory.tenants.c.current_school_year))),
         is_paused=pause.current(connection) is not None,
@@ -242,7 +243,7 @@ class ReportResult:
 
 def _result(report: ImportReport, remote: str | None, *, delivered: bool) -> ReportResult:
     found, seen = report.found, report.comparison
-    modified = [file["modified"] for file in report.files]
+    modified = [file.modified for file in report.files]
     read, good = found.details.rows, found.details.validation.taken
     return ReportResult(
         import_id=found.import_id,

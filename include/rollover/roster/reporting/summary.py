@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rollover.config import District, Product
 from rollover.config.models import Contact
@@ -23,6 +23,7 @@ from rollover.roster.formats import FORMATS
 from rollover.roster.formats.spec import Severity
 from rollover.roster.imports import Decision, Import, ImportState
 from rollover.roster.review.in_words import TYPE_NAMES, in_words
+from rollover.sftp.drops import RemoteFile
 from rollover.texts import render
 from rollover.texts.filters import clean, commas, moment, size
 
@@ -83,8 +84,7 @@ class ImportReport:
 
     found: Import
     folder: str
-    files: Sequence[dict[str, Any]]
-    """As listed on SFTP: ``name``, ``size`` in bytes, ``modified`` in seconds since 1970, UTC."""
+    files: Sequence[RemoteFile]
     problems: Sequence[Problem]
     current_year: str
     is_paused: bool
@@ -116,7 +116,7 @@ def summary(report: ImportReport) -> str:
     found = report.found
     known = FORMATS.get(found.format or "")
     ranked, reasons = ranked_problems(report.problems), _reasons(report)
-    files = sorted(report.files, key=lambda file: str(file["name"]))
+    files = sorted(report.files, key=lambda file: file.name)
     ignored = [clean(str(name)) for name in found.details.fetched.files_ignored]
     unnamed = found.details.validation.unnamed
     text = render(
@@ -188,13 +188,13 @@ def _live_when(report: ImportReport) -> str:
     return "nightly" if config.roster_import == "nightly" else "at_once"
 
 
-def _file_cells(report: ImportReport, file: dict[str, Any]) -> tuple[str, str, str]:
-    changed = datetime.fromtimestamp(file["modified"], UTC)
-    return clean(str(file["name"])), size(file["size"]), moment(changed, report.district.time_zone)
+def _file_cells(report: ImportReport, file: RemoteFile) -> tuple[str, str, str]:
+    changed = datetime.fromtimestamp(file.modified, UTC)
+    return clean(file.name), size(file.size), moment(changed, report.district.time_zone)
 
 
 def _rows(report: ImportReport) -> Iterator[tuple[str, ...]]:
-    """The rows of each file; once they are checked, also how many are good and how many are rejected."""
+    """The rows of each file; once they are checked, also how many are accepted and how many are rejected."""
     read = report.found.details.rows
     known = FORMATS.get(report.found.format or "")
     if not read or known is None:
