@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Generic
 
 from sqlalchemy import Connection, insert
 
@@ -74,26 +77,47 @@ RULES: dict[Step, Rule] = {
 }
 
 
-def once(
-    run: Run,
-    kind: type[AnyResult],
-    work: Callable[[Connection, FrozenPlan], AnyResult],
-    isolation: Isolation = "READ COMMITTED",
-) -> AnyResult:
-    """Do a step's work for the plan in force and record its result, unless the ledger has it already.
+@dataclass
+class OpenStep(Generic[AnyResult]):
+    """A step in its transaction. `done` is its result: the ledger's, or what :meth:`finish` recorded."""
 
-    `kind` is the type of the step's result. Returns the result either way. An error leaves neither change nor record.
+    run: Run
+    connection: Connection
+    done: AnyResult | None
+    _started: float
+
+    @cached_property
+    def plan(self) -> FrozenPlan:
+        """The plan in force."""
+        return plans.in_force(self.connection, self.run)
+
+    def finish(self, result: AnyResult) -> AnyResult:
+        """Record the step as done, with its result."""
+        assert self.done is None, f"{result.step} of {self.run.id} is done twice"
+        finish(self.connection, self.run, result, time.monotonic() - self._started)
+        self.done = result
+        return result
+
+
+@contextmanager
+def once(run: Run, kind: type[AnyResult], isolation: Isolation = "READ COMMITTED") -> Iterator[OpenStep[AnyResult]]:
+    """Open a step, whose result is a `kind`, in one transaction. The block returns ``done``, or does the work for the
+    plan in force and finishes the step::
+
+        with once(run, Archived) as step:
+            return step.done or step.finish(archive(step.connection, step.plan))
+
+    Raises Refused unless the step may run, or is done. An error leaves neither change nor record.
     """
     started = time.monotonic()
     with tenant_session(run.engine, run.tenant.id, isolation=isolation, exclusive=True) as connection:
-        done = rollovers.result_of(connection, run, kind)
-        if done is not None:
+        step = OpenStep(run, connection, rollovers.result_of(connection, run, kind), started)
+        if step.done is None:
+            require(connection, run, kind.step)
+        else:
             log.info("%s of %s is already done: nothing to do", kind.step, run.id)
-            return done
-        require(connection, run, kind.step)
-        result = work(connection, plans.in_force(connection, run))
-        finish(connection, run, result, time.monotonic() - started)
-        return result
+        yield step
+        assert step.done is not None, f"{kind.step} of {run.id} is not finished"
 
 
 def finish(connection: Connection, run: Run, result: Result, seconds: float) -> None:

@@ -2,8 +2,9 @@
 
 Law 2: what was archived goes only if the rows that go are the archived ones. Law 8: what is kept has the same
 checksum before and after. While rows are deleted, the plan is drawn up again over the very rows that the deleting
-transaction sees; it commits only if that plan has the hash of the frozen one. What one transaction would take too long
-for goes in parts, each proved so, and recorded as evidence; the last one proves that together they are the plan.
+transaction sees; it commits only if that plan has the hash of the frozen one. A plan that is too large for one
+transaction is erased in parts. Each part is proved in the same way and recorded as evidence; the last one proves that
+the parts together are the plan.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ COMPARING_WAITS = "60s"
 
 
 def erase_all_but_the_last_part(run: Run) -> None:
-    """Erase all but the last part of a plan, each in a transaction of its own; what is left, :func:`erase` takes.
+    """Erase all but the last part of a plan, each in a transaction of its own; :func:`erase` takes the last.
 
-    Does nothing if the plan is one part, as most are, or done. Safe to run again after a crash. Raises as
-    :func:`erase` does; what went before stays gone, as the plan said.
+    Does nothing if the plan is one part, as most are, or is done. Safe to run again after a crash. Raises as
+    :func:`erase` does; the parts before stay erased, as the plan says.
     """
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         if plan := _due(connection, run):
@@ -67,9 +68,7 @@ def erase(connection: Connection, plan: FrozenPlan) -> Erased:
     """
     gone = _parts_of(connection, plan.run, plan.number)
     left = _left(plan, gone)
-    _check_kept_elsewhere(connection, plan, left)
-    with kept_unchanged(connection, plan.run) as kept, _compared(connection, plan, left):
-        deleted = _delete(connection, plan.run, left)
+    deleted, kept = _delete_proved(connection, plan, left, left)
     result = _erased(plan.going, kept)
     for part in gone:
         for name, rows in part.deleted.items():
@@ -80,7 +79,7 @@ def erase(connection: Connection, plan: FrozenPlan) -> Erased:
 
 
 def end_partly_erased(connection: Connection, run: Run) -> None:
-    """End the erasure of a plan of which parts went and the rest goes by the next plan."""
+    """End the erasure of a plan that was erased in part: the next plan takes the rest."""
     parts = _parts_of(connection, run, rollovers.plan_number(connection, run))
     if parts and not rollovers.is_done(connection, run, Step.ERASE):
         plan = in_force(connection, run)
@@ -120,6 +119,17 @@ def _left(plan: FrozenPlan, gone: Iterable[ErasedPart]) -> list[Line]:
     return [line for line in plan.going if (line.school_id, line.table_name) not in done]
 
 
+def _delete_proved(
+    connection: Connection, plan: FrozenPlan, left: list[Line], some: list[Line]
+) -> tuple[dict[str, int], dict[str, BeforeAndAfter]]:
+    """Delete the rows of some of the lines that are left, and prove that they are the planned ones and nothing else
+    changes. Returns how many went, by table, and the kept tables before and after."""
+    _check_kept_elsewhere(connection, plan, left)
+    with kept_unchanged(connection, plan.run) as kept, _compared(connection, plan, left):
+        deleted = _delete(connection, plan.run, some)
+    return deleted, kept
+
+
 def _check_kept_elsewhere(connection: Connection, plan: FrozenPlan, left: list[Line]) -> None:
     """Raise unless the plan is approved, and what is kept elsewhere of the rows that go is there and whole."""
     run = plan.run
@@ -148,12 +158,12 @@ def _compare(connection: Connection, plan: FrozenPlan, left: list[Line]) -> None
 @contextmanager
 def _compared(connection: Connection, plan: FrozenPlan, left: list[Line]) -> Iterator[None]:
     """Compare the rows that this transaction sees with the plan while a block deletes them: in another session with
-    the same snapshot. Raises ProofFailed if they are others, also if the block failed."""
+    the same snapshot. Raises ProofFailed if they differ, even if the block failed, too."""
     run, snapshot = plan.run, snapshot_of(connection)
 
     def compare() -> None:
         with tenant_session(run.engine, run.tenant.id, isolation="REPEATABLE READ", snapshot=snapshot) as same:
-            # Who waits for the block to end can stand before this session: PostgreSQL would not see that as a deadlock.
+            # Another session may wait for the block and keep this one waiting: PostgreSQL sees no deadlock there.
             waits = func.set_config("lock_timeout", COMPARING_WAITS, True)
             # To hash a row takes about as long as to delete it: one core is enough, and another is left to the block.
             same.execute(select(waits, func.set_config("max_parallel_workers_per_gather", "0", True)))
@@ -177,9 +187,7 @@ def _erase_a_part(connection: Connection, plan: FrozenPlan) -> bool:
     part = _first_part(left)
     if len(part) == len(left):
         return False
-    _check_kept_elsewhere(connection, plan, left)
-    with kept_unchanged(connection, plan.run) as kept, _compared(connection, plan, left):
-        _delete(connection, plan.run, part)
+    _, kept = _delete_proved(connection, plan, left, part)
     _record_part(connection, plan, part, kept, number=len(gone) + 1)
     return True
 
@@ -198,8 +206,8 @@ def _empty_partitions(connection: Connection, plan: FrozenPlan) -> None:
     """Empty the year's partitions of large tables in which all rows are the plan's.
 
     Such a partition is locked first, and its rows compared with the plan while nobody else can change them. Needs a
-    READ COMMITTED transaction: what others committed before the lock counts. Where the lock is not to be had in a few
-    seconds, the rows are deleted instead.
+    READ COMMITTED transaction: what others committed before the lock counts. If the lock is not granted within a
+    few seconds, the rows are deleted instead.
     """
     run, gone = plan.run, _parts_of(connection, plan.run, plan.number)
     left = _left(plan, gone)

@@ -13,13 +13,11 @@ import logging
 import time
 from collections.abc import Callable
 
-from sqlalchemy import Connection
 from upath import UPath
 
 from rollover.archive import write
 from rollover.database.session import tenant_session
 from rollover.ledger import artifacts, pause, plans, rollovers
-from rollover.ledger.plans import FrozenPlan
 from rollover.ledger.results import (
     Admission,
     Approval,
@@ -56,7 +54,8 @@ def guard(run: Run, run_id: str, is_alive: Callable[[str], bool]) -> Admission:
 
 
 def pause_sync(run: Run) -> Paused:
-    """Pause the tenant's roster sync, after an import that is under way. Run again, it pauses again if need be."""
+    """Pause the tenant's roster sync, after an import that is under way. It pauses again if it runs again after a
+    resume."""
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         require(connection, run, Step.PAUSE_SYNC)
         before = pause.current(connection)
@@ -91,43 +90,41 @@ def plan(run: Run) -> Planned:
 
 def export_reports(run: Run, outbox: Outbox) -> Exported:
     """Write every report of the year with its receipts, and put them into the outbox."""
-
-    def work(connection: Connection, plan: FrozenPlan) -> Exported:
-        return export.export_reports(connection, plan, outbox)
-
-    return once(run, Exported, work, "REPEATABLE READ")
+    with once(run, Exported, "REPEATABLE READ") as step:
+        return step.done or step.finish(export.export_reports(step.connection, step.plan, outbox))
 
 
 def approve(run: Run, answer: approval.PlanAnswer | None) -> Approval:
     """Record who approved the plan in force, or that the product asks for no approval; a rejection raises Refused."""
-
-    def work(connection: Connection, plan: FrozenPlan) -> Approval:
-        return approval.approve(connection, plan, answer)
-
     if answer is not None and answer.rejects:
         approval.reject(run, answer)
-    return once(run, Approval, work)
+    with once(run, Approval) as step:
+        return step.done or step.finish(approval.approve(step.connection, step.plan, answer))
 
 
 def archive(run: Run) -> Archived:
     """Archive the plan's rows to Parquet; each file is read back and compared before it counts."""
-    return once(run, Archived, write.archive, "REPEATABLE READ")
+    with once(run, Archived, "REPEATABLE READ") as step:
+        return step.done or step.finish(write.archive(step.connection, step.plan))
 
 
 def erase(run: Run) -> Erased:
     """Delete exactly the plan's rows, proved before it is committed."""
     erasing.erase_all_but_the_last_part(run)
-    return once(run, Erased, erasing.erase, "REPEATABLE READ")
+    with once(run, Erased, "REPEATABLE READ") as step:
+        return step.done or step.finish(erasing.erase(step.connection, step.plan))
 
 
 def reset(run: Run) -> Reset:
     """Points, avatars, notifications, portal schedules; then the tenant's next school year is current."""
-    return once(run, Reset, resetting.reset, "REPEATABLE READ")
+    with once(run, Reset, "REPEATABLE READ") as step:
+        return step.done or step.finish(resetting.reset(step.connection, step.plan))
 
 
 def verify_reset(run: Run) -> ResetVerified:
     """Look again with other queries: nothing left, reports blank, files intact."""
-    return once(run, ResetVerified, verify.verify_reset, "REPEATABLE READ")
+    with once(run, ResetVerified, "REPEATABLE READ") as step:
+        return step.done or step.finish(verify.verify_reset(step.connection, step.plan))
 
 
 def before_import(run: Run) -> None:
@@ -143,28 +140,23 @@ def import_roster(run: Run, import_id: str) -> RosterImported:
 def verify_roster(run: Run, outbox: Outbox) -> RosterVerified:
     """Check the new roster: grades, graduates, schedules, terms, coverage; and put what people should see into the
     district's outbox."""
-
-    def work(connection: Connection, plan: FrozenPlan) -> RosterVerified:
-        return new_roster.verify_roster(connection, plan, outbox)
-
-    return once(run, RosterVerified, work, "REPEATABLE READ")
+    with once(run, RosterVerified, "REPEATABLE READ") as step:
+        return step.done or step.finish(new_roster.verify_roster(step.connection, step.plan, outbox))
 
 
 def resume_sync(run: Run) -> Resumed:
     """End the pause; the nightly sync takes in what the district drops from now on."""
-    return once(run, Resumed, lambda connection, plan: pause.end(connection, by=run.id))
+    with once(run, Resumed) as step:
+        return step.done or step.finish(pause.end(step.connection, by=run.id))
 
 
 def certify(run: Run, outbox: Outbox) -> Certified:
     """Issue the certificate, refused while anything is missing, and put it into the outbox. Run again, it delivers what
     was issued."""
-
-    def work(connection: Connection, plan: FrozenPlan) -> Certified:
-        return certifying.certify(connection, plan, outbox)
-
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         artifacts.remove_abandoned(connection, run, outbox)
-    issued = once(run, Certified, work, "REPEATABLE READ")
+    with once(run, Certified, "REPEATABLE READ") as step:
+        issued = step.done or step.finish(certifying.certify(step.connection, step.plan, outbox))
     with tenant_session(run.engine, run.tenant.id) as connection:
         plan = plans.in_force(connection, run)
     files = [UPath(issued.path), UPath(issued.pdf)]
