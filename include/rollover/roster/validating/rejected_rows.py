@@ -167,7 +167,7 @@ def _take_back(checked: CheckedSet, table: Table, files: list[File]) -> bool:
     """Let rows refer again to live rows that stay; returns whether any row does."""
     kept = f"SELECT {key_columns(table)[0]} FROM kept_{table.name}"
     taken = [
-        checked.take_back(file, f"SELECT said FROM lost_{file.stem} WHERE id IN ({kept})")
+        checked.rows.take_back(file, f"SELECT said FROM lost_{file.stem} WHERE id IN ({kept})")
         for file in dict.fromkeys(files)
     ]
     return any(taken)

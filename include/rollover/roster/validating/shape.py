@@ -34,7 +34,7 @@ def shape(
     for table in ROSTER_TABLES:
         shape_table(duck, files, table, kept)
     files.check_roster()
-    files.forget()
+    files.rows.forget()
 
 
 def shape_table(duck: duckdb.DuckDBPyConnection, files: CheckedSet, table: Table, kept: Collection[Keeps]) -> None:

@@ -116,7 +116,7 @@ def _validate(
         shape(duck, checked, years.of_files, kept=kept_live(spec, found), begins=years.begins)
         school_year = school_year_of(duck)
         check_set(connection, duck, checked, school_year, findings, years.begins)
-        taken, kept, accepted = checked.taken(), Kept(), {}
+        taken, kept, accepted = checked.rows.taken(), Kept(), {}
         if not findings.refusing:
             kept = keep_what_rejected_rows_are_about(connection, duck, checked, found, taken, renamed=renamed)
             accepted = _write(duck, found, storage)
