@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
@@ -25,13 +24,13 @@ class Pause:
     reason: str
     paused_at: datetime
 
-    def as_result(self) -> dict[str, Any]:
-        return {
-            "pause": self.pause_id,
-            "paused_by": self.paused_by,
-            "reason": self.reason,
-            "paused_at": self.paused_at.isoformat(timespec="seconds"),
-        }
+    def as_result(self) -> Paused:
+        return Paused(
+            pause=self.pause_id,
+            paused_by=self.paused_by,
+            reason=self.reason,
+            paused_at=self.paused_at.isoformat(timespec="seconds"),
+        )
 
 
 def current(connection: Connection) -> Pause | None:
@@ -47,7 +46,7 @@ def begin(connection: Connection, tenant_id: str, *, by: str, reason: str) -> Pa
         connection.execute(insert(pauses).values(tenant_id=tenant_id, paused_by=by, reason=reason))
     pause = current(connection)
     assert pause is not None
-    return Paused(**pause.as_result())
+    return pause.as_result()
 
 
 def end(connection: Connection, *, by: str) -> Resumed:
@@ -58,7 +57,7 @@ def end(connection: Connection, *, by: str) -> Resumed:
     connection.execute(
         update(pauses).where(pauses.c.pause_id == pause.pause_id).values(ended_by=by, ended_at=func.clock_timestamp())
     )
-    return Resumed(was_paused=True, **pause.as_result(), ended_by=by)
+    return Resumed(was_paused=True, **pause.as_result().as_json(), ended_by=by)
 
 
 def end_by_hand(connection: Connection, tenant_id: str, *, by: str, reason: str) -> Resumed:

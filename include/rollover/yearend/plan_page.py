@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from rollover.ledger.plans import Line, PlanAction
 from rollover.run import Run
@@ -11,6 +11,18 @@ from rollover.texts import render
 from rollover.yearend.subscription import AGAIN
 
 SHOWN_IN_ORDER = (PlanAction.ERASE, PlanAction.ARCHIVE, PlanAction.HOLD, PlanAction.RESET, PlanAction.KEEP)
+
+
+@dataclass
+class Entry:
+    """One row of the plan's table: what happens to a school's rows of a data class, and why."""
+
+    school: str
+    data_class: str
+    action: PlanAction
+    reason: str
+    rows: int = 0
+    bytes: int = 0
 
 
 def question(run: Run, rows: Mapping[str, int]) -> str:
@@ -37,20 +49,19 @@ def markdown(names: Mapping[str, str], lines: list[Line], warnings: list[str], g
         archived=_rows(lines, PlanAction.ARCHIVE),
         held=_rows(lines, PlanAction.HOLD),
         warnings=warnings,
-        lines=list(_by_data_class(names, lines)),
+        entries=_entries(names, lines),
     )
 
 
-def _by_data_class(names: Mapping[str, str], lines: Iterable[Line]) -> Iterator[dict[str, Any]]:
-    """The tables of a data class added up."""
-    sums: dict[tuple[str, str, str, str], tuple[int, int]] = {}
+def _entries(names: Mapping[str, str], lines: Iterable[Line]) -> list[Entry]:
+    """Add up the lines of each school and data class: its tables are not shown one by one."""
+    entries: dict[tuple[str, str, PlanAction, str], Entry] = {}
     for line in sorted(lines, key=lambda line: (SHOWN_IN_ORDER.index(line.action), line)):
         key = (line.school_id, line.data_class, line.action, line.reason)
-        rows, size = sums.get(key, (0, 0))
-        sums[key] = (rows + line.rows, size + line.bytes)
-    for (school, data_class, action, reason), (rows, size) in sums.items():
-        names_and_numbers = {"school": names[school], "data_class": data_class, "rows": rows, "bytes": size}
-        yield {**names_and_numbers, "action": action, "reason": reason}
+        entry = entries.setdefault(key, Entry(names[line.school_id], line.data_class, line.action, line.reason))
+        entry.rows += line.rows
+        entry.bytes += line.bytes
+    return list(entries.values())
 
 
 def _since(lines: Iterable[Line], school_id: str) -> str:
