@@ -1,4 +1,4 @@
-"""Names and texts from outside, as they may stand in Markdown."""
+"""Escapes names and texts from outside for Markdown, and back."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def write_sheet(target: UPath, header: Sequence[str], rows: Iterable[Sequence[An
 
 @dataclass(frozen=True)
 class _Encoded:
-    """What the csv module writes text to."""
+    """A binary stream that the csv module can write text to."""
 
     stream: IO[bytes]
 

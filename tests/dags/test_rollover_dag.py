@@ -157,7 +157,7 @@ def test_a_school_with_a_gap_is_chosen_by_its_name_beside_approve(
     assert (done.state_of("approve"), done.state_of("erase")) == ("success", "success")
     question = done.question_of("ask_approval")
     assert question.multiple and question.options == ["Approve", "Reject", chosen[1]]
-    assert question.body.startswith("**South School has a subscription again since")
+    assert question.body.startswith("**South School has had a subscription again since")
 
 
 def test_a_rejected_plan_ends_the_run_before_anything_is_archived(

@@ -141,7 +141,7 @@ def test_files_of_a_set_that_another_has_replaced_are_held(desk: Desk) -> None:
     assert held_for(desk, again) == "over its limits: seen_before (1)"
     (breach,) = Comparison.from_json(desk.found(again).comparison or {}).breaches
     said = in_words(breach, Comparison.from_json(desk.found(again).comparison or {}))
-    assert said == "These are the same files as in an earlier upload, which was replaced since then."
+    assert said == "These are the same files as in an earlier upload, which has been replaced since then."
     desk.decide(again, Answer.APPROVE)
     assert desk.apply(again)["applied"] is True
     assert is_unchanged(desk, say(desk, desk.drop_only(desk.town))), "they are what is live again"

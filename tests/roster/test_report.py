@@ -287,9 +287,9 @@ def test_reports_leave_the_outbox_when_their_time_is_over(book: Ledger) -> None:
         ("ready", {"school_year": "2025-26"}, "CHECKED", "The files go live with the next nightly import."),
         ("ready", {"decision": "approve"}, "APPROVED", "The files wait until"),
         ("rejected", {"decision": "discard"}, "NOT IMPORTED: DISCARDED IN REVIEW", "Please upload corrected files."),
-        ("superseded", {"reason": "import x is newer"}, "NOT NEEDED", "Nothing. We check the next files"),
-        ("superseded", {"school_year": "2024-25"}, "NOT NEEDED", "Nothing. We check the next files"),
-        ("undone", {}, "UNDONE", "Nothing. We check the next files"),
+        ("superseded", {"reason": "import x is newer"}, "NOT NEEDED", "Nothing. We will check the next files"),
+        ("superseded", {"school_year": "2024-25"}, "NOT NEEDED", "Nothing. We will check the next files"),
+        ("undone", {}, "UNDONE", "Nothing. We will check the next files"),
     ],
 )
 def test_each_end_has_its_own_words(
@@ -313,7 +313,7 @@ def test_files_that_were_dropped_before_are_not_said_to_change_too_much(book: Le
     book.report()
     said = " ".join(book.outbox.summary.split())
     assert "IN REVIEW You uploaded the same files before, and the roster has changed since then." in said
-    assert "- These are the same files as in an earlier upload, which was undone since then." in said
+    assert "- These are the same files as in an earlier upload, which has been undone since then." in said
     assert "not as expected" not in said
     check_example("district_summary--sent_before.txt", book.outbox.summary)
 

@@ -48,7 +48,7 @@ def test_a_gap_comes_before_everything_else() -> None:
     said = plan_page.markdown(
         NAMES, [line("south", "tracking_data", PlanAction.ERASE, why, 18, 1_800)], [], {"south": 18}
     )
-    assert said.startswith(r"**South \| \*School\* has a subscription again since 2026-07-04")
+    assert said.startswith(r"**South \| \*School\* has had a subscription again since 2026-07-04")
     check_example("plan--gap.md", said)
 
 

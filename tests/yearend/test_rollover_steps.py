@@ -715,8 +715,8 @@ def test_a_school_with_a_gap_on_the_reset_date_is_confirmed_by_its_name(run: Run
     steps.guard(run, RUN_ID, nobody)
     steps.pause_sync(run)
     plan = steps.plan(run)
-    assert plan.markdown.startswith(f"**South School has a subscription again since {again}, but had none on the")
-    assert "18 rows of its year will be erased for good if you approve" in plan.markdown.splitlines()[0]
+    assert plan.markdown.startswith(f"**South School has had a subscription again since {again}, but had none on the")
+    assert "18 rows of its data will be erased for good if you approve" in plan.markdown.splitlines()[0]
     assert plan.confirmations == [f"Erase South School ({SOUTH})"]
     steps.export_reports(run, no_outbox)
     with pytest.raises(Refused, match=r"does not confirm: Erase South School .*Nothing was changed"):

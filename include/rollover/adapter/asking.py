@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 
 
 class ApprovePlan(HITLOperator):
-    """Asks a person to approve the plan, for as long as it takes; returns the answer and the plan's hash.
+    """Asks a person to approve the plan, and waits as long as it takes; returns the answer and the plan's hash.
 
-    Not Airflow's ApprovalOperator: it skips what follows a rejection, and the ledger would never hear of it.
+    Not Airflow's ApprovalOperator, which skips all tasks after a rejection: the ledger would never record it.
     The hash is stored when the question is asked, so an answer never counts for a plan that nobody has seen. Airflow
     keeps the text of a question when its task is cleared, so only a new run can ask about a new plan.
     """
@@ -54,7 +54,8 @@ class ApprovePlan(HITLOperator):
         return super().execute(context)
 
     def _offer(self, plan: dict[str, Any]) -> None:
-        """Offer to confirm schools by their names, beside Approve. Also when the answer comes, in another process."""
+        """Offer an option for each school to confirm, beside Approve. Needed again when the answer comes, in another
+        process."""
         if confirmations := plan.get("confirmations"):
             self.options, self.multiple = [*self.OPTIONS, *confirmations], True
 

@@ -50,7 +50,7 @@ def digest_of(table: Table, same: Mapping[str, str]) -> Any:
 
 
 def as_sent(column: Column[Any]) -> str:
-    """SQL for a column in the form in which Arrow writes it, too.
+    """SQL for a column, in the same form as Arrow writes it.
 
     Times are microseconds, exact and the same in every session; booleans are words; text is quoted, NULL is not.
     """

@@ -103,7 +103,7 @@ def read(table: Table, stream: IO[bytes], naming: Iterable[str] = (), key: Key |
 
 
 def _values(texts: pa.ChunkedArray) -> set[Any]:
-    """What is in a column of text, as its dictionaries have it."""
+    """The distinct values of a text column, from its dictionaries."""
     found = {value for chunk in texts.chunks for value in chunk.dictionary.to_pylist()}
     return found | {None} if texts.null_count else found
 

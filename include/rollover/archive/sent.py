@@ -72,7 +72,7 @@ def blocks(
 
 
 def content_of(connection: Connection, table: Table, relation: str) -> Content:
-    """Return the content of a relation with the columns of `table` and :data:`LINE`, and the rows of one file."""
+    """Return the content of a relation that has the rows of one file: the columns of `table`, and :data:`LINE`."""
     names = same_columns(table)
     digest, rows = hashlib.sha256(), 0
     if names:

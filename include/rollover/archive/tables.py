@@ -1,7 +1,7 @@
 """Says what an archived year consists of: the tables that are archived, and what is needed to read them.
 
-Codes, settings, names of schools and people change later. A year keeps them as they were: of its people only those
-who its rows name, and only what a report says of them.
+Codes, settings, names of schools and people change later. An archived year keeps them as they were. Of people it
+keeps only those that its rows name, and only what a report shows of them.
 """
 
 from __future__ import annotations

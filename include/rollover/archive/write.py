@@ -54,7 +54,7 @@ class _Lot:
 
     @property
     def bound(self) -> bool:
-        """Whether it is a copy of rows that stay live."""
+        """Whether the file is a copy of rows that stay live."""
         return self.planned is None
 
 
@@ -81,7 +81,8 @@ class _Kept(_Written):
 
 
 def archive(connection: Connection, plan: FrozenPlan) -> Archived:
-    """Archive every line of the plan with that action, with the codes and names to read it, and write the manifest.
+    """Archive every line of the plan that is to be archived, with the codes and names needed to read it, and write the
+    manifest.
 
     Needs a REPEATABLE READ transaction, so that all files show the same instant. Raises ProofFailed if the live rows
     are no longer those of the plan, or if a file, read back, has other rows. Raises Refused if the tenant's key is

@@ -1,7 +1,7 @@
 """The certificate as a PDF for people. The signed JSON is attached to it, and what its pages say is read from there.
 
-The last line of the file is a comment with a signature of its own, over every byte before it: so no page can be
-changed either. A PDF reader passes over it.
+The last line of the file is a comment with a signature of its own, over every byte before it, so no page can be
+changed either. PDF readers ignore it.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ DO_NOT_RELY = "do not rely on this file; ask who issued it for the file as it wa
 
 @dataclass(frozen=True)
 class Signed:
-    """A certificate whose signature fits the key that stands beside it. `sha256` is that of the whole file."""
+    """A certificate whose signature matches the public key in its file. `sha256` is that of the whole file."""
 
     certificate: dict[str, Any]
     public_key: Ed25519PublicKey

@@ -132,7 +132,7 @@ def _date_problems(document: Document, district: District, product: Product, yea
 def _refuse_shared_folders(candidates: list[tuple[Document, District]]) -> None:
     """Find folders that belong to two tenants, or lie within another tenant's: a folder is one district's.
 
-    Where two claim a folder, it stays with the one district it is named after, if any.
+    If two districts claim a folder, the one that it is named after keeps it, if there is one.
     """
     claims = [
         _Claim(document, district, name, PurePosixPath(tenant.folder))

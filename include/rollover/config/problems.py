@@ -1,4 +1,4 @@
-"""Describes what is wrong with a file, so that it can be fixed at once."""
+"""Describes what is wrong with a file, precisely enough to fix it."""
 
 from __future__ import annotations
 

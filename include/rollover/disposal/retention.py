@@ -156,7 +156,7 @@ def draft(connection: Connection, run: Run) -> Content:
 
 
 def _receipts(connection: Connection, run: Run) -> dict[str, Row[Any]]:
-    """Return the receipts of the year's files by their path below its folder, wherever the storage was then."""
+    """Return the receipts of the year's files, by their path below the year's folder: the storage may have moved."""
     before = disposal_plans.expired(connection, run.school_year.key)
     query = select(archives).where(archives.c.rollover_id == run.id)
     if before is not None:

@@ -1,4 +1,4 @@
-"""Defines Hero's reports. They are blank after the year is archived, since all show what was tracked in it."""
+"""Defines Hero's reports. They all show what was tracked in a year, so they are blank once that year is archived."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def freeze(
 ) -> DisposalPlan:
     """Freeze a plan, unless the last one says the same and waits for its approval. The caller holds the tenant's lock.
 
-    A plan that was approved and not run is never approved by what was said then: it is frozen again.
+    An approval is not used again later: a plan that was approved but not run is frozen again.
     """
     digest, last = hash_of(content), newest(connection, kind, school_year)
     if last is None or (last.plan_hash, last.asked_by, last.approved_by) != (digest, asked_by, None):

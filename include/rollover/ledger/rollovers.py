@@ -98,7 +98,7 @@ def number_for(connection: Connection, run: Run, step: Step) -> int:
 
 
 def is_erased(connection: Connection, run: Run, plan_no: int) -> bool:
-    """Whether the rows of a plan are erased, of whichever number."""
+    """Whether the rows of plan `plan_no` are erased; it need not be the plan in force."""
     query = select(steps.c.step).where(
         steps.c.rollover_id == run.id, steps.c.step == Step.ERASE, steps.c.plan_no == plan_no
     )

@@ -69,7 +69,7 @@ class _Compiler:
 
 @cache
 def _compiler_of(pid: int) -> _Compiler:
-    """The compiler of a process, which ends with it. A forked process does not use that of its parent."""
+    """Return the compiler of this process (`pid`), which ends with it. A forked process gets one of its own."""
     compiler = _Compiler()
     atexit.register(lambda: compiler.close() if os.getpid() == pid else None)
     return compiler

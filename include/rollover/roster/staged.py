@@ -111,7 +111,7 @@ def _write(duck: duckdb.DuckDBPyConnection, table: Table, rows: str, target: Pat
 
 
 def _value(column: Any) -> str:
-    """A column as its table demands it: a list is never null."""
+    """A column as its table requires it: a list is never null."""
     name = f'"{column.name}"'
     if isinstance(column.type, ARRAY):
         return f"coalesce({name}, [])::VARCHAR[] AS {name}"

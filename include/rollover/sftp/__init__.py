@@ -1,1 +1,1 @@
-"""Lists and downloads files of the districts' SFTP servers, and writes to their outbox, and nowhere else."""
+"""Lists and downloads files from the districts' SFTP servers, and writes to their outbox but nowhere else."""

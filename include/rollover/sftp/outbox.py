@@ -58,7 +58,7 @@ class SftpOutbox:
 
 
 def part_of(remote_path: str) -> str:
-    """Return the path of a file of the outbox while it is uploaded."""
+    """Return the path that a file of the outbox has while it is being uploaded."""
     folder, name = posixpath.split(remote_path)
     return posixpath.join(folder, f".{name}.part")
 

@@ -54,7 +54,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Server:
-    """An SFTP server: where it is, how it is recognised, and how Rollover logs in."""
+    """An SFTP server: where it is, how it is recognized, and how Rollover logs in."""
 
     host: str
     port: int

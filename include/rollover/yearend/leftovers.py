@@ -61,7 +61,7 @@ def _staged(connection: Connection, storage: UPath, before: datetime) -> int:
 
 
 def _exports(connection: Connection, before: datetime) -> int:
-    """Files that are there, or by the ledger should be."""
+    """Count the exported files that exist, or that the ledger does not know to be removed."""
     query = (
         select(exports.c.path)
         .join(rollovers, rollovers.c.rollover_id == exports.c.rollover_id)

@@ -1,4 +1,4 @@
-"""The new year's roster: that it is in, and that it is as it should be."""
+"""Records that the new year's roster was imported, and checks it."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def _stays_in_force(connection: Connection, run: Run, digest: str) -> bool:
 def needs_approval(plan: FrozenPlan) -> bool:
     """Whether a person must approve.
 
-    A past year's plan with nothing to do asks nobody. In the current year a plan by which nothing goes is asked about,
+    Nobody is asked about a past year's plan that removes nothing. In the current year a person is asked even then,
     whatever the product file says: it may be the wrong database.
     """
     if not plan.going:

@@ -1,9 +1,9 @@
-"""Where data of a tenant's school year can still be after it was erased, asked place by place.
+"""Searches every place where data of a tenant's school year may still be after it was erased.
 
-Each place answers with what it found that the certificate does not name as kept; all together must find nothing. It
+Each search returns what it found beyond what the certificate names as kept; together they must find nothing. It
 runs before the certificate and at any time later, and changes nothing. Rows and files are found by the ledger and by
 their names. In Airflow's database it looks for the logins, addresses, ids and full names of the people in the roster,
-those marked for deletion included. A person who left the roster for good cannot be recognised there any more: ask
+those marked for deletion included. A person who left the roster for good cannot be recognized there any more: ask
 before the grace period is over.
 """
 
@@ -140,7 +140,7 @@ def drops_on_sftp(connection: Connection, run: Run, outbox: Outbox) -> list[str]
 
 
 def _people(connection: Connection, run: Run) -> tuple[set[str], set[tuple[str, str]]]:
-    """What identifies the tenant's people in a text, in small letters: words, and pairs of neighbouring words."""
+    """What identifies the tenant's people in a text, in lower case: words, and pairs of neighboring words."""
     person = people.c
     rows = connection.execute(
         select(

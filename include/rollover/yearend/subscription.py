@@ -131,14 +131,14 @@ def _standing(run: Run, school_id: str, known: list[Subscription]) -> Standing:
 
 
 def _again(run: Run, known: list[Subscription]) -> str:
-    """That a school has a subscription when the plan is made, and had none on the reset date: perhaps by a mistake."""
+    """Say that a school has a subscription now but had none on the reset date, which may be a mistake; else nothing."""
     today = run.now.astimezone(ZoneInfo(run.district.time_zone)).date()
     since = [s.starts_on for s in known if s.state == ACTIVE and s.covers(today) and s.starts_on > run.reset_date]
     return f", {AGAIN} {min(since)}" if since else ""
 
 
 def _refuse_contradiction(subscription: Subscription, where: str) -> None:
-    """`state` is as of the reading, from-to is for ever: together they must make sense."""
+    """Refuse a state, which holds as of the reading, that contradicts the dates."""
     if subscription.ends_on < subscription.starts_on:
         raise SubscriptionUnclear(f"A subscription of {where} ends before it starts: {subscription}.", REMEDY)
     if subscription.state == ENDED and subscription.ends_on > subscription.read_at.date():

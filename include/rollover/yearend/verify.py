@@ -97,7 +97,7 @@ def _reports_not_blank(connection: Connection, run: Run, current: bool) -> list[
 
 def _as_reset(connection: Connection, run: Run) -> tuple[list[str], list[str]]:
     """What is wrong with the tables that were reset, and those that their users changed since: the new year began with
-    the reset, and rows say when they were changed last. What was held when the reset was made goes with the next
+    the reset, and rows say when they were changed last. What was on hold during the reset is left to the next
     rollover."""
     wrong, changed = [], []
     since = rollovers.finished_at(connection, run, Step.RESET)

@@ -10,7 +10,7 @@ from rollover.database.tables import metadata
 
 
 def include_name(name: str | None, type_: str, parent_names: Any) -> bool:
-    """Compare our schemas; partitions are made by ledger.ensure_school_year, not by a migration."""
+    """Leave partitions out of the comparison: ledger.ensure_school_year makes them, not a migration."""
     return not (type_ == "table" and name is not None and name.rpartition("__y")[2].isdigit())
 
 

@@ -1,4 +1,4 @@
-"""Changes the live roster to the set: only rows that differ are written."""
+"""Makes the live roster like the set: only rows that differ are written."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ _SAID = "('administrator', 'proctor', 'teacher')"
 
 
 def enrollment_role(file: str, people_file: str) -> Rule:
-    """A student is enrolled as a student; a guardian is not enrolled; others by their own role, if enrollments have
-    it."""
+    """Make the rule about roles in enrollments: a student is enrolled as a student, a guardian not at all, and anybody
+    else in their own role, if enrollments have that role."""
     return Rule(
         "enrollment_role",
         "warning",

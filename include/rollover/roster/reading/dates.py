@@ -36,8 +36,8 @@ def understood(value: pl.Series, century_from: int) -> pl.Series:
 
 
 def _dates(value: pl.Series, pattern: str, order: str, century_from: int = 100) -> pl.Series:
-    """Null if the text has another form, or if no roster can have that date. A year of two digits is of this century
-    or, from `century_from` on, of the last."""
+    """Null if the text has another form, or if no roster can have that date. A two-digit year is in this century
+    or, from `century_from` on, in the last."""
     parts = value.str.extract_groups(pattern).struct.unnest()
     parts.columns = list(order)
     year, month, day = (pl.col(part).cast(pl.Int32) for part in "ymd")

@@ -177,7 +177,7 @@ class Records:
         self._rest = ""
 
     def take(self, piece: str, *, final: bool) -> str:
-        """What can be passed on after this piece, of which `final` is the last."""
+        """Take the next piece; returns the text that can be passed on by now. The last piece is `final`."""
         text = self._rest + piece
         # A line feed may follow.
         ready = len(text) - 1 if text.endswith("\r") and not final else len(text)

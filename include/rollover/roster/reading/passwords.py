@@ -1,4 +1,4 @@
-"""Empties the password columns of a CSV file as it goes by, before any of it reaches storage.
+"""Empties the password columns of a CSV file on its way to storage, before any of it is written there.
 
 Districts send passwords in plain text. All else stays byte for byte, and a file without such a column goes through
 untouched: what is in storage is the file as it was sent, and its encoding, line ends, quoting and ragged rows are
@@ -97,7 +97,8 @@ class WithoutPasswords:
 
 
 class _Codec:
-    """Bytes as characters and back, the same bytes whatever they are. An odd last byte of UTF-16 waits."""
+    """Decodes bytes and encodes them back to the same bytes, whatever they are. An odd last byte of UTF-16 waits for
+    the next."""
 
     def __init__(self, encoding: str) -> None:
         self._width = 2 if encoding.startswith("utf-16") else 1
@@ -243,7 +244,7 @@ class _Rows(Records):
 
 
 def _usual_row(layout: Layout) -> re.Pattern[str] | None:
-    """A pattern for a row like most: well quoted, of the usual width. Its groups are what stays of it."""
+    """A pattern for a typical row: well quoted, of the usual width. Its groups are the text that is kept."""
     if not 1 < layout.usual <= MOST_FIELDS:
         return None
     separator, value = re.escape(layout.separator), lexer.well_formed_value(layout.separator)

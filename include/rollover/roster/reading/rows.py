@@ -60,7 +60,7 @@ def batches(
 
 
 def _columns(header: Header, text: Text | None = None) -> dict[str, str]:
-    """The columns to read of a file, by name: their positions, which are Arrow's names for them.
+    """The columns of a file that are read, by name: their positions, which are Arrow's names for them.
 
     If the `text` has invalid characters, they include the columns that are not needed, to check them.
     """

@@ -1,4 +1,7 @@
-"""The answers that a person can give about an import in review. A module of its own: Airflow reads it, and no more."""
+"""The answers that a person can give about an import in review.
+
+It is a module of its own, so that Airflow imports nothing else with it.
+"""
 
 from __future__ import annotations
 
