@@ -317,6 +317,24 @@ def test_a_reader_reads_what_changed_and_nothing_else(run: Run, owner: Engine) -
     assert phase() is Phase.EXPORTING
 
 
+def test_a_reader_notices_that_a_year_or_a_tenant_is_gone(run: Run, owner: Engine) -> None:
+    reader = SeasonReader()
+
+    def years() -> list[str]:
+        return [state.school_year for state in reader.read(run.engine, catalog(run), NOW).of(run.tenant.id)]
+
+    assert years() == ["2025-26"]
+    with owner.begin() as connection:
+        connection.execute(update(directory.tenants).values(current_school_year="2026-27"))
+    assert years() == ["2026-27"]
+    assert stored_facts(run.engine) == facts_by_view(owner)
+    with owner.begin() as connection:
+        for table in (directory.subscriptions, directory.schools, directory.tenants):
+            connection.execute(table.delete())
+    assert years() == []
+    assert stored_facts(run.engine) == facts_by_view(owner)
+
+
 def test_a_past_year_is_read_when_it_is_asked_for(run: Run) -> None:
     certified.until_resumed(run)
     certify(run)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from threading import Lock
+from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Connection, Engine, func, or_, select, text, true
+from sqlalchemy import ColumnElement, Connection, Engine, Row, func, or_, select, text, true
 
 from rollover.calendar import SchoolYear
 from rollover.config import Catalog
 from rollover.database.session import without_values
 from rollover.database.tables.ledger import season
-from rollover.season.deadlines import Dates
+from rollover.season.deadlines import Dates, Severity
 from rollover.season.facts import Facts
 from rollover.season.state import TenantState, state_of
 from rollover.tenant import Tenant
@@ -33,16 +35,30 @@ class Season:
 
     def of(self, tenant_id: str) -> list[TenantState]:
         """The states of one tenant, newest year first."""
-        found = (state for state in self.states if state.tenant.id == tenant_id)
-        return sorted(found, key=lambda state: state.school_year, reverse=True)
+        return self._by_tenant.get(tenant_id, [])
 
     @property
     def current(self) -> list[TenantState]:
         """For each tenant the one state that people look at: see :func:`most_important`."""
-        by_tenant: dict[str, list[TenantState]] = {}
-        for state in self.states:
-            by_tenant.setdefault(state.tenant.id, []).append(state)
-        return [most_important(states) for states in by_tenant.values()]
+        return self.where(lambda _: True)
+
+    def where(self, is_wanted: Callable[[TenantState], bool]) -> list[TenantState]:
+        """For each tenant with wanted states the most important of those: what is looked for is never hidden behind
+        another year."""
+        found = ([state for state in states if is_wanted(state)] for states in self._by_tenant.values())
+        return [most_important(states) for states in found if states]
+
+    def beside(self, shown: TenantState) -> list[TenantState]:
+        """The tenant's other years that are not finished or not fine, newest first."""
+        others = (state for state in self.of(shown.tenant.id) if state.school_year != shown.school_year)
+        return [state for state in others if state.is_under_way or state.severity is not Severity.FINE]
+
+    @cached_property
+    def _by_tenant(self) -> dict[str, list[TenantState]]:
+        found: dict[str, list[TenantState]] = {}
+        for state in sorted(self.states, key=lambda state: state.school_year, reverse=True):
+            found.setdefault(state.tenant.id, []).append(state)
+        return dict(sorted(found.items()))
 
 
 def most_important(states: list[TenantState]) -> TenantState:
@@ -96,14 +112,20 @@ class SeasonReader:
             )
 
     def _update(self, engine: Engine) -> None:
+        rows = select(season).where(self._wanted)
         with season_session(engine) as connection:
             newest = connection.scalar(select(func.max(season.c.version))) or 0
             if newest < self._version:  # another database, or an older state of it
-                self._version, self._facts = 0, {}
-            rows = connection.execute(select(season).where(self._wanted, season.c.version > self._version)).all()
+                self._facts = {}
+            self._learn(connection.execute(rows.where(season.c.version > (self._version if self._facts else 0))).all())
+            if len(self._facts) != connection.scalar(select(func.count()).select_from(season).where(self._wanted)):
+                self._facts = {}  # a row is gone, which has no version
+                self._learn(connection.execute(rows).all())
+        self._version = newest
+
+    def _learn(self, rows: Iterable[Row[Any]]) -> None:
         for row in rows:
             self._facts[row.tenant_id, row.school_year] = _Known(_FACTS.validate_python(row.facts), row.is_past)
-        self._version = newest
 
     def _state(self, tenant: Tenant, school_year: str, facts: Facts, known: Catalog, now: datetime) -> TenantState:
         district, product = known.districts[tenant.district], known.products[tenant.product]

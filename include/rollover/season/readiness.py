@@ -10,9 +10,9 @@ from sqlalchemy import Engine, create_engine, select, text
 
 from rollover.calendar import year_of_day
 from rollover.config import Catalog
-from rollover.database.session import tenant_session
-from rollover.database.tables import directory
+from rollover.database.tables.ledger import season
 from rollover.errors import RolloverError
+from rollover.season.read import season_session
 from rollover.tenant import Tenant
 
 METADATA_URL = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
@@ -41,11 +41,11 @@ def active_tenants(catalog: Catalog, today: date) -> list[Tenant]:
 
 
 def unknown_to_directory(engine: Engine, tenants: Iterable[Tenant]) -> Iterator[tuple[str, str]]:
-    """Each tenant that the directory lacks, with what to do."""
+    """Each tenant that the directory lacks, with what to do. The season has every tenant of the directory."""
+    with season_session(engine) as connection:
+        known = set(connection.scalars(select(season.c.tenant_id)))
     for tenant in tenants:
-        with tenant_session(engine, tenant.id) as connection:
-            known = connection.scalar(select(directory.tenants.c.tenant_id))
-        if known is None:
+        if tenant.id not in known:
             yield (
                 tenant.id,
                 "the directory lacks this tenant; add it there, with its schools and subscriptions",

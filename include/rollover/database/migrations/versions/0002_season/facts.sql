@@ -123,11 +123,11 @@ LEFT JOIN LATERAL (
     SELECT d.state, d.since FROM ledger.dag_states d WHERE d.tenant_id = t.tenant_id
 ) dag ON true;
 
--- Brings the rows of ledger.season up to date, and returns how many have changed. Who reads the season calls it first,
+-- Brings the rows of ledger.season up to date, and returns how many were written. Who reads the season calls it first,
 -- so that what is read is never older than the ledger; it costs as much as has changed. One at a time: of two at once,
 -- the one with the older snapshot could write last.
 CREATE FUNCTION ledger.refresh_season() RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET jit = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET timezone = 'UTC' SET jit = off AS $$
 DECLARE
     refreshed bigint;
 BEGIN
@@ -137,13 +137,21 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('ledger.season', 0));
     WITH changed AS (DELETE FROM ledger.season_changes RETURNING tenant_id),
     tenants AS MATERIALIZED (SELECT DISTINCT tenant_id FROM changed),
+    found AS MATERIALIZED (
+        SELECT f.* FROM tenants CROSS JOIN LATERAL (
+            SELECT f.* FROM ledger.season_facts f WHERE f.tenant_id = tenants.tenant_id
+        ) f
+    ),
+    gone AS (
+        DELETE FROM ledger.season known USING tenants WHERE known.tenant_id = tenants.tenant_id
+            AND NOT EXISTS (SELECT FROM found
+                WHERE found.tenant_id = known.tenant_id AND found.school_year = known.school_year)
+    ),
     written AS (
         INSERT INTO ledger.season AS known (tenant_id, school_year, facts, is_past, version, changed_at)
         SELECT found.tenant_id, found.school_year, found.facts, found.is_past, nextval('ledger.season_version'),
                clock_timestamp()
-        FROM tenants CROSS JOIN LATERAL (
-            SELECT f.* FROM ledger.season_facts f WHERE f.tenant_id = tenants.tenant_id
-        ) found
+        FROM found
         ON CONFLICT (tenant_id, school_year) DO UPDATE SET facts = excluded.facts, is_past = excluded.is_past,
             version = excluded.version, changed_at = excluded.changed_at
         WHERE known.facts IS DISTINCT FROM excluded.facts
@@ -176,4 +184,6 @@ BEGIN
             'FOR EACH STATEMENT EXECUTE FUNCTION ledger.note_season_change()', name);
     END LOOP;
 END $$;
+CREATE TRIGGER season_delete AFTER DELETE ON directory.tenants REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger.note_season_change();
 INSERT INTO ledger.season_changes (tenant_id) SELECT tenant_id FROM directory.tenants;
