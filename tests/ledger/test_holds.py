@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 from upath import UPath
 
 from rollover import cli
+from rollover.config import Catalog
 from rollover.database.held import STUDENTS, is_held
 from rollover.database.session import tenant_session
 from rollover.database.tables import metadata, product_tables
@@ -22,7 +23,7 @@ from rollover.ledger.results import ResetVerified
 from rollover.roster.applying.tidy import tidy
 from rollover.roster.review.answers import Answer
 from rollover.run import Run
-from rollover.season.status import status_of
+from rollover.season.detail import detail_of
 from rollover.yearend import steps
 from tests.roster.test_tidy import GRACE, LATER, fewer
 from tests.support.roster.stored_sets import Desk
@@ -289,9 +290,12 @@ def test_the_certificate_lists_data_on_hold_and_names_no_student(run: Run, owner
 def test_the_status_lists_holds_and_names_no_student(run: Run) -> None:
     hold(run, holds.INSPECTION, student_id="s1")
     with tenant_session(run.engine, HERO) as connection:
-        said = str(status_of(connection))
-    assert "open inspection request 1 on one student since" in said
-    assert "s1" not in said
+        known = Catalog({run.district.district: run.district}, {run.product.product: run.product}, ())
+        found = detail_of(connection, known, LATER)
+    (hold_in_words,) = found.holds
+    assert hold_in_words.startswith("open inspection request 1 on one student since") and "set by" in hold_in_words
+    assert hold_in_words in found.sentences
+    assert "s1" not in str(found)
 
 
 def test_every_product_table_knows_the_rows_on_hold(run: Run) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncssh
@@ -13,13 +14,14 @@ import paramiko
 import pytest
 from upath import UPath
 
+from rollover.config import Catalog
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
 from rollover.roster.intake import fetch as fetch_module
 from rollover.roster.intake import unpack
 from rollover.roster.intake.fetch import CHANGED
 from rollover.roster.reporting.report import deliver_findings
-from rollover.season.status import status_of
+from rollover.season.detail import detail_of
 from rollover.sftp import transfer
 from rollover.sftp.drops import list_folder, passed_over, record
 from rollover.sftp.transfer import Server, Wanted
@@ -343,7 +345,9 @@ def test_files_that_are_not_read_are_reported_and_change_nothing(district: Distr
     assert "sub folders" in found["old/users.csv"] and "Export" in found["people.xlsx"]
     assert "packed" in found["users.csv.gz"]
     with tenant_session(district.engine, district.tenant_id) as connection:
-        assert "3 files on SFTP are not read" in str(status_of(connection))
+        known = Catalog({SPRINGFIELD.district: SPRINGFIELD}, {HERO.product: HERO}, ())
+        (said,) = [each for each in detail_of(connection, known, datetime.now(UTC)).sentences if "on SFTP" in each]
+        assert said.startswith("3 files on SFTP are not read") and "people" not in said
         assert record(connection, district.tenant_id, f"/{district.folder}", others) is None
     sent: dict[str, str] = {}
 

@@ -4,20 +4,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, insert
 
+from rollover.config import Catalog, District
 from rollover.database.session import tenant_session
 from rollover.database.tables import ledger
-from rollover.season.status import status_of
+from rollover.lint import load_catalog
+from rollover.season.detail import TenantDetail, detail_of
+from rollover.tenant import Tenant
 from tests.support import small_district
 
 HERO, LAKESIDE = "hero__riverside-ca", "hero__lakeside-ca"
 STARTED = datetime(2026, 7, 1, 8, 0, tzinfo=UTC)
 FILES = (datetime(2026, 7, 30, 21, 5, tzinfo=UTC), datetime(2026, 7, 30, 22, 15, tzinfo=UTC))
+NOW = datetime(2026, 7, 5, tzinfo=UTC)
 FOUND = datetime(2026, 7, 31, 3, 0, tzinfo=UTC)
+
+
+def catalog(**own: int) -> Catalog:
+    """Riverside and Lakeside with Hero, which allows 30 days; Riverside perhaps another number."""
+    products = load_catalog(Path("/nonexistent"), small_district.PRODUCTS).products
+    districts: dict[str, District] = {}
+    for name, more in (("riverside-ca", own), ("lakeside-ca", {})):
+        district = small_district.district(name)
+        hero = district.products["hero"].model_copy(update=more)
+        districts[name] = district.model_copy(update={"products": {"hero": hero}})
+    known = Catalog(districts, products, ())
+    assert known.tenants == [Tenant.parse(LAKESIDE), Tenant.parse(HERO)]
+    return known
 
 
 @dataclass
@@ -45,9 +63,12 @@ class Book:
             connection.execute(insert(ledger.imports).values(tenant_id=tenant_id, **row))
         return import_id
 
-    def status(self, tenant_id: str = HERO) -> list[str]:
+    def detail(self, tenant_id: str = HERO) -> TenantDetail:
         with tenant_session(self.engine, tenant_id) as connection:
-            return str(status_of(connection)).split("; ")
+            return detail_of(connection, catalog(), NOW)
+
+    def sentences(self, tenant_id: str = HERO) -> list[str]:
+        return self.detail(tenant_id).sentences
 
     def pause(self, tenant_id: str = HERO, since: datetime = STARTED) -> None:
         with self.owner.begin() as connection:

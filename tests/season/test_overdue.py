@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from rollover.config import Catalog, District
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
 from rollover.ledger import pause
-from rollover.lint import load_catalog
 from rollover.season.overdue import refuse_overdue_pauses
-from rollover.tenant import Tenant
-from tests.season.conftest import HERO, LAKESIDE, STARTED, Book
-from tests.support import small_district
-
-
-def catalog(**own: int) -> Catalog:
-    """Riverside and Lakeside with Hero, which allows 30 days; Riverside perhaps another number."""
-    products = load_catalog(Path("/nonexistent"), small_district.PRODUCTS).products
-    districts: dict[str, District] = {}
-    for name, more in (("riverside-ca", own), ("lakeside-ca", {})):
-        district = small_district.district(name)
-        hero = district.products["hero"].model_copy(update=more)
-        districts[name] = district.model_copy(update={"products": {"hero": hero}})
-    known = Catalog(districts, products, ())
-    assert known.tenants == [Tenant.parse(LAKESIDE), Tenant.parse(HERO)]
-    return known
+from tests.season.conftest import HERO, LAKESIDE, STARTED, Book, catalog
 
 
 @pytest.mark.parametrize(
@@ -64,4 +46,4 @@ def test_a_pause_that_has_ended_is_not_reported(book: Book) -> None:
     with tenant_session(book.engine, HERO) as connection:
         pause.end_by_hand(connection, HERO, by="dana", reason="a test")
     refuse_overdue_pauses(book.engine, catalog(), STARTED + timedelta(days=400))
-    assert "nightly sync: on" in book.status()
+    assert "nightly sync: on" in book.sentences()

@@ -24,7 +24,7 @@ READER_LEFT = 128 + 13
 """What a shell shows for a command that SIGPIPE ends, as ``cat large | head`` does."""
 INTERRUPTED = 128 + 2
 NOUNS = (
-    *("status", "dates", "plan", "export"),
+    *("status", "season", "dates", "plan", "export"),
     *("hold", "roster", "resume", "switch-on"),
     "archive",
     *("evidence", "certificate", "residue"),

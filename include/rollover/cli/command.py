@@ -149,6 +149,6 @@ def drawn(sheet: Sheet) -> str:
     console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto")
     with console.capture() as captured:
         console.print(table)
-        for line in sheet.below:
-            console.print(Text(line))
+        if sheet.below:
+            console.print(Text("\n".join(sheet.below)))
     return captured.get()

@@ -65,6 +65,11 @@ class Context:
         return connect(self.settings.database_url)
 
     @cached_property
+    def now(self) -> datetime:
+        """The time of the call."""
+        return datetime.now(UTC)
+
+    @cached_property
     def person(self) -> str:
         """The name of the person who runs the command: the database login. Raises Refused for a shared one."""
         from rollover.ledger import identity
@@ -97,7 +102,7 @@ class Context:
             district=self.catalog.districts[tenant.district],
             product=self.catalog.products[tenant.product],
             storage=self.settings.storage_root,
-            now=datetime.now(UTC),
+            now=self.now,
             archive_keys=self.settings.archive_keys,
             backup_days=self.settings.backup_days,
         )
@@ -129,6 +134,12 @@ def refuse_unknown(what: str, name: str | None, known: Sequence[str]) -> None:
     if name is None or name in known:
         return
     raise BadArgument(f"no district file or archive names the {what} '{name}'" + did_you_mean(name, known, FEW))
+
+
+def refuse_other(name: str | None, known: Sequence[str]) -> None:
+    """Raise BadArgument if `name` was given and is none of a few known words."""
+    if name is not None and name not in known:
+        raise BadArgument(f"'{name}' is none of: {', '.join(known)}{did_you_mean(name, known, 0)}")
 
 
 def did_you_mean(name: str, known: Iterable[str], most: int | None = None) -> str:

@@ -8,8 +8,8 @@ from datetime import date
 import typer
 
 from rollover.cli.command import LOOK, Cell, Lines, Sheet, Tabular, command
-from rollover.cli.context import Context, school_year
-from rollover.cli.parameters import YearArgument
+from rollover.cli.context import BadArgument, Context, school_year
+from rollover.cli.parameters import FromOption, ToOption, YearArgument
 
 app = typer.Typer()
 
@@ -32,7 +32,7 @@ class ResetDate:
 
 @dataclass(frozen=True)
 class ResetDates(Tabular):
-    """The reset dates of a school year."""
+    """The reset dates of a school year, the earliest first."""
 
     school_year: str
     dates: list[ResetDate]
@@ -51,17 +51,22 @@ def own_style(each: ResetDate) -> str:
     return "cyan" if each.is_own_date else ""
 
 
-@app.command("dates", rich_help_panel=LOOK, epilog="Example: rollover dates 2026-27")
+@app.command("dates", rich_help_panel=LOOK, epilog="Example: rollover dates 2026-27 --from 2027-07-01 --to 2027-07-15")
 @command
-def dates(context: Context, year: YearArgument) -> Lines[ResetDates]:
-    """List the reset date of every tenant for a school year."""
+def dates(context: Context, year: YearArgument, start: FromOption = None, end: ToOption = None) -> Lines[ResetDates]:
+    """List the reset date of every tenant for a school year, the earliest first."""
     from rollover.calendar import reset_day
 
     wanted, found = school_year(year), []
+    first, last = start.date() if start else date.min, end.date() if end else date.max
+    if first > last:
+        raise BadArgument(f"--from {first} is after --to {last}")
     for tenant in context.catalog.tenants:
         district, product = context.catalog.districts[tenant.district], context.catalog.products[tenant.product]
         facts = district.facts(tenant.product, wanted)
         day = reset_day(product.reset_rule, tenant.district, wanted, facts)
-        found.append(ResetDate(tenant.id, day, bool(facts.own_reset_date)))
-        yield str(found[-1])
+        if first <= day <= last:
+            found.append(ResetDate(tenant.id, day, bool(facts.own_reset_date)))
+    found.sort(key=lambda each: (each.reset_date, each.tenant))
+    yield from map(str, found)
     return ResetDates(wanted.key, found)

@@ -17,6 +17,12 @@ import typer
 from rollover.calendar import JULY, SchoolYear, year_of_day
 from rollover.tenant import PRODUCTS, SEPARATOR, Tenant
 
+PHASES = (
+    *("scheduled", "informed", "exporting", "waiting_for_approval", "archiving_and_erasing", "waiting_for_roster"),
+    *("roster_in_review", "verifying", "certified", "held", "rejected", "refused", "failed"),
+)
+WAITS_FOR = ("nobody", "data_engineer", "district_it", "customer_success")
+"""As :mod:`rollover.season.phases` has them, which imports too much for help and completion; a test compares them."""
 YEAR = re.compile(r"\b20\d\d-\d\d\b")
 
 
@@ -99,5 +105,26 @@ ProductOption = Annotated[
         help=f"One of {', '.join(PRODUCTS)}.",
         autocompletion=lambda: list(PRODUCTS),
     ),
+]
+PhaseOption = Annotated[
+    str | None,
+    typer.Option("--phase", metavar="PHASE", help=f"One of {', '.join(PHASES)}.", autocompletion=lambda: list(PHASES)),
+]
+WaitsForOption = Annotated[
+    str | None,
+    typer.Option(
+        "--waits-for",
+        metavar="ROLE",
+        help=f"Who has to act: one of {', '.join(WAITS_FOR)}.",
+        autocompletion=lambda: list(WAITS_FOR),
+    ),
+]
+LateOption = Annotated[bool, typer.Option("--late", help="Only where something is late or wrong.")]
+FromOption = Annotated[
+    datetime | None,
+    typer.Option("--from", metavar="DATE", formats=["%Y-%m-%d"], help="The first day, e.g. 2027-07-01."),
+]
+ToOption = Annotated[
+    datetime | None, typer.Option("--to", metavar="DATE", formats=["%Y-%m-%d"], help="The last day, e.g. 2027-07-15.")
 ]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, without a name; goes to the evidence.")]
