@@ -18,7 +18,7 @@ from rollover.config import Catalog
 from rollover.database.session import without_values
 from rollover.database.tables.ledger import season
 from rollover.season.deadlines import Dates, Severity
-from rollover.season.facts import Facts
+from rollover.season.facts import CertificateFacts, Facts
 from rollover.season.state import TenantState, state_of
 from rollover.tenant import Tenant
 
@@ -80,6 +80,29 @@ def read_season(engine: Engine, known: Catalog, now: datetime, *, year: SchoolYe
     """The season of every tenant that a district file lists, as of `now`: its years that are not past, and `year`."""
     wanted = or_(season.c.is_past.is_(False), season.c.school_year == (year.key if year else None))
     return SeasonReader(wanted).read(engine, known, now, year=year)
+
+
+@dataclass(frozen=True)
+class CertifiedYear:
+    """A tenant's school year with its newest certificate."""
+
+    tenant: Tenant
+    school_year: str
+    certificate: CertificateFacts
+
+
+def read_certificates(engine: Engine, known: Catalog) -> list[CertifiedYear]:
+    """The certificates of every tenant that a district file lists, past years too, by tenant and year."""
+    wanted = {tenant.id: tenant for tenant in known.tenants}
+    issued = season.c.facts["certificate"]
+    query = select(season.c.tenant_id, season.c.school_year, issued).where(issued["path"].astext.isnot(None))
+    with season_session(engine) as connection:
+        rows = connection.execute(query.order_by(season.c.tenant_id, season.c.school_year)).all()
+    return [
+        CertifiedYear(wanted[tenant_id], school_year, CertificateFacts.model_validate(facts))
+        for tenant_id, school_year, facts in rows
+        if tenant_id in wanted
+    ]
 
 
 class SeasonReader:
