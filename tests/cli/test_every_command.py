@@ -23,8 +23,9 @@ OTHERS |= {"kind": "legal", "reason": "x", "seen": "x", "answer": "discard", "ou
 ONE_OF = {"archive restore": ("--into", "x"), "archive destroy-key": ("--why", "x")}
 """Of some options one has to be given."""
 WITH_JSON = {
-    *("status", "dates", "plan", "export", "lint", "residue", "hold list", "roster in-review", "roster decide"),
-    *("archive list", "archive query", "archive report", "evidence verify", "certificate verify", "person list"),
+    *("status", "season", "dates", "plan", "export", "lint", "residue", "hold list", "roster in-review"),
+    *("roster list", "roster show", "roster decide", "archive list", "archive query", "archive report"),
+    *("evidence verify", "certificate list", "certificate show", "certificate verify", "person list"),
 }
 AVOIDED_IN_HELP = r"\b(reported|fingerprints?)\b"
 """Besides those that are avoided everywhere."""
@@ -50,6 +51,7 @@ def test_the_commands_that_name_a_tenant_are_found() -> None:
     found = {" ".join(line[:2]) for line, _ in LINES}
     assert len(LINES) >= 15
     assert {"hold list", "roster in-review", "archive list", "archive query", "evidence verify"} <= found
+    assert {"roster list", "certificate list", "certificate show"} <= found
     assert {line[0] for line, _ in LINES} >= {"status", "plan", "resume", "switch-on", "export", "residue"}
 
 

@@ -22,7 +22,7 @@ For whoever runs Rollover. `rollover --help` and `rollover COMMAND --help` say t
 - **Where it looks**: `ROLLOVER_DATABASE_URL` names the product database; the other settings are in
   [deploy.md](deploy.md).
 - **Who you are**: your database login. What only a person may decide needs a personal one (`rollover person add`).
-- **Output**: on a terminal, `status`, `dates`, `hold list` and `archive list` draw a table as wide as the terminal; set
+- **Output**: on a terminal, `status`, `season`, `dates` and what lists things draw a table as wide as the terminal; set
   `NO_COLOR` for one without colours. In a pipe or a file there is one line per thing, nothing cut off, no colours.
 - **`--json`**: one JSON document on stdout and nothing else there. Dates and times (UTC) are in ISO 8601; the keys are
   below. A key is added when there is more to say, and never changes its meaning.

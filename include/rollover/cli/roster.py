@@ -1,4 +1,4 @@
-"""``rollover roster``: imports in review, and undoing the last import."""
+"""``rollover roster``: what came, imports in review, and undoing the last import."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import typer
 from rollover.cli.command import DECIDE, Document, Lines, command
 from rollover.cli.context import BadArgument, Context
 from rollover.cli.parameters import AnyTenant, Reason, TenantArgument
+from rollover.cli.roster_imports import list_command, show_command
 
 app = typer.Typer(
     name="roster",
     rich_help_panel=DECIDE,
     no_args_is_help=True,
-    help="Roster imports in review, and undoing the last import.",
+    help="Roster imports: what came, those in review, and undoing the last.",
 )
+app.command("list", epilog="Example: rollover roster list hero__springfield-il")(list_command)
+app.command("show", epilog="Example: rollover roster show hero__springfield-il__0d7c52f1a9e4")(show_command)
 REPORTED = "The nightly roster_sync reports it to the district, in its outbox."
 ANSWERS = ("approve", "approve-with-id-map", "additions-only", "discard")
 

@@ -124,7 +124,7 @@ def read_import(row: Row[Any]) -> Import:
         "details": ImportDetails.from_json(row.details),
         "decision": None if row.decision is None else Decision(row.decision),
     }
-    return Import(**{**row._mapping, **typed})
+    return Import(**{field.name: row._mapping[field.name] for field in fields(Import)} | typed)
 
 
 def load(connection: Connection, import_id: str, *, for_update: bool = False) -> Import:
@@ -137,7 +137,7 @@ def load(connection: Connection, import_id: str, *, for_update: bool = False) ->
     if row is None:
         raise Refused(
             f"The ledger has no import {import_id} of this tenant.",
-            "use an id that `rollover roster in-review` or `rollover status` shows.",
+            "use an id that `rollover roster list` shows.",
         )
     return read_import(row)
 

@@ -117,7 +117,7 @@ def _report_of(connection: Connection, found: Import, district: District, produc
         found=found,
         folder=drop.folder if drop else "not known",
         files=[RemoteFile(**file) for file in drop.files] if drop else (),
-        problems=_problems(connection, found),
+        problems=problems_of(connection, found),
         current_year=str(connection.scalar(select(directory.tenants.c.current_school_year))),
         is_paused=pause.current(connection) is not None,
         district=district,
@@ -125,7 +125,7 @@ def _report_of(connection: Connection, found: Import, district: District, produc
     )
 
 
-def _problems(connection: Connection, found: Import) -> list[Problem]:
+def problems_of(connection: Connection, found: Import) -> list[Problem]:
     """The findings by code, with their total numbers: if there are many, not all are kept."""
     rows = connection.execute(text(PLACES), {"import_id": found.import_id}).all()
     problems = []
