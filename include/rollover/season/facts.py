@@ -75,6 +75,25 @@ class QuestionFacts(Fact):
     run_id: str
 
 
+class OpenQuestion(Fact):
+    """A question that nobody has answered yet; see :class:`rollover.ledger.questions.Asked`."""
+
+    question_id: int
+    kind: Literal["plan", "roster", "expiry"]
+    about: str
+    plan_no: int | None
+    digest: str
+    subject: str
+    rows_erased: int
+    options: tuple[str, ...]
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    asked_at: datetime
+    until: datetime | None
+
+
 class ImportFacts(Fact):
     """A roster import: its files' dates on the district's server, and its numbers (None before it is read)."""
 
@@ -170,7 +189,8 @@ class DagFacts(Fact):
 class Facts(Fact):
     """All facts about a tenant in a school year. None: there is no such thing.
 
-    Those of the roster, the pause, the holds and the DAG are the tenant's, and the same in each of its years.
+    Those of the roster, the open questions, the pause, the holds and the DAG are the tenant's, and the same in each of
+    its years.
     """
 
     current_school_year: str
@@ -180,6 +200,8 @@ class Facts(Fact):
     plan: PlanFacts | None
     failure: FailureFacts | None
     question: QuestionFacts | None
+    questions: tuple[OpenQuestion, ...]
+    """All open questions of the tenant, oldest first: also those about rosters and archived years."""
     newest_drop: ImportFacts | None
     live_roster: ImportFacts | None
     new_roster: NewRoster | None

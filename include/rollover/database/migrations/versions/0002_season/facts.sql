@@ -9,6 +9,7 @@ SELECT t.tenant_id, y.school_year, jsonb_build_object(
         'rejected_by', rejected.by, 'rejected_at', rejected.recorded_at),
     'failure', to_jsonb(failure),
     'question', to_jsonb(question),
+    'questions', asked.questions,
     'newest_drop', to_jsonb(newest),
     'live_roster', to_jsonb(live),
     'new_roster', to_jsonb(awaited),
@@ -63,6 +64,11 @@ LEFT JOIN LATERAL (
     WHERE q.tenant_id = t.tenant_id AND q.kind = 'plan' AND q.about = i.rollover_id AND q.plan_no = plan.plan_no
       AND q.answered_at IS NULL ORDER BY q.question_id DESC LIMIT 1
 ) question ON true
+CROSS JOIN LATERAL (
+    SELECT coalesce(jsonb_agg(to_jsonb(q) - 'tenant_id' - 'answer' - 'answered_by' - 'answered_at'
+                              ORDER BY q.question_id), '[]') AS questions
+    FROM ledger.questions q WHERE q.tenant_id = t.tenant_id AND q.answered_at IS NULL
+) asked
 LEFT JOIN LATERAL (
     SELECT l.import_id, l.state, l.school_year, l.format, l.found_at, l.changed_at, l.reason, l.files_from, l.files_to,
            l.rows, l.errors, l.warnings
