@@ -119,7 +119,7 @@ ALARMS: dict[Alarm, dict[str, Any]] = {
 def state_with(given: dict[str, Any]) -> TenantState:
     """The state of Riverside's Hero with some facts; of all other things there are none."""
     facts: dict[str, Any] = dict.fromkeys(Facts.model_fields)
-    facts |= {"current_school_year": YEAR.key, "done": {}, "waiting_imports": 0, **given}
+    facts |= {"current_school_year": YEAR.key, "done": {}, "waiting_imports": 0, "questions": (), **given}
     product = load_catalog(PRODUCTS / "none", PRODUCTS).products["hero"]
     where = district(school_years={YEAR.next.key: {"first_day": date(2026, 8, 1)}})
     tenant = Tenant("hero", "riverside-ca")

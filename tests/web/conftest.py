@@ -55,6 +55,17 @@ def person_of(request: Request) -> Visitor:
     return Person(login)
 
 
+TEXT = """**18 rows will be erased for good.**
+
+- *Approve*: exactly these rows go.
+- *Reject*: nothing is erased.
+
+| School | Rows |
+|---|---:|
+| North \\<b\\> | 18 |
+"""
+
+
 @dataclass
 class Airflow:
     """What the pages answered, and what Airflow has against it."""
@@ -62,6 +73,7 @@ class Airflow:
     answers: list[tuple[str, int, tuple[str, ...], str]] = field(default_factory=list)
     refuses: str | None = None
     answered: dict[int, str] = field(default_factory=dict)
+    text: str | None = TEXT
 
     def answer(self, who: Visitor, question: OpenQuestion, options: Sequence[str], reason: str) -> None:
         if self.refuses:
@@ -70,6 +82,9 @@ class Airflow:
 
     def answered_by(self, questions: Sequence[OpenQuestion]) -> dict[int, str]:
         return self.answered
+
+    def text_of(self, question: OpenQuestion) -> str | None:
+        return self.text
 
 
 @pytest.fixture
@@ -92,6 +107,7 @@ def host(engine: Engine, airflow: Airflow, known: Catalog, tmp_path: Path) -> Ho
         catalog=lambda: known,
         answer=airflow.answer,
         answered_by=airflow.answered_by,
+        text_of=airflow.text_of,
         secret=lambda: "a secret of the tests",
         clock=lambda: NOW,
         districts=tmp_path,

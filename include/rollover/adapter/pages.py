@@ -188,6 +188,24 @@ def answered_by(questions: Sequence[OpenQuestion]) -> dict[int, str]:
         return {ids[tuple(row[:4])]: (row[4] or {}).get("name") or "nobody in time" for row in session.execute(query)}
 
 
+def text_of(question: OpenQuestion) -> str | None:
+    """The text that Airflow shows with a question; None if it does not ask it any more."""
+    from airflow.models.hitl import HITLDetail
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    query = (
+        select(HITLDetail.body)
+        .join(TaskInstance, TaskInstance.id == HITLDetail.ti_id)
+        .where(TaskInstance.dag_id == question.dag_id, TaskInstance.run_id == question.run_id)
+        .where(TaskInstance.task_id == question.task_id, TaskInstance.map_index == question.map_index)
+    )
+    with create_session(scoped=False) as session:
+        row = session.execute(query).one_or_none()
+    return None if row is None else row.body or ""
+
+
 # The rest of the host
 
 
@@ -237,6 +255,7 @@ def host() -> Host:
         catalog=FreshCatalog(runs.catalog, (settings.districts, settings.products)),
         answer=answer,
         answered_by=answered_by,
+        text_of=text_of,
         secret=lambda: str(conf.get_mandatory_value("api", "secret_key")),
         clock=runs.clock,
         districts=settings.districts,

@@ -134,6 +134,11 @@ class SeasonReader:
                 )
             )
 
+    def years(self) -> set[str]:
+        """The school years that any tenant has, as of the last reading."""
+        with self._lock:
+            return {school_year for _, school_year in self._facts}
+
     def _update(self, engine: Engine) -> None:
         rows = select(season).where(self._wanted)
         with season_session(engine) as connection:

@@ -11,13 +11,14 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from rollover.errors import RolloverError
-from rollover.web import home
+from rollover.season.read import SeasonReader
+from rollover.web import dates, decisions, home, season
 from rollover.web.forms import FIELD, Forms
 from rollover.web.headers import SecurityHeaders
 from rollover.web.host import Host, Visitor
 from rollover.web.page import STATIC, VERSION, Page, PageDep, environment
 
-PAGES = (home.router,)
+PAGES = (home.router, season.router, decisions.router, dates.router)
 """The routers of the pages."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 PRIVATE_HOUR = "private, max-age=3600"
@@ -46,6 +47,7 @@ def health() -> dict[str, str]:
 
 def create_app(host: Host) -> FastAPI:
     """The application, for a host to mount."""
+    reader = SeasonReader()
 
     async def authenticate(request: Request, visitor: Visitor = Depends(host.visitor)) -> None:  # noqa: B008
         """Remember who asks. Raises 403 for a change without this person's token."""
@@ -53,7 +55,7 @@ def create_app(host: Host) -> FastAPI:
             form = await request.form()
             if not Forms(host.secret()).is_right(visitor, form.get(FIELD)):
                 raise HTTPException(HTTPStatus.FORBIDDEN, "This form is not valid any more: open its page again.")
-        request.state.page = Page(request, host, visitor)
+        request.state.page = Page(request, host, reader, visitor)
 
     app = FastAPI(title="Rollover", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(SecurityHeaders)

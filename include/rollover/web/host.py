@@ -80,6 +80,8 @@ class Host:
     """Answers a question with options and a reason. Raises NotAnswered."""
     answered_by: Callable[[Sequence[OpenQuestion]], Mapping[int, str]]
     """Of questions that the ledger has as open, who has answered them since, by the question's id."""
+    text_of: Callable[[OpenQuestion], str | None]
+    """The Markdown that is shown with a question in Required Actions; None if it is not asked any more."""
     secret: Callable[[], str]
     """Signs the tokens of forms. The same in every process of the host."""
     clock: Callable[[], datetime]

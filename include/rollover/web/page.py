@@ -17,9 +17,10 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import Connection
 
+from rollover.calendar import SchoolYear
 from rollover.config import Catalog, District, Product
 from rollover.database.session import tenant_session
-from rollover.season.read import Season, read_season
+from rollover.season.read import Season, SeasonReader
 from rollover.tenant import Tenant
 from rollover.texts import filters
 from rollover.web.forms import Forms
@@ -64,11 +65,12 @@ environment.filters |= {
 class Page:
     """One request: who asks, and what the answer is made of."""
 
-    def __init__(self, request: Request, host: Host, visitor: Visitor) -> None:
+    def __init__(self, request: Request, host: Host, reader: SeasonReader, visitor: Visitor) -> None:
         self.request = request
         self.host = host
         self.visitor = visitor
         self.now = host.clock()
+        self._reader = reader
 
     # What the visitor may see
 
@@ -80,13 +82,31 @@ class Page:
     @cached_property
     def tenants(self) -> frozenset[Tenant]:
         """The tenants that the visitor may see."""
-        return self.visitor.allowed(self.catalog.tenants, Right.READ)
+        return self.visitor.allowed(list(self._by_id.values()), Right.READ)
+
+    @cached_property
+    def _by_id(self) -> dict[str, Tenant]:
+        return {tenant.id: tenant for tenant in self.catalog.tenants}
+
+    @property
+    def season_year(self) -> SchoolYear:
+        """The school year whose season this is: the one that ends in the current calendar year."""
+        return SchoolYear.ending_in(self.now.year)
 
     @cached_property
     def season(self) -> Season:
-        """The states of the tenants that the visitor may see."""
-        found = read_season(self.host.engine(), self.catalog, self.now)
+        """The states of the tenants that the visitor may see, in this season's year and in all that are not past."""
+        return self.season_of(self.season_year)
+
+    def season_of(self, year: SchoolYear) -> Season:
+        """The states of the tenants that the visitor may see, in a year and in all that are not past."""
+        found = self._reader.read(self.host.engine(), self.catalog, self.now, year=year)
         return Season(tuple(state for state in found.states if state.tenant in self.tenants))
+
+    @cached_property
+    def years(self) -> list[str]:
+        """The school years that the season has, newest first."""
+        return sorted({self.season_year.key, *self._reader.years()}, reverse=True)
 
     def may(self, tenant: Tenant, right: Right) -> bool:
         """Whether the visitor has a right about a tenant."""
@@ -95,7 +115,7 @@ class Page:
     def require(self, tenant_id: str, right: Right = Right.READ) -> Tenant:
         """The tenant with an id. Raises 404 if it is unknown or the visitor may not see it, which looks the same;
         403 if the visitor may see it and does not have the right."""
-        tenant = next((tenant for tenant in self.catalog.tenants if tenant.id == tenant_id), None)
+        tenant = self._by_id.get(tenant_id)
         if tenant is None or not self.may(tenant, Right.READ):
             raise HTTPException(HTTPStatus.NOT_FOUND)
         if right is not Right.READ and not self.may(tenant, right):

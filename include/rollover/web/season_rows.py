@@ -1,0 +1,147 @@
+"""Chooses the states that the season page shows: by year, filter, search, order and page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from rollover.calendar import SchoolYear
+from rollover.season.phases import Phase, WaitsFor
+from rollover.season.read import Season
+from rollover.season.state import TenantState
+
+PAGE_ROWS = 50
+FIRST_DAY = datetime(1, 1, 1, tzinfo=UTC)
+LAST_DAY = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+def _none_if_empty(value: object) -> object:
+    """A field of a form that nothing was chosen in."""
+    return None if value == "" else value
+
+
+Empty = BeforeValidator(_none_if_empty)
+
+
+class Choice(BaseModel):
+    """What a person has chosen on the season page. All of it is in the page's address."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    year: Annotated[str | None, Empty, Field(pattern=r"^\d{4}-\d{2}$")] = None
+    product: Annotated[str | None, Empty] = None
+    phase: Annotated[Phase | None, Empty] = None
+    waits_for: Annotated[WaitsFor | None, Empty] = None
+    late: Annotated[bool, BeforeValidator(bool)] = False
+    reset: Annotated[date | None, Empty] = None
+    q: Annotated[str, Field(max_length=100)] = ""
+    sort: Annotated[str | None, Empty] = None
+    page: Annotated[int, Field(ge=1, le=10_000)] = 1
+
+    def with_changes(self, **more: object) -> dict[str, object]:
+        """The query of the same page with something else chosen; from its first row, unless `page` is given."""
+        chosen = {**self.model_dump(mode="json", exclude={"page"}), "page": None, **more}
+        return {name: "1" if value is True else value for name, value in chosen.items() if value}
+
+    @property
+    def is_filtered(self) -> bool:
+        return any((self.product, self.phase, self.waits_for, self.late, self.reset, self.q))
+
+
+def of_year(season: Season, year: SchoolYear, *, only: bool) -> list[TenantState]:
+    """One state per tenant: that of `year`, or one of another year that is under way or more serious.
+
+    So a failed backfill is never hidden. With `only`, the states of the year itself.
+    """
+    if only:
+        return [state for state in season.states if state.school_year == year.key]
+    by_tenant: dict[str, list[TenantState]] = {}
+    for state in season.states:
+        by_tenant.setdefault(state.tenant.id, []).append(state)
+    return [max(states, key=lambda state: _importance(state, year)) for states in by_tenant.values()]
+
+
+def _importance(state: TenantState, year: SchoolYear) -> tuple[object, ...]:
+    return state.severity.rank, state.is_under_way, state.school_year == year.key, state.school_year
+
+
+def chosen(states: Iterable[TenantState], choice: Choice) -> list[TenantState]:
+    """The states that pass all filters."""
+    words = choice.q.casefold().split()
+    return [state for state in states if _passes(state, choice) and _has(state, words)]
+
+
+def _passes(state: TenantState, choice: Choice) -> bool:
+    return (
+        choice.product in (None, state.tenant.product)
+        and choice.phase in (None, state.phase)
+        and choice.waits_for in (None, state.waits_for)
+        and choice.reset in (None, state.dates.reset_date)
+        and (not choice.late or state.is_late)
+    )
+
+
+def _has(state: TenantState, words: list[str]) -> bool:
+    """Whether every word of a search is in the names of the tenant."""
+    if not words:
+        return True
+    name = f"{state.district_name} {state.product_name} {state.tenant.id} {state.school_year}".casefold()
+    return all(word in name for word in words)
+
+
+def _by_urgency(state: TenantState) -> tuple[object, ...]:
+    """The most serious first; among equals who has waited longest, then whose date comes next."""
+    waits = state.waits_for is not WaitsFor.NOBODY
+    when = state.next_date or date.max
+    return -state.severity.rank, not waits, state.since if waits and state.since else LAST_DAY, when, state.tenant
+
+
+ORDERS: dict[str, Callable[[TenantState], Any]] = {
+    "urgency": _by_urgency,
+    "tenant": lambda state: (state.district_name.casefold(), state.product_name, state.school_year),
+    "phase": lambda state: (list(Phase).index(state.phase), state.tenant),
+    "waits_for": lambda state: (state.waits_for is WaitsFor.NOBODY, state.waits_for.label, state.tenant),
+    "since": lambda state: (state.since or LAST_DAY, state.tenant),
+    "next": lambda state: (state.next_date or date.max, state.tenant),
+    "drop": lambda state: (state.facts.newest_drop.found_at if state.facts.newest_drop else FIRST_DAY, state.tenant),
+    "paused": lambda state: (-(state.days_paused if state.days_paused is not None else -1), state.tenant),
+}
+"""A minus before a name turns the order round."""
+
+
+def in_order(states: Iterable[TenantState], sort: str | None) -> list[TenantState]:
+    """The states in one of the `ORDERS`; in that of urgency for a name that is none of them."""
+    name = sort or "urgency"
+    return sorted(states, key=ORDERS.get(name.removeprefix("-"), _by_urgency), reverse=name.startswith("-"))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one page of the table."""
+
+    shown: list[TenantState]
+    total: int
+    page: int
+
+    @property
+    def first(self) -> int:
+        return (self.page - 1) * PAGE_ROWS + 1
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.shown) - 1
+
+    @property
+    def pages(self) -> int:
+        return max(1, -(-self.total // PAGE_ROWS))
+
+
+def rows_of(states: list[TenantState], choice: Choice) -> Rows:
+    """One page of the states that pass the filters. A page after the last one is the last one."""
+    found = in_order(chosen(states, choice), choice.sort)
+    page = min(choice.page, max(1, -(-len(found) // PAGE_ROWS)))
+    return Rows(found[(page - 1) * PAGE_ROWS : page * PAGE_ROWS], len(found), page)
