@@ -170,6 +170,10 @@ def _answer(run: DagRun, answers: Mapping[str, Answer], session: Session) -> Non
         detail, answer = session.get(HITLDetail, ti.id), answers[ti.task_id]
         assert detail is not None
         chosen = answer() if callable(answer) else answer
+        session.refresh(detail)
+        if detail.response_received:  # somebody answered in Airflow, or in the pages
+            session.commit()
+            return
         if isinstance(chosen, Cleared):
             found = run.get_task_instances(session=session)
             clear_task_instances([other for other in found if other.task_id in chosen.task_ids], session)

@@ -226,19 +226,22 @@ class FreshCatalog:
     def __call__(self) -> Catalog:
         with self._lock:
             if self._known is None:
-                self._seen = self._signature()
-                self._known = self._read()
+                self._seen, self._known = self._signature(), self._read()
+                self._looked_at = time.monotonic()
             elif time.monotonic() - self._looked_at > LOOK_SECONDS:
+                self._looked_at = float("inf")  # until this look is over
                 threading.Thread(target=self._look, daemon=True).start()
-            self._looked_at = time.monotonic()
             return self._known
 
     def _look(self) -> None:
-        signature = self._signature()
-        if signature != self._seen:
-            known = self._read()
-            with self._lock:
-                self._known, self._seen = known, signature
+        try:
+            signature = self._signature()
+            if signature != self._seen:
+                known = self._read()
+                with self._lock:
+                    self._seen, self._known = signature, known
+        finally:
+            self._looked_at = time.monotonic()
 
     def _signature(self) -> object:
         """Names, sizes and times of all files."""
