@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from datetime import date
+from typing import Any
 
 import yaml
 
@@ -45,11 +46,18 @@ def _not_edited(product: str) -> Refused:
 def _says(edited: str, text: str, product: str, school_year: str, day: date) -> bool:
     """Whether the edited text says the same as the other one, but for the one date."""
     try:
-        found, wanted = yaml.safe_load(edited), yaml.safe_load(text)
+        found, wanted = yaml.safe_load(edited), _copy(yaml.safe_load(text))
     except yaml.YAMLError:
         return False
     wanted["products"][product].setdefault("reset_dates", {})[school_year] = day
     return bool(found == wanted)
+
+
+def _copy(value: Any) -> Any:
+    """The same value in which no part is there twice: YAML reads an anchor and its aliases as one object."""
+    if isinstance(value, dict):
+        return {key: _copy(each) for key, each in value.items()}
+    return [_copy(each) for each in value] if isinstance(value, list) else value
 
 
 def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
