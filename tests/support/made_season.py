@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -11,8 +12,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from rollover.database.tables.ledger import season
 from rollover.season.facts import Facts, OpenQuestion
-from tests.season.test_state_texts import AT
 
+AT = datetime(2026, 7, 9, 15, tzinfo=UTC)
 _FACTS = TypeAdapter(Facts)
 
 
