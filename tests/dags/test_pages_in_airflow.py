@@ -29,12 +29,12 @@ from rollover.adapter import pages
 from rollover.season.facts import OpenQuestion
 from rollover.tenant import Tenant
 from rollover.web.host import NotAnswered, Right
-from tests.support.district_auth import CLERK, BrokenAuthManager, DistrictAuthManager
+from tests.support.district_auth import BrokenAuthManager, DistrictAuthManager
 from tests.support.made_season import put, question_with
 from tests.support.run_dag import Finished, run_dag
 
 HERO, OTHER = "hero__riverside-ca", "hero__lakeside-ca"
-ADMIN, READER = "ada", "ray"
+ADMIN, CLERK, READER = "ada", "cleo", "ray"
 ROLES = {ADMIN: "admin", CLERK: "user", READER: "viewer"}
 Load = Callable[[str], DAG]
 

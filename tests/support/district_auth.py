@@ -1,4 +1,4 @@
-"""An auth manager of Airflow in which one user has rights to one district only."""
+"""An auth manager of Airflow in which some users have rights to one district only."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from typing import Any
 
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 
-CLERK = "cleo"
-DISTRICT = "riverside-ca"
+DISTRICT_OF = {"cleo": "riverside-ca", "harper": "harbor-ct"}
+"""The users, and their district."""
 
 
 class DistrictAuthManager(SimpleAuthManager):
-    """Airflow's simple one, but the clerk has the rights of the role for the DAGs of one district only."""
+    """Airflow's simple one, but some users have the rights of their role for the DAGs of one district only."""
 
     def is_authorized_dag(self, *, method: Any, user: Any, access_entity: Any = None, details: Any = None) -> bool:
         allowed = super().is_authorized_dag(method=method, user=user, access_entity=access_entity, details=details)
         dag_id = str(details.id) if details and details.id else ""
-        return allowed and (user.get_id() != CLERK or dag_id.endswith(f"__{DISTRICT}"))
+        district = DISTRICT_OF.get(user.get_id())
+        return allowed and (district is None or dag_id.endswith(f"__{district}"))
 
 
 class BrokenAuthManager(SimpleAuthManager):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Engine, func
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from rollover.database.tables.ledger import season
@@ -52,7 +52,8 @@ def put(owner: Engine, tenant_id: str, school_year: str, **given: Any) -> None:
 
 
 def put_all(connection: Connection, facts: Mapping[tuple[str, str], Facts]) -> None:
-    """The states of many tenants at once."""
+    """The states of many tenants at once. What has changed in the ledger before is read first, and not again."""
+    connection.execute(select(func.ledger.refresh_season()))
     for (tenant_id, school_year), each in facts.items():
         values = {
             "facts": each.model_dump(mode="json"),
