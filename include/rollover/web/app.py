@@ -96,4 +96,4 @@ def error_page(request: Request, status: HTTPStatus, what: str) -> HTMLResponse:
     """A page that says what went wrong."""
     base = request.scope.get("root_path", "")
     text = environment.get_template("error.html.j2").render(base=base, version=VERSION, status=status, what=what)
-    return HTMLResponse(text, status_code=status)
+    return HTMLResponse(text, status_code=int(status))

@@ -156,7 +156,7 @@ class Page:
     def html(self, template: str, *, status: int = HTTPStatus.OK, **values: object) -> HTMLResponse:
         """A template of ``web/templates``, filled with `values`; it also gets `page`."""
         text = environment.get_template(template).render(page=self, **values)
-        return HTMLResponse(text, status_code=status)
+        return HTMLResponse(text, status_code=int(status))
 
     @property
     def token(self) -> str:
