@@ -40,7 +40,7 @@ CONTENT: dict[str, Any] = {
 def test_a_year_without_surprises() -> None:
     files = [{**file, "sha256": "5e7"} for file in CONTENT["files"]]
     check_example("archive_expiry--plain.md", markdown(SCHOOLS, RUN, {**CONTENT, "files": files}))
-    check_example("archive_expiry_question--plain.txt", question(RUN))
+    check_example("archive_expiry_question--plain.txt", question(RUN, CONTENT))
 
 
 def test_everything_that_is_not_as_it_should_be_is_a_warning() -> None:

@@ -233,7 +233,7 @@ def test_the_question_has_the_numbers_in_it(desk: Desk) -> None:
     asked = desk.ask(desk.drop(desk.half(), 1))
     subject = asked.subject("Springfield Public Schools", "SchoolMint Hero")
     assert subject == (
-        "Springfield Public Schools · SchoolMint Hero: new 2025-26 roster needs review. 5 limits exceeded."
+        "Springfield Public Schools · SchoolMint Hero: new roster needs review. 5 limits exceeded."
     )
     assert "- Ash School (ash) has 24 students, but 48 were expected. Most of the missing students are in no other" in (
         asked.markdown

@@ -133,7 +133,7 @@ class AskAboutImport(_Ask):
             found = question(connection, self.import_id)
             if why := open_question(connection, self.import_id, by_run=run_id, digest=found.digest, now=clock()):
                 raise AirflowSkipException(f"nobody is asked again: {why}")
-        subject = found.subject(work.district.name, work.product.name)
+        subject = found.subject(work.district.name, work.product.label)
         return subject, found.markdown, [*map(str, found.answers)], found.digest
 
 
@@ -157,7 +157,7 @@ class AskAboutExpiry(_Ask):
             raise AirflowSkipException(str(error)) from None
         with tenant_session(run.engine, run.tenant.id) as connection:
             text = expiry_page.markdown(connection, run, found.content)
-        return expiry_page.question(run), text, self.options, found.plan_hash
+        return expiry_page.question(run, found.content), text, self.options, found.plan_hash
 
 
 class ApprovalAsked(BaseNotifier):

@@ -219,6 +219,8 @@ class Product(_Model):
 
     product: ProductName
     name: Name
+    short_name: Name | None = None
+    """The name beside that of a district, in a list or a subject; without it, the name."""
     approval_required: bool
     needs_username: bool = True
     """Whether people log in with the username of the roster files. If not, people without one are imported too."""
@@ -236,6 +238,11 @@ class Product(_Model):
     reports: Annotated[tuple[str, ...], Field(min_length=1)]
     roster_limits: RosterLimits = RosterLimits()
     data_classes: dict[str, DataClassRule]
+
+    @property
+    def label(self) -> str:
+        """The product in a list of tenants: ``Hero``."""
+        return self.short_name or self.name
 
     def limits_of(self, tenant: TenantConfig) -> RosterLimits:
         """Return the limits for one tenant: the product's, replaced by the district's own."""

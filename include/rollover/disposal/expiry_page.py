@@ -11,13 +11,14 @@ from rollover.run import Run
 from rollover.texts import render
 
 
-def question(run: Run) -> str:
+def question(run: Run, content: Content) -> str:
     """Return the question in one line."""
     return render(
         "archive_expiry_question.txt.j2",
         district=run.district.name,
-        product=run.product.name,
+        product=run.product.label,
         school_year=str(run.school_year),
+        rows=content["rows"],
     )
 
 

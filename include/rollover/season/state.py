@@ -34,6 +34,11 @@ class TenantState:
     days_paused: int | None
 
     @property
+    def title(self) -> str:
+        """Who and which year: ``Springfield Public Schools · Hero 2025-26``."""
+        return f"{self.district_name} · {self.product_name} {self.school_year}"
+
+    @property
     def phase(self) -> Phase:
         return self.standing.phase
 
@@ -83,7 +88,7 @@ def state_of(
         tenant=tenant,
         school_year=school_year,
         district_name=district.name,
-        product_name=product.name,
+        product_name=product.label,
         standing=where,
         severity=severity_of(where, found),
         alarms=found,

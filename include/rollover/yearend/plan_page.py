@@ -30,7 +30,7 @@ def question(run: Run, rows: Mapping[str, int]) -> str:
     return render(
         "plan_question.txt.j2",
         district=run.district.name,
-        product=run.product.name,
+        product=run.product.label,
         school_year=str(run.school_year),
         erased=rows.get(PlanAction.ERASE, 0),
         archived=rows.get(PlanAction.ARCHIVE, 0),

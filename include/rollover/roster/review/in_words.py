@@ -56,7 +56,6 @@ def subject(seen: Comparison, district: str, product: str) -> str:
         "roster_review_subject.txt.j2",
         district=district,
         product=product,
-        school_year=seen.school_year,
         lost_schools=[seen.names.get(school) or school for school in lost],
         emptied=TYPE_NAMES.get(emptied.what, emptied.what) if emptied else None,
         same_files=Code.SEEN_BEFORE in of_code,
