@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule
 
-from rollover.adapter import connections, importing
+from rollover.adapter import connections, failing, importing
 from rollover.errors import ConfigError, Refused
 
 
@@ -29,6 +29,7 @@ ROSTER_DROPS = Asset("roster_drops", group="rollover")
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": OWNER,
     "retries": 3,
+    "on_failure_callback": failing.on_task_failure,
     # A refusal needs a person. What a network or a database does may be over in a minute.
     "retry_policy": ExceptionRetryPolicy(
         rules=[

@@ -7,6 +7,8 @@ from typing import Self
 
 PRODUCTS = ("hero", "imagine_math", "imagine_math_facts")
 SEPARATOR = "__"
+ROLLOVER_DAGS = f"rollover{SEPARATOR}"
+"""How the id of every DAG of a tenant begins."""
 
 
 @dataclass(frozen=True, order=True)
@@ -23,7 +25,7 @@ class Tenant:
 
     @property
     def dag_id(self) -> str:
-        return f"rollover{SEPARATOR}{self.id}"
+        return f"{ROLLOVER_DAGS}{self.id}"
 
     @classmethod
     def parse(cls, tenant_id: str) -> Self:

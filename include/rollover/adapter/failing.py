@@ -1,22 +1,87 @@
-"""Logs the failure of a DAG run."""
+"""Records in the ledger that a task about one tenant failed, and logs that a run failed."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from rollover.adapter import connections
+from rollover.calendar import SchoolYear
+from rollover.database.session import tenant_session
+from rollover.ledger import failures
+from rollover.tenant import ROLLOVER_DAGS, SEPARATOR, Tenant, rollover_id
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 log = logging.getLogger(__name__)
 
+IMPORT_DAG = "roster_import"
+PENDING = "pending"
+"""The task of `roster_import` whose result lists the imports; each is one index of the mapped tasks."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a failed task was about; neither id in a run of another kind."""
+
+    tenant: Tenant
+    rollover_id: str | None = None
+    import_id: str | None = None
+
+
+def on_task_failure(context: Context) -> None:
+    """Record that a task has failed for good. Airflow calls it in the worker; for a killed task in the DAG processor,
+    without an exception."""
+    record(context)
+
 
 def on_failure(context: Context) -> None:
-    """Log that a run failed and how to go on. Names ids only: an exception's text stays in the task's own log."""
-    run = context["dag_run"]
+    """Log that a run failed and how to go on. Names ids only: an exception's text stays in the task's own log.
+
+    Airflow reports a killed task only sometimes, so a failure that no task recorded is recorded here.
+    """
+    if (run := context.get("dag_run")) is None:
+        return
     log.error(
         "%s failed in its run %s. Steps that are done are not repeated; a pause of the roster sync stays too. "
         "Read the log of the failed task, fix what it says, and clear that task: the run goes on from there.",
         run.dag_id,
         run.run_id,
     )
+    record(context, unless_recorded=True)
+
+
+def record(context: Context, *, unless_recorded: bool = False) -> None:
+    """Record the failure of the context's task. Never raises: the task's own failure is what counts."""
+    try:
+        about, error = about_of(context), context.get("exception")
+        if about is None:
+            return
+        task, run = context["ti"], context["dag_run"]
+        where = failures.Failed(
+            step=task.task_id, run_id=run.run_id, rollover_id=about.rollover_id, import_id=about.import_id
+        )
+        with tenant_session(connections.engine(), about.tenant.id) as connection:
+            if unless_recorded and failures.is_recorded(connection, run.run_id, run.start_date):
+                return
+            known = error if isinstance(error, BaseException) else None
+            failures.record(connection, about.tenant.id, where, known)
+    except Exception as problem:  # its text may quote a value
+        log.warning("the failure is not in the ledger: %s", type(problem).__name__)
+
+
+def about_of(context: Context) -> About | None:
+    """What the context's task is about; None for a task that is not about one rollover or one import."""
+    run, task = context.get("dag_run"), context.get("ti")
+    if run is None or task is None:
+        return None
+    key = run.partition_key or ""
+    if run.dag_id.startswith(ROLLOVER_DAGS):
+        tenant = Tenant.parse(run.dag_id.removeprefix(ROLLOVER_DAGS))
+        return About(tenant, rollover_id=rollover_id(tenant.id, SchoolYear.parse(key).key))
+    if run.dag_id == IMPORT_DAG and task.map_index is not None and task.map_index >= 0:
+        found = task.xcom_pull(task_ids=PENDING)[task.map_index]
+        return About(Tenant.parse(found.rpartition(SEPARATOR)[0]), import_id=found)
+    return None

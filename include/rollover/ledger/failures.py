@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, func, insert, select
 
 from rollover.database.tables.ledger import failures
 from rollover.errors import ConfigError, Refused, RolloverError
@@ -13,11 +13,14 @@ from rollover.errors import ConfigError, Refused, RolloverError
 
 @dataclass(frozen=True)
 class Failed:
-    """Where a task failed: in the step of a rollover, or of a roster import. One of the two ids is given."""
+    """Where a task failed: in the step of a rollover, or of a roster import. One of the two ids is given.
+
+    Without `failed_at` it is the time of the database, by which the steps are dated, too.
+    """
 
     step: str
     run_id: str
-    failed_at: datetime
+    failed_at: datetime | None = None
     rollover_id: str | None = None
     import_id: str | None = None
 
@@ -41,6 +44,14 @@ def record(connection: Connection, tenant_id: str, where: Failed, error: BaseExc
             reason=reason,
             remedy=error.remedy if isinstance(error, Refused) else None,
             waits_for=error.waits_for if isinstance(error, RolloverError) else RolloverError.waits_for,
-            failed_at=where.failed_at,
+            failed_at=where.failed_at or func.clock_timestamp(),
         )
     )
+
+
+def is_recorded(connection: Connection, run_id: str, since: datetime | None) -> bool:
+    """Whether the session's tenant has a failure in a DAG run, since that run was last started."""
+    query = select(failures.c.failure_id).where(failures.c.run_id == run_id)
+    if since is not None:
+        query = query.where(failures.c.failed_at >= since)
+    return connection.scalar(query.limit(1)) is not None
