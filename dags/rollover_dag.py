@@ -84,8 +84,8 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
         ask_approval = asking.ApprovePlan(
             task_id=Step.ASK_APPROVAL.value,
             plan_task=Step.PLAN.value,
-            subject="{{ ti.xcom_pull(task_ids='plan')['question'] }}",
-            body="{{ ti.xcom_pull(task_ids='plan')['markdown'] }}",
+            tenant_id=tenant.id,
+            subject="A plan needs approval",
         )
         await_roster = waiting.AwaitRoster(task_id=Step.AWAIT_ROSTER.value, tenant_id=tenant.id)
         chain(

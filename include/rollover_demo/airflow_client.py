@@ -130,11 +130,11 @@ class AirflowClient:
         path = "dags/~/dagRuns/~/hitlDetails"
         return list(self.call("GET", path, response_received=False, limit=PAGE)["hitl_details"])
 
-    def answer(self, question: dict[str, Any], *options: str) -> None:
+    def answer(self, question: dict[str, Any], *options: str, reason: str | None = None) -> None:
         """Answer a question of `questions` as this user. Raises ApiError when somebody already did."""
         task = question["task_instance"]
         path = f"dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}"
-        body = {"chosen_options": list(options), "params_input": {}}
+        body = {"chosen_options": list(options), "params_input": {"reason": reason} if reason else {}}
         self.call("PATCH", f"{path}/{task['map_index']}/hitlDetails", body=body)
 
     def wait_for(self, what: str, check: Callable[[], Any], *, timeout: float, poll: float = 0.3) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,10 +26,11 @@ from rollover_demo.seed.oneroster import as_zip
 from tests.dags.test_rollover_dag import HERO, ROLLOVER, YES, drop, imports, take_in
 from tests.support.roster.school_years import School, Town, as_oneroster, go_live, stage
 from tests.support.run_dag import Answer as Given
-from tests.support.run_dag import Finished, asset_events_of, run_dag
+from tests.support.run_dag import Finished, Reasoned, asset_events_of, run_dag
 
 Load = Callable[[str], DAG]
 Validated = Callable[[Town, int], str]
+WHY = "half of north moved away"
 ASK, DECIDE, APPLY = (f"import_roster.{step}" for step in ("ask", "decide", "apply"))
 SCHOOLS = (School("north", "KG", "03", 12, feeds="south"), School("south", "04", "06", 12))
 LEFT = f"SELECT count(*) FROM roster.people WHERE tenant_id = '{HERO}' AND status = 'tobedeleted' AND role = 'student'"
@@ -93,8 +95,20 @@ def number(owner: Engine, query: str) -> int:
 def test_approved_it_is_applied(airflow: Load, riverside: Path, town: Town, owner: Engine) -> None:
     send(riverside, half(town))
     assert run_dag(airflow("roster_intake")).state == "success"
-    done = answered(airflow, "Approve")
+    while_open: list[Any] = []
+
+    def answer() -> Reasoned:
+        while_open.extend(all_questions(owner))
+        return Reasoned("Approve", WHY)
+
+    done = answered(airflow, answer)
     assert states(done, "compare", "ask", "decide", "apply") == ["success"] * 4
+    ((kind, subject, rows_erased, until, *before),) = while_open
+    assert (kind, rows_erased, before) == ("roster", 97, [None, None, None]) and until is not None
+    assert subject == "Riverside-Ca · Hero: new roster needs review. 5 limits exceeded."
+    assert [row[4:] for row in all_questions(owner)] == [("Approve", "tester", WHY)]
+    assert WHY not in str(done.results), "the reason is no part of what the tasks return"
+    assert number(owner, f"SELECT count(*) FROM ledger.evidence WHERE facts ->> 'why' = '{WHY}'") == 1
     assert imports(owner) == [("applied", "2025-26")]
     assert number(owner, LEFT) == 24
     assert (
@@ -104,6 +118,13 @@ def test_approved_it_is_applied(airflow: Load, riverside: Path, town: Town, owne
     asked = done.question_of(ASK, 0)
     assert asked.options == ["Approve", "Additions only", "Discard", "Later"] and asked.defaults == ["Later"]
     assert "North School (north) has 24 students, but 48 were expected" in asked.body
+
+
+def all_questions(owner: Engine) -> list[Any]:
+    """The questions in the ledger, oldest first."""
+    columns = "kind, subject, rows_erased, until, answer, answered_by, reason"
+    with owner.connect() as connection:
+        return list(connection.execute(text(f"SELECT {columns} FROM ledger.questions ORDER BY question_id")))
 
 
 def test_nothing_is_asked_about_a_drop_within_its_limits(
@@ -121,6 +142,7 @@ def test_discarded_it_is_rejected(airflow: Load, validated: Validated, town: Tow
     validated(half(town), 1)
     done = answered(airflow, "Discard")
     assert done.state == "success"
+    assert [row[4:] for row in all_questions(owner)] == [("Discard", "tester", None)]
     assert states(done, "ask", "decide", "apply") == ["success", "success", "skipped"]
     assert imports(owner) == [("rejected", "2025-26")]
     assert number(owner, LEFT) == 0
@@ -155,6 +177,7 @@ def test_without_an_answer_it_is_asked_again_the_next_night(
     unanswered = answered(airflow, None)
     assert unanswered.state == "success"
     assert states(unanswered, "ask", "decide", "apply") == ["success", "skipped", "skipped"]
+    assert [row[4:] for row in all_questions(owner)] == [("Later", None, None)]
     assert imports(owner) == [("in_review", "2025-26")]
 
     night = run_dag(airflow("roster_sync"))
@@ -370,7 +393,8 @@ def test_a_question_that_was_cleared_is_not_put_with_the_old_numbers(
     first = answered(airflow, None).question_of(ASK, 0).body
     put: list[str] = []
     monkeypatch.setattr(HITLOperator, "execute", lambda self, context: put.append(self.body))
-    context = {"task_state_store": Store(), "run_id": "nightly"}
+    asks = SimpleNamespace(dag_id="roster_import", run_id="nightly", task_id="ask", map_index=0)
+    context = {"task_state_store": Store(), "run_id": "nightly", "ti": asks}
     for _ in range(2):
         asking.AskAboutImport(task_id="ask", import_id=import_id).execute(context)  # type: ignore[arg-type]
     assert put == [first, first], "the same numbers may be shown again"

@@ -13,7 +13,7 @@ from upath import UPath
 from rollover.config import RosterLimits
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
-from rollover.ledger import evidence
+from rollover.ledger import evidence, questions
 from rollover.roster import imports
 from rollover.roster.comparing.breaches import Breach, Code, Season
 from rollover.roster.comparing.compare import compare
@@ -232,9 +232,7 @@ def test_to_approve_a_drop_supersedes_older_ones_that_are_held(desk: Desk) -> No
 def test_the_question_has_the_numbers_in_it(desk: Desk) -> None:
     asked = desk.ask(desk.drop(desk.half(), 1))
     subject = asked.subject("Springfield Public Schools", "SchoolMint Hero")
-    assert subject == (
-        "Springfield Public Schools · SchoolMint Hero: new roster needs review. 5 limits exceeded."
-    )
+    assert subject == ("Springfield Public Schools · SchoolMint Hero: new roster needs review. 5 limits exceeded.")
     assert "- Ash School (ash) has 24 students, but 48 were expected. Most of the missing students are in no other" in (
         asked.markdown
     )
@@ -345,3 +343,44 @@ def test_everything_that_is_counted_is_in_the_table(desk: Desk) -> None:
         *("schools", "other organizations", "sessions", "courses", "classes", "students", "educators", "guardians"),
         *("guardian links", "enrollments"),
     ]
+
+
+def ask_in_airflow(desk: Desk, import_id: str) -> None:
+    """As the task `ask` records its question."""
+    seen = desk.ask(import_id)
+    asked = questions.Asked(
+        kind="roster",
+        about=import_id,
+        digest=seen.digest,
+        subject="needs review",
+        rows_erased=seen.removed,
+        options=list(seen.answers),
+        dag_id="roster_import",
+        run_id="run",
+        task_id="import_roster.ask",
+        map_index=0,
+        asked_at=datetime(2026, 8, 3, tzinfo=UTC),
+    )
+    with tenant_session(desk.engine, TENANT) as connection:
+        questions.ask(connection, TENANT, asked)
+
+
+def answers_of(desk: Desk) -> list[tuple[str | None, str | None, str | None]]:
+    with tenant_session(desk.engine, TENANT) as connection:
+        return [(each.answer, each.answered_by, each.reason) for each in questions.of_tenant(connection)]
+
+
+def test_a_decision_on_the_command_line_closes_the_question_with_its_reason(desk: Desk) -> None:
+    import_id = desk.drop(desk.half(), 1)
+    ask_in_airflow(desk, import_id)
+    start = desk.ask(import_id).digest[:12]
+    decide(desk.engine, TENANT, import_id, "Discard", "dana", digest=start, reason="half is missing")
+    assert answers_of(desk) == [("Discard", "dana", "half is missing")]
+
+
+def test_a_question_about_a_superseded_drop_is_withdrawn(desk: Desk) -> None:
+    import_id = desk.drop(desk.half(), 1)
+    ask_in_airflow(desk, import_id)
+    desk.drop(desk.town, 2)
+    assert desk.found(import_id).state == "superseded"
+    assert answers_of(desk) == [("Withdrawn", None, None)]

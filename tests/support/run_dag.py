@@ -41,7 +41,15 @@ class Cleared:
     task_ids: tuple[str, ...]
 
 
-Given = str | list[str] | Cleared | None
+@dataclass(frozen=True)
+class Reasoned:
+    """An option, and the reason that a person wrote beside it."""
+
+    option: str
+    reason: str
+
+
+Given = str | list[str] | Reasoned | Cleared | None
 Answer = Given | Callable[[], Given]
 """An option or several; None: nobody answers in time; or what happens before, and returns one of these."""
 
@@ -179,9 +187,12 @@ def _answer(run: DagRun, answers: Mapping[str, Answer], session: Session) -> Non
             clear_task_instances([other for other in found if other.task_id in chosen.task_ids], session)
             session.commit()
             return
+        params = {"reason": chosen.reason} if isinstance(chosen, Reasoned) else {}
+        assert params.keys() <= detail.params.keys()
+        chosen = chosen.option if isinstance(chosen, Reasoned) else chosen
         assert set(_list_of(chosen)) <= set(detail.options), f"'{chosen}' is not offered"
         # As the scheduler does when the time is over.
-        detail.chosen_options, detail.params_input = _list_of(chosen) or list(detail.defaults or ()), {}
+        detail.chosen_options, detail.params_input = _list_of(chosen) or list(detail.defaults or ()), params
         detail.responded_at = timezone.utcnow()
         detail.responded_by = {"id": "tester", "name": "tester"} if chosen else None
         event = TriggerEvent(detail.as_resume_event_payload(timedout=chosen is None))

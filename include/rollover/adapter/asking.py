@@ -1,29 +1,113 @@
-"""Asks people in Airflow: about a plan, a roster in review, and an archived year past its retention."""
+"""Asks people in Airflow: about a plan, a roster in review, and an archived year past its retention.
+
+Each question is in the ledger from the moment it is asked; the step that does what was answered closes it there.
+"""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import BaseNotifier
+from airflow.sdk import BaseNotifier, Param
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
-from rollover.adapter.importing import open_import
-from rollover.adapter.runs import clock, open_rollover
+from rollover.adapter.importing import OpenImport, open_import
+from rollover.adapter.runs import clock, open_rollover, open_run
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
+from rollover.ledger import questions
+from rollover.ledger.plans import PlanAction
 from rollover.ledger.steps import PLAN_AGAIN
 from rollover.roster.review.answers import QUESTION_LASTS, Answer
+from rollover.run import Run
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 log = logging.getLogger(__name__)
 
+REASON = "reason"
+"""The name of the field beside the answers in which a person may say why."""
 
-class ApprovePlan(HITLOperator):
+
+@dataclass(frozen=True)
+class Shown:
+    """What a person is shown: the question, the digest of what it is about, and how many rows are at stake."""
+
+    kind: questions.Kind
+    about: str
+    subject: str
+    markdown: str
+    options: Sequence[str]
+    digest: str
+    rows_erased: int
+    plan_no: int | None = None
+
+
+class _Question(HITLOperator):
+    """A question that the ledger has, too, with a field for the reason of the answer.
+
+    The reason is free text, so it goes to the ledger only: not into what the task returns (XCom), and not into the
+    operator of Airflow that would name it in an error.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        about = "Why you answer this. Optional. It is kept in the evidence. Do not name students."
+        reason = Param(None, type=["null", "string"], title="Reason", description=about)
+        super().__init__(params={REASON: reason}, notifiers=[ApprovalAsked()], **kwargs)
+
+    @abstractmethod
+    def opened(self, context: Context) -> Run | OpenImport:
+        """What is asked about."""
+
+    def record(self, context: Context, shown: Shown, until: datetime | None = None) -> None:
+        """Record in the ledger that a person is asked now."""
+        task, work = context["ti"], self.opened(context)
+        asked = questions.Asked(
+            kind=shown.kind,
+            about=shown.about,
+            digest=shown.digest,
+            subject=shown.subject,
+            rows_erased=shown.rows_erased,
+            options=shown.options,
+            dag_id=task.dag_id,
+            run_id=task.run_id,
+            task_id=task.task_id,
+            map_index=-1 if task.map_index is None else task.map_index,
+            asked_at=clock(),
+            plan_no=shown.plan_no,
+            until=until,
+        )
+        with tenant_session(work.engine, work.tenant.id, exclusive=True) as connection:
+            questions.ask(connection, work.tenant.id, asked)
+
+    def answered(
+        self, context: Context, event: dict[str, Any], digest: str, plan_no: int | None = None
+    ) -> tuple[list[str], str | None, Any]:
+        """Keep the reason in the ledger; return what was chosen, who chose it (a login) and when.
+
+        Nobody in time is None. `Later` decides nothing, so no step will close the question: it is closed here.
+        """
+        given = event.get("params_input") or {}
+        answer = super().execute_complete(context, {**event, "params_input": {}})
+        chosen, by = answer["chosen_options"], answer["responded_by_user"]
+        work, reason = self.opened(context), given.get(REASON)
+        about = work.import_id if isinstance(work, OpenImport) else work.id
+        with tenant_session(work.engine, work.tenant.id) as connection:
+            said = reason if isinstance(reason, str) else None
+            questions.keep_reason(connection, about, digest, said, plan_no=plan_no)
+            if chosen == [Answer.LATER.value]:
+                questions.close(connection, about, digest, answer=chosen[0], by=by and by["id"])
+        return chosen, by["id"] if by else None, answer.get("responded_at")
+
+
+class ApprovePlan(_Question):
     """Asks a person to approve the plan, and waits as long as it takes; returns the answer and the plan's hash.
 
     Not Airflow's ApprovalOperator, which skips all tasks after a rejection: the ledger would never record it.
@@ -33,9 +117,13 @@ class ApprovePlan(HITLOperator):
 
     OPTIONS = ("Approve", "Reject")
 
-    def __init__(self, *, plan_task: str, **kwargs: Any) -> None:
-        super().__init__(options=list(self.OPTIONS), notifiers=[ApprovalAsked()], **kwargs)
+    def __init__(self, *, plan_task: str, tenant_id: str, **kwargs: Any) -> None:
+        super().__init__(options=list(self.OPTIONS), **kwargs)
         self.plan_task = plan_task
+        self.tenant_id = tenant_id
+
+    def opened(self, context: Context) -> Run:
+        return open_run(context["dag_run"].partition_key, self.tenant_id)
 
     def execute(self, context: Context) -> Any:
         plan = context["ti"].xcom_pull(task_ids=self.plan_task)
@@ -51,6 +139,18 @@ class ApprovePlan(HITLOperator):
         store.set("plan_no", plan["plan_no"], retention=NEVER_EXPIRE)
         store.set("plan_hash", plan_hash, retention=NEVER_EXPIRE)
         self._offer(plan)
+        shown = Shown(
+            kind="plan",
+            about=self.opened(context).id,
+            subject=plan["question"],
+            markdown=plan["markdown"],
+            options=self.options,
+            digest=plan_hash,
+            rows_erased=plan["rows"].get(PlanAction.ERASE, 0),
+            plan_no=plan["plan_no"],
+        )
+        self.subject, self.body = shown.subject, shown.markdown
+        self.record(context, shown)
         return super().execute(context)
 
     def _offer(self, plan: dict[str, Any]) -> None:
@@ -61,18 +161,19 @@ class ApprovePlan(HITLOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         self._offer(context["ti"].xcom_pull(task_ids=self.plan_task))
-        answer = super().execute_complete(context, event)
-        by = answer["responded_by_user"]
+        store = context["task_state_store"]
+        plan_no, plan_hash = cast("int | None", store.get("plan_no")), str(store.get("plan_hash"))
+        chosen, by, at = self.answered(context, event, plan_hash, plan_no)
         return {
-            "chosen_options": answer["chosen_options"],
-            "responded_by_user": {"id": by["id"]} if by else None,  # not the name: this goes to XCom
-            "responded_at": str(answer.get("responded_at") or ""),
-            "plan_no": context["task_state_store"].get("plan_no"),
-            "plan_hash": context["task_state_store"].get("plan_hash"),
+            "chosen_options": chosen,
+            "responded_by_user": {"id": by} if by else None,  # not the name: this goes to XCom
+            "responded_at": str(at or ""),
+            "plan_no": plan_no,
+            "plan_hash": plan_hash,
         }
 
 
-class _Ask(HITLOperator):
+class _Ask(_Question):
     """Asks a question whose text is made when it is asked; returns ``{"answer", "by", "digest"}``.
 
     Nobody is waited for longer than `QUESTION_LASTS`: then the answer is Later, which decides nothing, and the next
@@ -80,35 +181,27 @@ class _Ask(HITLOperator):
     """
 
     def __init__(self, *, options: list[str], **kwargs: Any) -> None:
-        super().__init__(
-            options=options,
-            defaults=Answer.LATER.value,
-            response_timeout=QUESTION_LASTS,
-            notifiers=[ApprovalAsked()],
-            **kwargs,
-        )
+        super().__init__(options=options, defaults=Answer.LATER.value, response_timeout=QUESTION_LASTS, **kwargs)
 
-    def asked(self, run_id: str) -> tuple[str, str, list[str], str]:
-        """Subject, text, options and the digest of what is asked about. Raises AirflowSkipException for nothing."""
-        raise NotImplementedError
+    @abstractmethod
+    def shown(self, context: Context) -> Shown:
+        """The question as it is now. Raises AirflowSkipException if there is nothing to ask."""
 
     def execute(self, context: Context) -> Any:
         asked_before = context["task_state_store"].get("digest")
-        self.subject, self.body, self.options, digest = self.asked(context["run_id"])
-        if asked_before not in (None, digest):
+        shown = self.shown(context)
+        if asked_before not in (None, shown.digest):
             # Airflow keeps the text of a question when its task is run again, so the old numbers would be shown.
             raise AirflowSkipException("the numbers have changed since they were shown: the next run asks again")
-        context["task_state_store"].set("digest", digest, retention=NEVER_EXPIRE)
+        context["task_state_store"].set("digest", shown.digest, retention=NEVER_EXPIRE)
+        self.subject, self.body, self.options = shown.subject, shown.markdown, list(shown.options)
+        self.record(context, shown, until=clock() + QUESTION_LASTS)
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        answer = super().execute_complete(context, event)
-        by = answer["responded_by_user"]
-        return {
-            "answer": answer["chosen_options"][0],
-            "by": by["id"] if by else "",  # not the name: this goes to XCom
-            "digest": context["task_state_store"].get("digest"),
-        }
+        digest = str(context["task_state_store"].get("digest"))
+        chosen, by, _ = self.answered(context, event, digest)
+        return {"answer": chosen[0], "by": by or "", "digest": digest}  # not the name: this goes to XCom
 
 
 class AskAboutImport(_Ask):
@@ -123,18 +216,28 @@ class AskAboutImport(_Ask):
         super().__init__(subject="A roster needs review", options=[answer.value for answer in Answer], **kwargs)
         self.import_id = import_id
 
-    def asked(self, run_id: str) -> tuple[str, str, list[str], str]:
+    def opened(self, context: Context) -> OpenImport:
+        return open_import(self.import_id)
+
+    def shown(self, context: Context) -> Shown:
         from rollover.roster.review.decision import open_question, question, why_not_asked
 
-        work = open_import(self.import_id)
+        work, run_id = self.opened(context), context["run_id"]
         with tenant_session(work.engine, work.tenant.id, exclusive=True) as connection:
             if why := why_not_asked(connection, self.import_id):
                 raise AirflowSkipException(f"nobody is asked: {why}")
             found = question(connection, self.import_id)
             if why := open_question(connection, self.import_id, by_run=run_id, digest=found.digest, now=clock()):
                 raise AirflowSkipException(f"nobody is asked again: {why}")
-        subject = found.subject(work.district.name, work.product.label)
-        return subject, found.markdown, [*map(str, found.answers)], found.digest
+        return Shown(
+            kind="roster",
+            about=self.import_id,
+            subject=found.subject(work.district.name, work.product.label),
+            markdown=found.markdown,
+            options=[answer.value for answer in found.answers],
+            digest=found.digest,
+            rows_erased=found.removed,
+        )
 
 
 class AskAboutExpiry(_Ask):
@@ -147,17 +250,28 @@ class AskAboutExpiry(_Ask):
         super().__init__(subject="An archived year is past its retention", options=options, **kwargs)
         self.year = year
 
-    def asked(self, run_id: str) -> tuple[str, str, list[str], str]:
+    def opened(self, context: Context) -> Run:
+        return open_rollover(self.year)
+
+    def shown(self, context: Context) -> Shown:
         from rollover.disposal import expiry, expiry_page
 
-        run = open_rollover(self.year)
+        run = self.opened(context)
         try:
             found = expiry.freeze(run)
         except Refused as error:  # a hold came in the meantime
             raise AirflowSkipException(str(error)) from None
         with tenant_session(run.engine, run.tenant.id) as connection:
             text = expiry_page.markdown(connection, run, found.content)
-        return expiry_page.question(run, found.content), text, self.options, found.plan_hash
+        return Shown(
+            kind="expiry",
+            about=run.id,
+            subject=expiry_page.question(run, found.content),
+            markdown=text,
+            options=self.options,
+            digest=found.plan_hash,
+            rows_erased=found.content["rows"],
+        )
 
 
 class ApprovalAsked(BaseNotifier):

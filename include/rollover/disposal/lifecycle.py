@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from rollover.certificate import destruction, signing
 from rollover.certificate.destruction import Of
 from rollover.database.session import tenant_session
-from rollover.ledger import disposal_plans, evidence
+from rollover.ledger import disposal_plans, evidence, questions
 from rollover.ledger.disposal_plans import DisposalPlan
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,15 @@ class Disposal(ABC):
         """What the evidence says of the plan: numbers and ids."""
 
 
+def _record_approval(connection: Connection, disposal: Disposal, plan: DisposalPlan, by: str) -> None:
+    """Record who approved a plan and why, and that the question about it is answered, if one was asked."""
+    about = disposal.rollover_id
+    why = questions.reason_of(connection, about, plan.plan_hash) if about else None
+    disposal_plans.approve(connection, disposal.of.tenant.id, plan, by, why)
+    if about:
+        questions.close(connection, about, plan.plan_hash, answer="Approve", by=by)
+
+
 def approve_and_run(disposal: Disposal, plan_hash: str, by: str) -> dict[str, Any]:
     """Record a person's approval of a plan, run it, certify it; returns what the evidence says.
 
@@ -66,7 +75,7 @@ def approve_and_run(disposal: Disposal, plan_hash: str, by: str) -> dict[str, An
         disposal.check_approval(plan, by)
         if plan.done_at is None:
             disposal.check_still_holds(connection, plan)
-            disposal_plans.approve(connection, of.tenant.id, plan, by)
+            _record_approval(connection, disposal, plan, by)
     with tenant_session(of.engine, of.tenant.id, exclusive=True) as connection:
         plan = disposal.find(connection, plan_hash)
         facts = disposal.facts(plan)

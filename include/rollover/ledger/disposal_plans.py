@@ -61,11 +61,11 @@ def freeze(
     return last
 
 
-def approve(connection: Connection, tenant_id: str, plan: DisposalPlan, by: str) -> None:
+def approve(connection: Connection, tenant_id: str, plan: DisposalPlan, by: str, why: str | None = None) -> None:
     """Record who approved a plan, in the ledger and as evidence. The first approval counts."""
     if plan.approved_by is None:
         _set(connection, plan, approved_by=by, approved_at=func.clock_timestamp())
-        facts = {"plan": plan.plan_id, "plan_hash": plan.plan_hash, "kind": plan.kind, "by": by}
+        facts = {"plan": plan.plan_id, "plan_hash": plan.plan_hash, "kind": plan.kind, "by": by, "why": why}
         evidence.record(connection, tenant_id, evidence.ARCHIVE_PLAN_APPROVED, facts, None)
 
 

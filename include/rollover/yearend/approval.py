@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select, update
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import plans
 from rollover.errors import Refused
-from rollover.ledger import evidence, pause, rollovers
+from rollover.ledger import evidence, pause, questions, rollovers
 from rollover.ledger.plans import FrozenPlan
 from rollover.ledger.results import Approval
 from rollover.ledger.steps import PLAN_AGAIN
@@ -61,7 +61,31 @@ def approve(connection: Connection, plan: FrozenPlan, answer: PlanAnswer | None)
         .where(plans.c.rollover_id == plan.run.id, plans.c.plan_no == plan.number)
         .values(approved_by=by, approved_at=func.clock_timestamp())
     )
+    assert answer is not None  # as _approved_by has checked
+    facts = _facts(connection, plan.run, answer, plan.number)
+    evidence.record(connection, plan.run.tenant.id, evidence.PLAN_APPROVED, facts, plan.run.id)
+    _close(connection, plan.run, answer, plan.number)
     return Approval(approved_by=by, plan_hash=plan.plan_hash)
+
+
+def _facts(connection: Connection, run: Run, answer: PlanAnswer, number: int) -> dict[str, Any]:
+    """What the evidence says of an answer. The reason is free text: it stays in the ledger, out of XCom and logs."""
+    why = questions.reason_of(connection, run.id, answer.plan_hash or "", plan_no=number)
+    at = answer.responded_at
+    return {"plan_no": number, "plan_hash": answer.plan_hash, "by": answer.by, "answered_at": at, "why": why}
+
+
+def _close(connection: Connection, run: Run, answer: PlanAnswer, number: int | None) -> None:
+    """Record in the ledger that the question about a plan is answered."""
+    said, digest = ", ".join(answer.chosen_options), answer.plan_hash or ""
+    questions.close(connection, run.id, digest, answer=said, by=answer.by, plan_no=number, now=run.now)
+
+
+def close_question(run: Run, answer: PlanAnswer | None) -> None:
+    """Record that a question is answered, though the answer was refused: Airflow takes no second one."""
+    if answer is not None and answer.plan_hash:
+        with tenant_session(run.engine, run.tenant.id) as connection:
+            _close(connection, run, answer, answer.plan_no)
 
 
 def _approved_by(connection: Connection, plan: FrozenPlan, answer: PlanAnswer | None) -> str:
@@ -104,8 +128,9 @@ def reject(run: Run, answer: PlanAnswer) -> None:
                 "see `rollover status`; what was archived can be restored with `rollover archive restore`.",
             )
         if rollovers.rejection(connection, run, number) is None:
-            facts = {"plan_no": number, "plan_hash": answer.plan_hash, "by": by, "answered_at": answer.responded_at}
+            facts = {**_facts(connection, run, answer, number), "by": by}
             evidence.record(connection, run.tenant.id, evidence.PLAN_REJECTED, facts, run.id)
+        _close(connection, run, answer, number)
         rejected = rollovers.rejection(connection, run, number)
         began = erase.has_begun(connection, run, number)
         is_paused = pause.current(connection) is not None

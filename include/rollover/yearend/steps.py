@@ -17,6 +17,7 @@ from upath import UPath
 
 from rollover.archive import write
 from rollover.database.session import tenant_session
+from rollover.errors import Refused
 from rollover.ledger import artifacts, pause, plans, rollovers
 from rollover.ledger.results import (
     Admission,
@@ -96,10 +97,14 @@ def export_reports(run: Run, outbox: Outbox) -> Exported:
 
 def approve(run: Run, answer: approval.PlanAnswer | None) -> Approval:
     """Record who approved the plan in force, or that the product asks for no approval; a rejection raises Refused."""
-    if answer is not None and answer.rejects:
-        approval.reject(run, answer)
-    with once(run, Approval) as step:
-        return step.done or step.finish(approval.approve(step.connection, step.plan, answer))
+    try:
+        if answer is not None and answer.rejects:
+            approval.reject(run, answer)
+        with once(run, Approval) as step:
+            return step.done or step.finish(approval.approve(step.connection, step.plan, answer))
+    except Refused:
+        approval.close_question(run, answer)
+        raise
 
 
 def archive(run: Run) -> Archived:

@@ -338,13 +338,21 @@ questions = _ledger_table(
     _at("asked_at"),
     Column("until", DateTime(timezone=True), comment="null: it stays open"),
     text("answer", null=True),
-    Column("answered_by", Text, comment="null: nobody answered in time"),
+    Column("answered_by", Text, comment="null: nobody answered in time, or it was withdrawn"),
     _at("answered_at", null=True),
-    UniqueConstraint("tenant_id", "about", "digest", "run_id"),
+    Column("reason", Text, comment="as the person who answered wrote it; null: none was given"),
     CheckConstraint("kind IN ('plan', 'roster', 'expiry')", name="kind"),
     CheckConstraint("num_nulls(answer, answered_at) IN (0, 2)", name="answered_wholly"),
 )
 Index(None, questions.c.tenant_id, questions.c.kind, questions.c.about)
+Index(
+    "uq_questions_open",
+    questions.c.tenant_id,
+    questions.c.kind,
+    questions.c.about,
+    unique=True,
+    postgresql_where=questions.c.answered_at.is_(None),
+)
 
 # Every failure of a task about one tenant. It is over when a later step of the rollover, or the import, is done.
 failures = _ledger_table(

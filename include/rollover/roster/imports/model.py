@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import imports
 from rollover.errors import Refused
+from rollover.ledger import questions
 from rollover.roster.imports.details import ImportDetails
 
 
@@ -164,7 +165,8 @@ def advance(
 
     Two runs of one step can meet (a killed task and its successor): the first to arrive moves the import, and the other
     must then leave everything as it is. The parts of `details` that are set replace the old ones. Other arguments that
-    are None leave their value unchanged, except the reason.
+    are None leave their value unchanged, except the reason. An import that leaves the review is not asked about any
+    more.
     """
     values: dict[str, Any] = {"state": after, "reason": reason, "changed_at": func.clock_timestamp()}
     given = {"school_year": school_year, "format": format, "sha256": sha256, "comparison": comparison}
@@ -172,7 +174,10 @@ def advance(
     if details is not None:
         values["details"] = patched(details)
     of_this = (imports.c.import_id == found.import_id, imports.c.state == found.state)
-    return connection.execute(update(imports).where(*of_this).values(values)).rowcount == 1
+    moved = connection.execute(update(imports).where(*of_this).values(values)).rowcount == 1
+    if moved and found.state is ImportState.IN_REVIEW and after is not ImportState.IN_REVIEW:
+        questions.withdraw(connection, "roster", [found.import_id])
+    return moved
 
 
 def patched(details: ImportDetails) -> ColumnElement[Any]:
@@ -196,11 +201,13 @@ def supersede_older(connection: Connection, newer: Import, *which: ColumnElement
     """Move those imports of `which` that are older than `newer` to superseded. A set with a delta supersedes none."""
     if not newer.is_whole:
         return
-    connection.execute(
+    superseded = connection.scalars(
         update(imports)
         .where(*which, (newer.found_at, newer.import_id) > _POSITION)
         .values(state=ImportState.SUPERSEDED, reason=reason, changed_at=func.clock_timestamp())
+        .returning(imports.c.import_id)
     )
+    questions.withdraw(connection, "roster", superseded)
 
 
 def is_newer(found: Import) -> ColumnElement[bool]:

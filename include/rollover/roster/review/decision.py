@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, select
 from rollover.database.session import tenant_session
 from rollover.database.tables import ledger
 from rollover.errors import Refused
-from rollover.ledger import evidence
+from rollover.ledger import evidence, questions
 from rollover.roster import imports
 from rollover.roster.comparing.compare import supersede_in_review
 from rollover.roster.comparing.comparison import Comparison
@@ -43,6 +43,11 @@ class Question:
     markdown: str
     answers: tuple[Answer, ...]
     digest: str
+
+    @property
+    def removed(self) -> int:
+        """How many records the new roster removes, of all types."""
+        return sum(count.removed for count in self.seen.types.values())
 
     def subject(self, district: str, product: str) -> str:
         """The question in one line."""
@@ -144,6 +149,7 @@ def decide(
     given = _answer(answer)
     with tenant_session(engine, tenant_id, exclusive=True) as connection:
         found = imports.load(connection, import_id, for_update=True)
+        why = _keep_answer(connection, import_id, digest, given, by, reason)
         if given is Answer.LATER:
             _close_question(connection, found, digest)
             said = (
@@ -161,8 +167,22 @@ def decide(
             raise Refused(f"Nobody is named as the one who decided about {import_id}.", "answer as a user.")
         if given is Answer.APPROVE_WITH_ID_MAP and not seen.id_map_is_offered:
             raise Refused(f"No id map is proposed for {import_id}.", f"answer one of: {', '.join(_others())}.")
-        _record(connection, tenant_id, found, seen, given, by, reason)
+        _record(connection, tenant_id, found, seen, given, by, why)
         return Decided(import_id, imports.load(connection, import_id).state, True, given.value)
+
+
+def _keep_answer(
+    connection: Connection, import_id: str, digest: str, answer: Answer, by: str, reason: str | None
+) -> str | None:
+    """Record the answer to the question about these numbers, also if it decides nothing any more; returns the reason.
+
+    An answer on the command line closes the question that Airflow asks, too.
+    """
+    if len(digest) < LEAST_OF_A_DIGEST:
+        return reason
+    questions.keep_reason(connection, import_id, digest, reason)
+    questions.close(connection, import_id, digest, answer=answer.value, by=by)
+    return reason or questions.reason_of(connection, import_id, digest)
 
 
 def _answer(answer: str) -> Answer:

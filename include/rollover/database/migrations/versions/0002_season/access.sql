@@ -16,7 +16,7 @@ BEGIN
     END LOOP;
 END $$;
 GRANT SELECT, INSERT ON ledger.questions, ledger.failures, ledger.dag_states, ledger.notices TO rollover_app;
-GRANT UPDATE (answer, answered_by, answered_at) ON ledger.questions TO rollover_app;
+GRANT UPDATE (answer, answered_by, answered_at, reason) ON ledger.questions TO rollover_app;
 GRANT UPDATE (dag_id, state, since) ON ledger.dag_states TO rollover_app;
 GRANT UPDATE (reset_date, subject, text_sha256, recipients, sent_at, attempts, error_class, failed_at)
     ON ledger.notices TO rollover_app;

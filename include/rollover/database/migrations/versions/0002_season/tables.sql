@@ -18,19 +18,21 @@ CREATE TABLE ledger.questions (
     answer      text,
     answered_by text,
     answered_at timestamptz,
+    reason      text,
     CONSTRAINT pk_questions PRIMARY KEY (question_id),
-    CONSTRAINT uq_questions_tenant_id_about_digest_run_id UNIQUE (tenant_id, about, digest, run_id),
     CONSTRAINT ck_questions_kind CHECK (kind IN ('plan', 'roster', 'expiry')),
     CONSTRAINT ck_questions_answered_wholly CHECK (num_nulls(answer, answered_at) IN (0, 2))
 );
 CREATE INDEX ix_questions_tenant_id_kind_about ON ledger.questions (tenant_id, kind, about);
+CREATE UNIQUE INDEX uq_questions_open ON ledger.questions (tenant_id, kind, about) WHERE answered_at IS NULL;
 COMMENT ON COLUMN ledger.questions.about IS 'a rollover id (plan, expiry) or an import id (roster)';
 COMMENT ON COLUMN ledger.questions.plan_no IS 'of a question about a plan';
 COMMENT ON COLUMN ledger.questions.digest IS 'of what was shown: the plan''s hash, or the comparison''s digest';
 COMMENT ON COLUMN ledger.questions.rows_erased IS 'rows that are erased or removed if the answer is yes';
 COMMENT ON COLUMN ledger.questions.run_id IS 'the DAG run that asks, where it is answered in Airflow';
 COMMENT ON COLUMN ledger.questions.until IS 'null: it stays open';
-COMMENT ON COLUMN ledger.questions.answered_by IS 'null: nobody answered in time';
+COMMENT ON COLUMN ledger.questions.answered_by IS 'null: nobody answered in time, or it was withdrawn';
+COMMENT ON COLUMN ledger.questions.reason IS 'as the person who answered wrote it; null: none was given';
 
 -- Every failure of a task about one tenant. It is over when a later step of the rollover, or the import, is done.
 CREATE TABLE ledger.failures (
