@@ -59,7 +59,9 @@ def change(dag_id: str, **values: bool) -> None:
         session.query(DagModel).filter(DagModel.dag_id == dag_id).update(values)
 
 
-def test_lint_and_status_name_who_cannot_run(deployment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lint_and_status_name_who_cannot_run(
+    deployment: Path, owner: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
     for dag_id in readiness.SHARED_DAGS:
         change(dag_id, is_paused=False)
     assert cli.main(["lint"]) == 1
@@ -67,6 +69,9 @@ def test_lint_and_status_name_who_cannot_run(deployment: Path, capsys: pytest.Ca
     assert f"{UNKNOWN}: the directory lacks this tenant" in said and f"{KNOWN}: the directory" not in said
     assert f"{KNOWN}: the DAG rollover__{KNOWN} is paused" in said and "all tenants" not in said
     assert ": 3 problems" in said
+    with owner.connect() as connection:
+        known = connection.execute(text("SELECT tenant_id, state FROM ledger.dag_states")).all()
+    assert [tuple(row) for row in known] == [(KNOWN, "paused")], "the season shows it, too"
     assert cli.main(["status", KNOWN]) == 0
     said = capsys.readouterr().out
     assert f"; the DAG rollover__{KNOWN} is paused; switch it on: `airflow dags unpause" in said

@@ -99,7 +99,9 @@ def not_ready(context: Context, tenants: Sequence[Tenant]) -> list[NotReady]:
             found += readiness.unknown_to_directory(context.engine, wanted)
     if readiness.METADATA_URL in os.environ:
         with _asked("Airflow's database"):
-            found += readiness.dags_switched_off(readiness.metadata_engine(), wanted)
+            product = context.engine if context.settings.database_url is not None else None
+            metadata, now = readiness.metadata_engine(), datetime.now(UTC)
+            found += readiness.dags_switched_off(metadata, wanted, record_in=product, now=now)
     return [NotReady(tenant, problem) for tenant, problem in found]
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import date, datetime
 
-from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy import Connection, Engine, create_engine, select, text
 
 from rollover.calendar import year_of_day
 from rollover.config import Catalog
 from rollover.database.tables.ledger import season
 from rollover.errors import RolloverError
+from rollover.database.tables.ledger import season
+from rollover.errors import RolloverError
+from rollover.season.dag_states import record_dag_states, states_of
 from rollover.season.read import season_session
 from rollover.tenant import Tenant
 
@@ -52,11 +55,24 @@ def unknown_to_directory(engine: Engine, tenants: Iterable[Tenant]) -> Iterator[
             )
 
 
-def dags_switched_off(metadata: Engine, tenants: Iterable[Tenant]) -> Iterator[tuple[str, str]]:
-    """Each tenant, or DAG of all tenants, whose DAG is missing or paused in Airflow, with what to do."""
+def paused_dags(airflow: Connection, dag_ids: Iterable[str]) -> dict[str, bool]:
+    """Of these DAGs, those that Airflow has, and whether each is paused; `airflow` is a session of its database."""
+    return {row.dag_id: row.is_paused for row in airflow.execute(text(DAGS), {"dag_ids": list(dag_ids)})}
+
+
+def dags_switched_off(
+    metadata: Engine, tenants: Iterable[Tenant], *, record_in: Engine | None = None, now: datetime | None = None
+) -> Iterator[tuple[str, str]]:
+    """Each tenant, or DAG of all tenants, whose DAG is missing or paused in Airflow, with what to do.
+
+    With the product database as `record_in`, what was found as of `now` is recorded there, too.
+    """
+    tenants = list(tenants)
     wanted = {**dict.fromkeys(SHARED_DAGS, "all tenants"), **{tenant.dag_id: tenant.id for tenant in tenants}}
     with metadata.connect() as airflow:
-        paused = {row.dag_id: row.is_paused for row in airflow.execute(text(DAGS), {"dag_ids": list(wanted)})}
+        paused = paused_dags(airflow, wanted)
+    if record_in is not None and now is not None:
+        record_dag_states(record_in, states_of(tenants, paused), now)
     for dag_id, whose in wanted.items():
         if dag_id not in paused:
             yield whose, f"Airflow has no DAG {dag_id}; see its import errors, or run `airflow dags reserialize`"

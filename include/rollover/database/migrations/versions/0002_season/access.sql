@@ -24,5 +24,7 @@ GRANT SELECT ON ledger.season, ledger.season_changes TO rollover_app;
 
 GRANT SELECT ON ledger.season TO rollover_season;
 CREATE POLICY every_tenant ON ledger.season FOR SELECT TO rollover_season USING (true);
-REVOKE ALL ON FUNCTION ledger.refresh_season(), ledger.note_season_change() FROM PUBLIC;
+REVOKE ALL ON FUNCTION ledger.refresh_season(), ledger.note_season_change(),
+    ledger.record_dag_states(jsonb, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ledger.record_dag_states(jsonb, timestamptz) TO rollover_season;
 GRANT EXECUTE ON FUNCTION ledger.refresh_season() TO rollover_season, rollover_app;
