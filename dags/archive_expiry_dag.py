@@ -29,7 +29,7 @@ from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, dag, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
-from wiring import DEFAULT_ARGS, Tag
+from wiring import DEFAULT_ARGS, DISPLAY_NAMES, Tag
 
 from rollover.adapter import asking, connections, failing, runs
 from rollover.roster.review.answers import Answer
@@ -38,6 +38,7 @@ from rollover.settings import Settings
 
 @dag(
     dag_id="archive_expiry",
+    dag_display_name="Archived years past their retention",
     description="Asks about archived years whose time is over, and erases what is approved",
     doc_md=__doc__,
     schedule=CronTriggerTimetable(Settings().archive_expiry_schedule, timezone="UTC"),
@@ -54,7 +55,7 @@ def archive_expiry() -> None:
 
         return due(connections.engine(), runs.catalog(), Settings().storage_root, runs.clock())
 
-    @task
+    @task(task_display_name="erase: delete the archived year")
     def erase(year: str, answer: dict[str, str]) -> dict[str, Any]:
         from rollover.disposal import expiry
 
@@ -64,7 +65,7 @@ def archive_expiry() -> None:
 
     @task_group
     def expire(year: str) -> None:
-        ask = asking.AskAboutExpiry(task_id="ask", year=year)
+        ask = asking.AskAboutExpiry(task_id="ask", year=year, task_display_name=DISPLAY_NAMES["ask"])
         erase(year, ask.output)
 
     expire.expand(year=due())

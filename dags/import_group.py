@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow.sdk import TriggerRule, chain, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
-from wiring import ROSTER_DROPS, report_to_district
+from wiring import DISPLAY_NAMES, ROSTER_DROPS, report_to_district
 
 from rollover.adapter import asking, connections, importing, runs
 from rollover.adapter.importing import unless_over, unless_waiting
@@ -27,7 +27,7 @@ AT_ONCE = 8
 """Of each step, over all runs of a DAG: runs that only wait for a person are not limited, but work is."""
 
 
-@task(max_active_tis_per_dag=AT_ONCE)
+@task(max_active_tis_per_dag=AT_ONCE, task_display_name=DISPLAY_NAMES["fetch"])
 def fetch(import_id: str, *, for_rollover: bool = False) -> dict[str, Any]:
     """Copy the drop's files from SFTP to storage."""
     from rollover.roster.intake import fetch
@@ -40,7 +40,7 @@ def fetch(import_id: str, *, for_rollover: bool = False) -> dict[str, Any]:
     return unless_over(found, for_rollover=for_rollover).as_json()
 
 
-@task(max_active_tis_per_dag=AT_ONCE)
+@task(max_active_tis_per_dag=AT_ONCE, task_display_name=DISPLAY_NAMES["stage"])
 def stage(import_id: str, *, for_rollover: bool = False) -> dict[str, Any]:
     """Read the files into typed rows."""
     from rollover.roster.reading import stage
@@ -50,7 +50,7 @@ def stage(import_id: str, *, for_rollover: bool = False) -> dict[str, Any]:
     return unless_over(found, for_rollover=for_rollover).as_json()
 
 
-@task(max_active_tis_per_dag=AT_ONCE)
+@task(max_active_tis_per_dag=AT_ONCE, task_display_name=DISPLAY_NAMES["validate"])
 def validate(import_id: str, *, for_rollover: bool = False) -> dict[str, Any]:
     """Check the set as a whole, and write the accepted rows."""
     from rollover.roster.validating import validate
@@ -61,7 +61,7 @@ def validate(import_id: str, *, for_rollover: bool = False) -> dict[str, Any]:
     return unless_waiting(found, for_rollover=for_rollover).as_json()
 
 
-@task(max_active_tis_per_dag=AT_ONCE)
+@task(max_active_tis_per_dag=AT_ONCE, task_display_name=DISPLAY_NAMES["compare"])
 def compare(import_id: str, *, for_rollover: bool = False) -> dict[str, Any]:
     """Compare the set with the live roster, and judge it by the limits."""
     from rollover.roster.comparing import compare
@@ -70,7 +70,7 @@ def compare(import_id: str, *, for_rollover: bool = False) -> dict[str, Any]:
     return unless_over(compare.compare(*work.given, work.limits), for_rollover=for_rollover).as_json()
 
 
-@task
+@task(task_display_name=DISPLAY_NAMES["decide"])
 def decide(import_id: str, answer: dict[str, str]) -> dict[str, Any]:
     """Do what a person answered."""
     from rollover.roster.review import decision
@@ -85,7 +85,12 @@ def decide(import_id: str, answer: dict[str, str]) -> dict[str, Any]:
 
 
 # After a question that was not asked, or not answered, too: an import that is ready needs none.
-@task(task_id="apply", trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, max_active_tis_per_dag=AT_ONCE)
+@task(
+    task_id="apply",
+    trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+    max_active_tis_per_dag=AT_ONCE,
+    task_display_name=DISPLAY_NAMES["apply"],
+)
 def apply_when_due(import_id: str) -> dict[str, Any]:
     """Make a ready set the live roster, unless it waits for the night."""
     from rollover.roster.applying import apply
@@ -103,7 +108,7 @@ def apply_when_due(import_id: str) -> dict[str, Any]:
     return result.as_json()
 
 
-@task(task_id="apply")
+@task(task_id="apply", task_display_name=DISPLAY_NAMES["apply"])
 def apply_in_rollover(import_id: str, partition_key: str | None = None) -> dict[str, Any]:
     """Make the set that the rollover waited for the live roster, and record it in the rollover's ledger."""
     from rollover.roster.applying import apply
@@ -118,14 +123,23 @@ def apply_in_rollover(import_id: str, partition_key: str | None = None) -> dict[
 
 
 # Also after a set that was refused. In a rollover that is a failure, and everything after it stops.
-@task(trigger_rule=TriggerRule.NONE_FAILED, max_active_tis_per_dag=AT_ONCE)
+@task(
+    trigger_rule=TriggerRule.NONE_FAILED,
+    max_active_tis_per_dag=AT_ONCE,
+    task_display_name=DISPLAY_NAMES["report"],
+)
 def report(import_id: str) -> dict[str, Any]:
     """Tell the district, in its outbox, where its files are by now."""
     return report_to_district(import_id)
 
 
 # Also after a set that was refused, which others may have waited for as well.
-@task(trigger_rule=TriggerRule.NONE_FAILED, outlets=[ROSTER_DROPS], max_active_tis_per_dag=AT_ONCE)
+@task(
+    trigger_rule=TriggerRule.NONE_FAILED,
+    outlets=[ROSTER_DROPS],
+    max_active_tis_per_dag=AT_ONCE,
+    task_display_name=DISPLAY_NAMES["wake"],
+)
 def wake(import_id: str, *, outlet_events: Any = None) -> None:
     """Start the tenant's next run if another import waited for this one."""
     from rollover.roster.imports import queue
@@ -137,7 +151,7 @@ def wake(import_id: str, *, outlet_events: Any = None) -> None:
     outlet_events[ROSTER_DROPS].extra = {importing.NIGHTLY: importing.is_due(work)}
 
 
-report_result = report.override(task_id="report_result")
+report_result = report.override(task_id="report_result", task_display_name="report_result: to the district")
 
 
 @task_group(group_id="import_roster")
@@ -145,7 +159,7 @@ def import_roster(import_id: str) -> None:
     """One import, from the files on SFTP to the live roster. The first report is there before a person is asked, who
     may take a day."""
     compared, applied = compare(import_id), apply_when_due(import_id)
-    ask = asking.AskAboutImport(task_id="ask", import_id=import_id)
+    ask = asking.AskAboutImport(task_id="ask", import_id=import_id, task_display_name=DISPLAY_NAMES["ask"])
     chain(fetch(import_id), stage(import_id), validate(import_id), compared, report(import_id))
     chain(compared, ask, decide(import_id, ask.output), applied, [report_result(import_id), wake(import_id)])
     chain(compared, applied)

@@ -27,7 +27,7 @@ from typing import Any
 
 from airflow.sdk import DAG, TriggerRule, chain, dag, get_current_context, task
 from import_group import import_for_rollover
-from wiring import DEFAULT_ARGS, Tag
+from wiring import DEFAULT_ARGS, DISPLAY_NAMES, Tag
 
 from rollover.adapter import asking, connections, failing, runs, waiting
 from rollover.config import District, Product
@@ -44,7 +44,7 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
     def step(name: Step, *, only_current_year: bool = False, **options: Any) -> Any:
         """A task that does one step; a past year skips those that belong to the current year only."""
 
-        @task(task_id=name.value, **options)
+        @task(task_id=name.value, task_display_name=DISPLAY_NAMES.get(name.value), **options)
         def task_of_step(partition_key: str | None = None) -> dict[str, Any]:
             from rollover.yearend.steps import run_step
 
@@ -56,14 +56,14 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
 
         return task_of_step()
 
-    @task.short_circuit
+    @task.short_circuit(task_display_name=DISPLAY_NAMES["guard"])
     def guard(partition_key: str | None = None) -> dict[str, Any] | None:
         from rollover.yearend import steps
 
         admission = steps.guard(runs.open_run(partition_key, tenant.id), get_current_context()["run_id"], runs.is_alive)
         return admission.as_json() if admission.go else None
 
-    @task(trigger_rule=AFTER_A_SKIP)
+    @task(trigger_rule=AFTER_A_SKIP, task_display_name=DISPLAY_NAMES["approve"])
     def approve(answer: dict[str, Any] | None, partition_key: str | None = None) -> dict[str, Any]:
         from rollover.yearend import steps
         from rollover.yearend.approval import PlanAnswer
@@ -72,6 +72,7 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
 
     @dag(
         dag_id=tenant.dag_id,
+        dag_display_name=f"{district.name} · {product.label}",
         description=f"Ends the school year of {district.name} in {product.name}",
         doc_md=__doc__,
         schedule=SchoolYearTimetable.of(district, product),

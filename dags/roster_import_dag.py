@@ -16,8 +16,8 @@ Then `wake` starts the tenant's next run.
 
 **Review.** Browse → Required Actions shows the numbers, and what each answer does. A question stays open for 20 hours;
 without an answer nothing is decided, and the next nightly sync asks again. An answer counts for the numbers that were
-shown. A newer drop within its limits replaces it. On the command line: `rollover roster in-review` and
-`rollover roster decide`.
+shown; the reason that you may give is kept as evidence. A newer drop within its limits replaces it. On the command
+line: `rollover roster in-review` and `rollover roster decide`.
 
 **By hand.** Trigger with a tenant as partition key: the run applies whatever is ready, nightly or not, and asks. A run
 without a tenant is refused.
@@ -33,13 +33,13 @@ from __future__ import annotations
 
 from airflow.sdk import dag, task
 from import_group import import_roster
-from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag
+from wiring import DEFAULT_ARGS, DISPLAY_NAMES, ROSTER_DROPS, Tag
 
 from rollover.adapter import connections, failing, importing
 from tenant_timetable import TenantTimetable
 
 
-@task
+@task(task_display_name=DISPLAY_NAMES["pending"])
 def pending(partition_key: str | None = None) -> list[str]:
     """List the tenant's imports that are not finished, oldest first."""
     from rollover.roster.imports import queue
@@ -49,6 +49,7 @@ def pending(partition_key: str | None = None) -> list[str]:
 
 @dag(
     dag_id="roster_import",
+    dag_display_name="Roster imports of all districts",
     description="Takes a tenant's drops from SFTP to the live roster",
     doc_md=__doc__,
     schedule=TenantTimetable(assets=ROSTER_DROPS),

@@ -41,6 +41,7 @@ def record(found: list[dict[str, Any]], *, outlet_events: Any = None) -> list[st
 
 @dag(
     dag_id="roster_intake",
+    dag_display_name="Roster intake of all districts",
     description="Finds settled drops on SFTP, records them and wakes their tenants",
     doc_md=__doc__,
     schedule="@continuous",

@@ -4,17 +4,15 @@
 Wakes every tenant with an unfinished import: one that waits for the night, or that a lost event or a failure left
 behind. `roster_import` then runs for each. It removes the files of finished sets, rows and import reports older than
 `grace_days`, and exports older than `exports_kept_days`. An import that was decided about or undone on the command line
-has its report written again. A pause of the sync that is longer than allowed (`pause_max_days`) fails `overdue_pauses`,
-every night again. `stray_files` compares folders and ledger, both ways, and fails with the names of files that nobody
-knows or that are missing.
+has its report written again. A pause of the sync longer than allowed (`pause_max_days`) fails `overdue_pauses`, every
+night. `stray_files` compares folders and ledger, and fails with the names of files that are unknown or missing. When
+the run ends, the scheduler records which tenants' DAGs are switched off.
 
 **Guarantees.** It imports nothing itself, and a paused tenant's drops stay where they are: only the rollover that
-paused them, or a person, lets them in. `wake` is skipped if there is nothing to import.
-
-**Schedule.** `ROLLOVER_ROSTER_SYNC_SCHEDULE`, a cron expression in UTC.
+paused them, or a person, lets them in. Schedule: `ROLLOVER_ROSTER_SYNC_SCHEDULE`, a cron expression in UTC.
 
 **When it fails.** Clear the task, or trigger the DAG: to wake a tenant twice does no harm. `overdue_pauses` names the
-tenants, since when and who paused them, and how to go on; the other tasks do not wait for it.
+tenants, since when and who paused them, and how to go on.
 """
 
 from __future__ import annotations
@@ -100,6 +98,7 @@ def overdue_pauses() -> None:
 
 @dag(
     dag_id="roster_sync",
+    dag_display_name="Nightly roster sync of all districts",
     description="Wakes every tenant with a roster to import, once a night",
     doc_md=__doc__,
     schedule=CronTriggerTimetable(Settings().roster_sync_schedule, timezone="UTC"),

@@ -26,6 +26,27 @@ OWNER = "rollover"
 ROSTER_DROPS = Asset("roster_drops", group="rollover")
 """An event for a tenant (its partition key) says: look into your ledger, there may be an import to work on."""
 
+DISPLAY_NAMES = {
+    "guard": "guard: check that it may begin",
+    "plan": "plan: freeze what happens to which rows",
+    "approve": "approve: record the answer",
+    "archive": "archive: write rows and read them back",
+    "erase": "erase: delete the planned rows",
+    "reset": "reset: begin the new school year",
+    "certify": "certify: issue the certificate",
+    "pending": "pending: list the imports",
+    "fetch": "fetch: copy files from SFTP",
+    "stage": "stage: read the files",
+    "validate": "validate: check the set",
+    "compare": "compare: with the live roster",
+    "ask": "ask: a person decides",
+    "decide": "decide: do what was answered",
+    "apply": "apply: make it the live roster",
+    "report": "report: to the district",
+    "wake": "wake: start waiting imports",
+}
+"""What tasks are called in Airflow whose id says too little. It begins with the id, which error messages name."""
+
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": OWNER,
     "retries": 3,

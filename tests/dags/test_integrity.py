@@ -133,6 +133,27 @@ def test_every_dag_says_what_it_does_and_who_owns_it(dag: DAG) -> None:
     assert {task.owner for task in dag.tasks} == {"rollover"}
 
 
+def test_what_is_shown_names_the_district_and_keeps_the_ids(dag: DAG) -> None:
+    """Error messages name tasks by their ids, so what is shown instead begins with the id."""
+    assert dag.dag_display_name != dag.dag_id
+    if dag.dag_id in ROLLOVERS:
+        district = {"lakeside-wa": "Lakeside School District", "springfield-il": "Springfield Public Schools"}
+        product = {"hero": "Hero", "imagine_math": "Imagine Math", "imagine_math_facts": "Imagine Math Facts"}
+        _, of, where = dag.dag_id.split("__")
+        assert dag.dag_display_name == f"{district[where]} · {product[of]}"
+    for task in dag.tasks:
+        name = task.task_id.rpartition(".")[2]
+        assert task.task_display_name in (task.task_id, name) or task.task_display_name.startswith(f"{name}: ")
+    if dag.dag_id == "roster_import":
+        assert dag.get_task("import_roster.ask").task_display_name == "ask: a person decides"
+
+
+def test_each_failure_of_a_task_is_recorded(dag: DAG) -> None:
+    for task in dag.tasks:
+        given = task.on_failure_callback  # of a mapped task it is the function itself
+        assert (given if callable(given) else given[0]).__name__ == "on_task_failure", task.task_id
+
+
 def test_tags_are_known(bag: DagBag, dag: DAG) -> None:
     from wiring import Tag
 
