@@ -25,10 +25,15 @@ SFTP_STALL_SECONDS = 60.0
 """How long a server may leave a request unanswered."""
 
 
-def engine() -> Engine:
-    """The product database, from the Airflow connection ``product_db``; its host may be a socket folder."""
+def engine(*, patience: int | None = None) -> Engine:
+    """The product database, from the Airflow connection ``product_db``; its host may be a socket folder.
+
+    `patience` is after how many seconds a connection that is not made counts as failed.
+    """
     said = BaseHook.get_connection(PRODUCT_DB)
     query = {str(key): str(value) for key, value in said.extra_dejson.items()}
+    if patience is not None:
+        query["connect_timeout"] = str(patience)
     host = said.host
     if host and host.startswith("/"):
         query, host = {"host": host, **query}, None
