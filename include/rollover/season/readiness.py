@@ -12,8 +12,6 @@ from rollover.calendar import year_of_day
 from rollover.config import Catalog
 from rollover.database.tables.ledger import season
 from rollover.errors import RolloverError
-from rollover.database.tables.ledger import season
-from rollover.errors import RolloverError
 from rollover.season.dag_states import record_dag_states, states_of
 from rollover.season.read import season_session
 from rollover.tenant import Tenant
