@@ -122,10 +122,11 @@ class NewRoster(Fact):
 
 
 class InReview(Fact):
-    """Roster imports in review: how many, and since when the oldest."""
+    """Roster imports in review: how many, since when the oldest, and which."""
 
     imports: int
     since: datetime
+    import_ids: tuple[str, ...] = ()
 
 
 class UnreadFiles(Fact):
@@ -171,7 +172,7 @@ class CertificateFacts(Fact):
 class NoticeFacts(Fact):
     """Notices about the year: when the district was first informed of the reset date, and when the last was sent.
 
-    `failed` is the number of those that could not be sent yet.
+    A notice to our own team does not inform the district. `failed` is the number of those that could not be sent yet.
     """
 
     informed_at: datetime | None

@@ -23,7 +23,7 @@ from rollover.season.state import TenantState, state_of
 from rollover.tenant import Tenant
 
 SEASON_ROLE = "rollover_season"
-"""May read ``ledger.season`` of all tenants, and nothing else."""
+"""May read ``ledger.season`` and ``ledger.notices`` of all tenants, and nothing else."""
 _FACTS = TypeAdapter(Facts)
 
 
@@ -105,6 +105,15 @@ def read_certificates(engine: Engine, known: Catalog) -> list[CertifiedYear]:
     ]
 
 
+def read_recent(engine: Engine, known: Catalog, now: datetime, since: datetime) -> Season:
+    """Like :func:`read_season`, with the past years that have changed after `since`."""
+    with season_session(engine) as connection:
+        wanted = or_(season.c.is_past.is_(False), season.c.changed_at > since)
+        rows = connection.execute(select(season).where(wanted).order_by(season.c.tenant_id, season.c.school_year)).all()
+    ids = {tenant.id for tenant in known.tenants}
+    return Season(tuple(_state_of(row, known, now) for row in rows if row.tenant_id in ids))
+
+
 class SeasonReader:
     """Reads the season again and again, as a server does: each time only what has changed since the last time.
 
@@ -172,11 +181,12 @@ class _Known:
 def read_tenant(connection: Connection, known: Catalog, now: datetime) -> list[TenantState]:
     """The states of the session's tenant in all its years, newest first."""
     connection.execute(select(func.ledger.refresh_season()))
-    found = []
-    for row in connection.execute(select(season).order_by(season.c.school_year.desc())):
-        tenant = Tenant.parse(row.tenant_id)
-        district, product = known.districts[tenant.district], known.products[tenant.product]
-        dates = Dates.of(tenant, row.school_year, district, product)
-        facts = _FACTS.validate_python(row.facts)
-        found.append(state_of(tenant, row.school_year, facts, district, product, dates, now))
-    return found
+    rows = connection.execute(select(season).order_by(season.c.school_year.desc()))
+    return [_state_of(row, known, now) for row in rows]
+
+
+def _state_of(row: Row[Any], known: Catalog, now: datetime) -> TenantState:
+    tenant = Tenant.parse(row.tenant_id)
+    district, product = known.districts[tenant.district], known.products[tenant.product]
+    dates, facts = Dates.of(tenant, row.school_year, district, product), _FACTS.validate_python(row.facts)
+    return state_of(tenant, row.school_year, facts, district, product, dates, now)

@@ -17,7 +17,7 @@ from rollover.season.read import season_session
 from rollover.tenant import Tenant
 
 METADATA_URL = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
-SHARED_DAGS = ("roster_intake", "roster_import", "roster_sync", "archive_expiry")
+SHARED_DAGS = ("roster_intake", "roster_import", "roster_sync", "archive_expiry", "notices")
 """DAGs that work for all tenants."""
 DAGS = "SELECT dag_id, is_paused FROM dag WHERE NOT is_stale AND dag_id = ANY(:dag_ids)"
 

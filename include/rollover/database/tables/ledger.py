@@ -407,6 +407,7 @@ notices = _ledger_table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("error_class", Text, comment="of the last attempt that failed"),
     _at("failed_at", null=True),
+    Column("withdrawn_at", DateTime(timezone=True), comment="it was no longer true before it could be sent"),
     UniqueConstraint("tenant_id", "kind", "about", "role", "channel"),
 )
 

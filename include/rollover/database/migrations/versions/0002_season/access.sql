@@ -1,4 +1,4 @@
--- rollover_season reads the season of all tenants, and nothing else. Whoever works as rollover_app may take that role,
+-- rollover_season reads the season of all tenants and their notices, and nothing else. Whoever works as rollover_app may take that role,
 -- and has none of its rights before that.
 DO $$ BEGIN CREATE ROLE rollover_season NOLOGIN NOSUPERUSER NOBYPASSRLS;
 EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
@@ -18,11 +18,13 @@ END $$;
 GRANT SELECT, INSERT ON ledger.questions, ledger.failures, ledger.dag_states, ledger.notices TO rollover_app;
 GRANT UPDATE (answer, answered_by, answered_at, reason) ON ledger.questions TO rollover_app;
 GRANT UPDATE (dag_id, state, since) ON ledger.dag_states TO rollover_app;
-GRANT UPDATE (reset_date, subject, text_sha256, recipients, sent_at, attempts, error_class, failed_at)
+GRANT UPDATE (reset_date, subject, text_sha256, recipients, sent_at, attempts, error_class, failed_at,
+    withdrawn_at)
     ON ledger.notices TO rollover_app;
 GRANT SELECT ON ledger.season, ledger.season_changes TO rollover_app;
 
-GRANT SELECT ON ledger.season TO rollover_season;
+GRANT SELECT ON ledger.season, ledger.notices TO rollover_season;
+CREATE POLICY every_tenant ON ledger.notices FOR SELECT TO rollover_season USING (true);
 CREATE POLICY every_tenant ON ledger.season FOR SELECT TO rollover_season USING (true);
 REVOKE ALL ON FUNCTION ledger.refresh_season(), ledger.note_season_change(),
     ledger.record_dag_states(jsonb, timestamptz) FROM PUBLIC;

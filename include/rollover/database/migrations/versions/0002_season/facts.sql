@@ -85,7 +85,8 @@ LEFT JOIN LATERAL (
     ORDER BY m.found_at DESC, m.import_id DESC LIMIT 1
 ) awaited ON true
 LEFT JOIN LATERAL (
-    SELECT count(*) AS imports, min(m.changed_at) AS since FROM ledger.imports m
+    SELECT count(*) AS imports, min(m.changed_at) AS since, jsonb_agg(m.import_id ORDER BY m.import_id) AS import_ids
+    FROM ledger.imports m
     WHERE m.tenant_id = t.tenant_id AND m.state = 'in_review' HAVING count(*) > 0
 ) reviews ON true
 LEFT JOIN LATERAL (
@@ -121,8 +122,11 @@ LEFT JOIN LATERAL (
     WHERE c.rollover_id = i.rollover_id ORDER BY c.plan_no DESC LIMIT 1
 ) certificate ON true
 LEFT JOIN LATERAL (
-    SELECT min(n.sent_at) FILTER (WHERE n.kind LIKE 'reset\_in\_%') AS informed_at, max(n.sent_at) AS last_sent_at,
-           count(*) FILTER (WHERE n.sent_at IS NULL AND n.failed_at IS NOT NULL) AS failed
+    SELECT min(n.sent_at) FILTER (
+               WHERE n.kind LIKE 'reset\_in\_%' AND n.role IN ('district_it', 'privacy_officer')) AS informed_at,
+           max(n.sent_at) AS last_sent_at,
+           count(*) FILTER (
+               WHERE n.sent_at IS NULL AND n.failed_at IS NOT NULL AND n.withdrawn_at IS NULL) AS failed
     FROM ledger.notices n WHERE n.tenant_id = t.tenant_id AND n.school_year = y.school_year HAVING count(*) > 0
 ) noticed ON true
 LEFT JOIN LATERAL (

@@ -84,6 +84,7 @@ CREATE TABLE ledger.notices (
     attempts    integer DEFAULT 0 NOT NULL,
     error_class text,
     failed_at   timestamptz,
+    withdrawn_at timestamptz,
     CONSTRAINT pk_notices PRIMARY KEY (notice_id),
     CONSTRAINT uq_notices_tenant_id_kind_about_role_channel UNIQUE (tenant_id, kind, about, role, channel)
 );
@@ -94,6 +95,7 @@ COMMENT ON COLUMN ledger.notices.reset_date IS 'the date that follows from silen
 COMMENT ON COLUMN ledger.notices.subject IS 'as sent';
 COMMENT ON COLUMN ledger.notices.recipients IS 'how many addresses it went to';
 COMMENT ON COLUMN ledger.notices.error_class IS 'of the last attempt that failed';
+COMMENT ON COLUMN ledger.notices.withdrawn_at IS 'it was no longer true before it could be sent';
 
 -- The state of each tenant in each school year, as facts of the ledger: see season_facts.
 CREATE SEQUENCE ledger.season_version;
