@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 if TYPE_CHECKING:
     from upath import UPath
 
 HOME = Path(__file__).resolve().parents[2]
+MailAddress = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
 
 
 class Settings(BaseSettings):
@@ -34,6 +35,10 @@ class Settings(BaseSettings):
     """Cron expression, UTC: when `roster_sync` wakes every tenant with an unfinished import."""
     archive_expiry_schedule: str = "0 4 * * *"
     """Cron expression, UTC: when Rollover looks for archived years past their retention, and asks about them."""
+    notices_schedule: str = "*/15 * * * *"
+    """Cron expression, UTC: when Rollover looks for notices that are due, and sends them."""
+    team_mail: dict[Literal["data_engineer", "customer_success"], tuple[MailAddress, ...]] = {}
+    """JSON: the addresses of our own roles, for districts whose file names no contact of that role."""
     signing_key: Path | None = None
     """PEM file with the private key (Ed25519) of certificates; see ``rollover certificate keygen``."""
     archive_keys: Path | None = None

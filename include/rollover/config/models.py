@@ -21,6 +21,7 @@ from pydantic import (
 
 from rollover.calendar import JULY, MonthDay, ResetRule, SchoolYear, YearFacts, years_after
 from rollover.config.limits import RosterLimits
+from rollover.settings import MailAddress
 
 __all__ = ["Action", "DataClassRule", "District", "Product", "RosterLimits", "TenantConfig"]
 
@@ -82,7 +83,7 @@ class Contact(_Model):
 
     role: Literal["district_it", "data_engineer", "customer_success", "privacy_officer"]
     name: Name
-    email: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
+    email: MailAddress
 
 
 class YearDates(_Model):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from rollover.calendar import utc_minute
 from rollover.markdown import escaped
@@ -22,7 +22,7 @@ _environment = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
-    autoescape=False,  # noqa: S701  # plain text and Markdown, not HTML
+    autoescape=select_autoescape(["html.j2"], default=False),  # the others are plain text and Markdown
     auto_reload=False,
 )
 _environment.filters |= {
@@ -32,6 +32,7 @@ _environment.filters |= {
     "percent": filters.percent,
     "moment": filters.moment,
     "utc_minute": utc_minute,
+    "day": filters.day,
     "clean": filters.clean,
     "wrap": filters.wrap,
     "one_line": filters.one_line,

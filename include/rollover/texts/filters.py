@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 WIDTH = 78
@@ -39,10 +39,15 @@ def moment(when: datetime, zone: str) -> str:
     return f"{local:%a}, {local:%b} {local.day}, {local.year}, {local.hour % 12 or 12}:{local:%M %p %Z}"
 
 
-def clean(name: str) -> str:
+def day(when: date) -> str:
+    """A day as people write it: Tuesday, July 28, 2026."""
+    return f"{when:%A, %B} {when.day}, {when.year}"
+
+
+def clean(name: str, width: int = WIDTH) -> str:
     """A name from outside on one line, without characters that would break a line or a terminal."""
     shown = "".join(sign if sign.isprintable() else " " for sign in name)
-    return textwrap.shorten(" ".join(shown.split()), WIDTH, placeholder="…") or "?"
+    return textwrap.shorten(" ".join(shown.split()), width, placeholder="…") or "?"
 
 
 def one_line(text: str) -> str:
