@@ -20,6 +20,7 @@ class Tag(StrEnum):
     ROLLOVER = "rollover"
     ROSTER = "roster"
     ARCHIVE = "archive"
+    NOTICES = "notices"
 
 
 OWNER = "rollover"

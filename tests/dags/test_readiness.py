@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from airflow.models.dag import DagModel
 from airflow.models.dagbundle import DagBundleModel
+from airflow.models.dagrun import DagRun
 from airflow.utils.session import create_session
 from sqlalchemy import Engine, text
 
@@ -50,6 +51,7 @@ def deployment(
             session.merge(DagModel(dag_id=dag_id, bundle_name=BUNDLE, is_paused=True, is_stale=False))
     yield tmp_path
     with create_session() as session:
+        session.query(DagRun).filter(DagRun.dag_id.in_(DAGS)).delete()  # of tests before
         session.query(DagModel).filter(DagModel.bundle_name == BUNDLE).delete()
         session.query(DagBundleModel).filter(DagBundleModel.name == BUNDLE).delete()
 
