@@ -25,6 +25,7 @@ READER_LEFT = 128 + 13
 INTERRUPTED = 128 + 2
 NOUNS = (
     *("status", "season", "dates", "plan", "export"),
+    *("status", "dates", "notices", "plan", "export"),
     *("hold", "roster", "resume", "switch-on"),
     "archive",
     *("evidence", "certificate", "residue"),
