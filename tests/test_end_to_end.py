@@ -7,9 +7,11 @@ are killed in the middle of archive, erase, reset and import, and Airflow is lef
 
 from __future__ import annotations
 
+import email
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from email.policy import default
 from pathlib import Path
 
 import polars as pl
@@ -20,8 +22,9 @@ from upath import UPath
 from rollover.certificate.check import checked
 from rollover.database.session import connect
 from rollover.exports import REPORTS
+from rollover.notify.kinds import ROLES, Kind
 from rollover_demo.demo.season import Season
-from rollover_demo.demo.services import METADATA, prepared, running
+from rollover_demo.demo.services import MAIL, METADATA, prepared, running
 from rollover_demo.demo.summary import summary
 from rollover_demo.seed.season import demo_year, season
 from rollover_demo.seed.specs import DistrictSpec
@@ -60,6 +63,7 @@ def after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[After]:
                 happening = Season(services, print, answer_approvals=True)
                 happening.begin()
                 happening.run(timeout=1000)
+                happening.wait_for_mails()
             finally:
                 saboteur.stop()
         snapshot(owner, folder / "after")
@@ -143,9 +147,29 @@ def test_nothing_personal_is_outside_the_database_the_archive_and_the_exports(
     assert len(secret.names) > 200 and len(secret.tokens) > 5_000 and len(secret.days) > 1_000
     searched = dict(places(after.metadata, folder / "airflow" / "logs"))
     assert len(searched) > 100 and {"table public.xcom", "table public.rendered_task_instance_fields"} < searched.keys()
+    sent = dict(mails(folder / MAIL))
+    assert len(sent) > 12
+    searched |= sent
     searched["log of PostgreSQL"] = (folder / "postgres" / "log").read_text(errors="replace")
     leaks = {place: found for place, content in searched.items() if (found := secret.found_in(content))}
     assert leaks == {}
+
+
+def mails(folder: Path) -> Iterator[tuple[str, str]]:
+    """Each mail that was sent, with its headers and its texts decoded."""
+    for path in folder.iterdir():
+        mail = email.message_from_bytes(path.read_bytes(), policy=default)
+        parts = [part.get_content() for part in mail.walk() if part.get_content_maintype() == "text"]
+        assert len(parts) == 2
+        yield path.name, "\n".join([*map(str, mail.values()), *parts])
+
+
+def test_every_certificate_is_mailed_once(after: After) -> None:
+    with after.owner.connect() as connection:
+        query = "SELECT kind, count(*) AS sent FROM ledger.notices WHERE sent_at IS NOT NULL GROUP BY 1"
+        sent = {row.kind: row.sent for row in connection.execute(text(query))}
+    assert sent["certified"] == 4 * len(ROLES[Kind.CERTIFIED])
+    assert len(list((after.folder / MAIL).iterdir())) == sum(sent.values())
 
 
 def people(folder: Path, when: str) -> pl.DataFrame:

@@ -14,8 +14,8 @@ from typing import Any
 
 from rollover.settings import HOME
 from rollover_demo.demo.season import Season, SeasonFailed
-from rollover_demo.demo.services import ENV, Services, prepared, running
-from rollover_demo.demo.summary import summary, table
+from rollover_demo.demo.services import ENV, MAIL, Services, prepared, running
+from rollover_demo.demo.summary import mails, summary, table
 from rollover_demo.seed.season import demo_year, season
 from rollover_demo.snapshot import snapshot
 from rollover_demo.with_make import end_with_make
@@ -47,6 +47,8 @@ def main() -> int:
                     what.run(timeout=None if options.ask else TIMEOUT_SECONDS)
                 except SeasonFailed as error:
                     wrong = str(error)
+                else:
+                    what.wait_for_mails()
                 entries = _report(summary(owner))
                 if options.snapshots:
                     snapshot(owner, FOLDER / "after")
@@ -81,7 +83,8 @@ def _how_to_use(services: Services) -> str:
 def _report(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     path = FOLDER / "summary.json"
     path.write_text(json.dumps(entries, indent=2))
-    print(f"\n{table(entries)}\n\nThe same, with every data class: {_shown(path)}", flush=True)
+    print(f"\n{table(entries)}\n\nThe same, with every data class: {_shown(path)}")
+    print(f"Mails sent: {mails(entries)}; they are in {_shown(FOLDER / MAIL)}", flush=True)
     return entries
 
 
@@ -93,6 +96,8 @@ def _not_as_it_should(entries: list[dict[str, Any]]) -> str | None:
             return f"{who} is {entry['state']}, kept data unchanged: {entry['kept_unchanged']}"
         if not sum(entry["archived"].values()) + sum(entry["erased"].values()) or not entry["exports"]:
             return f"{who} archived and erased nothing, or exported nothing"
+        if not entry["notices"].get("certified"):
+            return f"nobody was notified that {who} is certified"
         if entry["current"] and not entry["roster"].get("people"):
             return f"{who} has no people in its new roster"
     return None if entries else "nothing was rolled over"

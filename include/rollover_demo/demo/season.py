@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import paramiko
-from sqlalchemy import select
+from sqlalchemy import distinct, func, select, tuple_
 
 from rollover.calendar import SchoolYear
-from rollover.database.tables.ledger import imports, rollovers, steps
+from rollover.database.tables.ledger import imports, notices, rollovers, steps
 from rollover.season.readiness import SHARED_DAGS
 from rollover.tenant import rollover_id
 from rollover_demo.demo.services import Services
@@ -30,6 +30,8 @@ POLL_SECONDS = 1.0
 READING_SECONDS = 5.0
 """How long a person reads a plan before approving it. An answer within a second can reach Airflow while it still defers
 the task; it then asks again."""
+NOTICES_SECONDS = 180.0
+"""How long the last mails may take: the DAG that sends them runs every minute."""
 Say = Callable[[str], None]
 
 
@@ -103,6 +105,19 @@ class Season:
         stopped = {t: why for t, why in self._stopped.items() if seen.states.get(rollover_id(t, year)) != "certified"}
         if stopped:
             raise SeasonFailed("; ".join(f"{tenant_id} stopped: {why}" for tenant_id, why in stopped.items()))
+
+    def wait_for_mails(self) -> None:
+        """Wait until the districts were notified of everything that is certified, or give up after some runs."""
+        deadline = time.monotonic() + NOTICES_SECONDS
+        certified = select(func.count()).where(rollovers.c.state == "certified")
+        notified = select(func.count(distinct(tuple_(notices.c.tenant_id, notices.c.school_year)))).where(
+            notices.c.kind == "certified", notices.c.sent_at.isnot(None)
+        )
+        while time.monotonic() < deadline:
+            with self._services.owner.connect() as connection:
+                if connection.scalar(certified) == connection.scalar(notified):
+                    return
+            time.sleep(POLL_SECONDS)
 
     def _look(self) -> Seen:
         with self._services.owner.connect() as connection:

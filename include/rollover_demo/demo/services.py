@@ -1,4 +1,7 @@
-"""Starts the demo's services: PostgreSQL, an SFTP server and Airflow, on free ports, with all data in one folder."""
+"""Starts the demo's services: PostgreSQL, an SFTP server, a mail server and Airflow, on free ports.
+
+All data is in one folder.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ from rollover.settings import HOME
 from rollover_demo import sftp_server
 from rollover_demo.airflow import LocalAirflow, end_left_over
 from rollover_demo.airflow_client import AirflowClient
+from rollover_demo.mail_server import HOST, MailServer
 from rollover_demo.postgres import LOGIN, PostgresServer
 from rollover_demo.seed.load import load
 from rollover_demo.seed.season import write_district_files
@@ -35,6 +39,9 @@ USERS = {"dana": "admin"}
 """The user of the demo's Airflow: Dana, the data engineer."""
 PERSONS = ("dana", "lee")
 """The people with a personal login to the product database: Dana, and a second person."""
+MAIL = "mail"
+"""The folder with the mails that were sent."""
+SENDER = "Rollover <rollover@vendor.example>"
 ENV = "env"
 """The file that a shell reads to work with the demo: ``. var/demo/env``."""
 # What takes minutes in production takes seconds here. By configuration: the code is the same.
@@ -42,6 +49,7 @@ SHORT_WAITS = {
     "ROLLOVER_SETTLE_SECONDS": "4",
     "ROLLOVER_POLL_SECONDS": "1",
     "ROLLOVER_ROSTER_SYNC_SCHEDULE": "* * * * *",
+    "ROLLOVER_NOTICES_SCHEDULE": "* * * * *",
     "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "5",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
 }
@@ -90,7 +98,7 @@ def prepared(folder: Path, specs: Iterable[DistrictSpec]) -> Iterator[tuple[Post
 
 @contextmanager
 def running(folder: Path, specs: Iterable[DistrictSpec], server: PostgresServer, owner: Engine) -> Iterator[Services]:
-    """SFTP server and Airflow, started and healthy; stopped at the end, whatever happens."""
+    """SFTP server, mail server and Airflow, started and healthy; stopped at the end, whatever happens."""
     specs = tuple(specs)
     accounts = {ROLLOVER: Account(secrets.token_urlsafe(16), ".")}
     accounts |= {spec.id: Account(secrets.token_urlsafe(16), spec.id) for spec in specs}
@@ -99,6 +107,7 @@ def running(folder: Path, specs: Iterable[DistrictSpec], server: PostgresServer,
         for tenant in spec.tenants:
             (root / spec.id / tenant.tenant.product).mkdir(parents=True)
     sftp = start(root, accounts, folder / "sftp-server")
+    mail = MailServer(folder / MAIL).start()
     environment = SHORT_WAITS | {
         "ROLLOVER_DISTRICTS": str(folder / "districts"),
         "ROLLOVER_STORAGE": f"file://{folder / 'storage'}",
@@ -117,6 +126,14 @@ def running(folder: Path, specs: Iterable[DistrictSpec], server: PostgresServer,
                 "extra": {"host_key": sftp.host_key},
             }
         ),
+        "AIRFLOW_CONN_ROLLOVER_MAIL": json.dumps(
+            {
+                "conn_type": "smtp",
+                "host": HOST,
+                "port": mail.port,
+                "extra": {"from_email": SENDER, "disable_ssl": True, "disable_tls": True, "timeout": 10},
+            }
+        ),
     }
     metadata = server.url(METADATA, driver="psycopg2")
     airflow = LocalAirflow(folder / "airflow", metadata, environment=environment, users=USERS)
@@ -126,6 +143,7 @@ def running(folder: Path, specs: Iterable[DistrictSpec], server: PostgresServer,
         yield Services(folder, specs, owner, airflow, api, sftp, accounts)
     finally:
         airflow.stop()
+        mail.stop()
         sftp.stop()
 
 

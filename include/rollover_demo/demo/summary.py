@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
-from rollover.database.tables.ledger import exports, imports, plan_lines, plans, rollovers, steps
+from rollover.database.tables.ledger import exports, imports, notices, plan_lines, plans, rollovers, steps
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.ledger.plans import PlanAction
 from rollover.tenant import Tenant
@@ -37,6 +38,7 @@ def _entry(connection: Connection, rollover: dict[str, Any]) -> dict[str, Any]:
         **_rows(connection, run, number),
         "kept_unchanged": _kept_unchanged(connection, run, number, rollover["is_current"]),
         "exports": _exports(connection, run, number),
+        "notices": _notices(connection, tenant.id, rollover["school_year"]),
         "drops": _drops(connection, tenant.id) if rollover["is_current"] else [],
         "roster": _roster(connection, tenant.id) if rollover["is_current"] else {},
         "seconds": round((finished - rollover["started_at"]).total_seconds(), 1) if finished else None,
@@ -77,6 +79,24 @@ def _exports(connection: Connection, run: str, number: int) -> list[dict[str, An
         exports.c.rollover_id == run, exports.c.plan_no == number
     )
     return [dict(row) for row in connection.execute(query.order_by(exports.c.report)).mappings()]
+
+
+def _notices(connection: Connection, tenant_id: str, year: str) -> dict[str, int]:
+    """How many mails were sent, by kind."""
+    columns = notices.c
+    query = select(columns.kind, func.count()).where(
+        columns.tenant_id == tenant_id, columns.school_year == year, columns.sent_at.isnot(None)
+    )
+    rows = connection.execute(query.group_by(columns.kind).order_by(columns.kind))
+    return {row.kind: row[1] for row in rows}
+
+
+def mails(entries: list[dict[str, Any]]) -> str:
+    """Return how many mails were sent by kind, as a line."""
+    sent: Counter[str] = Counter()
+    for entry in entries:
+        sent.update(entry["notices"])
+    return ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in sorted(sent.items())) or "none"
 
 
 def _drops(connection: Connection, tenant_id: str) -> list[dict[str, Any]]:
