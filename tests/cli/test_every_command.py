@@ -26,9 +26,7 @@ WITH_JSON = {
     *("status", "season", "dates", "plan", "export", "lint", "residue", "hold list", "roster in-review"),
     *("roster list", "roster show", "roster decide", "archive list", "archive query", "archive report"),
     *("evidence verify", "certificate list", "certificate show", "certificate verify", "person list"),
-    *("status", "dates", "notices", "plan", "export", "lint", "residue"),
-    *("hold list", "roster in-review", "roster decide"),
-    *("archive list", "archive query", "archive report", "evidence verify", "certificate verify", "person list"),
+    "notices",
 }
 AVOIDED_IN_HELP = r"\b(reported|fingerprints?)\b"
 """Besides those that are avoided everywhere."""

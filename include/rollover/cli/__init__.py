@@ -24,8 +24,7 @@ READER_LEFT = 128 + 13
 """What a shell shows for a command that SIGPIPE ends, as ``cat large | head`` does."""
 INTERRUPTED = 128 + 2
 NOUNS = (
-    *("status", "season", "dates", "plan", "export"),
-    *("status", "dates", "notices", "plan", "export"),
+    *("status", "season", "dates", "notices", "plan", "export"),
     *("hold", "roster", "resume", "switch-on"),
     "archive",
     *("evidence", "certificate", "residue"),
