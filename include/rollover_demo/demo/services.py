@@ -9,7 +9,7 @@ import json
 import secrets
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,6 +37,7 @@ DATABASE, METADATA = "rollover", "airflow"
 SIGNING_KEY = "signing-key.pem"
 USERS = {"dana": "admin"}
 """The user of the demo's Airflow: Dana, the data engineer."""
+NOTHING: Mapping[str, str] = {}
 PERSONS = ("dana", "lee")
 """The people with a personal login to the product database: Dana, and a second person."""
 MAIL = "mail"
@@ -97,8 +98,19 @@ def prepared(folder: Path, specs: Iterable[DistrictSpec]) -> Iterator[tuple[Post
 
 
 @contextmanager
-def running(folder: Path, specs: Iterable[DistrictSpec], server: PostgresServer, owner: Engine) -> Iterator[Services]:
-    """SFTP server, mail server and Airflow, started and healthy; stopped at the end, whatever happens."""
+def running(
+    folder: Path,
+    specs: Iterable[DistrictSpec],
+    server: PostgresServer,
+    owner: Engine,
+    *,
+    users: Mapping[str, str] = USERS,
+    more: Mapping[str, str] = NOTHING,
+) -> Iterator[Services]:
+    """SFTP server, mail server and Airflow, started and healthy; stopped at the end, whatever happens.
+
+    `users` are Airflow's, with their roles. `more` is added to the environment of Airflow's processes.
+    """
     specs = tuple(specs)
     accounts = {ROLLOVER: Account(secrets.token_urlsafe(16), ".")}
     accounts |= {spec.id: Account(secrets.token_urlsafe(16), spec.id) for spec in specs}
@@ -136,7 +148,7 @@ def running(folder: Path, specs: Iterable[DistrictSpec], server: PostgresServer,
         ),
     }
     metadata = server.url(METADATA, driver="psycopg2")
-    airflow = LocalAirflow(folder / "airflow", metadata, environment=environment, users=USERS)
+    airflow = LocalAirflow(folder / "airflow", metadata, environment={**environment, **more}, users=users)
     try:
         api = airflow.start()
         write_env(folder / ENV, server, airflow)
