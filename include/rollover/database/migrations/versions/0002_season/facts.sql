@@ -65,7 +65,7 @@ LEFT JOIN LATERAL (
       AND q.answered_at IS NULL ORDER BY q.question_id DESC LIMIT 1
 ) question ON true
 CROSS JOIN LATERAL (
-    SELECT coalesce(jsonb_agg(to_jsonb(q) - 'tenant_id' - 'answer' - 'answered_by' - 'answered_at'
+    SELECT coalesce(jsonb_agg(to_jsonb(q) - 'tenant_id' - 'answer' - 'answered_by' - 'answered_at' - 'reason'
                               ORDER BY q.question_id), '[]') AS questions
     FROM ledger.questions q WHERE q.tenant_id = t.tenant_id AND q.answered_at IS NULL
 ) asked
