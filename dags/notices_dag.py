@@ -33,6 +33,7 @@ from rollover.settings import Settings
 
 @dag(
     dag_id="notices",
+    dag_display_name="Notices to districts and the data team",
     description="Sends the notices that are due to districts and the data team, each once",
     doc_md=__doc__,
     schedule=CronTriggerTimetable(Settings().notices_schedule, timezone="UTC"),
