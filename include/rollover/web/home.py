@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from fastapi import APIRouter
 from fastapi.responses import RedirectResponse
 
-from rollover.season.phases import Phase
-from rollover.season.read import Season
+from rollover.calendar import SchoolYear
+from rollover.season.overview import overview
+from rollover.season.state import TenantState
 from rollover.texts.filters import count
 from rollover.web.page import PageDep
+from rollover.web.season_rows import of_year
 
 router = APIRouter()
 
@@ -23,19 +27,16 @@ class TotalsLine:
     wrong: bool = False
 
 
-def totals_of(season: Season) -> list[TotalsLine]:
-    """The season in a few lines: what has begun, what waits for a person, and what is late."""
-    current = season.current
-    under_way = sum(state.is_under_way for state in current)
-    certified = sum(state.phase is Phase.CERTIFIED for state in current)
-    late = sum(state.is_late for state in current)
-    questions = sum(len(state.facts.questions) for state in current)
+def totals_of(states: Sequence[TenantState], year: SchoolYear, now: datetime) -> list[TotalsLine]:
+    """The season in a few lines: how far it is, what waits for a person, and what is late."""
+    sums = overview(states, year, now)
+    questions = len({question.question_id for state in states for question in state.facts.questions})
     lines = [
-        TotalsLine(count(len(current), "tenant")),
-        TotalsLine(f"{under_way:,} under way"),
-        TotalsLine(f"{certified:,} certified"),
+        TotalsLine(f"{year}: {sums.tenants:,} planned"),
+        TotalsLine(f"{sums.due:,} due by today"),
+        TotalsLine(f"{sums.certified:,} certified"),
         TotalsLine(f"{count(questions, 'decision')} to make") if questions else None,
-        TotalsLine(f"{late:,} late or wrong", wrong=True) if late else None,
+        TotalsLine(f"{len(sums.late):,} late or wrong", wrong=True) if sums.late else None,
     ]
     return [line for line in lines if line is not None]
 
@@ -43,8 +44,9 @@ def totals_of(season: Season) -> list[TotalsLine]:
 @router.get("/totals")
 def totals(page: PageDep) -> dict[str, object]:
     """The lines of the panel, about the tenants that the person may see."""
-    season = page.season
-    return {"tenants": len(season.current), "lines": [asdict(line) for line in totals_of(season)]}
+    states = of_year(page.season, page.season_year, only=False)
+    lines = totals_of(states, page.season_year, page.now)
+    return {"tenants": len({state.tenant for state in states}), "lines": [asdict(line) for line in lines]}
 
 
 @router.get("/dags/{dag_id}")

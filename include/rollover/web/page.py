@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from rollover.calendar import SchoolYear
 from rollover.config import Catalog, District, Product
 from rollover.database.session import tenant_session
+from rollover.season.overview import season_year
 from rollover.season.read import Season, SeasonReader
 from rollover.tenant import Tenant
 from rollover.texts import filters
@@ -91,7 +92,7 @@ class Page:
     @property
     def season_year(self) -> SchoolYear:
         """The school year whose season this is: the one that ends in the current calendar year."""
-        return SchoolYear.ending_in(self.now.year)
+        return season_year(self.now)
 
     @cached_property
     def season(self) -> Season:

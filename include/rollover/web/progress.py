@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import calendar
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, timedelta
 
 from rollover.calendar import SchoolYear
-from rollover.config import Catalog
-from rollover.season.deadlines import Dates
 from rollover.season.phases import Phase
 from rollover.season.state import TenantState
-from rollover.tenant import Tenant
 
 MOST_MONTHS = 12
 WIDTH, HEIGHT = 720, 220
@@ -47,57 +44,42 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """A season's resets: how many are planned, how many until today, and how many are certified."""
+class Soon:
+    """A day on which tenants reset soon: how many, and which of them do not know yet."""
 
-    year: SchoolYear
-    planned: int
-    until_today: int
-    certified: int
-    months: list[Month]
-    chart: Chart | None
+    day: date
+    resets: int
+    uninformed: list[TenantState]
 
 
-def reset_dates(
-    year: SchoolYear, tenants: Iterable[Tenant], known: Catalog, states: Iterable[TenantState]
-) -> list[date]:
-    """The reset date of every tenant that uses its product in a year, whether its rollover has begun or not."""
-    of_state = {state.tenant: state.dates for state in states if state.school_year == year.key}
-    found = []
-    for tenant in tenants:
-        district, product = known.districts[tenant.district], known.products[tenant.product]
-        if district.uses(tenant.product).first_school_year > year:
-            continue
-        dates = of_state.get(tenant) or Dates.of(tenant, year.key, district, product)
-        if dates.is_active:
-            found.append(dates.reset_date)
-    return sorted(found)
+def soon(upcoming: Iterable[TenantState]) -> list[Soon]:
+    """The days of the resets that come next, first day first."""
+    found: dict[date, list[TenantState]] = {}
+    for state in upcoming:
+        found.setdefault(state.dates.reset_date, []).append(state)
+    return [
+        Soon(day, len(states), [state for state in states if not is_informed(state)])
+        for day, states in sorted(found.items())
+    ]
 
 
-def progress(
-    year: SchoolYear, tenants: Iterable[Tenant], known: Catalog, states: Sequence[TenantState], now: datetime
-) -> Progress:
-    """How far the season of a year is, for some tenants."""
-    today = now.astimezone(UTC).date()
-    planned = reset_dates(year, tenants, known, states)
-    done = sorted(
+def is_informed(state: TenantState) -> bool:
+    """Whether the district was informed of the reset date."""
+    return state.facts.notices is not None and state.facts.notices.informed_at is not None
+
+
+def certified_days(states: Iterable[TenantState], year: SchoolYear) -> list[date]:
+    """The days on which the rollovers of a year were certified."""
+    return sorted(
         state.since.astimezone(UTC).date()
         for state in states
         if state.school_year == year.key and state.phase is Phase.CERTIFIED and state.since is not None
     )
-    return Progress(
-        year=year,
-        planned=len(planned),
-        until_today=sum(day <= today for day in planned),
-        certified=len(done),
-        months=list(months(planned)),
-        chart=chart(planned, done, today) if planned else None,
-    )
 
 
-def months(days: Sequence[date]) -> Iterable[Month]:
-    """The months from the first to the last of some days, with how many of them are on each day."""
-    number = Counter(days)
+def months(number: Mapping[date, int]) -> Iterator[Month]:
+    """The months from the first to the last of some days, with the number of resets on each day."""
+    days = [day for day in number if number[day]]
     if not days:
         return
     month = min(days).replace(day=1)
@@ -105,13 +87,19 @@ def months(days: Sequence[date]) -> Iterable[Month]:
         if month > max(days):
             return
         weeks = calendar.Calendar().monthdatescalendar(month.year, month.month)
-        shown = [[(day, number[day]) if day.month == month.month else None for day in week] for week in weeks]
+        shown = [[(day, number.get(day, 0)) if day.month == month.month else None for day in week] for week in weeks]
         yield Month(f"{month:%B %Y}", shown)
         month = (month + timedelta(days=31)).replace(day=1)
 
 
-def chart(planned: Sequence[date], done: Sequence[date], today: date) -> Chart:
-    """The chart: time from left to right, resets from bottom to top."""
+def chart(by_day: Mapping[date, int], done: Sequence[date], today: date) -> Chart | None:
+    """The chart of the planned resets by day and of the days of certificates; None if nothing is planned.
+
+    Time goes from left to right, the number of resets from bottom to top.
+    """
+    planned = sorted(day for day, number in by_day.items() for _ in range(number))
+    if not planned:
+        return None
     first = min([*planned[:1], *done[:1]]) - timedelta(days=3)
     last = max([*planned[-1:], *done[-1:], min(today, planned[-1] + timedelta(days=60))]) + timedelta(days=3)
     days, most = (last - first).days, max(len(planned), len(done))

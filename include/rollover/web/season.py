@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Response
 
 from rollover.calendar import SchoolYear
+from rollover.season.overview import NEXT_DAYS, overview
 from rollover.season.phases import Phase, WaitsFor
 from rollover.web.page import PageDep
-from rollover.web.progress import progress
+from rollover.web.progress import certified_days, chart, months, soon
 from rollover.web.season_rows import Choice, in_order, of_year, rows_of
 
 router = APIRouter()
 
+SHOWN_NAMES = 4
+"""So many tenants that were not informed are named for each day."""
 SHOWN_LATE = 8
 """So many of what is late are listed on top; the others are in the table."""
 
@@ -23,9 +27,10 @@ SHOWN_LATE = 8
 def season(page: PageDep, choice: Annotated[Choice, Query()]) -> Response:
     """Show the season of a year."""
     year = year_of(choice, page.season_year)
-    found = page.season_of(year)
-    states = of_year(found, year, only=choice.year is not None)
-    late = in_order((state for state in states if state.is_late), None)
+    states = of_year(page.season_of(year), year, only=choice.year is not None)
+    sums, today = overview(states, year, page.now), page.now.astimezone(UTC).date()
+    planned = {each.day: each.planned for each in sums.by_day}
+    late = in_order(sums.late, None)
     return page.html(
         "season.html.j2",
         choice=choice,
@@ -40,8 +45,13 @@ def season(page: PageDep, choice: Annotated[Choice, Query()]) -> Response:
         late_total=len(late),
         total=len(states),
         rows=rows_of(states, choice),
-        progress=progress(year, page.tenants, page.catalog, found.states, page.now),
-        today=page.now.date(),
+        sums=sums,
+        soon=soon(sums.upcoming),
+        next_days=NEXT_DAYS,
+        shown_names=SHOWN_NAMES,
+        months=list(months(planned)),
+        chart=chart(planned, certified_days(states, year), today),
+        today=today,
     )
 
 

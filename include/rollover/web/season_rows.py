@@ -53,20 +53,20 @@ class Choice(BaseModel):
 
 
 def of_year(season: Season, year: SchoolYear, *, only: bool) -> list[TenantState]:
-    """One state per tenant: that of `year`, or one of another year that is under way or more serious.
+    """The states of a year, and those of other years that are under way or late, so that no backfill is hidden.
 
-    So a failed backfill is never hidden. With `only`, the states of the year itself.
+    A tenant that has neither is there with its newest year. With `only`, the states of the year itself.
     """
+    found = [state for state in season.states if state.school_year == year.key or (_is_open(state) and not only)]
     if only:
-        return [state for state in season.states if state.school_year == year.key]
-    by_tenant: dict[str, list[TenantState]] = {}
-    for state in season.states:
-        by_tenant.setdefault(state.tenant.id, []).append(state)
-    return [max(states, key=lambda state: _importance(state, year)) for states in by_tenant.values()]
+        return found
+    shown = {state.tenant for state in found}
+    newest = {state.tenant: state for state in season.states if state.tenant not in shown}
+    return [*found, *newest.values()]
 
 
-def _importance(state: TenantState, year: SchoolYear) -> tuple[object, ...]:
-    return state.severity.rank, state.is_under_way, state.school_year == year.key, state.school_year
+def _is_open(state: TenantState) -> bool:
+    return state.is_under_way or state.is_late
 
 
 def chosen(states: Iterable[TenantState], choice: Choice) -> list[TenantState]:
