@@ -28,6 +28,10 @@ class Refused(RolloverError):
         self.remedy = remedy
 
 
+class TenantBusy(Refused):
+    """A step, an import or a command works on the tenant, and did not end in time."""
+
+
 class SubscriptionUnclear(Refused):
     """What a school has subscribed to is unknown, stale or contradictory."""
 

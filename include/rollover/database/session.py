@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -12,12 +13,14 @@ from psycopg import sql
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from rollover.errors import DatabaseFailed, DatabaseUnavailable, Refused
+from rollover.errors import DatabaseFailed, DatabaseUnavailable, Refused, TenantBusy
 from rollover.settings import Settings
 
 log = logging.getLogger(__name__)
 
 APP_ROLE = "rollover_app"
+LOOK_AGAIN_SECONDS = 0.1
+"""How often somebody who does not wait for ever looks whether the tenant's lock is free."""
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
 
 
@@ -33,6 +36,7 @@ def tenant_session(
     *,
     isolation: Isolation = "READ COMMITTED",
     exclusive: bool = False,
+    wait_seconds: float | None = None,
     snapshot: str | None = None,
 ) -> Iterator[Connection]:
     """Open a transaction in which only `tenant_id`'s rows exist. It commits at the end, and rolls back on an error.
@@ -40,14 +44,15 @@ def tenant_session(
     Row-level security enforces the tenant for ``rollover_app``, a role that owns nothing; a session that would bypass
     it (a superuser, the owner) takes that role first. Times print as UTC, so that a row's text is the same in every
     session. No statement is compiled: that takes longer than most of them do. `exclusive` waits for the tenant's lock
-    before the transaction begins, so that its snapshot shows the changes of the lock's last owner. `snapshot`, from
+    before the transaction begins, so that its snapshot shows the changes of the lock's last owner; if `wait_seconds` is
+    given, it raises TenantBusy when the lock is not free by then. `snapshot`, from
     :func:`snapshot_of` another session, shows what that session saw at its beginning; it needs REPEATABLE READ. A
     database error is raised without the values in its message.
     """
     with without_values(), engine.connect() as connection:
         if exclusive:
             connection.execution_options(isolation_level="AUTOCOMMIT")
-            _lock(connection, tenant_id)
+            _lock(connection, tenant_id, wait_seconds)
             connection.rollback()
         connection.execution_options(isolation_level=isolation)
         with connection.begin():
@@ -82,12 +87,18 @@ def _refuse_unsafe_pooler() -> None:
         )
 
 
-def _lock(connection: Connection, tenant_id: str) -> None:
+def _lock(connection: Connection, tenant_id: str, wait_seconds: float | None) -> None:
     """Take the tenant's lock for as long as the connection lasts."""
     key = func.hashtextextended(tenant_id, 0)
-    if not connection.scalar(select(func.pg_try_advisory_lock(key))):
-        log.warning("another step, import or command works on %s: waiting for its end", tenant_id)
-        connection.execute(select(func.pg_advisory_lock(key)))
+    until = None if wait_seconds is None else time.monotonic() + wait_seconds
+    while not connection.scalar(select(func.pg_try_advisory_lock(key))):
+        if until is None:
+            log.warning("another step, import or command works on %s: waiting for its end", tenant_id)
+            connection.execute(select(func.pg_advisory_lock(key)))
+            return
+        if time.monotonic() >= until:
+            raise TenantBusy(f"A step, an import or a command works on {tenant_id} now.", "try again in a few minutes.")
+        time.sleep(LOOK_AGAIN_SECONDS)
 
 
 def lock_tenant(connection: Connection) -> None:
