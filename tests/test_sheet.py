@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 from upath import UPath
 
-from rollover.sheet import FORMULA_SIGNS, defused, defused_sql, write_sheet
+from rollover.sheet import FORMULA_SIGNS, ROWS_AT_ONCE, defused, defused_sql, streamed, write_sheet
 
 RISKY = [*(f"{sign}1" for sign in FORMULA_SIGNS), *FORMULA_SIGNS, "=\u0301"]
 HARMLESS = ["", " =1", "1+1", "a=b", "'=1", "Zoë", "é="]
@@ -31,6 +31,14 @@ def test_a_sheet_is_whole_and_runs_no_formula(tmp_path: Path, cell: str) -> None
     with pytest.raises(ConnectionError):
         write_sheet(UPath(f"file://{tmp_path}/other.csv"), ["a", "b"], broken())
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.csv"]
+
+
+def test_a_streamed_sheet_is_the_written_one(tmp_path: Path) -> None:
+    rows = [[f"=row {n}", n, 'José, "Pep"'] for n in range(2 * ROWS_AT_ONCE + 1)]
+    write_sheet(UPath(tmp_path / "sheet.csv"), ["a", "b", "c"], rows)
+    pieces = list(streamed(["a", "b", "c"], iter(rows)))
+    assert len(pieces) == 4, "the header, and three parts"
+    assert b"".join(pieces) == (tmp_path / "sheet.csv").read_bytes()
 
 
 def test_python_and_both_databases_follow_the_same_rule(owner: Engine) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO, Any
 
 from upath import UPath
@@ -15,6 +17,8 @@ from rollover.storage import whole_file
 
 FORMULA_SIGNS = "=+-@\t\r"
 """With one of these in front, a spreadsheet runs a text as a formula."""
+ROWS_AT_ONCE = 500
+"""How many rows a piece of a streamed table has."""
 
 
 def is_formula(text: str) -> bool:
@@ -47,6 +51,17 @@ def write_rows(stream: IO[bytes], header: Sequence[str], rows: Iterable[Sequence
         writer.writerow([defused(cell) for cell in row])
         count += 1
     return count
+
+
+def streamed(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
+    """The same table piece by piece, for a response that is sent while the rows are read."""
+    waiting, stream = iter(rows), io.BytesIO()
+    write_rows(stream, header, [])
+    yield stream.getvalue()
+    while part := list(islice(waiting, ROWS_AT_ONCE)):
+        writer = csv.writer(_Encoded(stream := io.BytesIO()))
+        writer.writerows([defused(cell) for cell in row] for row in part)
+        yield stream.getvalue()
 
 
 def write_sheet(target: UPath, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
