@@ -48,12 +48,30 @@ def still_kept(connection: Connection, run: Run, done: list[Disposal], outbox: O
         _exports(connection, run, at),
         _import_reports(connection, run),
         *_marked(connection, run),
-        _held(run, done),
-        _archives(connection, run, done),
+        _held(run, sum(line.rows for line in done[-1].held)),
+        _archives(connection, run, sum(file.expired_at is None for disposal in done for file in disposal.archives)),
         *_copies(connection, run),
         _drops(connection, run, outbox),
         *_kept_classes(connection, run),
-        _backups(run, done),
+        _backups(run, done[-1].erased_at),
+    ]
+    return [kept for kept in found if kept is not None]
+
+
+def kept_by_ledger(
+    connection: Connection, run: Run, *, held_rows: int, archived_files: int, erased_at: datetime, at: datetime
+) -> list[StillKept]:
+    """List what is still kept of a year by the ledger alone, as of now. The time of exports counts from `at`.
+
+    Unlike :func:`still_kept`, it neither counts live rows nor lists the district's server.
+    """
+    found = [
+        _exports(connection, run, at),
+        _import_reports(connection, run),
+        _held(run, held_rows),
+        _archives(connection, run, archived_files),
+        *_copies(connection, run),
+        _backups(run, erased_at),
     ]
     return [kept for kept in found if kept is not None]
 
@@ -122,22 +140,20 @@ def _marked(connection: Connection, run: Run) -> Iterator[StillKept]:
         )
 
 
-def _held(run: Run, done: list[Disposal]) -> StillKept | None:
-    rows = sum(line.rows for line in done[-1].held)
+def _held(run: Run, rows: int) -> StillKept | None:
     if not rows:
         return None
     return described("held", f"database: schema {run.product.product}", rows, "rows", None)
 
 
-def _archives(connection: Connection, run: Run, done: list[Disposal]) -> StillKept | None:
-    files = [file for disposal in done for file in disposal.archives if file.expired_at is None]
+def _archives(connection: Connection, run: Run, files: int) -> StillKept | None:
     if not files:
         return None
     expires_on = run.product.archive_expires_on(run.config, rollovers.load(connection, run).reset_date)
     return described(
         "archives",
         f"storage: archive/{run.tenant.product}/{run.tenant.district}/{run.school_year}",
-        len(files),
+        files,
         "files",
         expires_on.isoformat() if expires_on else None,
         expires=bool(expires_on),
@@ -170,8 +186,8 @@ def _kept_classes(connection: Connection, run: Run) -> Iterator[StillKept]:
             yield described("data_class", where, rows, "rows", None, data_class=name)
 
 
-def _backups(run: Run, done: list[Disposal]) -> StillKept:
-    days, erased_at = run.backup_days, done[-1].erased_at
+def _backups(run: Run, erased_at: datetime) -> StillKept:
+    days = run.backup_days
     until = _day(erased_at + timedelta(days=days)) if days else None
     return described("backups", "the deployment's backups", 0, "not counted", until, days=days)
 
