@@ -90,10 +90,11 @@ def standings(connection: Connection, run: Run, school_ids: Collection[str]) -> 
         fields = {name: row[name] for name in Subscription.__dataclass_fields__}
         of_school[row["school_id"]].append(Subscription(**fields))
     known = select(schools.c.school_id).where(schools.c.school_id.in_(school_ids)).order_by(schools.c.school_id)
-    return {school_id: _standing(run, school_id, of_school[school_id]) for school_id in connection.scalars(known)}
+    return {school_id: standing_of(run, school_id, of_school[school_id]) for school_id in connection.scalars(known)}
 
 
-def _standing(run: Run, school_id: str, known: list[Subscription]) -> Standing:
+def standing_of(run: Run, school_id: str, known: list[Subscription]) -> Standing:
+    """The standing of one school, of which the directory has the subscriptions `known`. Raises SubscriptionUnclear."""
     day, where = run.reset_date, f"school {school_id} of {run.tenant}"
     if not known:
         raise SubscriptionUnclear(f"Nothing is known about the subscription of {where}.", REMEDY)

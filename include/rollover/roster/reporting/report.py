@@ -81,7 +81,7 @@ def deliver_findings(
         # If two report at the same time, the later one must also have seen the later state.
         connection.execute(text(ONE_AT_A_TIME), {"import_id": import_id})
         found = imports.load(connection, import_id)
-        report = _report_of(connection, found, district, product)
+        report = report_of(connection, found, district, product)
         if found.state in UNDER_WAY or (found.state is ImportState.SUPERSEDED and found.sha256 is None):
             return _result(report, None, delivered=False)
         content = summary(report).encode()
@@ -109,7 +109,8 @@ def outdated(engine: Engine, tenant_ids: Iterable[str]) -> list[str]:
     return found
 
 
-def _report_of(connection: Connection, found: Import, district: District, product: Product) -> ImportReport:
+def report_of(connection: Connection, found: Import, district: District, product: Product) -> ImportReport:
+    """The facts about an import of the session's tenant that its summary shows."""
     drop = connection.execute(
         select(ledger.drops.c.folder, ledger.drops.c.files).where(ledger.drops.c.drop_id == found.import_id)
     ).one_or_none()
