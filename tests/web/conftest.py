@@ -11,7 +11,9 @@ import pytest
 from fastapi import HTTPException, Request
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
+from upath import UPath
 
+from rollover.archive.keys import Keys
 from rollover.config import Catalog
 from rollover.lint import load_catalog
 from rollover.season.facts import OpenQuestion
@@ -100,7 +102,7 @@ def known() -> Catalog:
 
 
 @pytest.fixture
-def host(engine: Engine, airflow: Airflow, known: Catalog, tmp_path: Path) -> Host:
+def host(engine: Engine, airflow: Airflow, known: Catalog, storage: UPath, tmp_path: Path) -> Host:
     return Host(
         visitor=person_of,
         engine=lambda: engine,
@@ -111,6 +113,9 @@ def host(engine: Engine, airflow: Airflow, known: Catalog, tmp_path: Path) -> Ho
         secret=lambda: "a secret of the tests",
         clock=lambda: NOW,
         districts=tmp_path,
+        storage=storage,
+        keys=Keys(None),
+        backup_days=None,
     )
 
 

@@ -19,6 +19,7 @@ from airflow.configuration import conf
 from fastapi import FastAPI, HTTPException
 
 from rollover.adapter import connections, runs
+from rollover.archive.keys import Keys
 from rollover.config import Catalog
 from rollover.season.facts import OpenQuestion
 from rollover.settings import Settings
@@ -262,6 +263,9 @@ def host() -> Host:
         secret=lambda: str(conf.get_mandatory_value("api", "secret_key")),
         clock=runs.clock,
         districts=settings.districts,
+        storage=settings.storage_root,
+        keys=Keys(settings.archive_keys),
+        backup_days=settings.backup_days,
     )
 
 

@@ -12,13 +12,22 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from rollover.errors import RolloverError
 from rollover.season.read import SeasonReader
-from rollover.web import dates, decisions, home, season
+from rollover.web import archive, dates, decisions, downloads, drop, home, season, tenant
 from rollover.web.forms import FIELD, Forms
 from rollover.web.headers import SecurityHeaders
 from rollover.web.host import Host, Visitor
 from rollover.web.page import STATIC, VERSION, Page, PageDep, environment
 
-PAGES = (home.router, season.router, decisions.router, dates.router)
+PAGES = (
+    home.router,
+    season.router,
+    decisions.router,
+    dates.router,
+    tenant.router,
+    drop.router,
+    archive.router,
+    downloads.router,
+)
 """The routers of the pages."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 PRIVATE_HOUR = "private, max-age=3600"

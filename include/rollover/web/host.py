@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
+from upath import UPath
 
+from rollover.archive.keys import Keys
 from rollover.config import Catalog
 from rollover.errors import RolloverError
 from rollover.season.facts import OpenQuestion
@@ -87,3 +89,8 @@ class Host:
     clock: Callable[[], datetime]
     districts: Path
     """The folder of the district files."""
+    storage: UPath
+    keys: Keys
+    """The keys that archived files are encrypted with."""
+    backup_days: int | None
+    """How many days backups of the product database are kept, if anybody has said so."""
