@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rollover.calendar import utc_minute
 from rollover.cli.command import LOOK, Cell, Lines, Sheet, Tabular, command
 from rollover.cli.context import Context
 from rollover.cli.parameters import AnyTenant
@@ -69,10 +70,10 @@ class Notice:
     @property
     def result(self) -> str:
         if self.sent_at is not None:
-            return f"sent {self.sent_at:%Y-%m-%d %H:%M} UTC"
+            return f"sent {utc_minute(self.sent_at)}"
         if self.state == "failed" and self.failed_at is not None:
             tried = f"{self.attempts} {'attempt' if self.attempts == 1 else 'attempts'}"
-            return f"not sent: {self.error}, {tried}, the last {self.failed_at:%Y-%m-%d %H:%M} UTC"
+            return f"not sent: {self.error}, {tried}, the last {utc_minute(self.failed_at)}"
         return self.state
 
     def __str__(self) -> str:

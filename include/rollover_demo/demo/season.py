@@ -105,8 +105,8 @@ class Season:
         if stopped:
             raise SeasonFailed("; ".join(f"{tenant_id} stopped: {why}" for tenant_id, why in stopped.items()))
 
-    def wait_for_mails(self) -> None:
-        """Wait until the districts were notified of everything that is certified, or give up after some runs."""
+    def wait_for_mails(self) -> bool:
+        """Wait until the districts were notified of everything that is certified; False if they were not in time."""
         deadline = time.monotonic() + NOTICES_SECONDS
         certified = select(func.count()).where(rollovers.c.state == "certified")
         notified = select(func.count(distinct(tuple_(notices.c.tenant_id, notices.c.school_year)))).where(
@@ -115,8 +115,9 @@ class Season:
         while time.monotonic() < deadline:
             with self._services.owner.connect() as connection:
                 if connection.scalar(certified) == connection.scalar(notified):
-                    return
+                    return True
             time.sleep(POLL_SECONDS)
+        return False
 
     def upload(self, seen: Seen | None = None) -> None:
         """Drop the files of each tenant whose time has come, as its district's IT."""
