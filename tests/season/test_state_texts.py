@@ -7,7 +7,8 @@ from typing import Any
 
 from rollover.lint import load_catalog
 from rollover.season.deadlines import Alarm, Dates
-from rollover.season.facts import Facts
+from rollover.season.detail import ImportInReview, TenantDetail, import_in_words
+from rollover.season.facts import Facts, ImportFacts
 from rollover.season.phases import Phase
 from rollover.season.state import TenantState, state_of
 from rollover.tenant import Tenant
@@ -146,3 +147,26 @@ def test_every_alarm_has_its_sentence() -> None:
         assert alarm in state.alarms
         lines.append(f"{alarm}, {alarm.severity}\n  {render('alarm.txt.j2', alarm=alarm, state=state)}")
     check_example("alarm--every_alarm.txt", "\n".join(lines))
+
+
+def test_a_drop_in_a_line() -> None:
+    lines = [
+        import_in_words(ImportFacts.model_validate({**DROP, **changed}))
+        for changed in (
+            {},
+            {"state": "found", "school_year": None, "rows": None, "errors": None, "warnings": None, "reason": None},
+            {"state": "in_review", "files_from": datetime(2026, 7, 9, 9, tzinfo=UTC), "reason": "2 over the limits"},
+        )
+    ]
+    check_example("import--each.txt", "\n".join(lines))
+
+
+def test_everything_about_a_tenant() -> None:
+    pause = {"since": datetime(2026, 7, 8, 5, tzinfo=UTC), "by": "dana", "reason": "rollover of 2025-26"}
+    given = {**APPROVED, "failure": FAILURE, "newest_drop": DROP, "pause": pause, "waiting_imports": 2}
+    given |= {"unread": {"files": 1, "found_at": AT}, "exports": {"files": 12, "written_at": AT, "removed": 0}}
+    review = ImportInReview(DROP["import_id"], AT, "2 over the limits")
+    detail = TenantDetail([state_with(given)], ["legal hold on the district since 2026-07-01"], [review])
+    check_example("tenant_detail--stopped.txt", "\n".join(detail.sentences))
+    nobody = TenantDetail([], [], [])
+    check_example("tenant_detail--unknown.txt", "\n".join(nobody.sentences))
