@@ -10,6 +10,7 @@ from httpx import Response
 from sqlalchemy import Engine, delete, insert
 
 from rollover.database.tables import ledger
+from rollover.ledger import questions
 from rollover.season.facts import OpenQuestion
 from rollover.web.forms import Forms
 from rollover.web.host import Host
@@ -141,19 +142,26 @@ def test_airflows_refusal_is_said(browser: Browser, owner: Engine, airflow: Airf
     assert done.text.count("Not answered</b>: It was already answered by Kim &lt;Lee&gt;.") == 2
 
 
-def test_a_closed_question_says_who_closed_it(browser: Browser, owner: Engine, airflow: Airflow) -> None:
-    ask(owner, HERO)
-    asked = question_with(HERO, 5, subject="Erase?").model_dump() | {"options": ["Approve"]}
+def test_a_closed_question_says_how_it_was_closed(browser: Browser, owner: Engine, airflow: Airflow) -> None:
+    closed = {5: ("Reject", "kim"), 6: ("Later", None), 7: (questions.WITHDRAWN, None), 8: (None, None)}
     with owner.begin() as connection:
-        closed = {"answer": "Reject", "answered_by": "kim", "answered_at": asked["asked_at"]}
-        connection.execute(insert(ledger.questions).values(tenant_id=HERO, **asked, **closed))
-        connection.execute(delete(ledger.season_changes))  # the state of the tenant stays as it was put
-    ask(owner, HERO, question_with(HERO, 6))
+        for number, (said, by) in closed.items():
+            asked = question_with(HERO, number, subject="Erase?", digest=str(number)).model_dump()
+            how = {"answer": said, "answered_by": by, "answered_at": said and asked["asked_at"]}
+            connection.execute(insert(ledger.questions).values(tenant_id=HERO, **asked, **how))
+        connection.execute(delete(ledger.season_changes))  # the state of the tenant stays as it is put
+    ask(owner, HERO, question_with(HERO, 9))
     clerk = browser(CLERK)
-    assert "Erase? It was closed by kim: Reject." in clerk.get(f"/decisions/{HERO}/5").text
-    done = answer(clerk, f"{HERO}.5:Approve", f"{HERO}.6:Approve")
+    for number, sentence in {
+        5: "Erase? It was closed by kim: Reject.",
+        6: "Erase? Nobody answered in time: Later.",
+        7: "Erase? It was withdrawn: nobody has to answer it any more.",
+        8: "Erase? It is still open.",
+    }.items():
+        assert sentence in clerk.get(f"/decisions/{HERO}/{number}").text
+    done = answer(clerk, f"{HERO}.5:Approve", f"{HERO}.9:Approve")
     assert "Erase? It was closed by kim: Reject." in done.text
-    assert [number for _, number, _, _ in airflow.answers] == [6]
+    assert [number for _, number, _, _ in airflow.answers] == [9]
 
 
 def test_a_question_just_answered_in_airflow_is_marked(browser: Browser, owner: Engine, airflow: Airflow) -> None:

@@ -101,7 +101,7 @@ def test_filters_search_and_order(browser: Browser, owner: Engine) -> None:
     def shown(query: str) -> list[str]:
         return [re.split(r" (?=Failed|Waiting|Certified)", row)[0] for row in rows(admin.get(f"/season?{query}").text)]
 
-    failed, waiting = "Riverside-Ca · SchoolMint Hero", "Hillside-Wa · SchoolMint Hero"
+    failed, waiting = "Riverside-Ca · Hero", "Hillside-Wa · Hero"
     math = "Riverside-Ca · Imagine Math"
     assert shown("") == [failed, waiting, math], "the most serious first"
     assert shown("phase=certified") == [math]
@@ -110,8 +110,8 @@ def test_filters_search_and_order(browser: Browser, owner: Engine) -> None:
     assert shown("late=1") == [failed]
     assert shown("q=hero+RIVER") == [failed]
     assert shown("q=%25") == []
-    assert shown("sort=tenant") == [waiting, math, failed]
-    assert shown("sort=-tenant") == [failed, math, waiting]
+    assert shown("sort=tenant") == [waiting, failed, math]
+    assert shown("sort=-tenant") == [math, failed, waiting]
     assert shown("sort=nonsense") == shown("")
     assert shown("reset=2026-07-28") == [math]
 

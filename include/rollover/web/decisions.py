@@ -9,13 +9,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, HTTPException, Query, Response
 
+from rollover.ledger.questions import LONGEST_REASON
 from rollover.web.host import NotAnswered
 from rollover.web.page import Page, PageDep
 from rollover.web.questions import Chosen, as_html, chosen, closed_by, one, open_questions
 
 router = APIRouter()
-
-LONGEST_REASON = 2_000
 
 Given = Annotated[list[str], Query(default_factory=list, max_length=500)]
 Sent = Annotated[list[str], Form(default_factory=list, max_length=500)]

@@ -133,7 +133,7 @@ class Page:
 
     def name(self, tenant: Tenant) -> str:
         """District and product as people call them."""
-        return f"{self.district(tenant).name} · {self.product(tenant).name}"
+        return f"{self.district(tenant).name} · {self.product(tenant).label}"
 
     @contextmanager
     def session(self, tenant: Tenant) -> Iterator[Connection]:

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from rollover.ledger import questions
+from rollover.ledger.questions import Question
 from rollover.roster.review.answers import Answer
 from rollover.season.facts import OpenQuestion
 from rollover.tenant import Tenant
@@ -112,10 +113,16 @@ def closed_by(page: Page, tenant_id: str, question_id: int) -> str | None:
         closed = next(found, None)
     if closed is None:
         return None
-    if closed.answer is None:
-        return f"{closed.subject} It is still open."
-    by = f" by {closed.answered_by}" if closed.answered_by else ", and nobody had answered"
-    return f"{closed.subject} It was closed{by}: {closed.answer}."
+    match closed:
+        case Question(answer=None):
+            how = "It is still open."
+        case Question(answer=questions.WITHDRAWN):
+            how = "It was withdrawn: nobody has to answer it any more."
+        case Question(answered_by=None):
+            how = f"Nobody answered in time: {closed.answer}."
+        case _:
+            how = f"It was closed by {closed.answered_by}: {closed.answer}."
+    return f"{closed.subject} {how}"
 
 
 def chosen(page: Page, given: Sequence[str]) -> tuple[list[Chosen], list[str]]:

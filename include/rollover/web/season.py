@@ -36,7 +36,7 @@ def season(page: PageDep, choice: Annotated[Choice, Query()]) -> Response:
         choice=choice,
         year=year,
         years=page.years,
-        products={tenant.product: page.product(tenant).name for tenant in sorted(page.tenants)},
+        products={tenant.product: page.product(tenant).label for tenant in sorted(page.tenants)},
         phases=list(Phase),
         roles=list(WaitsFor),
         by_phase=Counter(state.phase for state in states),
