@@ -190,4 +190,17 @@ def test_names_of_files_and_schools_are_text(district: District, owner: Engine, 
     for path in (f"{DROPS}/{import_id}", DROPS, f"/tenants/{district.tenant_id}"):
         page = browser(ADMIN).get(path).text
         assert "<img" not in page, path
-    assert "&lt;img src=x" in browser(ADMIN).get(f"{DROPS}/{import_id}").text
+    page = browser(ADMIN).get(f"{DROPS}/{import_id}").text
+    assert "&lt;img src=x" in page and "another file" in page
+
+
+def test_a_name_that_no_format_has_is_not_shown(district: District, browser: Browser) -> None:
+    import_id = district.take({"Quentin Zebrowski.csv": b"a,b"})["import_id"]
+    unread = Findings()
+    unread.refuse("not_read", "Quentin Zebrowski.pdf", "Send CSV files.")
+    with tenant_session(district.engine, district.tenant_id) as connection:
+        unread.store(connection, import_id, district.tenant_id)
+    paths = (f"{DROPS}/{import_id}", f"{DROPS}/{import_id}/findings.csv", f"/tenants/{district.tenant_id}")
+    for path in paths:
+        answer = browser(READER).get(path).text
+        assert "another file" in answer and "Zebrowski" not in answer, path

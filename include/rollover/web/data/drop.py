@@ -13,17 +13,18 @@ from sqlalchemy import Connection, exists, func, select
 from rollover.config import District, Product
 from rollover.database.tables.ledger import findings, imports
 from rollover.markdown import unescaped
-from rollover.roster import imports as roster_imports
 from rollover.roster.comparing.breaches import Breach
 from rollover.roster.comparing.comparison import Comparison, SchoolCount, TypeCount
 from rollover.roster.comparing.tally import TYPES
 from rollover.roster.findings import CONSEQUENCES
 from rollover.roster.imports import Import
 from rollover.roster.model import GRADES
+from rollover.roster.reporting.listing import listed_import
 from rollover.roster.reporting.report import report_of
-from rollover.roster.reporting.summary import ImportReport, Problem, ranked_problems
+from rollover.roster.reporting.summary import ImportReport, Problem
 from rollover.roster.review.in_words import TYPE_NAMES, in_words
 from rollover.web.charts import Chart, across, bars
+from rollover.web.data.files import shown_name, shown_problems
 
 FINDINGS_HEADER = ("severity", "code", "file", "row", "column", "what is wrong and how to fix it")
 CHARTED_SCHOOLS = 12
@@ -80,6 +81,9 @@ class DropView:
     """Everything about one drop, but for the list of its findings."""
 
     report: ImportReport
+    decided_at: datetime | None
+    decided_why: str | None
+    """The reason that the person gave."""
     files: tuple[FileRow, ...]
     problems: tuple[Problem, ...]
     reasons: tuple[str, ...]
@@ -104,13 +108,16 @@ def drop_exists(connection: Connection, import_id: str) -> bool:
 
 def drop(connection: Connection, import_id: str, district: District, product: Product) -> DropView:
     """Everything about a drop of the session's tenant. Raises Refused for an import that it does not have."""
-    report = report_of(connection, roster_imports.load(connection, import_id), district, product)
+    listed = listed_import(connection, import_id)
+    report = report_of(connection, listed.found, district, product)
     seen = report.comparison
     schools = _schools(seen) if seen else ()
     return DropView(
         report=report,
+        decided_at=listed.decided_at,
+        decided_why=listed.decided_why,
         files=tuple(_files(connection, report)),
-        problems=tuple(ranked_problems(report.problems)),
+        problems=shown_problems(report.problems),
         reasons=_sentences(seen, seen.breaches) if seen else (),
         warnings=_sentences(seen, seen.warnings) if seen else (),
         types=tuple(_types(seen)) if seen else (),
@@ -130,13 +137,14 @@ def findings_of(
     most: int | None = None,
 ) -> list[FindingRow]:
     """The findings of a drop of the session's tenant: errors first, causes before their consequences."""
-    return [FindingRow(*row) for row in connection.execute(_query(import_id, code, file).offset(first).limit(most))]
+    rows = connection.execute(_query(import_id, code, file).offset(first).limit(most))
+    return [FindingRow(row.severity, row.code, shown_name(row.file), *row[3:]) for row in rows]
 
 
 def findings_table(connection: Connection, import_id: str) -> Iterator[tuple[Any, ...]]:
     """All findings of a drop for a CSV file with `FINDINGS_HEADER`, as they are read. They name no person."""
     for row in connection.execute(_query(import_id, None, None).execution_options(yield_per=500)):
-        yield tuple(row)
+        yield (row.severity, row.code, shown_name(row.file), *row[3:])
 
 
 def count_findings(connection: Connection, import_id: str, *, code: str | None = None, file: str | None = None) -> int:
@@ -159,22 +167,22 @@ def _files(connection: Connection, report: ImportReport) -> Iterator[FileRow]:
     """The files of a drop by name, with those in its zip and those that a finding names."""
     row = findings.c
     query = select(row.file, row.severity, func.count()).where(row.import_id == report.found.import_id)
-    found = {
+    counted = {
         (file, severity): number
         for file, severity, number in connection.execute(query.group_by(*query.selected_columns[:2]))
     }
     details, read = report.found.details, report.found.details.fetched.files
-    listed = {str(file["name"]): file for file in report.files}
-    for name in sorted({*listed, *details.rows, *(file for file, _ in found)}):
+    listed = {file.name: file for file in report.files}
+    for name in sorted({*listed, *details.rows, *(file for file, _ in counted)}):
         on_server = listed.get(name)
         yield FileRow(
-            name=name,
-            bytes=on_server["size"] if on_server else read[name].bytes if name in read else None,
-            modified=datetime.fromtimestamp(on_server["modified"], UTC) if on_server else None,
+            name=shown_name(name),
+            bytes=on_server.size if on_server else read[name].bytes if name in read else None,
+            modified=datetime.fromtimestamp(on_server.modified, UTC) if on_server else None,
             rows=details.rows.get(name),
             rejected=report.found.rejected_rows.get(name, (0, None))[1],
-            errors=found.get((name, "error"), 0),
-            warnings=found.get((name, "warning"), 0),
+            errors=counted.get((name, "error"), 0),
+            warnings=counted.get((name, "warning"), 0),
             is_read=name not in details.fetched.files_ignored,
         )
 

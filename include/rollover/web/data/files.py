@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
 from rollover.roster import imports
+from rollover.roster.formats import FILE_NAMES
 from rollover.roster.imports import ImportState
 from rollover.roster.reporting.report import problems_of
 from rollover.roster.reporting.summary import Problem, ranked_problems
 
 SHOWN_PROBLEMS = 3
+ANOTHER_FILE = "another file"
 
 # The drops first and then their numbers, so that the details of the others are not read.
 DROPS = """
@@ -63,4 +65,17 @@ def drops(connection: Connection, *, first: int = 0, most: int = 25) -> list[Dro
 
 def worst_problems(connection: Connection, import_id: str) -> Sequence[Problem]:
     """The most important problems of a drop of the session's tenant."""
-    return ranked_problems(problems_of(connection, imports.load(connection, import_id)))[:SHOWN_PROBLEMS]
+    return shown_problems(problems_of(connection, imports.load(connection, import_id)))[:SHOWN_PROBLEMS]
+
+
+def shown_problems(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """Problems, the most important first, with the names of files as :func:`shown_name` has them."""
+    return tuple(
+        replace(problem, places=tuple(place._replace(file=shown_name(place.file)) for place in problem.places))
+        for problem in ranked_problems(problems)
+    )
+
+
+def shown_name(file: str) -> str:
+    """The name of a file if a format has it. Any other was chosen by the district, and may name a person."""
+    return file if file.lower() in FILE_NAMES else ANOTHER_FILE

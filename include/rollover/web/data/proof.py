@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Text, case, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from rollover.certificate.still_kept import StillKept
 from rollover.database.tables.ledger import archives, certificates, evidence, rollovers, steps
 from rollover.ledger import artifacts, disposal_plans
 from rollover.ledger import evidence as chains
@@ -17,7 +18,7 @@ from rollover.ledger.evidence import Chain
 from rollover.ledger.results import Erased, ResetVerified, Step
 from rollover.run import Run
 from rollover.web.data.timeline import BY
-from rollover.yearend.still_kept import Kept, kept_by_ledger
+from rollover.yearend.still_kept import kept_by_ledger
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,14 @@ class Proof:
     certificates: tuple[Certificate, ...]
     verified: tuple[Verified, ...]
     roster: RosterChecked | None
-    kept: tuple[Kept, ...]
+    kept: tuple[StillKept, ...]
     abandoned: int
 
 
 def proof(connection: Connection, run: Run) -> Proof:
     """What proves a rollover of the session's tenant."""
     verified, roster = _verified(connection, run.id)
-    kept: list[Kept] = []
+    kept: list[StillKept] = []
     if verified:
         last = verified[-1]
         finished = connection.scalar(select(rollovers.c.finished_at).where(rollovers.c.rollover_id == run.id))
