@@ -6,7 +6,7 @@ In order: while the plans wait; then Harbor's is approved and Riverbend's roster
 from __future__ import annotations
 
 import re
-from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -168,14 +168,19 @@ def test_what_is_certified_is_proved(stage: Stage, open_as: Opened) -> None:
 
 
 def test_a_download_of_personal_data_is_in_the_evidence(stage: Stage, open_as: Opened) -> None:
-    links: list[Any] = []
+    exports = f"{stage.url}/tenants/{HARBOR}/exports?year={stage.year}"
+    with open_as(RAY) as page:
+        page.goto(exports)
+        assert page.locator("form[method=post]").count() == 0, "Ray may only read"
     with open_as(DANA) as page:
-        page.goto(f"{stage.url}/tenants/{HARBOR}")
-        links = page.locator('a[href*="/exports/"]').evaluate_all("found => found.map(each => each.href)")
-        assert links
-    refused = httpx.get(links[0], cookies={"_token": stage.token(RAY)}, timeout=30)
-    assert refused.status_code == 403
-    taken = httpx.get(links[0], cookies={"_token": stage.token(DANA)}, timeout=30)
-    assert taken.status_code == 200 and "attachment" in taken.headers["content-disposition"]
+        page.goto(exports)
+        form = page.locator("form[method=post]").first
+        action = urljoin(stage.url, form.get_attribute("action") or "")
+        sent = form.evaluate("form => Object.fromEntries(new FormData(form))")
+        refused = httpx.post(action, data=sent, cookies={"_token": stage.token(RAY)}, timeout=30)
+        assert refused.status_code == 403
+        with page.expect_download() as download:
+            form.get_by_role("button").click()
+        assert download.value.path().stat().st_size
     by = [row.facts["by"] for row in stage.rows(DECIDED, tenant=HARBOR, kind="downloaded")]
     assert by == [DANA]
