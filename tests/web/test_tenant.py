@@ -164,6 +164,7 @@ def test_the_way_of_a_rollover_with_who_and_what(run: Run, browser: Browser) -> 
         "done: erase",
         "next: import roster",
         "approved dana",
+        "approve Plan 1 was approved dana",
     ):
         assert said in page, said
 

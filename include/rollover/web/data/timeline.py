@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Text, case, cast, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from rollover.database.tables.ledger import evidence, failures, questions
-from rollover.ledger.evidence import ERASE_PART, PLAN_REJECTED
+from rollover.ledger.evidence import ERASE_PART, PLAN_APPROVED, PLAN_REJECTED
+from rollover.ledger.questions import WITHDRAWN
 from rollover.ledger.results import Result, Step
 from rollover.ledger.steps import RULES
 from rollover.season.phases import STOPPED
@@ -30,6 +31,7 @@ LONG = {
 STEP_OF = {
     "asked": Step.ASK_APPROVAL,
     "answered": Step.ASK_APPROVAL,
+    PLAN_APPROVED: Step.APPROVE,
     PLAN_REJECTED: Step.APPROVE,
     ERASE_PART: Step.ERASE,
 }
@@ -121,7 +123,7 @@ def _questions(connection: Connection, about: str) -> Iterator[Event]:
     for found in connection.execute(select(*columns).where(row.about == about)):
         yield Event(found.asked_at, "asked", None, {"subject": found.subject, "until": found.until})
         if found.answered_at is not None:
-            facts = {"subject": found.subject, "answer": found.answer}
+            facts = {"subject": found.subject, "answer": found.answer, "is_withdrawn": found.answer == WITHDRAWN}
             yield Event(found.answered_at, "answered", found.answered_by, facts)
 
 
