@@ -25,7 +25,7 @@ from rollover.settings import HOME
 from rollover_demo.demo.season import Season
 from rollover_demo.demo.services import USERS, Services, prepared, running
 from rollover_demo.seed.season import demo_year, season
-from rollover_demo.seed.specs import DistrictSpec
+from rollover_demo.seed.specs import DistrictSpec, FirstDrop
 from tests.support import district_auth
 
 CHROMIUM = shutil.which("chromium")
@@ -38,10 +38,12 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-HARBOR, RIVERBEND = "imagine_math_facts__harbor-ct", "hero__riverbend-mo"
+SPRINGFIELD, RIVERBEND = "hero__springfield-il", "hero__riverbend-mo"
 DANA, HARPER, RAY = "dana", "harper", "ray"
-"""Dana may do everything, Harper has the rights to Harbor only, Ray may read."""
+"""Dana may do everything, Harper has the rights to Springfield only, Ray may read."""
 PEOPLE = {**USERS, HARPER: "user", RAY: "viewer"}
+DROPS: dict[str, FirstDrop] = {"springfield-il": "broken", "riverbend-mo": "half"}
+"""What is wrong with the first files of each district's new year: a file is missing, or a school."""
 SHOTS = HOME / "var" / "browser"
 SMALLER = 6
 """The demo's schools have so many times more students."""
@@ -78,11 +80,11 @@ class Stage:
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """The demo of Harbor and Riverbend, up to the two approvals, which wait."""
+    """The demo of Springfield and Riverbend, up to the two approvals, which wait."""
     if CHROMIUM is None:
         pytest.skip("needs chromium (Debian package)")
     folder = tmp_path_factory.mktemp("browser")
-    specs = [_smaller(s) for s in season(demo_year(datetime.now(UTC).date())) if s.id in ("harbor-ct", "riverbend-mo")]
+    specs = [_smaller(s) for s in season(demo_year(datetime.now(UTC).date())) if s.id in DROPS]
     module = district_auth.__name__
     more = {
         "AIRFLOW__CORE__AUTH_MANAGER": f"{module}.{district_auth.DistrictAuthManager.__name__}",
@@ -116,11 +118,10 @@ def _play(happening: Season, stage: Stage) -> None:
 
 
 def _smaller(spec: DistrictSpec) -> DistrictSpec:
-    tenants = [
-        replace(t, schools=tuple(replace(school, students=school.students // SMALLER) for school in t.schools))
-        for t in spec.tenants
-    ]
-    return replace(spec, tenants=tuple(tenants))
+    """The district's Hero, with fewer students, and with the first drop that the tests want."""
+    (hero,) = (tenant for tenant in spec.tenants if tenant.tenant.product == "hero")
+    schools = tuple(replace(school, students=school.students // SMALLER) for school in hero.schools)
+    return replace(spec, tenants=(replace(hero, schools=schools, first_drop=DROPS[spec.id]),))
 
 
 @pytest.fixture(scope="session")

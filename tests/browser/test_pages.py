@@ -1,6 +1,6 @@
 """The pages in a real browser, against a running demo: seen by each kind of person, and every decision made on them.
 
-In order: while the plans wait; then Harbor's is approved and Riverbend's roster, which lacks a school, is discarded.
+In order: while the plans wait; then both are approved, and Riverbend's new roster, which lacks a school, is discarded.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import DANA, HARBOR, HARPER, RAY, RIVERBEND, Opened, Stage, barriers, shoot
+from tests.browser.conftest import DANA, HARPER, RAY, RIVERBEND, SPRINGFIELD, Opened, Stage, barriers, shoot
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 SIZES = [(1400, "light"), (1400, "dark"), (800, "light"), (800, "dark")]
@@ -26,10 +26,11 @@ IMPORTS = "SELECT import_id FROM ledger.imports WHERE tenant_id = :tenant AND st
 def paths(stage: Stage) -> dict[str, str]:
     """The pages that are there whatever happens, by a name for their screenshots."""
     found = {"season": "/season", "decisions": "/decisions"}
-    for tenant in (HARBOR, RIVERBEND):
-        found[f"tenant-{tenant.split('__')[1]}"] = f"/tenants/{tenant}"
-    found["dates"] = f"/tenants/{HARBOR}/dates/{stage.year}"
-    found["archive"] = f"/tenants/{HARBOR}/archive"
+    for tenant, name in ((SPRINGFIELD, "springfield"), (RIVERBEND, "riverbend")):
+        found[name] = f"/tenants/{tenant}"
+    found |= {part: f"/tenants/{SPRINGFIELD}/{part}" for part in ("plan", "drops", "exports", "proof", "record")}
+    found |= {"archive": f"/tenants/{SPRINGFIELD}/archive", "trends": f"/tenants/{SPRINGFIELD}/archive/trends"}
+    found["dates"] = f"/tenants/{SPRINGFIELD}/dates/{stage.year}"
     return found
 
 
@@ -60,10 +61,10 @@ def decide(page: Page, stage: Stage, tenant: str, option: str) -> None:
 
 
 def test_nobody_sees_anything_without_a_login(stage: Stage) -> None:
-    for path in [*paths(stage).values(), "/", "/static/rollover.css", f"/decisions/{HARBOR}/1"]:
+    for path in [*paths(stage).values(), "/", "/static/rollover.css", f"/decisions/{SPRINGFIELD}/1"]:
         answer = httpx.get(f"{stage.url}{path}", timeout=30)
         assert answer.status_code == 401, path
-        assert "Harbor" not in answer.text and "harbor" not in answer.text
+        assert "Springfield" not in answer.text and "springfield" not in answer.text
     assert httpx.post(f"{stage.url}/decisions", data={"answer": "x"}, timeout=30).status_code == 401
     health = httpx.get(f"{stage.url}/health", timeout=30)
     assert (health.status_code, health.json()) == (200, {"status": "healthy"})
@@ -77,7 +78,7 @@ def test_every_page_while_the_plans_wait(stage: Stage, open_as: Opened) -> None:
 def test_the_season_says_who_is_stuck_and_on_whom(stage: Stage, open_as: Opened) -> None:
     with open_as(DANA) as page:
         page.goto(f"{stage.url}/season")
-        for name in ("Harbor Public Schools", "Riverbend R-II School District"):
+        for name in ("Springfield Public Schools", "Riverbend R-II School District"):
             row = page.get_by_role("row").filter(has_text=name)
             expect(row).to_contain_text("waiting for approval")
             expect(row).to_contain_text("data engineer")
@@ -86,9 +87,9 @@ def test_the_season_says_who_is_stuck_and_on_whom(stage: Stage, open_as: Opened)
 def test_who_has_one_district_sees_that_one(stage: Stage, open_as: Opened) -> None:
     with open_as(HARPER) as page:
         page.goto(f"{stage.url}/season")
-        assert "Harbor" in page.content() and "Riverbend" not in page.content()
+        assert "Springfield" in page.content() and "Riverbend" not in page.content()
         page.goto(f"{stage.url}/decisions")
-        assert "Harbor" in page.content() and "Riverbend" not in page.content()
+        assert "Springfield" in page.content() and "Riverbend" not in page.content()
         for path in (
             f"/tenants/{RIVERBEND}",
             f"/tenants/{RIVERBEND}/dates/{stage.year}",
@@ -103,7 +104,9 @@ def test_a_reader_reads_and_decides_nothing(stage: Stage, open_as: Opened) -> No
         assert page.get_by_text("You may not answer it").count() == 2
         assert page.get_by_role("combobox").count() == 0 and page.get_by_role("button").count() == 0
         cookies = {"_token": stage.token(RAY)}
-        sent = httpx.post(f"{stage.url}/decisions", data={"answer": f"{HARBOR}.1:Approve"}, cookies=cookies, timeout=30)
+        sent = httpx.post(
+            f"{stage.url}/decisions", data={"answer": f"{SPRINGFIELD}.1:Approve"}, cookies=cookies, timeout=30
+        )
         assert sent.status_code == 403
 
 
@@ -112,9 +115,9 @@ def test_the_pages_are_in_airflow(stage: Stage, open_as: Opened) -> None:
         page.goto(f"{stage.services.airflow.url}/plugin/rollover")
         expect(page.frame_locator("iframe").get_by_role("heading", name="Season")).to_be_visible(timeout=30_000)
         shoot(page, "airflow-season")
-        page.goto(f"{stage.services.airflow.url}/dags/rollover__{HARBOR}/plugin/rollover-tenant")
+        page.goto(f"{stage.services.airflow.url}/dags/rollover__{SPRINGFIELD}/plugin/rollover-tenant")
         heading = page.frame_locator("iframe").get_by_role("heading", level=1)
-        expect(heading).to_contain_text("Harbor Public Schools", timeout=30_000)
+        expect(heading).to_contain_text("Springfield Public Schools", timeout=30_000)
         shoot(page, "airflow-tenant")
         page.goto(stage.services.airflow.url)
         expect(page.get_by_text("waiting for approval")).to_be_visible(timeout=30_000)
@@ -123,19 +126,19 @@ def test_the_pages_are_in_airflow(stage: Stage, open_as: Opened) -> None:
 
 def test_a_decision_is_made_with_a_reason(stage: Stage, open_as: Opened) -> None:
     with open_as(DANA) as page:
-        decide(page, stage, HARBOR, "Approve")
-        answered = stage.wait_for("the answer", lambda: stage.rows(ANSWER, about=f"{HARBOR}__{stage.year}"))
+        decide(page, stage, SPRINGFIELD, "Approve")
+        answered = stage.wait_for("the answer", lambda: stage.rows(ANSWER, about=f"{SPRINGFIELD}__{stage.year}"))
         assert [tuple(row) for row in answered] == [("Approve", DANA, WHY)]
         decide(page, stage, RIVERBEND, "Approve")
     assert stage.services.api.questions() == []
-    for tenant in (HARBOR, RIVERBEND):
+    for tenant in (SPRINGFIELD, RIVERBEND):
         approved = stage.wait_for("the approval", lambda of=tenant: stage.rows(DECIDED, tenant=of, kind="approve"))
         assert approved[0].facts["approved_by"] == DANA
 
 
 def test_a_rejected_drop_says_what_was_wrong_with_it(stage: Stage, open_as: Opened) -> None:
-    (found,) = stage.wait_for("a rejected drop", lambda: stage.rows(IMPORTS, tenant=HARBOR, state="rejected"))
-    path = f"/tenants/{HARBOR}/drops/{found.import_id}"
+    (found,) = stage.wait_for("a rejected drop", lambda: stage.rows(IMPORTS, tenant=SPRINGFIELD, state="rejected"))
+    path = f"/tenants/{SPRINGFIELD}/drops/{found.import_id}"
     look_at(open_as, stage, path, "drop-rejected")
     with open_as(DANA) as page:
         page.goto(f"{stage.url}{path}")
@@ -153,13 +156,13 @@ def test_a_roster_in_review_is_decided_about(stage: Stage, open_as: Opened) -> N
 
 
 def test_what_is_certified_is_proved(stage: Stage, open_as: Opened) -> None:
-    for tenant in (HARBOR, RIVERBEND):
+    for tenant in (SPRINGFIELD, RIVERBEND):
         year = f"{tenant}__{stage.year}"
         stage.wait_for(f"the certificate of {tenant}", lambda of=year: stage.rows(DONE, id=of, step="certify"), 600)
     for name, path in paths(stage).items():
         look_at(open_as, stage, path, f"certified-{name}")
     with open_as(DANA) as page:
-        page.goto(f"{stage.url}/tenants/{HARBOR}")
+        page.goto(f"{stage.url}/tenants/{SPRINGFIELD}")
         text = page.inner_text("main")
         assert re.search(r"Certified on \d{4}-\d{2}-\d{2}", text)
         with page.expect_download() as download:
@@ -168,7 +171,7 @@ def test_what_is_certified_is_proved(stage: Stage, open_as: Opened) -> None:
 
 
 def test_a_download_of_personal_data_is_in_the_evidence(stage: Stage, open_as: Opened) -> None:
-    exports = f"{stage.url}/tenants/{HARBOR}/exports?year={stage.year}"
+    exports = f"{stage.url}/tenants/{SPRINGFIELD}/exports?year={stage.year}"
     with open_as(RAY) as page:
         page.goto(exports)
         assert page.locator("form[method=post]").count() == 0, "Ray may only read"
@@ -182,5 +185,5 @@ def test_a_download_of_personal_data_is_in_the_evidence(stage: Stage, open_as: O
         with page.expect_download() as download:
             form.get_by_role("button").click()
         assert download.value.path().stat().st_size
-    by = [row.facts["by"] for row in stage.rows(DECIDED, tenant=HARBOR, kind="downloaded")]
+    by = [row.facts["by"] for row in stage.rows(DECIDED, tenant=SPRINGFIELD, kind="downloaded")]
     assert by == [DANA]

@@ -54,10 +54,10 @@ def test_each_step_is_a_link_and_the_chain_holds(run: Run) -> None:
     assert chain_of(run) == evidence.Chain(0, evidence.FIRST, (), ())
     until_approved(run)
     chain = chain_of(run)
-    assert (chain.entries, chain.broken, chain.wrong) == (5, (), ())
+    assert (chain.entries, chain.broken, chain.wrong) == (6, (), ())
     with tenant_session(run.engine, HERO, exclusive=True) as connection:
         head = evidence.record(connection, HERO, "test", {"grades": {10: "a", 2: "b"}, "share": 0.1}, None)
-    assert chain_of(run) == evidence.Chain(6, head, (), ())
+    assert chain_of(run) == evidence.Chain(7, head, (), ())
 
 
 def test_tenants_have_chains_of_their_own(run: Run) -> None:

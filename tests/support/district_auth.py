@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 
-DISTRICT_OF = {"cleo": "riverside-ca", "harper": "harbor-ct"}
+DISTRICT_OF = {"cleo": "riverside-ca", "harper": "springfield-il"}
 """The users, and their district."""
 
 
