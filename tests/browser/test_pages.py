@@ -80,7 +80,7 @@ def test_the_season_says_who_is_stuck_and_on_whom(stage: Stage, open_as: Opened)
         page.goto(f"{stage.url}/season")
         for name in ("Springfield Public Schools", "Riverbend R-II School District"):
             row = page.get_by_role("row").filter(has_text=name)
-            expect(row).to_contain_text("waiting for approval")
+            expect(row).to_contain_text("Waiting for approval")
             expect(row).to_contain_text("data engineer")
 
 
@@ -120,7 +120,7 @@ def test_the_pages_are_in_airflow(stage: Stage, open_as: Opened) -> None:
         expect(heading).to_contain_text("Springfield Public Schools", timeout=30_000)
         shoot(page, "airflow-tenant")
         page.goto(stage.services.airflow.url)
-        expect(page.get_by_text("waiting for approval")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text(re.compile("waiting for approval", re.IGNORECASE)).first).to_be_visible(timeout=30_000)
         shoot(page, "airflow-home")
 
 
