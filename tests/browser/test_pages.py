@@ -113,7 +113,9 @@ def test_a_reader_reads_and_decides_nothing(stage: Stage, open_as: Opened) -> No
 def test_the_pages_are_in_airflow(stage: Stage, open_as: Opened) -> None:
     with open_as(DANA) as page:
         page.goto(f"{stage.services.airflow.url}/plugin/rollover")
-        expect(page.frame_locator("iframe").get_by_role("heading", name="Season")).to_be_visible(timeout=30_000)
+        expect(page.frame_locator("iframe").get_by_role("heading", name=re.compile("^Season"))).to_be_visible(
+            timeout=30_000
+        )
         shoot(page, "airflow-season")
         page.goto(f"{stage.services.airflow.url}/dags/rollover__{SPRINGFIELD}/plugin/rollover-tenant")
         heading = page.frame_locator("iframe").get_by_role("heading", level=1)

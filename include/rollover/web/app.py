@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from rollover.errors import RolloverError
 from rollover.season.read import SeasonReader
-from rollover.web import archive, dates, decisions, downloads, drop, home, season, tenant
+from rollover.web import archive, dates, decisions, downloads, drop, holds, home, season, tenant
 from rollover.web.forms import FIELD, Forms
 from rollover.web.headers import SecurityHeaders
 from rollover.web.host import Host, Visitor
@@ -27,6 +27,7 @@ PAGES = (
     drop.router,
     archive.router,
     downloads.router,
+    holds.router,
 )
 """The routers of the pages."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})

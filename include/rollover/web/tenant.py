@@ -248,6 +248,7 @@ def of_record(page: PageDep, tenant_id: str, year: str | None = None) -> Respons
             "tenant_record.html.j2",
             sent=record.sent(found.connection),
             held=record.held(found.connection),
+            may_hold=page.may(found.tenant, Right.HOLD),
             paused=record.paused(found.connection),
         )
 
