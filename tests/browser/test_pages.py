@@ -122,7 +122,8 @@ def test_the_pages_are_in_airflow(stage: Stage, open_as: Opened) -> None:
         expect(heading).to_contain_text("Springfield Public Schools", timeout=30_000)
         shoot(page, "airflow-tenant")
         page.goto(stage.services.airflow.url)
-        expect(page.get_by_text(re.compile("waiting for approval", re.IGNORECASE)).first).to_be_visible(timeout=30_000)
+        panel = page.get_by_role("region", name="Rollover")
+        expect(panel).to_contain_text("2 decisions to make", timeout=30_000)
         shoot(page, "airflow-home")
 
 
