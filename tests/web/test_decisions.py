@@ -74,7 +74,7 @@ def test_a_question_is_shown_with_its_numbers(browser: Browser, owner: Engine) -
 def test_the_second_page_says_what_will_happen(browser: Browser, owner: Engine, airflow: Airflow) -> None:
     ask(owner, HERO, question_with(HERO, 1))
     page = browser(CLERK).get(f"/decisions/confirm?answer={HERO}.1:Approve").text
-    assert "18 rows will be erased." in page and "<p>exactly these rows go.</p>" in page
+    assert "18 rows will be erased." in page and "<p>Exactly these rows go.</p>" in page
     assert 'required maxlength="2000"' in page
     page = browser(CLERK).get(f"/decisions/confirm?answer={HERO}.1:Reject").text
     assert "will be erased.</b>" not in page.split("<details")[0] and "<p>nothing is erased.</p>" in page
