@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine, delete, func, insert, select, text, update
+from psycopg import Error
+from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
 from sqlalchemy.exc import ProgrammingError
 
-from rollover.database.session import tenant_session
+from rollover.database.session import driver_of, tenant_session
 from rollover.database.tables import hero, metadata, roster
 from rollover.errors import DatabaseFailed
 from tests.support.small_district import everything, hero_world, imagine_world, rows
@@ -94,6 +95,61 @@ def test_a_partition_cannot_be_read_around_its_policy(owner: Engine, engine: Eng
         tenant_session(engine, HERE) as connection,
     ):
         connection.execute(text("SELECT * FROM hero.tracking_events__y2025"))
+
+
+ORG = {"sourced_id": "o9", "name": "Nine", "type": "school", "status": "active", "row_hash": "1", "import_id": "i"}
+
+
+def copy(connection: Connection, row: dict[str, str]) -> None:
+    """Copy a row into the partition that holds all orgs, which has no row-level security."""
+    statement = f"COPY roster.orgs__rows ({', '.join(row)}) FROM STDIN (FORMAT csv)"
+    with driver_of(connection).cursor() as cursor, cursor.copy(statement) as sent:
+        sent.write(",".join(row.values()) + "\n")
+
+
+def test_a_row_that_is_copied_is_of_the_sessions_tenant(owner: Engine, engine: Engine) -> None:
+    hero_world(owner)
+    before = everything(owner, OTHER, ["roster"])
+    with tenant_session(engine, HERE) as connection:
+        copy(connection, ORG)
+        there = select(roster.orgs.c.tenant_id).where(roster.orgs.c.sourced_id == "o9")
+        assert connection.scalars(there).all() == [HERE]
+    with tenant_session(engine, OTHER) as connection:
+        assert connection.scalars(there).all() == []
+        copy(connection, ORG)  # a key of its own: it is another tenant's row
+        assert connection.scalars(there).all() == [OTHER]
+        connection.rollback()
+    assert everything(owner, OTHER, ["roster"]) == before
+
+
+def test_a_row_cannot_be_copied_for_another_tenant(engine: Engine) -> None:
+    with (
+        pytest.raises(DatabaseFailed, match="InsufficientPrivilege"),
+        tenant_session(engine, HERE) as connection,
+    ):
+        copy(connection, {**ORG, "tenant_id": OTHER})
+
+
+@pytest.mark.parametrize("tenant", ["", None])
+def test_a_row_cannot_be_copied_for_no_tenant(engine: Engine, tenant: str | None) -> None:
+    with engine.connect() as connection, pytest.raises(Error, match=r"tenant_id"):
+        connection.execute(text("SET ROLE rollover_app"))
+        if tenant is not None:
+            connection.execute(select(func.set_config("rollover.tenant_id", tenant, False)))
+        copy(connection, ORG)
+
+
+def test_the_rows_of_the_roster_can_be_added_to_and_nothing_else(owner: Engine) -> None:
+    may = """
+        SELECT has_any_column_privilege('rollover_app', :name, 'INSERT'),
+               has_column_privilege('rollover_app', :name, 'tenant_id', 'INSERT'),
+               has_any_column_privilege('rollover_app', :name, 'SELECT, UPDATE'),
+               has_table_privilege('rollover_app', :name, 'INSERT, DELETE, TRUNCATE, REFERENCES, TRIGGER')
+    """
+    with owner.connect() as connection:
+        for table in roster.ROSTER_TABLES:
+            found = connection.execute(text(may), {"name": ".".join(roster.rows_of(table))}).one()
+            assert tuple(found) == (True, False, False, False), table.name
 
 
 def test_an_error_leaves_nothing_behind(owner: Engine, engine: Engine) -> None:

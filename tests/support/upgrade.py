@@ -113,7 +113,7 @@ def undeclared(owner: Engine) -> list[str]:
 
 
 def _is_ours(name: str | None, kind: str, parents: object) -> bool:
-    return not (kind == "table" and name is not None and (name == "schema_version" or "__y" in name))
+    return not (kind == "table" and name is not None and (name == "schema_version" or "__" in name))
 
 
 def different(server: PostgresServer, database: str) -> list[str]:

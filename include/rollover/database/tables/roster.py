@@ -37,6 +37,7 @@ def _roster_table(name: str, *columns: Column[Any], key: tuple[str, ...] = ("sou
         CheckConstraint("status IN ('active', 'tobedeleted')", name="status"),
         schema="roster",
         info={"data_class": "roster"},
+        postgresql_partition_by="LIST (tenant_id)",
     )
 
 
@@ -126,3 +127,8 @@ history = Table(
 
 # In the order in which references point: a table refers only to the ones before it.
 ROSTER_TABLES = (orgs, academic_sessions, courses, classes, people, guardians, enrollments)
+
+
+def rows_of(table: Table) -> tuple[str, str]:
+    """The schema and name of the partition that holds the rows of a roster table, for COPY."""
+    return str(table.schema), f"{table.name}__rows"
