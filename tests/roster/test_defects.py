@@ -38,12 +38,12 @@ WHOLE = {spec: take(whole(spec)) for spec in SPECS}
 
 
 def rows_of(taken: Taken) -> dict[str, dict[Any, dict[str, Any]]]:
-    """By table and key, without hashes."""
+    """By table and key."""
     assert taken.tables
     found: dict[str, dict[Any, dict[str, Any]]] = {}
     for name, table in taken.tables.items():
         keys = ("student_id", "guardian_id") if name == "guardians" else ("sourced_id",)
-        rows = table.drop("row_hash").to_dicts()
+        rows = table.to_dicts()
         found[name] = {tuple(row[key] for key in keys): row for row in rows}
         assert len(found[name]) == len(rows), "a key twice"
     return found

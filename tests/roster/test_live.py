@@ -7,7 +7,7 @@ from collections.abc import Callable
 import polars as pl
 import pyarrow as pa
 import pytest
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, insert, select, text
 
 from rollover.database.session import tenant_session
 from rollover.database.tables.roster import classes, people
@@ -51,8 +51,14 @@ def test_the_hashes_of_active_rows_arrive_as_they_are(engine: Engine, tenant_id:
     with tenant_session(engine, tenant_id) as connection, columnar() as duck:
         connection.execute(insert(people), rows)
         load_live_hashes(connection, duck, people)
-        found = duck.execute("SELECT row_hash FROM live_hashes ORDER BY 1").fetchall()
-    assert found == [(number,) for number in sorted(hashes)]
+        found = duck.execute(
+            "SELECT row_hash, format('({},{})', block, line) FROM live_hashes WHERE is_active ORDER BY 1"
+        ).fetchall()
+        inactive = duck.execute("SELECT row_hash FROM live_hashes WHERE NOT is_active").fetchall()
+        places = select(people.c.row_hash, text("ctid::text")).where(people.c.status == "active")
+        assert sorted(found) == sorted(tuple(row) for row in connection.execute(places))
+    assert [number for number, _ in found] == sorted(hashes)
+    assert inactive == [(5,)]
 
 
 def failing_in_duckdb() -> None:

@@ -12,10 +12,10 @@ import pyarrow as pa
 from sqlalchemy import (
     BigInteger,
     Boolean,
-    ColumnElement,
     Connection,
     Date,
     Table,
+    TextClause,
     func,
     select,
     true,
@@ -27,9 +27,14 @@ from rollover.storage import TEMPORARY
 
 _NEXT_ITEM = "\x1f"
 _TYPES = {Boolean: "BOOLEAN", Date: "DATE", BigInteger: "BIGINT"}
-# COPY's binary format: before and after all rows, and a row with one bigint that is not null.
-_HEADER, _TRAILER = 19, 2
-_BINARY_ROW = np.dtype([("columns", ">i2"), ("bytes", ">i4"), ("row_hash", ">i8")])
+# COPY's binary format: a header before all rows; per row, the number of columns, then each with its length.
+_HEADER = 19
+_BINARY_ROW = np.dtype(
+    [
+        *(("columns", ">i2"), ("bytes_1", ">i4"), ("row_hash", ">i8")),
+        *(("bytes_2", ">i4"), ("block", ">u4"), ("line", ">u2"), ("bytes_3", ">i4"), ("is_active", "?")),
+    ]
+)
 
 
 def load_live(
@@ -37,7 +42,7 @@ def load_live(
     duck: duckdb.DuckDBPyConnection,
     table: Table,
     columns: list[str],
-    where: ColumnElement[bool] | None = None,
+    where: TextClause | None = None,
 ) -> str:
     """Copy some columns of a live roster table, the rows of the session's tenant, to the DuckDB table ``live_<table>``.
 
@@ -64,13 +69,26 @@ def load_live(
 
 
 def load_live_hashes(connection: Connection, duck: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Copy the hashes of a table's active rows to the DuckDB table ``live_hashes``."""
-    query = f"COPY (SELECT row_hash FROM {table.fullname} WHERE status = 'active') TO STDOUT (FORMAT binary)"
-    sent = b"".join(batch.rows for batch in CopyOut(connection, query))
-    rows = np.frombuffer(sent[_HEADER:-_TRAILER], dtype=_BINARY_ROW)
-    duck.register("hashes", pa.table({"row_hash": rows["row_hash"].astype(np.int64)}))
-    duck.execute("CREATE OR REPLACE TABLE live_hashes AS FROM hashes")
-    duck.unregister("hashes")
+    """Copy the hashes of a table's rows to the DuckDB table ``live_hashes``, with the place of each row (the parts of
+    its ``ctid``) and whether it is active."""
+    columns = "row_hash BIGINT, block BIGINT, line BIGINT, is_active BOOLEAN"
+    duck.execute(f"CREATE OR REPLACE TABLE live_hashes ({columns})")
+    query = f"COPY (SELECT row_hash, ctid, status = 'active' FROM {table.fullname}) TO STDOUT (FORMAT binary)"
+    skip = _HEADER
+    for batch in CopyOut(connection, query):
+        count = (len(batch.rows) - skip) // _BINARY_ROW.itemsize  # what follows the last row is shorter than one
+        rows = np.frombuffer(batch.rows, _BINARY_ROW, count, skip)
+        numbers = {name: rows[name].astype(np.int64) for name in ("row_hash", "block", "line", "is_active")}
+        duck.register("hashes", _without_pandas(numbers))
+        duck.execute("INSERT INTO live_hashes FROM hashes")
+        duck.unregister("hashes")
+        skip = 0
+
+
+def _without_pandas(columns: dict[str, np.ndarray[Any, np.dtype[np.int64]]]) -> pa.Table:
+    """Numbers as a table; Arrow's usual way loads pandas, which takes longer than all the rest."""
+    arrays = [pa.Array.from_buffers(pa.int64(), len(each), [None, pa.py_buffer(each)]) for each in columns.values()]
+    return pa.Table.from_arrays(arrays, names=list(columns))
 
 
 def _is_list(column: Any) -> bool:

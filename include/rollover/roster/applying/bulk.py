@@ -1,32 +1,41 @@
 """Copies rows in bulk from Parquet to PostgreSQL, a slice at a time, in the transaction of the given connection.
 
-Only a table's owner can COPY to a table with row-level security, so rows go through a temporary table. Slices keep that
-table and memory small, and take no more time than one COPY.
+New rows are copied straight into the roster. Only a table's owner can COPY to a table with row-level security, so they
+go to the partition that holds its rows: the role that works may write every column of it except the tenant, which
+PostgreSQL fills in. What changes rows that are there goes through a temporary table. Slices keep memory small, and take
+no more time than one COPY.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import duckdb
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 from psycopg import sql
 from sqlalchemy import Column, Connection, MetaData, Table, text
 
 from rollover.database.copying import ahead
 from rollover.database.session import driver_of
-from rollover.roster.staged import key_columns
+from rollover.database.tables import roster
+from rollover.roster.staged import key_columns, with_hash
 
 SLICE_ROWS = 50_000
+SLICES_AHEAD = 6
+"""So many slices of new rows may wait for PostgreSQL: the rows of the next table are sorted meanwhile."""
 Item = TypeVar("Item")
 
+# In the order of the key, an index takes rows twice as fast.
+ALL_ROWS = "FROM read_parquet($rows) ORDER BY {keys}"
 CHOSEN_ROWS = """
-    SELECT {columns} FROM read_parquet($rows) rows SEMI JOIN (
+    FROM read_parquet($rows) rows SEMI JOIN (
         SELECT {keys} FROM read_parquet($difference) WHERE list_contains($changes, change)
     ) chosen USING ({keys})
     ORDER BY {keys}
@@ -36,34 +45,69 @@ CHOSEN_KEYS = """
 """
 
 
-def all_rows(rows: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of a Parquet file, in stored order, in slices."""
-    with pq.ParquetFile(rows) as file:
-        yield from file.iter_batches(batch_size=SLICE_ROWS, columns=list(columns))
+def all_rows(duck: duckdb.DuckDBPyConnection, table: Table, rows: Path) -> Iterator[pa.RecordBatch]:
+    """All staged rows with their hashes, in the order of their keys, in slices."""
+    yield from _slices(duck, with_hash(table, ALL_ROWS.format(keys=_keys(table))), {"rows": str(rows)})
 
 
 def chosen_rows(
-    duck: duckdb.DuckDBPyConnection,
-    table: Table,
-    rows: Path,
-    difference: Path,
-    columns: Sequence[str],
-    changes: Sequence[str],
+    duck: duckdb.DuckDBPyConnection, table: Table, rows: Path, difference: Path, changes: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
-    """The staged rows to which one of `changes` happens, in the order of their keys, in slices."""
-    query = CHOSEN_ROWS.format(columns=", ".join(f'"{name}"' for name in columns), keys=", ".join(key_columns(table)))
+    """The staged rows to which one of `changes` happens, with their hashes, in the order of their keys, in slices."""
     given = {"rows": str(rows), "difference": str(difference), "changes": list(changes)}
-    yield from duck.sql(query, params=given).to_arrow_reader(SLICE_ROWS)
+    yield from _slices(duck, with_hash(table, CHOSEN_ROWS.format(keys=_keys(table))), given)
 
 
 def chosen_keys(
     duck: duckdb.DuckDBPyConnection, table: Table, difference: Path, changes: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     """The keys of the rows to which one of `changes` happens, in order, in slices."""
-    query = CHOSEN_KEYS.format(keys=", ".join(key_columns(table)))
-    yield from duck.sql(query, params={"difference": str(difference), "changes": list(changes)}).to_arrow_reader(
-        SLICE_ROWS
-    )
+    given = {"difference": str(difference), "changes": list(changes)}
+    yield from _slices(duck, CHOSEN_KEYS.format(keys=_keys(table)), given)
+
+
+def _slices(duck: duckdb.DuckDBPyConnection, query: str, given: Mapping[str, object]) -> Iterator[pa.RecordBatch]:
+    yield from duck.sql(query, params=given).to_arrow_reader(SLICE_ROWS)
+
+
+def _keys(table: Table) -> str:
+    return ", ".join(key_columns(table))
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """Rows to add to a roster table: some of its columns, in slices."""
+
+    table: Table
+    columns: Sequence[str]
+    slices: Iterable[pa.RecordBatch]
+
+
+def add(connection: Connection, parts: Iterable[NewRows], same: Mapping[str, str]) -> dict[str, int]:
+    """Add rows to roster tables, for the session's tenant; returns how many, by table.
+
+    `same` are columns in which all rows have the same value. The next slices are read, sorted and converted while
+    PostgreSQL takes this one.
+    """
+    values = [pl.lit(value).alias(column) for column, value in same.items()]
+
+    def blocks() -> Generator[tuple[NewRows, bytes]]:
+        for part in parts:
+            for rows in part.slices:
+                yield part, _as_csv(rows.select(list(part.columns)), values)
+
+    added = {}
+    with closing(ahead(blocks(), SLICES_AHEAD)) as ready:
+        for part, of_part in groupby(ready, key=itemgetter(0)):
+            name = sql.Identifier(*roster.rows_of(part.table))
+            columns = sql.SQL(", ").join(map(sql.Identifier, (*part.columns, *same)))
+            statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(name, columns)
+            with driver_of(connection).cursor() as cursor:
+                with cursor.copy(statement) as copy:
+                    for _, block in of_part:
+                        copy.write(block)
+                added[part.table.name] = cursor.rowcount
+    return added
 
 
 def send(
@@ -115,14 +159,14 @@ def _temporary(connection: Connection, table: Table, columns: Sequence[str]) -> 
     temporary.drop(connection, checkfirst=False)
 
 
-def _as_csv(rows: pa.RecordBatch) -> bytes:
-    """Rows as COPY reads them: nulls are empty, lists are arrays."""
+def _as_csv(rows: pa.RecordBatch, more: Iterable[pl.Expr] = ()) -> bytes:
+    """Rows as COPY reads them, and `more` columns behind theirs: nulls are empty, lists are arrays."""
     frame = pl.DataFrame(pl.from_arrow(rows))
     lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
     # Alone in its line, an unquoted \. ends the data.
     quotes: Literal["always", "necessary"] = "always" if frame.width == 1 else "necessary"
     return (
-        frame.with_columns(_array_literal(name) for name in lists)
+        frame.with_columns(*(_array_literal(name) for name in lists), *more)
         .write_csv(include_header=False, quote_style=quotes)
         .encode()
     )

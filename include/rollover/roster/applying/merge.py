@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from rollover.database.tables import ledger
 from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.errors import ProofFailed, Refused
 from rollover.roster.applying import history
-from rollover.roster.applying.bulk import all_rows, chosen_keys, chosen_rows, planner, send
+from rollover.roster.applying.bulk import NewRows, add, all_rows, chosen_keys, chosen_rows, planner, send
 from rollover.roster.applying.provision import provision
 from rollover.roster.applying.rename import rename_people
 from rollover.roster.columnar import columnar, local_copy
@@ -43,10 +43,6 @@ KEEP_GRADES = f"""
     FROM roster.people
     WHERE last_year_grade IS DISTINCT FROM {GRADE_NOW}
     GROUP BY tenant_id, last_year_grade
-"""
-ADD = """
-    INSERT INTO {table} (tenant_id, status, import_id, {columns})
-    SELECT :tenant_id, 'active', :import_id, {columns} FROM pg_temp.{incoming}
 """
 # Rows are found by the primary key and changed in their place (see history.FOUND).
 BUT_BY_KEY = ("nestloop", "mergejoin", "seqscan", "bitmapscan")
@@ -82,10 +78,14 @@ def merge(connection: Connection, tenant_id: str, found: Import, storage: UPath)
     if _begins_a_year(connection, found):
         connection.execute(text(KEEP_GRADES), {"import_id": found.import_id})
         connection.execute(text(REMEMBER_GRADES))
-    with columnar() as duck, planner(connection, *BUT_BY_KEY):
-        for table in ROSTER_TABLES:
-            with _opened(connection, duck, table, tenant_id, found.import_id, storage) as opened:
-                opened.merge(changes[table.name])
+    with columnar() as duck, planner(connection, *BUT_BY_KEY), ExitStack() as files:
+        tables = [
+            files.enter_context(_opened(connection, duck, table, changes[table.name], found.import_id, storage))
+            for table in ROSTER_TABLES
+        ]
+        _add(connection, tables, found.import_id)
+        for each in tables:
+            each.change()
     provisioned = provision(connection, product, found.import_id)
     return ImportDetails(changes=changes, applied=applied.model_copy(update={"provisioned": provisioned}))
 
@@ -120,7 +120,7 @@ def _opened(
     connection: Connection,
     duck: duckdb.DuckDBPyConnection,
     table: Table,
-    tenant_id: str,
+    counts: Counts,
     import_id: str,
     storage: UPath,
 ) -> Iterator[_TableMerge]:
@@ -128,42 +128,41 @@ def _opened(
         local_copy(staged_file(storage, import_id, table.name)) as staged,
         local_copy(diff_file(storage, import_id, table.name)) as difference,
     ):
-        yield _TableMerge(connection, duck, table, tenant_id, import_id, staged, difference)
+        yield _TableMerge(connection, duck, table, counts, import_id, staged, difference)
+
+
+def _add(connection: Connection, tables: list[_TableMerge], import_id: str) -> None:
+    adding = [each for each in tables if each.counts["added"]]
+    rows = add(connection, (each.new_rows() for each in adding), {"status": "active", "import_id": import_id})
+    for each in adding:
+        each.prove("added", rows.get(each.table.name, 0), each.counts["added"])
 
 
 @dataclass(frozen=True)
 class _TableMerge:
-    """One roster table, its staged rows and their differences."""
+    """One roster table, its staged rows and their differences. `counts` is how many of these are merged."""
 
     connection: Connection
     duck: duckdb.DuckDBPyConnection
     table: Table
-    tenant_id: str
+    counts: Counts
     import_id: str
     staged: Path
     difference: Path
 
-    def merge(self, counts: Counts) -> None:
-        """Change the rows of the differences, or a part of them: `counts` is the expected number."""
-        if counts["added"]:
-            self._prove("added", self._add(counts["added"]), counts["added"])
+    def new_rows(self) -> NewRows:
+        all_are_new = pq.read_metadata(self.staged).num_rows == self.counts["added"]
+        rows = all_rows(self.duck, self.table, self.staged) if all_are_new else self._chosen(["added"])
+        return NewRows(self.table, self._columns, rows)
+
+    def change(self) -> None:
+        """Change the rows that are live."""
+        counts = self.counts
         changing = [change for change in ("returned", "changed") if counts[change]]
         if changing:
-            self._prove("changed", self._change(changing), sum(counts[change] for change in changing))
+            self.prove("changed", self._change(changing), sum(counts[change] for change in changing))
         if counts["removed"]:
-            self._prove("removed", self._remove(), counts["removed"])
-
-    def _add(self, expected: int) -> int:
-        names = ", ".join(f'"{name}"' for name in self._columns)
-        given = {"tenant_id": self.tenant_id, "import_id": self.import_id}
-
-        def insert(incoming: Table) -> int:
-            statement = ADD.format(table=self.table.fullname, columns=names, incoming=incoming.name)
-            return self.connection.execute(text(statement), given).rowcount
-
-        all_are_new = pq.read_metadata(self.staged).num_rows == expected
-        rows = all_rows(self.staged, self._columns) if all_are_new else self._chosen(["added"])
-        return send(self.connection, self.table, self._columns, rows, insert)
+            self.prove("removed", self._remove(), counts["removed"])
 
     def _change(self, changes: list[str]) -> int:
         values = [name for name in self._columns if name not in key_columns(self.table)]
@@ -185,9 +184,9 @@ class _TableMerge:
         return [*value_columns(self.table), ROW_HASH]
 
     def _chosen(self, changes: list[str]) -> Iterator[pa.RecordBatch]:
-        return chosen_rows(self.duck, self.table, self.staged, self.difference, self._columns, changes)
+        return chosen_rows(self.duck, self.table, self.staged, self.difference, changes)
 
-    def _prove(self, change: str, done: int, expected: int) -> None:
+    def prove(self, change: str, done: int, expected: int) -> None:
         if done != expected:
             raise ProofFailed(
                 f"{self.import_id}: {done} rows of {self.table.fullname} were {change}, not {expected}.",

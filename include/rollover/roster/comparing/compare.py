@@ -39,15 +39,19 @@ log = logging.getLogger(__name__)
 
 # The same choice as is made for a set: the year of the terms of most classes, else of the session of type schoolYear,
 # else of most sessions.
+# There are few different lists of terms.
 LIVE_SCHOOL_YEAR = """
+    WITH years AS (
+        SELECT school_year, array_agg(sourced_id) AS session_ids, bool_or(type = 'schoolYear') AS is_whole
+        FROM roster.academic_sessions WHERE status = 'active'
+        GROUP BY school_year
+    ), taught AS MATERIALIZED (
+        SELECT term_ids, count(*) AS classes FROM roster.classes WHERE status = 'active' GROUP BY term_ids
+    )
     SELECT school_year
-    FROM roster.academic_sessions sessions
-    LEFT JOIN (SELECT sourced_id AS class_id, unnest(term_ids) AS term_id FROM roster.classes WHERE status = 'active')
-        classes ON term_id = sessions.sourced_id
-    WHERE status = 'active'
-    GROUP BY school_year
-    ORDER BY count(DISTINCT class_id) DESC, bool_or(type = 'schoolYear') DESC, count(DISTINCT sessions.sourced_id) DESC,
-             school_year DESC
+    FROM years
+    ORDER BY (SELECT coalesce(sum(classes), 0) FROM taught WHERE term_ids && session_ids) DESC, is_whole DESC,
+             cardinality(session_ids) DESC, school_year DESC
     LIMIT 1
 """
 

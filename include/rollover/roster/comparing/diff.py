@@ -1,18 +1,19 @@
 """Finds the rows of the live roster that a staged set would change, by comparing hashes and keys, not rows.
 
-The differences of each table are a Parquet file: keys, and what happens to their rows. They are valid for one version
-of the live roster, which the file names; see :mod:`rollover.roster.imports.roster_version`.
+The differences of each table are a Parquet file: keys, and what happens to their rows; no keys if every row is added.
+They are valid for one version of the live roster, which the file names; see
+:mod:`rollover.roster.imports.roster_version`.
 """
 
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
-from sqlalchemy import BigInteger, Connection, Table, any_, exists, literal, or_, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection, Table, TextClause, exists, select, text
 from upath import UPath
 
 from rollover.database.tables.roster import ROSTER_TABLES
@@ -20,7 +21,7 @@ from rollover.roster.columnar import columnar, local_copy, quoted
 from rollover.roster.imports.files import diff_file, staged_file
 from rollover.roster.imports.roster_version import roster_version
 from rollover.roster.live import load_live, load_live_hashes
-from rollover.roster.staged import ROW_HASH, key_columns
+from rollover.roster.staged import ROW_HASH, key_columns, with_hash
 from rollover.storage import whole_file
 
 Counts = dict[str, int]
@@ -32,12 +33,21 @@ BATCH_ROWS = 50_000
 _VERSION, _COUNTS = "roster_version", "counts"
 
 # A row's hash includes its key: if a set and the live roster have the same hash, the row is unchanged.
-NEW_ROWS = "CREATE OR REPLACE TABLE new_rows AS FROM staged ANTI JOIN live_hashes USING (row_hash)"
-GONE_HASHES = "SELECT row_hash FROM live_hashes ANTI JOIN staged USING (row_hash)"
+NEW_ROWS = """
+    CREATE OR REPLACE TABLE new_rows AS
+    FROM staged ANTI JOIN (FROM live_hashes WHERE is_active) live USING (row_hash)
+"""
 FEW = 50_000
 """So many live rows that differ from the set are looked up one by one, and may be in memory."""
+PLACE = "format('({},{})', block, line)"
+GONE = f"SELECT {PLACE} FROM (FROM live_hashes WHERE is_active) live ANTI JOIN staged USING (row_hash)"
+INACTIVE = f"SELECT {PLACE} FROM live_hashes WHERE NOT is_active LIMIT {FEW + 1}"
+# As a subquery, the places make a plan that goes to each of them.
+AT_PLACES = "ctid = ANY (ARRAY(SELECT unnest(CAST(:places AS tid[]))))"
+AT_PLACES_OR_INACTIVE = "(ctid = ANY (CAST(:places AS tid[])) OR status <> 'active')"
 DIFFERENCE = "CREATE OR REPLACE TABLE difference AS {rows}"
-ALL_ADDED = "SELECT {keys}, 'added' AS change FROM staged"
+NOTHING = "SELECT {keys}, NULL::VARCHAR AS change {rows} WHERE false"
+ALL_ADDED = "SELECT {keys}, 'added' AS change FROM {staged}"
 COMPARED = """
     SELECT * FROM (
         SELECT {keys},
@@ -63,6 +73,11 @@ def write_differences(connection: Connection, import_id: str, storage: UPath) ->
         return {table.name: _write(connection, duck, table, import_id, storage, version) for table in ROSTER_TABLES}
 
 
+def all_added(counts: Counts) -> bool:
+    """Whether every row of a table is added: then the file of its differences need not name them."""
+    return bool(counts["added"]) and not any(rows for change, rows in counts.items() if change != "added")
+
+
 def written_counts(connection: Connection, import_id: str, storage: UPath) -> dict[str, Counts] | None:
     """The counts of the differences in storage; None if they are of an older version of the live roster."""
     version = roster_version(connection)
@@ -85,8 +100,10 @@ def _write(
     keys = ", ".join(key_columns(table))
     with local_copy(staged_file(storage, import_id, table.name)) as staged:
         rows = pq.read_metadata(staged).num_rows
-        _find(connection, duck, table, staged)
+        is_first = not connection.scalar(select(exists().select_from(table)))
+        _find(connection, duck, table, staged, is_first=is_first)
     found = dict(duck.sql("SELECT change, count(*) FROM difference GROUP BY change").fetchall())
+    found |= {"added": rows} if is_first else {}
     counts = {change: found.get(change, 0) for change in ("added", "returned", "changed")}
     counts |= {"unchanged": rows - sum(counts.values()), "removed": found.get("removed", 0)}
     differences = duck.sql(f"SELECT * FROM difference ORDER BY {keys}").to_arrow_reader(BATCH_ROWS)
@@ -100,23 +117,39 @@ def _write(
     return counts
 
 
-def _find(connection: Connection, duck: duckdb.DuckDBPyConnection, table: Table, staged: Path) -> None:
-    """Fill DuckDB's table ``difference`` with the keys of rows that differ.
+def _find(
+    connection: Connection, duck: duckdb.DuckDBPyConnection, table: Table, staged: Path, *, is_first: bool
+) -> None:
+    """Fill DuckDB's table ``difference`` with the keys of rows that differ, and with none if no row is live.
 
-    Only the hashes of unchanged live rows are read, and nothing if no row is live.
+    Only the hashes of unchanged live rows are read.
     """
     keys = ", ".join(key_columns(table))
-    duck.execute(f"CREATE OR REPLACE VIEW staged AS SELECT {keys}, row_hash FROM read_parquet({quoted(staged)})")
-    if not connection.scalar(select(exists().select_from(table))):
-        duck.execute(DIFFERENCE.format(rows=ALL_ADDED.format(keys=keys)))
+    rows = f"FROM read_parquet({quoted(staged)})"
+    if is_first:
+        duck.execute(DIFFERENCE.format(rows=NOTHING.format(keys=keys, rows=rows)))
         return
-    load_live_hashes(connection, duck, table)
+    hashed = f"CREATE OR REPLACE TABLE staged AS SELECT {keys}, {ROW_HASH} FROM ({with_hash(table, rows)})"
+    with ThreadPoolExecutor(1) as aside:  # while PostgreSQL sends the others
+        staged_hashes = aside.submit(duck.cursor().execute, hashed)
+        load_live_hashes(connection, duck, table)
+        staged_hashes.result()
     duck.execute(NEW_ROWS)
-    gone = duck.sql(GONE_HASHES).fetchnumpy()[ROW_HASH]
-    where, compared = None, "staged"
-    if len(gone) <= FEW:
-        are_gone = table.c.row_hash == any_(literal(gone.tolist(), ARRAY(BigInteger)))
-        where, compared = or_(are_gone, table.c.status != "active"), "new_rows"
+    where, compared = _where_they_differ(duck), "new_rows"
+    if where is None:
+        compared = "staged"
     live = load_live(connection, duck, table, [*key_columns(table), ROW_HASH, "status"], where)
     duck.execute(DIFFERENCE.format(rows=COMPARED.format(keys=keys, live=live, staged=compared)))
     duck.execute(f"DROP TABLE {live}")
+
+
+def _where_they_differ(duck: duckdb.DuckDBPyConnection) -> TextClause | None:
+    """Which live rows may differ from the set: active ones without a row of the same hash, and those that are not
+    active. They are looked up by their places; None if they are too many for that."""
+    gone = [place for (place,) in duck.execute(GONE).fetchall()]
+    inactive = [place for (place,) in duck.execute(INACTIVE).fetchall()]
+    if len(gone) > FEW:
+        return None
+    if len(inactive) > FEW:
+        return text(AT_PLACES_OR_INACTIVE).bindparams(places=gone)
+    return text(AT_PLACES).bindparams(places=gone + inactive)

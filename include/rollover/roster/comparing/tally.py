@@ -18,6 +18,7 @@ from upath import UPath
 
 from rollover.database.tables import metadata, roster
 from rollover.roster.columnar import local_copy, quoted
+from rollover.roster.comparing.diff import ALL_ADDED, all_added
 from rollover.roster.imports.files import diff_file, staged_file
 from rollover.roster.live import load_live
 from rollover.roster.model import GUARDIAN_ROLES
@@ -209,7 +210,10 @@ def open_set(
     for table in roster.ROSTER_TABLES:
         for side, path in (("staged", staged_file), ("diff", diff_file)):
             file = files.enter_context(local_copy(path(storage, import_id, table.name)))
-            duck.execute(f"CREATE VIEW {side}_{table.name} AS SELECT * FROM read_parquet({quoted(file)})")
+            rows = f"SELECT * FROM read_parquet({quoted(file)})"
+            if side == "diff" and all_added(counts[table.name]):
+                rows = ALL_ADDED.format(keys=", ".join(key_columns(table)), staged=f"staged_{table.name}")
+            duck.execute(f"CREATE VIEW {side}_{table.name} AS {rows}")
         if table.name in LIVE_COLUMNS:
             _load(duck, connection, table, counts[table.name])
     duck.execute(SCHOOLS)

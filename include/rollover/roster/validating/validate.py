@@ -199,7 +199,7 @@ def _typed_files(found: Import, spec: Format, storage: UPath) -> Iterator[dict[s
 
 
 def _write(duck: duckdb.DuckDBPyConnection, found: Import, storage: UPath) -> dict[str, int]:
-    """Write the accepted rows of each roster table, sorted by their key; returns how many there are."""
+    """Write the accepted rows of each roster table; returns how many there are."""
     rows = {}
     with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}staged-") as folder:
         for table in ROSTER_TABLES:

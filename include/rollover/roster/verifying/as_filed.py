@@ -18,7 +18,7 @@ from rollover.roster.columnar import columnar, local_copy
 from rollover.roster.imports import Decision, Import
 from rollover.roster.imports.files import staged_file
 from rollover.roster.live import load_live
-from rollover.roster.staged import ROW_HASH, key_columns
+from rollover.roster.staged import ROW_HASH, key_columns, with_hash
 
 ALL = ""
 """The key of all rows of a table whose rows belong to no school."""
@@ -26,7 +26,8 @@ SHOWN_SCHOOLS = 5
 Totals = dict[str, tuple[int, int]]
 """By school: the number of rows, and the sum of their hashes."""
 
-STAGED_TOTALS = "SELECT count(*), sum(row_hash) {school} FROM read_parquet($staged) {by}"
+STAGED = "FROM read_parquet($staged)"
+STAGED_TOTALS = "SELECT count(*), sum(row_hash) {school} FROM ({staged}) {by}"
 # If a person allowed additions only, rows that existed before may differ from the set. The rows that the import added
 # may not, and none may be missing.
 ADDITIONS = """
@@ -36,7 +37,7 @@ ADDITIONS = """
            count(*) FILTER (WHERE live.status = 'active' AND live.row_hash <> staged.row_hash
                               AND live.import_id <> $import_id),
            count(*) FILTER (WHERE live.status = 'active' AND staged.row_hash IS NULL)
-    FROM (SELECT {keys}, row_hash FROM read_parquet($staged)) staged
+    FROM (SELECT {keys}, row_hash FROM ({staged})) staged
     FULL JOIN {live} live USING ({keys})
 """
 
@@ -88,7 +89,8 @@ def _live(connection: Connection, table: Table) -> Totals:
 
 def _staged(duck: duckdb.DuckDBPyConnection, table: Table, staged: str) -> Totals:
     school, by = (", school_id", "GROUP BY school_id") if _has_school(table) else ("", "")
-    return _totals(duck.execute(STAGED_TOTALS.format(school=school, by=by), {"staged": staged}).fetchall())
+    query = STAGED_TOTALS.format(school=school, by=by, staged=with_hash(table, STAGED))
+    return _totals(duck.execute(query, {"staged": staged}).fetchall())
 
 
 def _has_school(table: Table) -> bool:
@@ -125,7 +127,7 @@ def _compare_additions(
 ) -> None:
     keys = key_columns(table)
     live = load_live(connection, duck, table, [*keys, ROW_HASH, "status", "import_id"])
-    query = ADDITIONS.format(keys=", ".join(keys), live=live)
+    query = ADDITIONS.format(keys=", ".join(keys), live=live, staged=with_hash(table, STAGED))
     row = duck.execute(query, {"staged": staged, "import_id": import_id}).fetchone()
     assert row is not None
     missing, other, unchanged, kept = (int(count) for count in row)
