@@ -218,14 +218,14 @@ def _asked(results: Results, larger: Results | None) -> list[dict[str, Any]]:
             found = median(ratios)
             asked.append({"what": what, "found": found, "rounds": ratios, "at_least": limit, "met": found >= limit})
 
-    at_least("first import: times the speed of COPY into keyed tables", (KEYED_COPY, FIRST), (OURS, FIRST), 1.0)
+    at_least("first import: times the speed of COPY into keyed tables", (KEYED_COPY, FIRST), (OURS, FIRST), 0.8)
     peers = [way for way in results.measured_ways() if way.is_peer]
     if peers:
         best = min(peers, key=lambda way: median(results.seconds(way.name, FIRST)))
         what = f"first import: times the speed of the fastest peer ({best.name})"
-        at_least(what, (best.name, FIRST), (OURS, FIRST), 2.0)
+        at_least(what, (best.name, FIRST), (OURS, FIRST), 1.0)
     at_least("same set again: times the speed of the first import", (OURS, FIRST), (OURS, SAME), 20.0)
-    at_least("changed set: times the speed of the first import", (OURS, FIRST), (OURS, CHANGED), 1.5)
+    at_least("changed set: times the speed of the first import", (OURS, FIRST), (OURS, CHANGED), 3.0)
     if results.of(OURS, FIRST):
         asked.append(_at_most(f"peak memory at {results.rows:,} rows, MB", results.peak_bytes(OURS) / MB, 1_000))
         if larger is not None:
@@ -278,6 +278,7 @@ def _import(results: Results, way: str, phase: str) -> dict[str, Any]:
 
 def _table(results: Results, larger: Results | None, asked: list[dict[str, Any]]) -> Iterator[str]:
     yield from _speeds(results)
+    yield from ("", "Processor seconds, of the process and of PostgreSQL", *_processor(results))
     if results.of(OURS, FIRST):
         yield from ("", "Rollover, seconds by step", *_steps(results))
     if larger is not None:
@@ -303,8 +304,18 @@ def _cell(results: Results, way: str, phase: str) -> str:
     return f"{median(seconds):.2f} s {results.rows / median(seconds):10,.0f}/s"
 
 
+def _processor(results: Results) -> Iterator[str]:
+    """Processor seconds of each way, which other programs on the machine make longer by little."""
+    for way in results.measured_ways():
+        cells = []
+        for phase in PHASES:
+            spent = [_total(m, "processor_seconds") + m.server_processor_seconds for m in results.of(way.name, phase)]
+            cells.append(f"{median(spent):.2f} s" if spent else "")
+        yield f"  {way.label:76}" + "".join(f"{cell:>22}" for cell in cells)
+
+
 def _steps(results: Results) -> Iterator[str]:
-    """Yield where our time goes. Processor seconds count only our work, even on a busy machine."""
+    """Yield where our time goes."""
 
     def line(label: str, spent: Callable[[Measured], float]) -> str:
         cells = (median(map(spent, results.of(OURS, phase))) for phase in PHASES)
