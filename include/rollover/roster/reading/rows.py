@@ -98,7 +98,7 @@ def _frames(
             newlines_in_values=newlines, ignore_empty_lines=False, invalid_row_handler=odd
         ),
         convert_options=arrow_csv.ConvertOptions(
-            column_types=dict.fromkeys(fields, pa.large_string()), include_columns=fields, strings_can_be_null=False
+            column_types=dict.fromkeys(fields, pa.string()), include_columns=fields, strings_can_be_null=False
         ),
     )
     for batch in reader:
