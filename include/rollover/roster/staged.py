@@ -103,7 +103,8 @@ def _live_links(table: Table) -> str:
 def _write(duck: duckdb.DuckDBPyConnection, table: Table, rows: str, target: Path) -> int:
     values = ", ".join(_value(column) for column in table.columns if column.name in value_columns(table))
     done = duck.execute(
-        f"COPY (SELECT {values} FROM ({rows})) TO {quoted(target)} (FORMAT parquet, COMPRESSION lz4)"
+        f"COPY (SELECT {values} FROM ({rows})) TO {quoted(target)} "
+        "(FORMAT parquet, COMPRESSION lz4, DICTIONARY_SIZE_LIMIT 0)"  # most values are there once
     ).fetchone()
     assert done is not None
     return int(done[0])

@@ -20,7 +20,7 @@ from rollover.roster.imports.details import ReadAs
 from rollover.roster.imports.files import fetched_folder, typed_file
 from rollover.roster.reading.manifest import contents
 from rollover.roster.reading.stage import not_said, read_all
-from rollover.roster.staged import value_columns, write_staged
+from rollover.roster.staged import key_columns, value_columns, write_staged
 from rollover.roster.validating.rules import CheckedSet
 from rollover.roster.validating.shape import shape
 
@@ -97,7 +97,7 @@ def take(
         for table in ROSTER_TABLES:
             target = Path(folder) / "staged.parquet"
             write_staged(duck, table, [], target)
-            tables[table.name] = pl.read_parquet(target)
+            tables[table.name] = pl.read_parquet(target).sort(key_columns(table))
             assert tables[table.name].columns == value_columns(table)
         return Taken(findings, tables, silent)
 

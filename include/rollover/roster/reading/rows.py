@@ -144,8 +144,8 @@ class _Tidy:
 
     def __call__(self, frame: pl.DataFrame, places: pl.Series, wrong: pl.Series | None = None) -> pl.DataFrame:
         """Values without surrounding spaces, with empty ones as null, and without blank rows."""
-        stripped = pl.all().str.strip_chars()
-        tidied = frame.with_columns(pl.when(stripped != "").then(stripped))
+        stripped = frame.with_columns(pl.all().str.strip_chars())
+        tidied = stripped.with_columns(pl.when(pl.all() != "").then(pl.all()))
         kept_out = pl.repeat(False, frame.height, eager=True) if wrong is None else wrong
         self._judge_spaces(frame, tidied, places)
         if behind := [name for name in frame.columns if name.startswith(BEHIND)]:
