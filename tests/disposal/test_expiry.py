@@ -119,7 +119,7 @@ def test_what_is_approved_is_erased_and_proved(past: Run, owner: Engine, storage
         shown = markdown(connection, past, plan.content)
     for said in ("2024-25", "45 rows in 15 files", "3 years from the reset date", "| North School | 7 | 27 |"):
         assert said in shown
-    assert question(past) == "Riverside-Ca · SchoolMint Hero: erase the archive of 2024-25 for good?"
+    assert question(past, plan.content) == "Riverside-Ca · Hero 2024-25: erase 45 archived rows for good?"
     result = erase(past, plan.plan_hash, "kim")
     assert files(past) == [] and not Path(manifests.folder_of(past).path).exists()
     assert {path: path.read_bytes() for path in files(lakeside)} == untouched

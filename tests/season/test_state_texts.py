@@ -59,6 +59,7 @@ DROP = {
     "files_from": AT,
     "files_to": AT,
     "rows": 12,
+    "rejected": 2,
     "errors": 3,
     "warnings": 0,
 }
@@ -154,7 +155,15 @@ def test_a_drop_in_a_line() -> None:
         import_in_words(ImportFacts.model_validate({**DROP, **changed}))
         for changed in (
             {},
-            {"state": "found", "school_year": None, "rows": None, "errors": None, "warnings": None, "reason": None},
+            {
+                "state": "found",
+                "school_year": None,
+                "rows": None,
+                "rejected": None,
+                "errors": None,
+                "warnings": None,
+                "reason": None,
+            },
             {"state": "in_review", "files_from": datetime(2026, 7, 9, 9, tzinfo=UTC), "reason": "2 over the limits"},
         )
     ]

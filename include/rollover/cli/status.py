@@ -40,6 +40,7 @@ class Drop:
     files_from: datetime | None
     files_to: datetime | None
     rows: int | None
+    rejected: int | None
     errors: int | None
     warnings: int | None
 

@@ -107,6 +107,8 @@ class ImportFacts(Fact):
     files_from: datetime | None
     files_to: datetime | None
     rows: int | None
+    rejected: int | None
+    """Rows that are not imported because of errors; None before the set is checked."""
     errors: int | None
     warnings: int | None
 

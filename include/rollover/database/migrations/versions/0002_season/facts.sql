@@ -1,3 +1,14 @@
+-- How many rows of an import are rejected, of the files that were checked: null before that. A row that is there twice
+-- is not rejected (see Import.rejected_rows).
+CREATE FUNCTION ledger.rejected_rows(import_id text) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT sum((m.details -> 'rows' ->> file.key)::bigint - file.value::bigint
+               - coalesce((m.details #>> ARRAY['validation', 'repeated', file.key])::bigint, 0))
+    FROM ledger.imports m, jsonb_each_text(m.details #> '{validation,taken}') file
+    WHERE m.import_id = rejected_rows.import_id AND jsonb_typeof(m.details #> '{validation,taken}') = 'object'
+$$;
+REVOKE ALL ON FUNCTION ledger.rejected_rows(text) FROM PUBLIC;
+
 -- The facts of each tenant and school year, as JSON: include/rollover/season/facts.py types them. A year is there if it
 -- is the current one or has a rollover, or one that was refused. Read by refresh_season only, for tenants that changed.
 CREATE VIEW ledger.season_facts AS
@@ -71,12 +82,12 @@ CROSS JOIN LATERAL (
 ) asked
 LEFT JOIN LATERAL (
     SELECT l.import_id, l.state, l.school_year, l.format, l.found_at, l.changed_at, l.reason, l.files_from, l.files_to,
-           l.rows, l.errors, l.warnings
+           l.rows, ledger.rejected_rows(l.import_id) AS rejected, l.errors, l.warnings
     FROM ledger.last_imports l WHERE l.tenant_id = t.tenant_id AND l.is_newest LIMIT 1
 ) newest ON true
 LEFT JOIN LATERAL (
     SELECT l.import_id, l.state, l.school_year, l.format, l.found_at, l.changed_at, l.reason, l.files_from, l.files_to,
-           l.rows, l.errors, l.warnings
+           l.rows, ledger.rejected_rows(l.import_id) AS rejected, l.errors, l.warnings
     FROM ledger.last_imports l WHERE l.tenant_id = t.tenant_id AND l.is_live LIMIT 1
 ) live ON true
 LEFT JOIN LATERAL (
