@@ -26,7 +26,6 @@ from rollover_demo.demo.season import Season
 from rollover_demo.demo.services import USERS, Services, prepared, running
 from rollover_demo.seed.season import demo_year, season
 from rollover_demo.seed.specs import DistrictSpec, FirstDrop
-from tests.support import district_auth
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = (
@@ -44,6 +43,8 @@ DANA, HARPER, RAY = "dana", "harper", "ray"
 PEOPLE = {**USERS, HARPER: "user", RAY: "viewer"}
 DROPS: dict[str, FirstDrop] = {"springfield-il": "broken", "riverbend-mo": "half"}
 """What is wrong with the first files of each district's new year: a file is missing, or a school."""
+AUTH_MANAGER = "tests.support.district_auth.DistrictAuthManager"
+"""Only named: who imports Airflow before tests/dags has set up its home gets another database."""
 SHOTS = HOME / "var" / "browser"
 SMALLER = 6
 """The demo's schools have so many times more students."""
@@ -85,11 +86,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         pytest.skip("needs chromium (Debian package)")
     folder = tmp_path_factory.mktemp("browser")
     specs = [_smaller(s) for s in season(demo_year(datetime.now(UTC).date())) if s.id in DROPS]
-    module = district_auth.__name__
-    more = {
-        "AIRFLOW__CORE__AUTH_MANAGER": f"{module}.{district_auth.DistrictAuthManager.__name__}",
-        "PYTHONPATH": str(HOME),
-    }
+    more = {"AIRFLOW__CORE__AUTH_MANAGER": AUTH_MANAGER, "PYTHONPATH": str(HOME)}
     with (
         prepared(folder, specs) as (server, owner),
         running(folder, specs, server, owner, users=PEOPLE, more=more) as services,

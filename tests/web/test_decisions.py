@@ -77,7 +77,7 @@ def test_the_second_page_says_what_will_happen(browser: Browser, owner: Engine, 
     assert "18 rows will be erased." in page and "<p>Exactly these rows go.</p>" in page
     assert 'required maxlength="2000"' in page
     page = browser(CLERK).get(f"/decisions/confirm?answer={HERO}.1:Reject").text
-    assert "will be erased.</b>" not in page.split("<details")[0] and "<p>nothing is erased.</p>" in page
+    assert "will be erased.</b>" not in page.split("<details")[0] and "<p>Nothing is erased.</p>" in page
     assert airflow.answers == []
 
 
