@@ -43,7 +43,7 @@ def test_the_note_of_imports_begins_with_the_district_and_the_newest() -> None:
     state = state_with({**RESET, "newest_drop": DROP})
     note = run_note.of_imports(state, [newest, imported(files_to="2026-07-10T15:00:00Z")], ["apply"])
     assert note.startswith(f"{state.title.rpartition(' ')[0]} 2026-27: in review 2026-07-09")
-    assert f"72,348 rows, 3 errors, 0 warnings ({over}); hero__riverside-ca__new\n" in note
+    assert f"72,348 rows, 2 rejected, 3 errors, 0 warnings ({over}); hero__riverside-ca__new\n" in note
     assert "\nOlder 2026-27: rejected 2026-07-09" in note and "12 rows" in note
     assert "The newest drop was rejected on 2026-07-09" in note
     assert "school begins" in state.sentences[0] and "school begins" not in note, "that is not about an import"

@@ -18,6 +18,9 @@ from rollover.errors import DatabaseFailed, Refused
 from rollover.ledger import failures, holds, questions
 from rollover.ledger.failures import Failed
 from rollover.ledger.results import Step
+from rollover.roster.imports import ImportDetails
+from rollover.roster.imports.details import Validation
+from rollover.roster.imports.model import query_imports, read_import
 from rollover.run import Run
 from rollover.season.deadlines import Alarm, Severity
 from rollover.season.phases import Phase, WaitsFor
@@ -359,3 +362,16 @@ def test_an_answered_question_is_not_answered_again(run: Run, owner: Engine) -> 
         assert [question.answered_by for question in questions.of_tenant(connection)] == ["dana"]
     with pytest.raises(DBAPIError, match="is a record"), owner.begin() as connection:
         connection.execute(update(ledger.questions).values(answer="Approve"))
+
+
+def test_rejected_rows_are_those_of_the_import(run: Run, owner: Engine) -> None:
+    new_roster(owner, run, "rejected")
+    assert state(run).facts.newest_drop.rejected is None  # type: ignore[union-attr]
+    checked = Validation(taken={"users.csv": 7, "orgs.csv": 2}, repeated={"users.csv": 1})
+    details = ImportDetails(rows={"users.csv": 12, "orgs.csv": 2, "classes.csv": 5}, validation=checked)
+    with owner.begin() as connection:
+        connection.execute(update(ledger.imports).values(details=details.as_json()))
+    with tenant_session(run.engine, run.tenant.id) as connection:
+        (found,) = [read_import(row) for row in connection.execute(query_imports())]
+    assert found.rejected_rows == {"users.csv": (12, 4), "orgs.csv": (2, 0)}
+    assert state(run).facts.newest_drop.rejected == 4  # type: ignore[union-attr]

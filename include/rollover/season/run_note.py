@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from rollover.database.tables import ledger
 from rollover.ledger.results import RosterVerified, Step
@@ -87,7 +87,9 @@ def read_imports(connection: Connection, import_ids: Iterable[str]) -> list[Impo
     rows, files = ledger.imports.c, ledger.drops.c
     columns = [rows[name] for name in ("import_id", "school_year", "format", "found_at", "changed_at", "reason")]
     query = (
-        select(*columns, rows.state, rows.details, files.files)
+        select(
+            *columns, rows.state, rows.details, files.files, func.ledger.rejected_rows(rows.import_id).label("rejected")
+        )
         .join_from(ledger.imports, ledger.drops, files.drop_id == rows.import_id, isouter=True)
         .where(rows.import_id.in_(list(import_ids)))
         .order_by(rows.found_at.desc(), rows.import_id.desc())

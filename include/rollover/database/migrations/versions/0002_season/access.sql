@@ -30,3 +30,4 @@ REVOKE ALL ON FUNCTION ledger.refresh_season(), ledger.note_season_change(),
     ledger.record_dag_states(jsonb, timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger.record_dag_states(jsonb, timestamptz) TO rollover_season;
 GRANT EXECUTE ON FUNCTION ledger.refresh_season() TO rollover_season, rollover_app;
+GRANT EXECUTE ON FUNCTION ledger.rejected_rows(text) TO rollover_app;
