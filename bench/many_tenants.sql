@@ -58,7 +58,7 @@ SELECT d.tenant_id, d.drop_id, CASE WHEN d.n < 12 OR d.school_year < '2025-26' T
            WHEN d.tenant_no > 3 * :open THEN 'applied' ELSE 'ready' END,
        'oneroster_1_1', format('%s-%s', left(d.school_year, 4)::int + 1, right((left(d.school_year, 4)::int + 2)::text, 2)),
        CASE WHEN d.n = 12 THEN '1 over the limits' END,
-       '{"schema": 1, "rows": {"users.csv": 12000, "orgs.csv": 4}, "errors": {"bad_date": 5}, "warnings": {"username_twice": 2}}',
+       '{"schema_version": 1, "rows": {"users.csv": 12000, "orgs.csv": 4}, "errors": {"bad_date": 5}, "warnings": {"username_twice": 2}}',
        d.found_at, d.found_at + interval '10 minutes'
 FROM (SELECT x.*, m.school_year, m.tenant_no, row_number() OVER (PARTITION BY m.rollover_id ORDER BY x.found_at) AS n
       FROM ledger.drops x JOIN many m ON x.tenant_id = m.tenant_id AND x.found_at > m.at AND x.found_at < m.at + interval '100 days') d;

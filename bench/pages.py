@@ -14,7 +14,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,11 +88,6 @@ def main() -> None:
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    print(f"{'':<44} {'median':>8} {'95 of 100':>10} {'worst':>8} {'kB':>6}")
-    for each in found:
-        judged = "met" if each.p95 <= ASKED else "NOT MET"
-        times = f"{each.median:>6.3f} s {each.p95:>8.3f} s {each.worst:>6.3f} s"
-        print(f"{each.page:<44} {times} {each.kilobytes:>6}  {judged}")
     target = HOME / "var" / "bench" / "pages.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     said = {"machine": computer(), "tenants": given.tenants, "requests": given.requests, "asked": ASKED}
@@ -139,7 +134,17 @@ def _measure(host: Host, owner: Engine, known: Catalog, requests: int) -> list[M
         pages[f"/tenants/{{tenant}}{part}"] = [f"/tenants/{tenant.id}{part}" for tenant in tenants]
     client = TestClient(create_app(host))
     client.get("/season")  # what a server does once
-    return [_timed(client, owner, name, paths, requests) for name, paths in pages.items()]
+    return list(_shown(_timed(client, owner, name, paths, requests) for name, paths in pages.items()))
+
+
+def _shown(found: Iterable[Measured]) -> Iterator[Measured]:
+    """Print each page's line as soon as it is measured."""
+    print(f"{'':<44} {'median':>8} {'95 of 100':>10} {'worst':>8} {'kB':>6}")
+    for each in found:
+        judged = "met" if each.p95 <= ASKED else "NOT MET"
+        times = f"{each.median:>6.3f} s {each.p95:>8.3f} s {each.worst:>6.3f} s"
+        print(f"{each.page:<44} {times} {each.kilobytes:>6}  {judged}", flush=True)
+        yield each
 
 
 def _timed(client: TestClient, owner: Engine, name: str, paths: Sequence[str], requests: int) -> Measured:

@@ -239,7 +239,7 @@ def test_what_was_sent_and_the_pauses(run: Run, owner: Engine, browser: Browser)
             values = {"tenant_id": run.tenant.id, "role": role, "decided_at": at, **about, **more}
             connection.execute(insert(ledger.notices).values(**values))
     page = seen(browser, "/record")
-    assert "district it (2 addresses), mail Riverside resets on July 15" in page
+    assert "district IT (2 addresses), mail Riverside resets on July 15" in page
     assert "not sent 3 attempts, ConnectionRefusedError" in page
     assert "rollover of 2025-26 paused" in page
 
