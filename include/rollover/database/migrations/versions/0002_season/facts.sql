@@ -150,35 +150,35 @@ LEFT JOIN LATERAL (
 CREATE FUNCTION ledger.refresh_season() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET timezone = 'UTC' SET jit = off AS $$
 DECLARE
-    refreshed bigint;
+    refreshed bigint := 0;
+    tenants text[];
+    one text;
 BEGIN
     IF NOT EXISTS (SELECT FROM ledger.season_changes) THEN
         RETURN 0;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('ledger.season', 0));
-    WITH changed AS (DELETE FROM ledger.season_changes RETURNING tenant_id),
-    tenants AS MATERIALIZED (SELECT DISTINCT tenant_id FROM changed),
-    found AS MATERIALIZED (
-        SELECT f.* FROM tenants CROSS JOIN LATERAL (
-            SELECT f.* FROM ledger.season_facts f WHERE f.tenant_id = tenants.tenant_id
-        ) f
-    ),
-    gone AS (
-        DELETE FROM ledger.season known USING tenants WHERE known.tenant_id = tenants.tenant_id
-            AND NOT EXISTS (SELECT FROM found
-                WHERE found.tenant_id = known.tenant_id AND found.school_year = known.school_year)
-    ),
-    written AS (
-        INSERT INTO ledger.season AS known (tenant_id, school_year, facts, is_past, version, changed_at)
-        SELECT found.tenant_id, found.school_year, found.facts, found.is_past, nextval('ledger.season_version'),
-               clock_timestamp()
-        FROM found
-        ON CONFLICT (tenant_id, school_year) DO UPDATE SET facts = excluded.facts, is_past = excluded.is_past,
-            version = excluded.version, changed_at = excluded.changed_at
-        WHERE known.facts IS DISTINCT FROM excluded.facts
-        RETURNING 1
-    )
-    SELECT count(*) INTO refreshed FROM written;
+    WITH changed AS (DELETE FROM ledger.season_changes RETURNING tenant_id)
+    SELECT array_agg(DISTINCT tenant_id) INTO tenants FROM changed;
+    -- One by one: joined with a list of tenants, the view would be evaluated for all of them.
+    FOREACH one IN ARRAY coalesce(tenants, '{}') LOOP
+        WITH found AS MATERIALIZED (SELECT f.* FROM ledger.season_facts f WHERE f.tenant_id = one),
+        gone AS (
+            DELETE FROM ledger.season known WHERE known.tenant_id = one
+                AND NOT EXISTS (SELECT FROM found WHERE found.school_year = known.school_year)
+        ),
+        written AS (
+            INSERT INTO ledger.season AS known (tenant_id, school_year, facts, is_past, version, changed_at)
+            SELECT found.tenant_id, found.school_year, found.facts, found.is_past, nextval('ledger.season_version'),
+                   clock_timestamp()
+            FROM found
+            ON CONFLICT (tenant_id, school_year) DO UPDATE SET facts = excluded.facts, is_past = excluded.is_past,
+                version = excluded.version, changed_at = excluded.changed_at
+            WHERE known.facts IS DISTINCT FROM excluded.facts
+            RETURNING 1
+        )
+        SELECT refreshed + count(*) INTO refreshed FROM written;
+    END LOOP;
     RETURN refreshed;
 END $$;
 
