@@ -16,7 +16,7 @@ from tests.browser.conftest import DANA, HARPER, RAY, RIVERBEND, SPRINGFIELD, Op
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 SIZES = [(1400, "light"), (1400, "dark"), (800, "light"), (800, "dark")]
-WHY = "The numbers are what the district told us to expect."
+WHY = "The numbers are what we agreed with the district."
 ANSWER = "SELECT answer, answered_by, reason FROM ledger.questions WHERE about = :about AND answered_at IS NOT NULL"
 DECIDED = "SELECT facts FROM ledger.evidence WHERE tenant_id = :tenant AND kind = :kind"
 DONE = "SELECT 1 FROM ledger.steps WHERE rollover_id = :id AND step = :step"

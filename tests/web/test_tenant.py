@@ -235,12 +235,14 @@ def test_what_was_sent_and_the_pauses(run: Run, owner: Engine, browser: Browser)
         about = {"kind": "reset_in_4_weeks", "school_year": "2025-26", "about": "2026-07-15", "channel": "mail"}
         sent = {"subject": "Riverside resets on July 15", "text_sha256": "ab" * 32, "recipients": 2, "sent_at": at}
         failed = {"attempts": 3, "error_class": "ConnectionRefusedError", "failed_at": at}
-        for role, more in (("district_it", sent), ("data_engineer", failed)):
+        withdrawn = {**failed, "withdrawn_at": at}
+        for role, more in (("district_it", sent), ("data_engineer", failed), ("customer_success", withdrawn)):
             values = {"tenant_id": run.tenant.id, "role": role, "decided_at": at, **about, **more}
             connection.execute(insert(ledger.notices).values(**values))
     page = seen(browser, "/record")
     assert "district IT (2 addresses), mail Riverside resets on July 15" in page
-    assert "not sent 3 attempts, ConnectionRefusedError" in page
+    assert page.count("not sent 3 attempts, ConnectionRefusedError") == 1
+    assert "withdrawn before it was sent customer success" in page
     assert "rollover of 2025-26 paused" in page
 
 

@@ -246,7 +246,7 @@ def of_record(page: PageDep, tenant_id: str, year: str | None = None) -> Respons
     with shown(page, tenant_id, year) as found:
         return found.html(
             "tenant_record.html.j2",
-            sent=record.sent(found.connection),
+            sent=record.sent(found.connection, found.tenant.id),
             held=record.held(found.connection),
             may_hold=page.may(found.tenant, Right.HOLD),
             paused=record.paused(found.connection),

@@ -4,33 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 from sqlalchemy import Connection, select
 
 from rollover.database.tables.directory import schools
-from rollover.database.tables.ledger import notices, pauses
+from rollover.database.tables.ledger import pauses
 from rollover.ledger import holds
 from rollover.ledger.holds import KINDS
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A mail or message: to which role, and when it was sent. None: it was not sent yet."""
-
-    kind: str
-    school_year: str
-    role: str
-    channel: str
-    decided_at: datetime
-    reset_date: date | None
-    subject: str | None
-    text_sha256: str | None
-    recipients: int | None
-    sent_at: datetime | None
-    attempts: int
-    error_class: str | None
-    failed_at: datetime | None
+from rollover.ledger.notices import Recorded, listed
 
 
 @dataclass(frozen=True)
@@ -57,11 +39,9 @@ class PauseView:
     ended_at: datetime | None
 
 
-def sent(connection: Connection, *, most: int = 50) -> list[Notice]:
-    """The newest mails and messages about the session's tenant."""
-    columns = [notices.c[name] for name in Notice.__dataclass_fields__]
-    query = select(*columns).order_by(notices.c.decided_at.desc(), notices.c.notice_id.desc()).limit(most)
-    return [Notice(*row) for row in connection.execute(query)]
+def sent(connection: Connection, tenant_id: str, *, most: int = 50) -> list[Recorded]:
+    """The newest mails and messages about the session's tenant, also those that were not sent."""
+    return listed(connection, [tenant_id])[:most]
 
 
 def held(connection: Connection) -> list[HoldView]:
