@@ -21,7 +21,7 @@ from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
-from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag, report_to_district
+from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag
 
 from rollover.adapter import connections, failing, importing, runs
 from rollover.settings import Settings
@@ -112,7 +112,7 @@ def roster_sync() -> None:
     wake()
     tidy()
     expired_exports() >> stray_files()
-    task(task_id="report")(report_to_district).expand(import_id=outdated_reports())
+    task(task_id="report")(importing.report_to_district).expand(import_id=outdated_reports())
     overdue_pauses()
 
 

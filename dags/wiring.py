@@ -1,4 +1,4 @@
-"""What the DAG files share: tags, retries, the asset that wakes tenants, and the report to a district.
+"""What the DAG files share: tags, pools, retries, and the asset that wakes tenants.
 
 No DAG of its own; ``.airflowignore`` keeps Airflow from looking for one here.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule
 
-from rollover.adapter import connections, failing, importing
+from rollover.adapter import failing
 from rollover.errors import ConfigError, Refused
 
 
@@ -23,27 +23,29 @@ class Tag(StrEnum):
     NOTICES = "notices"
 
 
+class Pool(StrEnum):
+    """Airflow's pools by kind of work: how much of it goes on at once, over all tenants. See pools.json."""
+
+    ROLLOVERS = "rollovers"
+    ROSTER_IMPORTS = "roster_imports"
+    NIGHTLY = "nightly"
+
+
 OWNER = "rollover"
 ROSTER_DROPS = Asset("roster_drops", group="rollover")
 """An event for a tenant (its partition key) says: look into your ledger, there may be an import to work on."""
 
 DISPLAY_NAMES = {
-    "guard": "guard: check that it may begin",
-    "plan": "plan: freeze what happens to which rows",
-    "approve": "approve: record the answer",
-    "archive": "archive: write rows and read them back",
-    "erase": "erase: delete the planned rows",
-    "reset": "reset: begin the new school year",
-    "certify": "certify: issue the certificate",
-    "pending": "pending: list the imports",
-    "fetch": "fetch: copy files from SFTP",
-    "stage": "stage: read the files",
-    "validate": "validate: check the set",
-    "compare": "compare: with the live roster",
+    "plan": "plan: pause the sync, freeze what happens to which rows",
+    "export_reports": "export_reports: into the district's outbox",
+    "archive": "archive: record the answer, write rows and read them back",
+    "erase": "erase: delete the planned rows, reset, look again",
+    "import_roster": "import_roster: make it the live roster, and check it",
+    "certify": "certify: resume the sync, issue the certificate",
+    "import_drops": "import_drops: from the files to the live roster",
+    "go_on": "go_on: try again what failed",
     "ask": "ask: a person decides",
     "decide": "decide: do what was answered",
-    "apply": "apply: make it the live roster",
-    "report": "report: to the district",
     "wake": "wake: start waiting imports",
 }
 """What tasks are called in Airflow whose id says too little. It begins with the id, which error messages name."""
@@ -64,12 +66,3 @@ DEFAULT_ARGS: dict[str, Any] = {
         ]
     ),
 }
-
-
-def report_to_district(import_id: str) -> dict[str, Any]:
-    """Have the report of an import in its district's outbox say what is true now."""
-    from rollover.roster.reporting.report import deliver_findings
-
-    work = importing.open_import(import_id)
-    with connections.outbox_of(work.district) as outbox:
-        return deliver_findings(*work.given, work.district, work.product, outbox.deliver).as_json()

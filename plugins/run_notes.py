@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NIGHTLY_DAG = "roster_sync"
-PENDING = "pending"
-"""The task of `roster_import` that returns the ids of the run's imports."""
 REPORTED = re.compile(r"/execution/task-instances/([0-9a-f-]{36})/state$")
 """The path on which a task reports its state to the API server."""
 MOST_AT_ONCE = 50
@@ -129,15 +127,16 @@ def _text(dag_id: str, run_id: str, partition_key: str | None, *, has_ended: boo
 
 
 def _import_ids(dag_id: str, run_id: str) -> list[str]:
-    from airflow.models.xcom import XCOM_RETURN_KEY, XComModel
+    from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
+
+    from rollover.adapter.importing import IMPORTS
 
     query = select(XComModel).where(
         XComModel.dag_id == dag_id,
         XComModel.run_id == run_id,
-        XComModel.key == XCOM_RETURN_KEY,
-        XComModel.task_id == PENDING,
+        XComModel.key == IMPORTS,
     )
     with create_session(scoped=False) as session:
         found = session.scalars(query).one_or_none()

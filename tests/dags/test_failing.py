@@ -39,7 +39,7 @@ def context_of(dag_id: str = ROLLOVER, **others: Any) -> Any:
 
 def test_a_refusal_is_recorded_with_what_to_do(airflow: Load, riverside: Path, owner: Engine) -> None:
     done = run_dag(airflow(ROLLOVER), partition_key="2026-27")
-    assert done.state_of("guard") == "failed"
+    assert done.state_of("plan") == "failed"
     (failure,) = failures(owner)
     about = {name: failure[name] for name in ("tenant_id", "rollover_id", "import_id", "step", "run_id", "is_refusal")}
     assert about == {
@@ -89,11 +89,14 @@ def test_an_import_that_fails_is_recorded_by_its_id(
         _, second = connection.scalars(text("SELECT import_id FROM ledger.imports ORDER BY found_at")).all()
     monkeypatch.setattr(stage, "stage", fails_once)
     done = run_dag(airflow("roster_import"), partition_key=HERO, asset_extra={})
-    assert done.state_of("import_roster.stage", 1) == "failed"
-    assert done.state_of("import_roster.stage", 0) == "success"
+    assert done.result_of("import_drops") == [second], "the first is imported, though it is another's turn after it"
+    assert done.state_of("unfinished.go_on", 0) == "failed"
+    with owner.connect() as connection:
+        states = connection.scalars(text("SELECT state FROM ledger.imports ORDER BY found_at")).all()
+    assert states == ["applied", "fetched"]
     (failure,) = failures(owner)
     assert (failure["tenant_id"], failure["import_id"], failure["rollover_id"]) == (HERO, second, None)
-    assert (failure["step"], failure["error_class"]) == ("import_roster.stage", "KeyError")
+    assert (failure["step"], failure["error_class"]) == ("stage", "KeyError")
 
 
 def test_a_killed_task_is_recorded_once(airflow: Load, riverside: Path, owner: Engine) -> None:

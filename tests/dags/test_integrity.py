@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 
+from rollover.ledger.results import TASKS, Step
 from rollover.lint import load_catalog
 from rollover.settings import Settings
 from tests.dags.airflow_home import DISTRICTS, HOME
@@ -35,48 +37,25 @@ DAG_FILES = (
 )
 HEAVY = ("pandas", "numpy", "polars", "pyarrow", "duckdb", "paramiko", "asyncssh")
 
-IMPORT_GROUP = {
-    "import_roster.fetch": {"import_roster.stage"},
-    "import_roster.stage": {"import_roster.validate"},
-    "import_roster.validate": {"import_roster.compare"},
-    "import_roster.compare": {"import_roster.apply"},
-}
-WITHIN_GROUP = {*IMPORT_GROUP, "import_roster.apply", "import_roster.report_result"}
-ASKING = {
-    "import_roster.compare": {"import_roster.ask", "import_roster.apply", "import_roster.report"},
-    "import_roster.report": set(),
-    "import_roster.apply": {"import_roster.report_result", "import_roster.wake"},
-    "import_roster.report_result": set(),
-    "import_roster.wake": set(),
-    "import_roster.ask": {"import_roster.decide"},
-    "import_roster.decide": {"import_roster.apply"},
+UNFINISHED = {
+    "unfinished.go_on": {"unfinished.ask"},
+    "unfinished.ask": {"unfinished.decide"},
+    "unfinished.decide": {"unfinished.wake"},
+    "unfinished.wake": set(),
 }
 DOWNSTREAM = {
     "rollover": {
-        "guard": {"pause_sync"},
-        "pause_sync": {"plan"},
         "plan": {"export_reports"},
         "export_reports": {"ask_approval"},
-        "ask_approval": {"approve"},
-        "approve": {"archive"},
+        "ask_approval": {"archive"},
         "archive": {"erase"},
-        "erase": {"reset"},
-        "reset": {"verify_reset"},
-        "verify_reset": {"await_roster"},
-        "await_roster": WITHIN_GROUP,
-        **IMPORT_GROUP,
-        "import_roster.apply": {"import_roster.report_result"},
-        "import_roster.report_result": {"verify_roster"},
-        "verify_roster": {"resume_sync"},
-        "resume_sync": {"certify"},
+        "erase": {"await_roster"},
+        "await_roster": {"import_roster"},
+        "import_roster": {"certify"},
         "certify": set(),
     },
     "roster_intake": {"wait": {"record"}, "record": set()},
-    "roster_import": {
-        "pending": WITHIN_GROUP | set(ASKING),
-        **IMPORT_GROUP,
-        **ASKING,
-    },
+    "roster_import": {"import_drops": set(UNFINISHED), **UNFINISHED},
     "roster_sync": {
         "wake": set(),
         "tidy": set(),
@@ -115,16 +94,20 @@ def test_the_tasks_and_their_order(dag: DAG) -> None:
 
 @pytest.mark.parametrize("dag_id", sorted(ROLLOVERS))
 def test_nothing_is_erased_before_it_is_planned_exported_approved_and_archived(bag: DagBag, dag_id: str) -> None:
-    before = {"guard", "pause_sync", "plan", "export_reports", "ask_approval", "approve", "archive"}
-    for task_id in ("erase", "reset"):
-        upstream = bag.dags[dag_id].get_task(task_id).get_flat_relative_ids(upstream=True)
-        assert before <= upstream
+    upstream = bag.dags[dag_id].get_task("erase").get_flat_relative_ids(upstream=True)
+    assert upstream == {"plan", "export_reports", "ask_approval", "archive"}
+
+
+@pytest.mark.parametrize("dag_id", sorted(ROLLOVERS))
+def test_the_tasks_take_every_step_once_and_in_order(bag: DagBag, dag_id: str) -> None:
+    assert [task.task_id for task in bag.dags[dag_id].topological_sort()] == list(TASKS)
+    assert [step for taken in TASKS.values() for step in taken] == list(Step)
 
 
 @pytest.mark.parametrize("dag_id", sorted(ROLLOVERS))
 def test_a_failure_stops_everything_after_it(bag: DagBag, dag_id: str) -> None:
     rules = {task.task_id: task.trigger_rule.value for task in bag.dags[dag_id].tasks}
-    lenient = {"plan", "approve", "verify_reset", "certify"}
+    lenient = {"archive", "certify"}
     assert rules == {name: "none_failed" if name in lenient else "all_success" for name in rules}
 
 
@@ -147,7 +130,7 @@ def test_what_is_shown_names_the_district_and_keeps_the_ids(dag: DAG) -> None:
         name = task.task_id.rpartition(".")[2]
         assert task.task_display_name in (task.task_id, name) or task.task_display_name.startswith(f"{name}: ")
     if dag.dag_id == "roster_import":
-        assert dag.get_task("import_roster.ask").task_display_name == "ask: a person decides"
+        assert dag.get_task("unfinished.ask").task_display_name == "ask: a person decides"
 
 
 def test_each_failure_of_a_task_is_recorded(dag: DAG) -> None:
@@ -174,14 +157,19 @@ def test_runs_are_bounded_and_failures_are_reported(dag: DAG) -> None:
 
 
 def test_waiting_for_a_person_holds_up_nobody(bag: DagBag) -> None:
-    """Runs of roster_import may wait for answers; what is limited is how many imports are worked on at once."""
-    tasks = {task.task_id: task for task in bag.dags["roster_import"].tasks}
-    work = {task_id for task_id, task in tasks.items() if task.max_active_tis_per_dag == 8}
-    assert work == WITHIN_GROUP | {"import_roster.report", "import_roster.wake"}
-    expire = bag.dags["archive_expiry"].get_task("expire.ask")
-    for ask in (tasks["import_roster.ask"], expire):
-        assert ask.response_timeout < timedelta(days=1), "the question of one night is closed before the next night's"
+    """A run may wait for an answer; the question of one night is closed before the next night's is asked."""
+    for dag_id, task_id in (("roster_import", "unfinished.ask"), ("archive_expiry", "expire.ask")):
+        ask = bag.dags[dag_id].get_task(task_id)
+        assert ask.response_timeout < timedelta(days=1)
         assert ask.defaults == ["Later"] and ask.max_active_tis_per_dag is None
+
+
+def test_work_is_bounded_over_all_tenants_by_pools_that_are_there(dag: DAG) -> None:
+    known = json.loads((HOME / "pools.json").read_text())
+    expected = {"roster_import": "roster_imports"}.get(dag.dag_id, "rollovers" if dag.dag_id in ROLLOVERS else None)
+    for task in dag.tasks:
+        assert task.pool in {*known, "default_pool"}
+        assert expected is None or task.pool == expected, task.task_id
 
 
 def test_a_refusal_is_not_tried_again_and_a_lost_connection_is(dag: DAG) -> None:
@@ -216,7 +204,6 @@ def test_a_dag_file_is_wiring_only(name: str) -> None:
         "airflow",
         "rollover",
         "wiring",
-        "import_group",
         "school_year_timetable",
         "tenant_timetable",
     )
@@ -226,7 +213,7 @@ def test_a_dag_file_is_wiring_only(name: str) -> None:
 
 def test_the_list_of_files_is_complete() -> None:
     files = {path.name for path in (HOME / "dags").glob("*.py")}
-    assert files == {*DAG_FILES, "wiring.py", "import_group.py", "sharding.py"}
+    assert files == {*DAG_FILES, "wiring.py", "sharding.py"}
     assert {path.name for path in (HOME / "plugins").glob("*.py")} >= {
         "school_year_timetable.py",
         "tenant_timetable.py",
@@ -248,7 +235,7 @@ def test_parsing_imports_nothing_heavy() -> None:
 
 def test_in_a_worker_only_the_dag_at_hand_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "rollover__hero__lakeside-wa")
-    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", "guard")
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", "plan")
     assert set(DagBag(dag_folder=HOME / "dags").dags) == {"rollover__hero__lakeside-wa"} | OTHERS
 
 

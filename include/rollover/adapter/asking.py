@@ -23,6 +23,7 @@ from rollover.database.session import tenant_session
 from rollover.errors import Refused
 from rollover.ledger import questions
 from rollover.ledger.plans import PlanAction
+from rollover.ledger.results import Step
 from rollover.ledger.steps import PLAN_AGAIN
 from rollover.roster.review.answers import QUESTION_LASTS, Answer
 from rollover.run import Run
@@ -126,7 +127,7 @@ class ApprovePlan(_Question):
         return open_run(context["dag_run"].partition_key, self.tenant_id)
 
     def execute(self, context: Context) -> Any:
-        plan = context["ti"].xcom_pull(task_ids=self.plan_task)
+        plan = self._plan(context)
         if not plan["approval_required"]:
             raise AirflowSkipException("nobody is asked: no approval is required, or there is nothing to do")
         store, plan_hash = context["task_state_store"], plan["plan_hash"]
@@ -153,6 +154,10 @@ class ApprovePlan(_Question):
         self.record(context, shown)
         return super().execute(context)
 
+    def _plan(self, context: Context) -> dict[str, Any]:
+        """The result of the step `plan`, as JSON."""
+        return dict(context["ti"].xcom_pull(task_ids=self.plan_task)[Step.PLAN.value])
+
     def _offer(self, plan: dict[str, Any]) -> None:
         """Offer an option for each school to confirm, beside Approve. Needed again when the answer comes, in another
         process."""
@@ -160,7 +165,7 @@ class ApprovePlan(_Question):
             self.options, self.multiple = [*self.OPTIONS, *confirmations], True
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        self._offer(context["ti"].xcom_pull(task_ids=self.plan_task))
+        self._offer(self._plan(context))
         store = context["task_state_store"]
         plan_no, plan_hash = cast("int | None", store.get("plan_no")), str(store.get("plan_hash"))
         chosen, by, at = self.answered(context, event, plan_hash, plan_no)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rollover.adapter import connections
 from rollover.calendar import SchoolYear
 from rollover.database.session import tenant_session
 from rollover.ledger import failures
+from rollover.roster.imports import queue
 from rollover.tenant import ROLLOVER_DAGS, SEPARATOR, Tenant, rollover_id
 
 if TYPE_CHECKING:
@@ -18,13 +21,32 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 IMPORT_DAG = "roster_import"
-PENDING = "pending"
-"""The task of `roster_import` whose result lists the imports; each is one index of the mapped tasks."""
+IMPORT_DROPS = "import_drops"
+"""The task of `roster_import` that works on a tenant's imports, oldest first. It returns those that are left, and each
+is one index of the mapped tasks."""
+
+_where: tuple[BaseException, str] | None = None
+"""The last error in a part of a task, and the part. A task runs in a process of its own."""
+
+
+@contextmanager
+def at(part: str) -> Iterator[None]:
+    """Within it a task takes a step, or a stage of an import. A failure is recorded as one of that part."""
+    global _where
+    try:
+        yield
+    except Exception as error:
+        _where = (error, part)
+        raise
+
+
+def _part_of(error: object) -> str | None:
+    return _where[1] if _where is not None and _where[0] is error else None
 
 
 @dataclass(frozen=True)
 class About:
-    """What a failed task was about; neither id in a run of another kind."""
+    """What a failed task was about; no id if it was one of the tenant's imports, and which is not known."""
 
     tenant: Tenant
     rollover_id: str | None = None
@@ -60,10 +82,14 @@ def record(context: Context, *, unless_recorded: bool = False) -> None:
         if about is None:
             return
         task, run = context["ti"], context["dag_run"]
-        where = failures.Failed(
-            step=task.task_id, run_id=run.run_id, rollover_id=about.rollover_id, import_id=about.import_id
-        )
-        with tenant_session(connections.engine(), about.tenant.id) as connection:
+        engine = connections.engine()
+        if about.rollover_id is None and about.import_id is None:  # the oldest was at work
+            about = replace(about, import_id=next(iter(queue.pending(engine, about.tenant.id)), None))
+            if about.import_id is None:
+                return
+        step = _part_of(error) or task.task_id.rpartition(".")[2]
+        where = failures.Failed(step=step, run_id=run.run_id, rollover_id=about.rollover_id, import_id=about.import_id)
+        with tenant_session(engine, about.tenant.id) as connection:
             if unless_recorded and failures.is_recorded(connection, run.run_id, run.start_date):
                 return
             known = error if isinstance(error, BaseException) else None
@@ -81,7 +107,9 @@ def about_of(context: Context) -> About | None:
     if run.dag_id.startswith(ROLLOVER_DAGS):
         tenant = Tenant.parse(run.dag_id.removeprefix(ROLLOVER_DAGS))
         return About(tenant, rollover_id=rollover_id(tenant.id, SchoolYear.parse(key).key))
+    if run.dag_id == IMPORT_DAG and task.task_id == IMPORT_DROPS:
+        return About(Tenant.parse(key))
     if run.dag_id == IMPORT_DAG and task.map_index is not None and task.map_index >= 0:
-        found = task.xcom_pull(task_ids=PENDING)[task.map_index]
+        found = task.xcom_pull(task_ids=IMPORT_DROPS)[task.map_index]
         return About(Tenant.parse(found.rpartition(SEPARATOR)[0]), import_id=found)
     return None

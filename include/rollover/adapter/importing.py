@@ -1,27 +1,35 @@
-"""Opens the import that a task works on, and decides whether it goes on in this run."""
+"""Takes the imports of a tenant from the files on SFTP to the live roster, as far as they go."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 from sqlalchemy import Engine
 from upath import UPath
 
+from rollover.adapter import connections, failing
 from rollover.adapter.connections import engine
-from rollover.adapter.runs import catalog, district_of
+from rollover.adapter.runs import catalog, clock, district_of
 from rollover.config import District, Product, RosterLimits, TenantConfig
+from rollover.database.session import tenant_session
 from rollover.errors import Refused
 from rollover.roster import imports
 from rollover.roster.imports import Import, ImportState
+from rollover.roster.review.answers import Answer
 from rollover.settings import Settings
 from rollover.tenant import SEPARATOR, Tenant
 
+log = logging.getLogger(__name__)
+
 NIGHTLY = "nightly"
 """In the extra of an asset event: the nightly sync sent it."""
-OVER = (ImportState.REJECTED, ImportState.SUPERSEDED, ImportState.UNDONE)
+IMPORTS = "imports"
+"""The key under which `import_drops` says in XCom which imports it works on."""
 
 
 def tenant_of(partition_key: str | None) -> Tenant:
@@ -95,23 +103,115 @@ def is_due(work: OpenImport) -> bool:
     return not events or any(event.extra.get(NIGHTLY) for event in events)
 
 
-def unless_over(found: Import, *, for_rollover: bool) -> Import:
-    """The import that a stage returned, unless it goes no further in this run: then the task is skipped.
+def import_drop(import_id: str) -> Import:
+    """Take an import as far as it goes without a person, and have its report in the district's outbox say so.
 
-    Raises Refused in a rollover, which cannot go on without the set; an import in review stops it, too.
+    From the files on SFTP to the live roster: fetch, stage, validate, compare, apply. It stops if the set is rejected,
+    superseded or in review, is a delta that waits for an older import, or waits for the night or for a rollover.
+    Each stage returns an import that is past it as it is.
     """
-    is_in_review = found.state is ImportState.IN_REVIEW
-    if found.state not in OVER and not (for_rollover and is_in_review):
-        return found
-    what = f"Import {found.import_id} is {found.state}: {found.reason}."
-    if for_rollover:
-        how = "answer the question of `roster_import`, then " if is_in_review else ""
-        raise Refused(what, f"{how}clear 'await_roster' and what follows: it takes the newest set that is ready.")
-    raise AirflowSkipException(what)
+    from rollover.roster.comparing import compare
+    from rollover.roster.reading import stage
+    from rollover.roster.validating import validate
+
+    work = open_import(import_id)
+    with failing.at("fetch"):
+        fetch(work)
+    with failing.at("stage"):
+        stage.stage(*work.given, work.config, needs_username=work.product.needs_username)
+    with failing.at("validate"):
+        zone, begins = work.district.time_zone, work.district.school_year_begins
+        validate.validate(*work.given, time_zone=zone, begins=begins)
+    with failing.at("compare"):
+        found = compare.compare(*work.given, work.limits)
+    return apply_when_due(work, found)
 
 
-def unless_waiting(found: Import, *, for_rollover: bool) -> Import:
-    """Like :func:`unless_over`, and also skips the task if the import is still staged: it waits for an older one."""
-    if found.state is ImportState.STAGED and not for_rollover:
-        raise AirflowSkipException(f"Import {found.import_id} waits: {found.reason}.")
-    return unless_over(found, for_rollover=for_rollover)
+def fetch(work: OpenImport) -> None:
+    """Copy the files of a drop from SFTP to storage. The server is not needed for an import that is past it."""
+    from rollover.roster.intake import fetch
+
+    where = work.district.sftp_connection
+    if work.current().state is ImportState.FOUND:
+        with connections.sftp(where) as sftp:
+            fetch.fetch(*work.given[:3], sftp, connections.sftp_server(where), work.storage)
+
+
+def apply_when_due(work: OpenImport, found: Import) -> Import:
+    """Make a ready set the live roster, unless it waits for the night; then report to the district how it stands."""
+    from rollover.roster.applying import apply
+
+    if found.state is ImportState.READY and is_due(work):
+        with failing.at("apply"):
+            found = apply.apply(*work.given, work.limits, rollover_id=None).found
+    log.info("import %s is %s%s", work.import_id, found.state, f": {found.reason}" if found.reason else "")
+    with failing.at("report"):
+        report_to_district(work.import_id)
+    return found
+
+
+def apply_for_rollover(import_id: str, rollover_id: str) -> None:
+    """Make the set that a rollover waited for the live roster, although the sync is paused.
+
+    Raises Refused if it is not live afterwards: it may be in review, or a newer set has replaced it.
+    """
+    from rollover.roster.applying import apply
+
+    work = open_import(import_id)
+    found = apply.apply(*work.given, work.limits, rollover_id=rollover_id).found
+    if found.state is not ImportState.APPLIED:
+        how = "answer the question of `roster_import`, then " if found.state is ImportState.IN_REVIEW else ""
+        raise Refused(
+            f"Import {found.import_id} is {found.state}: {found.reason}.",
+            f"{how}clear 'await_roster' and what follows: it takes the newest set that is ready.",
+        )
+
+
+def report_to_district(import_id: str) -> dict[str, Any]:
+    """Have the report of an import in its district's outbox say what is true now."""
+    from rollover.roster.reporting.report import deliver_findings
+
+    work = open_import(import_id)
+    with connections.outbox_of(work.district) as outbox:
+        return deliver_findings(*work.given, work.district, work.product, outbox.deliver).as_json()
+
+
+def needs_a_person(import_id: str, *, by_run: str) -> bool:
+    """Whether a person has to be asked about an import now, and no other run asks."""
+    from rollover.roster.review import decision
+
+    work = open_import(import_id)
+    with tenant_session(work.engine, work.tenant.id) as connection:
+        if decision.why_not_asked(connection, import_id):
+            return False
+        digest = decision.question(connection, import_id).digest
+        why = decision.why_not_asked_again(connection, import_id, by_run=by_run, digest=digest, now=clock())
+        return why is None
+
+
+def import_drops(import_ids: list[str], *, by_run: str) -> list[str]:
+    """Take each import as far as it goes, in the order given. Returns those that are left: a person has to be asked, or
+    it failed. One that fails holds up no other; it is tried again by itself."""
+    failed = set()
+    for import_id in import_ids:
+        try:
+            import_drop(import_id)
+        except Exception as error:  # its text may quote a value
+            log.warning("import %s failed (%s): its own task tries again", import_id, type(error).__name__)
+            failed.add(import_id)
+    return [each for each in import_ids if each in failed or needs_a_person(each, by_run=by_run)]
+
+
+def decide(import_id: str, answer: dict[str, str]) -> dict[str, Any]:
+    """Do what a person answered about an import, and apply the set if it is ready now. Skips the task if nothing is
+    decided. Raises Refused if the answer comes too late."""
+    from rollover.roster.review import decision
+
+    work = open_import(import_id)
+    done = decision.decide(work.engine, work.tenant.id, import_id, **answer)
+    if not done.decided and answer["answer"] != Answer.LATER:
+        raise Refused(f"Too late: import {import_id}: {done.said}.", "look at `rollover status`.")
+    if not done.decided:
+        raise AirflowSkipException(f"Import {import_id}: {done.said}.")
+    apply_when_due(work, work.current())
+    return done.as_json()

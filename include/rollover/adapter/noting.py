@@ -29,7 +29,7 @@ class RunOf:
     dag_id: str
     partition_key: str
     import_ids: Sequence[str] = ()
-    """Of a run of `roster_import`: what its task `pending` returned."""
+    """Of a run of `roster_import`: those that its task `import_drops` works on."""
     failed: Sequence[str] = ()
     """The tasks that failed, once the run has ended."""
     has_ended: bool = True

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Step(StrEnum):
-    """The steps, in the order in which a rollover takes them: task ids in Airflow, and the ledger's words."""
+    """The steps, in the order in which a rollover takes them. What always runs together is one task: see `TASKS`."""
 
     GUARD = "guard"
     PAUSE_SYNC = "pause_sync"
@@ -30,6 +30,24 @@ class Step(StrEnum):
     VERIFY_ROSTER = "verify_roster"
     RESUME_SYNC = "resume_sync"
     CERTIFY = "certify"
+
+
+TASKS: dict[Step, tuple[Step, ...]] = {
+    Step.PLAN: (Step.GUARD, Step.PAUSE_SYNC, Step.PLAN),
+    Step.EXPORT_REPORTS: (Step.EXPORT_REPORTS,),
+    Step.ASK_APPROVAL: (Step.ASK_APPROVAL,),
+    Step.ARCHIVE: (Step.APPROVE, Step.ARCHIVE),
+    Step.ERASE: (Step.ERASE, Step.RESET, Step.VERIFY_RESET),
+    Step.AWAIT_ROSTER: (Step.AWAIT_ROSTER,),
+    Step.IMPORT_ROSTER: (Step.IMPORT_ROSTER, Step.VERIFY_ROSTER),
+    Step.CERTIFY: (Step.RESUME_SYNC, Step.CERTIFY),
+}
+"""The tasks of a rollover in Airflow, by id, with the steps that each takes."""
+
+
+def task_of(step: Step) -> Step:
+    """The id of the task that takes a step; what a person clears to have it taken again."""
+    return next(task for task, taken in TASKS.items() if step in taken)
 
 
 class Result(BaseModel):

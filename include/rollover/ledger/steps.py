@@ -21,7 +21,7 @@ from rollover.database.tables.ledger import steps
 from rollover.errors import Refused
 from rollover.ledger import evidence, pause, plans, rollovers
 from rollover.ledger.plans import FrozenPlan
-from rollover.ledger.results import AnyResult, Result, Step
+from rollover.ledger.results import AnyResult, Result, Step, task_of
 from rollover.run import Run
 
 log = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ def require(connection: Connection, run: Run, step: Step) -> None:
     if rule.by_reset_date and rollover.reset_date != run.reset_date:
         raise Refused(
             f"The reset date of {run.id} moved from {rollover.reset_date} to {run.reset_date} since its guard.",
-            "clear 'guard' and everything after it.",
+            f"clear '{task_of(Step.GUARD)}' and everything after it.",
         )
     if rule.unless_rejected:
         _refuse_rejected(connection, run)
@@ -157,11 +157,12 @@ def require(connection: Connection, run: Run, step: Step) -> None:
     if missing:
         raise Refused(
             f"{step} of {run.id} needs {', '.join(missing)}, which the ledger does not have.",
-            f"clear the task '{missing[0]}' and everything after it in Airflow.",
+            f"clear the task '{task_of(missing[0])}' and everything after it in Airflow.",
         )
     if rule.while_paused and rollover.is_current and pause.current(connection) is None:
         raise Refused(
-            f"The roster sync of {run.tenant} is not paused any more.", "clear 'pause_sync' and all after it."
+            f"The roster sync of {run.tenant} is not paused any more.",
+            f"clear '{task_of(Step.PAUSE_SYNC)}' and everything after it.",
         )
 
 

@@ -96,18 +96,30 @@ def question(connection: Connection, import_id: str) -> Question:
 
 
 def open_question(connection: Connection, import_id: str, *, by_run: str, digest: str, now: datetime) -> str | None:
-    """Record that a run asks about an import from now on, or return why it must not: another run's question is open.
+    """Record that a run asks about an import from now on, or return why it must not: see :func:`why_not_asked_again`.
 
-    `digest` is that of the comparison in the question. If the comparison has changed, or if nobody answered within
-    `QUESTION_LASTS`, the question is a new one. The caller holds the tenant's lock.
+    The caller holds the tenant's lock.
     """
-    asked = imports.load(connection, import_id).details.asked
-    is_open = asked is not None and asked.digest == digest and now < datetime.fromisoformat(asked.until)
-    if asked is not None and is_open and asked.run != by_run:
-        return f"import {import_id} is asked about by the run {asked.run} until {asked.until}"
+    if why := why_not_asked_again(connection, import_id, by_run=by_run, digest=digest, now=now):
+        return why
     until = (now + QUESTION_LASTS).isoformat(timespec="seconds")
     write_details(connection, import_id, ImportDetails(asked=Asked(run=by_run, digest=digest, until=until)))
     return None
+
+
+def why_not_asked_again(
+    connection: Connection, import_id: str, *, by_run: str, digest: str, now: datetime
+) -> str | None:
+    """Why a run does not ask about an import: another run's question is open. None if it may ask.
+
+    `digest` is that of the comparison in the question. If the comparison has changed, or if nobody answered within
+    `QUESTION_LASTS`, the question is a new one.
+    """
+    asked = imports.load(connection, import_id).details.asked
+    is_open = asked is not None and asked.digest == digest and now < datetime.fromisoformat(asked.until)
+    if asked is None or not is_open or asked.run == by_run:
+        return None
+    return f"import {import_id} is asked about by the run {asked.run} until {asked.until}"
 
 
 def _close_question(connection: Connection, found: Import, digest: str) -> None:
