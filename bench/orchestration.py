@@ -148,7 +148,7 @@ def _walk(services: Services, owner: Engine, year: SchoolYear, schools: int) -> 
         run=_between(ended["start_date"], ended["end_date"]),
         work=float(sum(seconds.values())),
         person=person,
-        importing=sum(task["duration"] or 0 for task in tasks if task["task_id"].startswith("import_roster.")),
+        importing=sum(task["duration"] or 0 for task in tasks if task["task_id"] == "import_roster"),
         tasks=_in_order(tasks, ended["start_date"]),
     )
 

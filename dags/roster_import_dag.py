@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import chain, dag, get_current_context, task, task_group
+from airflow.sdk import TriggerRule, chain, dag, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 from wiring import DEFAULT_ARGS, DISPLAY_NAMES, ROSTER_DROPS, Pool, Tag
 
@@ -81,8 +81,16 @@ def wake(import_id: str, *, outlet_events: Any = None) -> None:
 @task_group(group_id="unfinished")
 def unfinished(import_id: str) -> None:
     """One import that needs a person, or that failed."""
-    ask = asking.AskAboutImport(task_id="ask", import_id=import_id, task_display_name=DISPLAY_NAMES["ask"])
-    chain(go_on(import_id), ask, decide(import_id, ask.output), wake(import_id))
+    tried, woken = go_on(import_id), wake(import_id)
+    # Asked also if the district's server does not take the report: that one's failure ends the run as failed.
+    ask = asking.AskAboutImport(
+        task_id="ask",
+        import_id=import_id,
+        task_display_name=DISPLAY_NAMES["ask"],
+        trigger_rule=TriggerRule.ALL_DONE,
+    )
+    chain(tried, ask, decide(import_id, ask.output), woken)
+    chain(tried, woken)
 
 
 @dag(

@@ -6,15 +6,12 @@ share the districts by a stable hash. No DAG of its own; ``.airflowignore`` keep
 
 from __future__ import annotations
 
-from zlib import crc32
-
 from airflow.sdk import get_parsing_context
 from rollover_dag import rollover_dag
 
 from rollover.adapter import runs
+from rollover.adapter.district_watch import shard_of
 from rollover.tenant import SEPARATOR
-
-SHARDS = 16  # DAG files: none is slow to parse, and Airflow reads several at a time (docs/bench.md)
 
 
 def make_rollovers(shard: int) -> None:
@@ -22,5 +19,5 @@ def make_rollovers(shard: int) -> None:
     wanted = get_parsing_context().dag_id  # in a worker: the one DAG whose task is to run, of which one file is read
     known = runs.catalog(only=wanted.rpartition(SEPARATOR)[2] if wanted else None)
     for tenant in known.tenants:
-        if wanted in (None, tenant.dag_id) and crc32(tenant.district.encode()) % SHARDS == shard:
+        if wanted in (None, tenant.dag_id) and shard_of(tenant.district) == shard:
             rollover_dag(tenant, known.districts[tenant.district], known.products[tenant.product])

@@ -23,6 +23,7 @@ from rollover.roster.comparing.compare import compare
 from rollover.roster.review.answers import Answer
 from rollover.roster.review.decision import decide, in_review, question
 from rollover_demo.seed.oneroster import as_zip
+from tests.dags.test_failing import failures
 from tests.dags.test_rollover_dag import HERO, ONE_TASK, ROLLOVER, YES, drop, imports, take_in
 from tests.support.roster.school_years import School, Town, as_oneroster, go_live, stage
 from tests.support.run_dag import Answer as Given
@@ -189,8 +190,10 @@ def test_without_an_answer_it_is_asked_again_the_next_night(
     monkeypatch.setattr(connections, "sftp", down)
     assert answered(airflow, "Later", nightly=True).state == "success"
     assert imports(owner)[0] == ("in_review", "2025-26")
-    assert states(answered(airflow, "Approve", nightly=True), "decide") == ["success"]
+    applied = answered(airflow, "Approve", nightly=True)
     assert imports(owner)[0] == ("applied", "2025-26")
+    assert states(applied, "decide") == ["failed"], "its report is not delivered, and nobody should miss that"
+    assert [(failure["step"], failure["error_class"]) for failure in failures(owner)] == [("report", "ConnectionError")]
 
 
 @pytest.mark.slow

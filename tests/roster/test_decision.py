@@ -120,6 +120,16 @@ def test_an_answer_counts_once(desk: Desk) -> None:
     assert len(desk.evidence()) == 1 and desk.found(import_id).decided_by == "dana"
 
 
+@pytest.mark.parametrize("answer", ["Approve", "Discard"])
+def test_the_same_answer_of_the_same_person_again_is_decided_already(desk: Desk, answer: str) -> None:
+    """The task that gives it may be killed after it was recorded, and is run again."""
+    import_id = desk.drop(desk.half(), 1)
+    digest = desk.ask(import_id).digest
+    first, again = (decide(desk.engine, TENANT, import_id, answer, "dana", digest=digest) for _ in range(2))
+    assert first.decided and again == first
+    assert len(desk.evidence()) == 1
+
+
 def test_an_answer_about_a_superseded_drop_does_nothing(desk: Desk) -> None:
     import_id = desk.drop(desk.half(), 1)
     digest = desk.ask(import_id).digest

@@ -31,13 +31,13 @@ class WorkerKiller(threading.Thread):
         self._random = random.Random(7)
 
     def run(self) -> None:
-        while not self._over.wait(0.3):
+        while not self._over.wait(0.2):
             with self._metadata.connect() as connection:
                 running = connection.execute(text(RUNNING)).all()
             for task_instance, dag_id, _, task_id in running:
                 name = f"{dag_id} {task_id}"
                 if task_id in self._tasks and name not in self.killed:
-                    self._over.wait(self._random.uniform(0, 1.5))
+                    self._over.wait(self._random.uniform(0, 0.7))
                     if self._kill(task_instance, with_worker=task_id in self._with_worker):
                         self.killed.add(name)
 
