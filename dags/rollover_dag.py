@@ -82,7 +82,8 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
         doc_md=__doc__,
         schedule=SchoolYearTimetable.of(district, product),
         max_active_runs=1,
-        default_args={**DEFAULT_ARGS, "pool": Pool.ROLLOVERS},
+        # By Airflow's rule a task weighs as much as all that follow: large districts first, then who is less far.
+        default_args={**DEFAULT_ARGS, "pool": Pool.ROLLOVERS, "priority_weight": max(1, district.students)},
         on_failure_callback=failing.on_failure,
         tags=[Tag.ROLLOVER, tenant.product, tenant.district],
     )

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     """How long the sizes and times of a drop's files must not change before it is imported."""
     poll_seconds: float = 30
     """How often the SFTP folders are listed, and the ledger asked for an awaited roster."""
+    sftp_tasks_per_server: int = Field(default=4, gt=0)
+    """How many tasks, over all workers, use one SFTP server at once. Each holds at most two sessions."""
     roster_sync_schedule: str = "0 3 * * *"
     """Cron expression, UTC: when `roster_sync` wakes every tenant with an unfinished import."""
     archive_expiry_schedule: str = "0 4 * * *"

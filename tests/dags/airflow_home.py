@@ -19,6 +19,7 @@ atexit.register(shutil.rmtree, VAR, ignore_errors=True)
 SPRINGFIELD = """
 district: springfield-il
 name: Springfield Public Schools
+students: 52000
 time_zone: America/Chicago
 org_sourced_id: springfield-il-district
 sftp_connection: district_sftp

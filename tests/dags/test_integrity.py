@@ -173,6 +173,15 @@ def test_work_is_bounded_over_all_tenants_by_pools_that_are_there(dag: DAG) -> N
         assert expected is None or task.pool == expected, task.task_id
 
 
+def test_the_largest_district_goes_first(bag: DagBag) -> None:
+    def weight(dag_id: str, task_id: str) -> int:
+        return int(bag.dags[dag_id].get_task(task_id).priority_weight)
+
+    large, unknown = "rollover__hero__springfield-il", "rollover__hero__lakeside-wa"
+    assert {weight(large, task.value) for task in TASKS} == {52_000}
+    assert {weight(unknown, task.value) for task in TASKS} == {1}
+
+
 def test_a_refusal_is_not_tried_again_and_a_lost_connection_is(dag: DAG) -> None:
     from rollover.errors import ProofFailed, Refused
 

@@ -1,4 +1,4 @@
-"""What happens once when a process of Airflow starts: its pools are made, and changed district files are parsed next."""
+"""What happens once when a process of Airflow starts: its pools are made, changed district files are parsed."""
 
 from __future__ import annotations
 

@@ -11,7 +11,9 @@ from sqlalchemy import URL, Engine
 
 from rollover.config import District
 from rollover.database.session import connect
+from rollover.database.turns import turn
 from rollover.errors import Refused
+from rollover.settings import Settings
 from rollover.sftp.outbox import SftpOutbox
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ PRODUCT_DB = "product_db"
 SFTP_CONNECT_SECONDS = 30
 SFTP_STALL_SECONDS = 60.0
 """How long a server may leave a request unanswered."""
+SFTP_TURN_SECONDS = 60.0
+"""How long a task waits, with its worker, for a place at a server."""
 
 
 def engine(*, patience: int | None = None) -> Engine:
@@ -63,6 +67,19 @@ def sftp(connection_id: str) -> Iterator[paramiko.SFTPClient]:
         yield client
 
 
+@contextmanager
+def sftp_in_turn(connection_id: str) -> Iterator[paramiko.SFTPClient]:
+    """Like :func:`sftp`, when one of our places at that server is free: many districts may share one server.
+
+    A place is for one task; it counts over all workers. Raises TimeoutError, so that the task is tried again later, if
+    none is free for `SFTP_TURN_SECONDS`.
+    """
+    said, places = BaseHook.get_connection(connection_id), Settings().sftp_tasks_per_server
+    server = f"SFTP server {said.host}:{said.port or 22}"
+    with turn(engine(), server, places=places, wait_seconds=SFTP_TURN_SECONDS), sftp(connection_id) as client:
+        yield client
+
+
 def sftp_server(connection_id: str) -> Server:
     """A district's SFTP server, to fetch from. Raises Refused like :func:`sftp`."""
     from rollover.sftp.transfer import CONNECT_SECONDS, Server
@@ -99,4 +116,4 @@ def _sftp_hook(connection_id: str) -> Any:
 
 def outbox_of(district: District) -> SftpOutbox:
     """The outbox of a district, in which a step writes and removes files. Used as a context manager."""
-    return SftpOutbox(lambda: sftp(district.sftp_connection))
+    return SftpOutbox(lambda: sftp_in_turn(district.sftp_connection))

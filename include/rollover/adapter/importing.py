@@ -133,7 +133,7 @@ def fetch(work: OpenImport) -> None:
 
     where = work.district.sftp_connection
     if work.current().state is ImportState.FOUND:
-        with connections.sftp(where) as sftp:
+        with connections.sftp_in_turn(where) as sftp:
             fetch.fetch(*work.given[:3], sftp, connections.sftp_server(where), work.storage)
 
 
