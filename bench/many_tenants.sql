@@ -30,11 +30,16 @@ SELECT m.tenant_id, m.rollover_id, 1, 'school-' || s, c, 'hero.' || c, a, 'its s
 FROM many m, generate_series(1, 3) s, unnest(ARRAY['tracking_events', 'points_ledger']) c, unnest(ARRAY['erase', 'archive']) a;
 INSERT INTO ledger.steps
 SELECT m.tenant_id, m.rollover_id, CASE WHEN s.n > 2 AND s.n < 10 THEN 1 ELSE 0 END, s.step, m.at + s.n * interval '5 minutes',
-       1, '{}'
+       1, CAST(:results AS jsonb) -> s.step
 FROM many m, unnest(ARRAY['guard', 'pause_sync', 'plan', 'export_reports', 'approve', 'archive', 'erase', 'verify_reset',
     'certify', 'reset', 'import_roster', 'verify_roster', 'resume_sync']) WITH ORDINALITY AS s (step, n)
 WHERE m.is_over OR (s.n <= 4) OR (m.tenant_no > :open AND s.n IN (5, 6, 7, 8, 10))
    OR (m.tenant_no > 3 * :open AND s.n = 11);
+INSERT INTO ledger.archives (tenant_id, rollover_id, plan_no, school_id, table_name, path, rows, checksum, bytes, sha256, read_back_at)
+SELECT m.tenant_id, m.rollover_id, 1, 'school-' || s, 'hero.' || c, m.rollover_id || '/' || s || '/' || c, 100 * s, 1, 9000,
+       repeat('e', 64), m.at
+FROM many m, generate_series(1, 3) s, unnest(ARRAY['tracking_events', 'points_ledger']) c
+WHERE m.is_over OR m.tenant_no > :open;
 INSERT INTO ledger.certificates
 SELECT tenant_id, rollover_id, 1, 'certificates/' || rollover_id || '.json', repeat('a', 64), repeat('b', 64), 'key',
        'signature', 60, repeat('c', 64), at + interval '30 days'

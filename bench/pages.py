@@ -23,7 +23,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine, text
 from upath import UPath
 
-from bench.many_tenants import catalog, fill
+from bench.many_tenants import catalog, fill, record_evidence
 from bench.measure import computer
 from rollover.archive.keys import Keys
 from rollover.config import Catalog
@@ -41,8 +41,9 @@ NOW = datetime(2026, 8, 10, 12, tzinfo=UTC)
 CHANGED = 5
 """Tenants that change before each request."""
 CHANGE = """
-    INSERT INTO ledger.season_changes (tenant_id)
-    SELECT tenant_id FROM directory.tenants ORDER BY random() LIMIT :changed
+    INSERT INTO ledger.dag_states (tenant_id, dag_id, state, since)
+    SELECT tenant_id, 'rollover__' || tenant_id, 'on', now() FROM directory.tenants ORDER BY random() LIMIT :changed
+    ON CONFLICT (tenant_id) DO UPDATE SET since = excluded.since
 """
 LAST_DROP = "SELECT import_id FROM ledger.imports WHERE tenant_id = :tenant ORDER BY found_at DESC LIMIT 1"
 QUESTION = "SELECT question_id FROM ledger.questions WHERE tenant_id = :tenant LIMIT 1"
@@ -82,7 +83,7 @@ def main() -> None:
         migrate.upgrade(owner)
         server.create_login()
         known = catalog(folder / "districts", given.tenants)
-        fill(owner, known, open_items=200)
+        fill(owner, known, UPath(folder / "storage"), open_items=200)
         host = _host(connect(server.url("bench", user=LOGIN)), known, folder)
         found = _measure(host, owner, known, given.requests)
     finally:
@@ -115,6 +116,7 @@ def _measure(host: Host, owner: Engine, known: Catalog, requests: int) -> list[M
     """Each page for different tenants, in a random order that is the same each time."""
     chosen = random.Random(20_26)  # noqa: S311 - not a secret
     tenants = chosen.sample(known.tenants, min(requests, len(known.tenants)))
+    record_evidence(host.engine(), tenants)
     with owner.connect() as connection:
         drops = [connection.scalar(text(LAST_DROP), {"tenant": tenant.id}) for tenant in tenants]
         asked = [(tenant, connection.scalar(text(QUESTION), {"tenant": tenant.id})) for tenant in known.tenants[:100]]

@@ -234,7 +234,7 @@ def test_the_format_may_be_left_to_the_files(folder: Path) -> None:
 
 def test_the_shipped_example_is_right_but_not_active(tmp_path: Path) -> None:
     districts = HOME / "include" / "districts"
-    assert load_catalog(districts, PRODUCTS).tenants == []
+    assert load_catalog(districts, PRODUCTS).tenants == ()
     shutil.copy(districts / "example.yaml.txt", tmp_path / "springfield-il.yaml")
     catalog = load_catalog(tmp_path, PRODUCTS)
     assert catalog.problems == () and len(catalog.tenants) == 2

@@ -34,7 +34,7 @@ def catalog(**own: int) -> Catalog:
         hero = district.products["hero"].model_copy(update=more)
         districts[name] = district.model_copy(update={"products": {"hero": hero}})
     known = Catalog(districts, products, ())
-    assert known.tenants == [Tenant.parse(LAKESIDE), Tenant.parse(HERO)]
+    assert known.tenants == (Tenant.parse(LAKESIDE), Tenant.parse(HERO))
     return known
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from upath import UPath
 
+from rollover.calendar import SchoolYear
 from rollover.config import Catalog
 from rollover.database.session import tenant_session
 from rollover.database.tables import directory, ledger
@@ -336,6 +337,53 @@ def test_a_reader_notices_that_a_year_or_a_tenant_is_gone(run: Run, owner: Engin
             connection.execute(table.delete())
     assert years() == []
     assert stored_facts(run.engine) == facts_by_view(owner)
+
+
+def test_a_reader_learns_a_past_year_when_it_is_asked_for(run: Run) -> None:
+    certified.until_resumed(run)
+    certify(run)
+    reader, known = SeasonReader(), catalog(run)
+
+    def years(asked: SchoolYear | None) -> list[str]:
+        found = reader.read(run.engine, known, NOW, year=asked)
+        return [state.school_year for state in found.of(run.tenant.id)]
+
+    assert years(None) == ["2026-27"]
+    assert reader.years() == {"2025-26", "2026-27"}
+    assert years(SchoolYear.parse("1999-00")) == ["2026-27"]
+    assert years(run.school_year) == ["2026-27", "2025-26"]
+    assert years(None) == ["2026-27"]
+
+
+def test_a_reader_notices_that_a_year_has_become_past(run: Run) -> None:
+    certified.until_resumed(run)
+    reader, known = SeasonReader(), catalog(run)
+    before = reader.read(run.engine, known, NOW)
+    assert [state.school_year for state in before.of(run.tenant.id)] == ["2026-27", "2025-26"]
+    certify(run)
+    assert [state.school_year for state in reader.read(run.engine, known, NOW).states] == ["2026-27"]
+    asked = reader.read(run.engine, known, NOW, year=run.school_year)
+    assert [state.phase for state in asked.of(run.tenant.id)] == [Phase.SCHEDULED, Phase.CERTIFIED]
+
+
+def test_a_reader_makes_a_state_again_only_if_it_means_something_else(run: Run) -> None:
+    reader, known = SeasonReader(), catalog(run)
+
+    def state(now: datetime, by: Catalog = known) -> TenantState:
+        (found,) = reader.read(run.engine, by, now).states
+        assert found == read_season(run.engine, by, now).states[0]
+        return found
+
+    early = datetime(2026, 2, 1, tzinfo=UTC)
+    first = state(early)
+    assert state(early + timedelta(minutes=1)) is first
+    late = state(datetime(2030, 1, 1, tzinfo=UTC))
+    assert (first.severity, late.severity) == (Severity.FINE, Severity.LATE)
+    assert late.alarms == (Alarm.RESET_DATE_PASSED,)
+    assert state(early) == first
+    renamed = run.district.model_copy(update={"name": "Another name"})
+    other = Catalog({run.tenant.district: renamed}, known.products, ())
+    assert state(early, other).district_name == "Another name"
 
 
 def test_a_past_year_is_read_when_it_is_asked_for(run: Run) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from rollover.calendar import SchoolYear, date_problems
@@ -25,12 +26,13 @@ class Catalog:
     products: dict[str, Product]
     problems: tuple[Problem, ...]
 
-    @property
-    def tenants(self) -> list[Tenant]:
+    @cached_property
+    def tenants(self) -> tuple[Tenant, ...]:
         """The tenants that may run, in a stable order."""
-        return sorted(
+        named = (
             Tenant(product, district.district) for district in self.districts.values() for product in district.products
         )
+        return tuple(sorted(named))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Connection, Engine, Row, func, or_, select, text, true
+from sqlalchemy import Connection, Engine, Row, func, or_, select, text
 
 from rollover.calendar import SchoolYear
 from rollover.config import Catalog
@@ -19,12 +19,18 @@ from rollover.database.session import without_values
 from rollover.database.tables.ledger import season
 from rollover.season.deadlines import Dates, Severity
 from rollover.season.facts import CertificateFacts, Facts
-from rollover.season.state import TenantState, state_of
+from rollover.season.state import TenantState, as_of, state_of
 from rollover.tenant import Tenant
 
 SEASON_ROLE = "rollover_season"
 """May read ``ledger.season`` and ``ledger.notices`` of all tenants, and nothing else."""
 _FACTS = TypeAdapter(Facts)
+_YEARS = select(
+    season.c.school_year,
+    func.max(season.c.version).label("newest"),
+    func.count().label("all"),
+    func.count().filter(season.c.is_past.is_(False)).label("open"),
+).group_by(season.c.school_year)
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,7 @@ def season_session(engine: Engine) -> Iterator[Connection]:
 
 def read_season(engine: Engine, known: Catalog, now: datetime, *, year: SchoolYear | None = None) -> Season:
     """The season of every tenant that a district file lists, as of `now`: its years that are not past, and `year`."""
-    wanted = or_(season.c.is_past.is_(False), season.c.school_year == (year.key if year else None))
-    return SeasonReader(wanted).read(engine, known, now, year=year)
+    return SeasonReader().read(engine, known, now, year=year)
 
 
 @dataclass(frozen=True)
@@ -117,28 +122,31 @@ def read_recent(engine: Engine, known: Catalog, now: datetime, since: datetime) 
 class SeasonReader:
     """Reads the season again and again, as a server does: each time only what has changed since the last time.
 
-    With `wanted`, a condition on rows of ``ledger.season``, it reads no others.
+    It keeps the years that are not past and those that were asked for. What it keeps is not made again for each
+    reading: thousands of new objects each time would let Python's garbage collector look through all others as often.
     """
 
-    def __init__(self, wanted: ColumnElement[bool] | None = None) -> None:
-        self._wanted = true() if wanted is None else wanted
+    def __init__(self) -> None:
         self._lock = Lock()
         self._version = 0
-        self._facts: dict[tuple[str, str], _Known] = {}
+        self._asked: set[str] = set()
+        self._years: set[str] = set()
+        self._known: dict[tuple[str, str], _Known] = {}
         self._catalog: Catalog | None = None
-        self._dates: dict[tuple[str, str], Dates] = {}
 
     def read(self, engine: Engine, known: Catalog, now: datetime, *, year: SchoolYear | None = None) -> Season:
         """Like :func:`read_season`."""
         with self._lock:
-            self._update(engine)
+            self._update(engine, year)
             if self._catalog is not known:
-                self._catalog, self._dates = known, {}
+                self._catalog = known
+                for each in self._known.values():
+                    each.state = None
             wanted = {tenant.id: tenant for tenant in known.tenants}
             return Season(
                 tuple(
-                    self._state(wanted[tenant_id], school_year, found.facts, known, now)
-                    for (tenant_id, school_year), found in self._facts.items()
+                    found.as_of(wanted[tenant_id], school_year, known, now)
+                    for (tenant_id, school_year), found in self._known.items()
                     if tenant_id in wanted and (not found.is_past or (year is not None and school_year == year.key))
                 )
             )
@@ -146,36 +154,47 @@ class SeasonReader:
     def years(self) -> set[str]:
         """The school years that any tenant has, as of the last reading."""
         with self._lock:
-            return {school_year for _, school_year in self._facts}
+            return set(self._years)
 
-    def _update(self, engine: Engine) -> None:
-        rows = select(season).where(self._wanted)
+    def _update(self, engine: Engine, year: SchoolYear | None) -> None:
         with season_session(engine) as connection:
-            newest = connection.scalar(select(func.max(season.c.version))) or 0
+            there = connection.execute(_YEARS).all()
+            newest = max((each.newest for each in there), default=0)
+            self._years = {each.school_year for each in there}
             if newest < self._version:  # another database, or an older state of it
-                self._facts = {}
-            self._learn(connection.execute(rows.where(season.c.version > (self._version if self._facts else 0))).all())
-            if len(self._facts) != connection.scalar(select(func.count()).select_from(season).where(self._wanted)):
-                self._facts = {}  # a row is gone, which has no version
-                self._learn(connection.execute(rows).all())
+                self._known = {}
+            added = {year.key} & self._years - self._asked if year else set()
+            self._asked |= added
+            wanted = or_(season.c.is_past.is_(False), season.c.school_year.in_(self._asked))
+            if self._known:
+                changed = or_(season.c.version > self._version, season.c.school_year.in_(added))
+                self._learn(connection.execute(select(season).where(changed)))
+            if len(self._known) != sum(each.all if each.school_year in self._asked else each.open for each in there):
+                self._known = {}  # nothing is known, or a row is gone, which has no version
+                self._learn(connection.execute(select(season).where(wanted)))
         self._version = newest
 
     def _learn(self, rows: Iterable[Row[Any]]) -> None:
         for row in rows:
-            self._facts[row.tenant_id, row.school_year] = _Known(_FACTS.validate_python(row.facts), row.is_past)
-
-    def _state(self, tenant: Tenant, school_year: str, facts: Facts, known: Catalog, now: datetime) -> TenantState:
-        district, product = known.districts[tenant.district], known.products[tenant.product]
-        dates = self._dates.get((tenant.id, school_year))
-        if dates is None:
-            dates = self._dates[tenant.id, school_year] = Dates.of(tenant, school_year, district, product)
-        return state_of(tenant, school_year, facts, district, product, dates, now)
+            key = row.tenant_id, row.school_year
+            if row.is_past and row.school_year not in self._asked:
+                self._known.pop(key, None)
+            else:
+                self._known[key] = _Known(_FACTS.validate_python(row.facts), row.is_past)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Known:
+    """The facts of a tenant's year, and what they meant when they were last asked for."""
+
     facts: Facts
     is_past: bool
+    state: TenantState | None = None
+
+    def as_of(self, tenant: Tenant, school_year: str, known: Catalog, now: datetime) -> TenantState:
+        before = self.state
+        self.state = as_of(before, now) if before else _state(tenant, school_year, self.facts, known, now)
+        return self.state
 
 
 def read_tenant(connection: Connection, known: Catalog, now: datetime) -> list[TenantState]:
@@ -186,7 +205,10 @@ def read_tenant(connection: Connection, known: Catalog, now: datetime) -> list[T
 
 
 def _state_of(row: Row[Any], known: Catalog, now: datetime) -> TenantState:
-    tenant = Tenant.parse(row.tenant_id)
+    return _state(Tenant.parse(row.tenant_id), row.school_year, _FACTS.validate_python(row.facts), known, now)
+
+
+def _state(tenant: Tenant, school_year: str, facts: Facts, known: Catalog, now: datetime) -> TenantState:
     district, product = known.districts[tenant.district], known.products[tenant.product]
-    dates, facts = Dates.of(tenant, row.school_year, district, product), _FACTS.validate_python(row.facts)
-    return state_of(tenant, row.school_year, facts, district, product, dates, now)
+    dates = Dates.of(tenant, school_year, district, product)
+    return state_of(tenant, school_year, facts, district, product, dates, now)

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from functools import cached_property
 
 from rollover.config import District, Product
 from rollover.season.deadlines import Alarm, Dates, Severity, alarms, severity_of
@@ -14,6 +15,9 @@ from rollover.season.facts import Facts
 from rollover.season.phases import NOT_BEGUN, Phase, Standing, WaitsFor, standing
 from rollover.tenant import Tenant
 from rollover.texts import render
+
+LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
+"""Sorts a state without a time behind all others."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,13 @@ class TenantState:
         """Whether something is late or wrong."""
         return self.severity in {Severity.LATE, Severity.WRONG}
 
+    @cached_property
+    def urgency(self) -> tuple[int, bool, datetime, date, Tenant]:
+        """For sorting: the most serious first; among equals who has waited longest, then whose date comes next."""
+        waits = self.waits_for is not WaitsFor.NOBODY
+        since = self.since if waits and self.since else LAST_MOMENT
+        return -self.severity.rank, not waits, since, self.next_date or date.max, self.tenant
+
     @property
     def summary(self) -> str:
         """The result first, in a line: ``Waiting for approval: 20,181 rows to erase``."""
@@ -82,8 +93,8 @@ def state_of(
 ) -> TenantState:
     """What the facts of a tenant's school year mean as of `now`."""
     where = standing(facts, approval_required=product.approval_required)
-    found = tuple(alarms(where, facts, dates, school_year, now))
     next_date, why = dates.next_of(where)
+    found = tuple(alarms(where, facts, dates, school_year, now))
     return TenantState(
         tenant=tenant,
         school_year=school_year,
@@ -96,5 +107,18 @@ def state_of(
         next_why=why,
         dates=dates,
         facts=facts,
-        days_paused=(now - facts.pause.since).days if facts.pause else None,
+        days_paused=_days_paused(facts, now),
     )
+
+
+def as_of(state: TenantState, now: datetime) -> TenantState:
+    """What the same facts mean at another time: the same object if they mean the same."""
+    found = tuple(alarms(state.standing, state.facts, state.dates, state.school_year, now))
+    days_paused = _days_paused(state.facts, now)
+    if (found, days_paused) == (state.alarms, state.days_paused):
+        return state
+    return replace(state, severity=severity_of(state.standing, found), alarms=found, days_paused=days_paused)
+
+
+def _days_paused(facts: Facts, now: datetime) -> int | None:
+    return (now - facts.pause.since).days if facts.pause else None

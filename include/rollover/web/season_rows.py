@@ -12,11 +12,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from rollover.calendar import SchoolYear
 from rollover.season.phases import Phase, WaitsFor
 from rollover.season.read import Season
-from rollover.season.state import TenantState
+from rollover.season.state import LAST_MOMENT, TenantState
 
 PAGE_ROWS = 50
 FIRST_DAY = datetime(1, 1, 1, tzinfo=UTC)
-LAST_DAY = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def _none_if_empty(value: object) -> object:
@@ -93,19 +92,12 @@ def _has(state: TenantState, words: list[str]) -> bool:
     return all(word in name for word in words)
 
 
-def _by_urgency(state: TenantState) -> tuple[object, ...]:
-    """The most serious first; among equals who has waited longest, then whose date comes next."""
-    waits = state.waits_for is not WaitsFor.NOBODY
-    when = state.next_date or date.max
-    return -state.severity.rank, not waits, state.since if waits and state.since else LAST_DAY, when, state.tenant
-
-
 ORDERS: dict[str, Callable[[TenantState], Any]] = {
-    "urgency": _by_urgency,
+    "urgency": lambda state: state.urgency,
     "tenant": lambda state: (state.district_name.casefold(), state.product_name, state.school_year),
     "phase": lambda state: (list(Phase).index(state.phase), state.tenant),
     "waits_for": lambda state: (state.waits_for is WaitsFor.NOBODY, state.waits_for.label, state.tenant),
-    "since": lambda state: (state.since or LAST_DAY, state.tenant),
+    "since": lambda state: (state.since or LAST_MOMENT, state.tenant),
     "next": lambda state: (state.next_date or date.max, state.tenant),
     "drop": lambda state: (state.facts.newest_drop.found_at if state.facts.newest_drop else FIRST_DAY, state.tenant),
     "paused": lambda state: (-(state.days_paused if state.days_paused is not None else -1), state.tenant),
@@ -116,7 +108,7 @@ ORDERS: dict[str, Callable[[TenantState], Any]] = {
 def in_order(states: Iterable[TenantState], sort: str | None) -> list[TenantState]:
     """The states in one of the `ORDERS`; in that of urgency for a name that is none of them."""
     name = sort or "urgency"
-    return sorted(states, key=ORDERS.get(name.removeprefix("-"), _by_urgency), reverse=name.startswith("-"))
+    return sorted(states, key=ORDERS.get(name.removeprefix("-"), ORDERS["urgency"]), reverse=name.startswith("-"))
 
 
 @dataclass(frozen=True)
