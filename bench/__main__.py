@@ -1,8 +1,8 @@
 """``make bench`` measures everything; ``make bench ARGS="roster --students 20000"`` one part, with options of its own.
 
 The parts: ``steps`` (archive, erase), ``exports`` (reports beside pandas), ``roster`` (importing a roster set),
-``fetch`` (transfer over SFTP), ``config`` (thousands of district files), ``pages`` (of thousands of tenants) and
-``orchestration`` (what Airflow adds to a whole rollover).
+``fetch`` (transfer over SFTP), ``config`` (thousands of district files), ``pages`` (of thousands of tenants),
+``orchestration`` (what Airflow adds to a whole rollover) and ``season`` (many tenants in one night).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
-PARTS = ("steps", "exports", "roster", "fetch", "config", "pages", "orchestration")
+PARTS = ("steps", "exports", "roster", "fetch", "config", "pages", "orchestration", "season")
 
 
 def main() -> None:

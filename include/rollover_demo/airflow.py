@@ -88,6 +88,11 @@ class LocalAirflow:
         return self._secrets.password
 
     @property
+    def processes(self) -> dict[str, int]:
+        """The process ids of those of COMPONENTS that were started."""
+        return {name: process.pid for name, process in self._processes.items()}
+
+    @property
     def environment(self) -> dict[str, str]:
         """Return the environment of a command of this Airflow: `subprocess.run(["airflow", …], env=…)`."""
         logs = self.folder / "logs"

@@ -1,0 +1,1 @@
+"""Measures a whole season: many tenants with the same reset date, through the real scheduler."""
