@@ -64,7 +64,7 @@ def make(count: int, *, faults: bool) -> Made:
     kinds = [Kind.LARGE if n % LARGE_EVERY == LARGE_EVERY // 2 else Kind.SMALL for n in range(count)]
     if faults:
         small = [n for n, kind in enumerate(kinds) if kind is Kind.SMALL]
-        special = [Kind.FAILS] * FAULTY + [Kind.SILENT] * FAULTY + [Kind.HEAVY]
+        special = [Kind.HEAVY, *[Kind.FAILS, Kind.SILENT] * FAULTY]
         if len(small) <= len(special):
             raise SystemExit(f"--faults needs more than {len(special)} tenants")
         step = len(small) // len(special)  # spread: the first ones may be worked on first

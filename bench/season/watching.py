@@ -11,7 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, text
 
@@ -78,18 +78,14 @@ class Watched:
     sftp_port: int
 
 
-@dataclass
 class Watching(threading.Thread):
     """Watches until it is stopped. `begin` says from when on, and whose waits count."""
 
-    metadata: Engine
-    watched: Watched
-    peaks: Peaks = field(default_factory=Peaks)
-    waits: list[Wait] = field(default_factory=list)
-    error: Exception | None = None
-
-    def __post_init__(self) -> None:
+    def __init__(self, metadata: Engine, watched: Watched) -> None:
         super().__init__(daemon=True)
+        self.metadata, self.watched = metadata, watched
+        self.peaks, self.waits = Peaks(), list[Wait]()
+        self.error: Exception | None = None
         self._stopped = threading.Event()
         self._tenants: tuple[str, ...] = ()
         self._since: dict[str, tuple[float, int]] = {}
