@@ -31,10 +31,15 @@ PRODUCTION = {
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "300",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
-    # A drop whose wake-up is lost waits for this one: half an hour here, a night in production.
-    "ROLLOVER_ROSTER_SYNC_SCHEDULE": "*/30 * * * *",
+    # The nightly sync would be another night's. It is started if a wake-up was lost and nothing goes on without it.
+    "ROLLOVER_ROSTER_SYNC_SCHEDULE": "0 3 31 12 *",
     "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "30",
 }
+READING_SECONDS = 15
+"""How long a person reads a plan. An answer within seconds can reach Airflow while it still parks the task, and it
+then asks again."""
+STUCK_SECONDS = 300
+"""After so long without any task at work, the sync is started."""
 DAGS_OF_A_TENANT = f"rollover\\_\\_{districts.PRODUCT}\\_\\_{districts.PREFIX}%"
 PARSED = "SELECT dag_id FROM dag WHERE NOT is_stale"
 QUIET = """
@@ -45,6 +50,7 @@ QUESTIONS = """
 SELECT task.dag_id, task.run_id, task.task_id, task.map_index, asked.options
 FROM hitl_detail asked JOIN task_instance task ON task.id = asked.ti_id
 WHERE asked.responded_at IS NULL AND task.state = 'awaiting_input' AND task.dag_id LIKE :dags
+  AND asked.created_at < now() - make_interval(secs => :reading)
 """
 RUNS = "SELECT dag_id, state, start_date, end_date FROM dag_run WHERE dag_id LIKE :dags"
 TASKS = """
@@ -93,6 +99,8 @@ class Night:
     """The tenants that ought to be certified and are not, and where they are."""
     ended_as_made: bool
     """Whether the tenants that were made to fail have failed."""
+    syncs: int
+    """How often nothing went on until the sync was started: wake-ups were lost."""
     work: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -133,6 +141,7 @@ class _Night:
         postmaster = int((services.folder / "postgres" / "postmaster.pid").read_text().split()[0])
         self._watched = Watched(services.airflow.processes, postmaster, services.sftp.port)
         self._watching = Watching(metadata, self._watched)
+        self._syncs = 0
 
     def play(self, files: dict[str, bytes], idle_seconds: float) -> Night:
         self._wait_for_dags()
@@ -188,11 +197,14 @@ class _Night:
         return used | {"sftp": processor.seconds(self._services.sftp.process.pid)}
 
     def _until_ended(self, deadline: float) -> None:
-        said = 0.0
+        said, moved_at = 0.0, time.time()
+        asked = {"dags": DAGS_OF_A_TENANT, "reading": READING_SECONDS}
         while time.time() < deadline:
             with self._metadata.connect() as connection:
-                questions = connection.execute(text(QUESTIONS), {"dags": DAGS_OF_A_TENANT}).mappings().all()
+                questions = connection.execute(text(QUESTIONS), asked).mappings().all()
                 runs = connection.execute(text(RUNS), {"dags": DAGS_OF_A_TENANT}).all()
+                if questions or connection.scalar(text(QUIET)):
+                    moved_at = time.time()
             ended = {run.dag_id for run in runs if run.state in ("success", "failed")}
             if time.time() - said > 60:
                 said = time.time()
@@ -201,6 +213,9 @@ class _Night:
                 return
             for question in questions:
                 self._answer(dict(question))
+            if time.time() - moved_at > STUCK_SECONDS:
+                self._services.api.trigger("roster_sync")
+                self._syncs, moved_at = self._syncs + 1, time.time()
             time.sleep(1)
 
     def _answer(self, question: dict[str, Any]) -> None:
@@ -246,6 +261,7 @@ class _Night:
             },
             found_last=found.timestamp() - began if found else None,
             uncertified={t: where.get(t, "not begun") for t in self._made.healthy if t not in certified},
+            syncs=self._syncs,
             ended_as_made=certified.isdisjoint(failed),
         )
 

@@ -30,6 +30,7 @@ def of_night(night: Night, made: Made) -> list[str]:
         f"in {night.wall:.0f} s",
         f"  certified: {len(made.healthy) - len(night.uncertified)} of {len(made.healthy)} that should be",
         *(f"    not certified: {tenant}: {why}" for tenant, why in night.uncertified.items()),
+        *([f"  nothing went on {night.syncs} times until the sync was started"] if night.syncs else []),
         *([] if night.ended_as_made else ["    a tenant that was made to fail is certified"]),
         f"  tasks: {_by(night.tasks)}; of them begun: {_by(night.started)}; processes: {_by(night.starts)}",
         f"  processor: {_seconds(night.used)}; idle, a minute: {_seconds({n: 60 * s for n, s in night.idle.items()})}",
