@@ -13,7 +13,8 @@ from rollover.errors import RolloverError
 
 log = logging.getLogger(__name__)
 
-PAGE = 500
+PAGE = 100
+"""Airflow answers no more at once, whatever is asked for."""
 READ_AGAIN = 3
 """How often a request is repeated that was not answered in time: a laptop may be busy."""
 FINISHED = frozenset({"success", "failed"})
