@@ -113,6 +113,12 @@ class Night:
         return sum(self.idle.values()) * self.wall
 
     @property
+    def by_process(self) -> float:
+        """What the tasks and who starts them used per process, work and all; DAG processor and triggerer are apart."""
+        used = sum(self.used[name] - self.idle[name] * self.wall for name in ("scheduler", "api-server"))
+        return used / max(self.processes, 1)
+
+    @property
     def overhead(self) -> float:
         return sum(self.used.values()) - self.services - sum(self.work.values())
 

@@ -35,7 +35,8 @@ def of_night(night: Night, made: Made) -> list[str]:
         f"  tasks: {_by(night.tasks)}; of them begun: {_by(night.started)}; processes: {_by(night.starts)}",
         f"  processor: {_seconds(night.used)}; idle, a minute: {_seconds({n: 60 * s for n, s in night.idle.items()})}",
         f"  work {sum(night.work.values()):.0f} s, services {night.services:.0f} s, overhead {night.overhead:.0f} s: "
-        f"{night.overhead / max(night.processes, 1):.2f} s per process",
+        f"{night.overhead / max(night.processes, 1):.2f} s per process; scheduler, tasks and API server: "
+        f"{night.by_process:.2f} s per process, with the work",
         f"  at most: {night.peaks.running} tasks running; PSS of Airflow {_mega(night.peaks.airflow_bytes)} and of "
         f"PostgreSQL {_mega(night.peaks.postgres_bytes)}; connections: {night.peaks.product_connections} to the "
         f"product database, {night.peaks.metadata_connections} to Airflow's, {night.peaks.sftp_connections} SFTP",
@@ -59,7 +60,7 @@ def table(nights: Iterable[Night]) -> list[str]:
     """The nights as a Markdown table; what is per tenant is the night's sum by its tenants."""
     lines = [
         "| Tenants | Further files | Tasks per tenant | Processes per tenant | Work per tenant | Overhead per tenant "
-        "| Overhead per process | Wall time | Wall time per tenant | Memory, Airflow | Memory, PostgreSQL "
+        "| Tasks' own per process | Wall time | Wall time per tenant | Memory, Airflow | Memory, PostgreSQL "
         "| Database connections | SFTP connections | Longest wait |",
         "|" + "---:|" * 14,
     ]
@@ -68,7 +69,7 @@ def table(nights: Iterable[Night]) -> list[str]:
         lines.append(
             f"| {count} | {night.parsed:,} | {_of_tenants(night.tasks) / count:.1f} "
             f"| {_of_tenants(night.starts) / count:.1f} | {sum(night.work.values()) / count:.1f} s "
-            f"| {night.overhead / count:.1f} s | {night.overhead / max(night.processes, 1):.2f} s | {night.wall:.0f} s "
+            f"| {night.overhead / count:.1f} s | {night.by_process:.2f} s | {night.wall:.0f} s "
             f"| {night.wall / count:.1f} s | {_mega(night.peaks.airflow_bytes)} | {_mega(night.peaks.postgres_bytes)} "
             f"| {night.peaks.product_connections} | {night.peaks.sftp_connections} "
             f"| {max((wait.seconds for wait in night.waits.values()), default=0.0):.0f} s |"
