@@ -60,7 +60,8 @@ def table(nights: Iterable[Night]) -> list[str]:
     """The nights as a Markdown table; what is per tenant is the night's sum by its tenants."""
     lines = [
         "| Tenants | Further files | Tasks per tenant | Processes per tenant | Work per tenant | Overhead per tenant "
-        "| Scheduler, tasks and API server, per process | Wall time | Wall time per tenant | Memory, Airflow | Memory, PostgreSQL "
+        "| Scheduler, tasks and API server, per process | Wall time | Wall time per tenant "
+        "| Memory, Airflow | Memory, PostgreSQL "
         "| Database connections | SFTP connections | Longest wait |",
         "|" + "---:|" * 14,
     ]
