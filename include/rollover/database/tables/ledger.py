@@ -25,6 +25,7 @@ from sqlalchemy import (
     UniqueConstraint,
     func,
 )
+from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 
 from rollover.database.tables.base import metadata, tenant_column, text
@@ -178,6 +179,17 @@ imports = _ledger_table(
     _at("decided_at", null=True),
     _at("found_at", default_now=True),
     _at("changed_at", default_now=True),
+    Column("files_removed_at", DateTime(timezone=True), comment="null: its files are in storage, or may be"),
+    Column(
+        "rows_removed_at",
+        DateTime(timezone=True),
+        comment="of an applied import: the rows that it marked tobedeleted, and its history; null: some are there, or "
+        "may be",
+    ),
+    CheckConstraint(
+        "files_removed_at IS NULL OR state IN ('applied', 'rejected', 'superseded', 'undone')",
+        name="files_removed_when_finished",
+    ),
     CheckConstraint(
         "state IN ('found', 'fetched', 'staged', 'validated', 'in_review', 'ready', 'applied', 'rejected', "
         "'superseded', 'undone')",
@@ -187,6 +199,35 @@ imports = _ledger_table(
     CheckConstraint("decision IN ('approve', 'approve_with_id_map', 'additions_only', 'discard')", name="decision"),
 )
 Index(None, imports.c.tenant_id, imports.c.state)
+# For `ledger.due`; the conditions are those of the view.
+_FINISHED = "state IN ('applied', 'rejected', 'superseded', 'undone')"
+Index(
+    "ix_imports_with_files",
+    imports.c.tenant_id,
+    imports.c.state,
+    imports.c.changed_at,
+    postgresql_where=imports.c.files_removed_at.is_(None),
+)
+Index(
+    "ix_imports_with_rows",
+    imports.c.tenant_id,
+    imports.c.changed_at,
+    postgresql_where=sql("state = 'applied' AND rows_removed_at IS NULL"),
+)
+Index(
+    "ix_imports_with_report",
+    imports.c.tenant_id,
+    imports.c.changed_at,
+    postgresql_where=sql(
+        f"{_FINISHED} AND details #>> '{{reported,folder}}' IS NOT NULL AND details #>> '{{reported,removed_at}}' IS NULL"
+    ),
+)
+Index(
+    "ix_imports_with_old_report",
+    imports.c.tenant_id,
+    imports.c.import_id,
+    postgresql_where=sql("state <> details #>> '{reported,state}'"),
+)
 
 # Rises with every change of the live roster, so that a comparison knows whether it still holds.
 roster_versions = _ledger_table(
@@ -235,6 +276,7 @@ exports = _ledger_table(
     Column("removed_at", DateTime(timezone=True), comment="when its time was over, here and in the outbox"),
     PrimaryKeyConstraint("rollover_id", "plan_no", "report", "file"),
 )
+Index("ix_exports_kept", exports.c.rollover_id, postgresql_where=exports.c.removed_at.is_(None))
 
 archives = _ledger_table(
     "archives",
@@ -266,6 +308,20 @@ artifacts = _ledger_table(
     UniqueConstraint("tenant_id", "place", "path"),
 )
 Index(None, artifacts.c.rollover_id)
+Index("ix_artifacts_changed", artifacts.c.tenant_id, func.greatest(artifacts.c.intended_at, artifacts.c.removed_at))
+
+# When a tenant's files were last compared with the ledger.
+file_checks = _ledger_table(
+    "file_checks",
+    _at("checked_at"),
+    Column(
+        "differs",
+        Boolean,
+        nullable=False,
+        comment="a file was unknown or missing: it is compared every night until none is",
+    ),
+    PrimaryKeyConstraint("tenant_id"),
+)
 
 # What destroys archived data: a year whose time is over, or the key that a tenant's files are encrypted with. A plan
 # is frozen, approved and done; one that is approved and not done is resumed or, after a change, frozen again.

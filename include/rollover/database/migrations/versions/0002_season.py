@@ -1,7 +1,7 @@
 """Adds the season: one row per tenant and school year that pages, commands, mails and notes read
 
-With it comes what the ledger did not have before: questions to people, failures, notices, and the state of DAGs. The
-files are in ``0002_season/``.
+With it comes what the ledger did not have before: questions to people, failures, notices, the state of DAGs, and
+what is due at night. The files are in ``0002_season/``.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ branch_labels = None
 depends_on = None
 
 FOLDER = Path(__file__).with_suffix("")
-FILES = ("tables", "facts", "access")
+FILES = ("tables", "facts", "access", "due")
 
 
 def upgrade() -> None:

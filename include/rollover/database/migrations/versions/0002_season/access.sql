@@ -1,5 +1,5 @@
--- rollover_season reads the season of all tenants and their notices, and nothing else. Whoever works as rollover_app may take that role,
--- and has none of its rights before that.
+-- rollover_season reads the season of all tenants, their notices, and what is due at night (see due.sql), and nothing
+-- else. Whoever works as rollover_app may take that role, and has none of its rights before that.
 DO $$ BEGIN CREATE ROLE rollover_season NOLOGIN NOSUPERUSER NOBYPASSRLS;
 EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
 GRANT rollover_season TO rollover_app WITH INHERIT FALSE, SET TRUE;
