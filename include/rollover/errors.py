@@ -32,6 +32,14 @@ class TenantBusy(Refused):
     """A step, an import or a command works on the tenant, and did not end in time."""
 
 
+class WorkLeft(RolloverError):
+    """Work on several tenants failed for some of them; the others are done. A retry does what is left."""
+
+
+class ServerDown(RolloverError, ConnectionError):
+    """A district's server failed before, so it is not asked again for a while."""
+
+
 class SubscriptionUnclear(Refused):
     """What a school has subscribed to is unknown, stale or contradictory."""
 

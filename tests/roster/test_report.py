@@ -20,7 +20,8 @@ from upath import UPath
 from rollover.config import District
 from rollover.database.session import tenant_session
 from rollover.database.tables import ledger
-from rollover.ledger import pause
+from rollover.ledger import due, pause
+from rollover.ledger.due import Kind
 from rollover.lint import load_catalog
 from rollover.roster import imports
 from rollover.roster.comparing.breaches import Breach, Code, Season
@@ -31,7 +32,7 @@ from rollover.roster.imports import ImportDetails
 from rollover.roster.imports.files import typed_file
 from rollover.roster.imports.model import patched
 from rollover.roster.reporting.keep import remove_old_reports
-from rollover.roster.reporting.report import deliver_findings, outdated
+from rollover.roster.reporting.report import deliver_findings
 from rollover.sftp.outbox import put_file
 from tests.roster.conftest import District as Source
 from tests.support.examples import check_example
@@ -274,7 +275,24 @@ def test_reports_leave_the_outbox_when_their_time_is_over(book: Ledger) -> None:
     assert (old(89), gone) == (0, [])
     assert (old(91), gone) == (1, [f"{OUTBOX}/findings.csv", f"{OUTBOX}/summary.txt"])
     assert (old(92), len(gone)) == (0, 2)
-    assert book.report()["delivered"] is False and outdated(book.engine, ["hero__springfield-il"]) == []
+    assert book.report()["delivered"] is False and due.read(book.engine, Kind.OUTDATED_REPORT, Kind.REPORTS) == []
+
+
+def test_a_report_that_is_outdated_is_due_until_it_is_written_again(book: Ledger) -> None:
+    book.has("applied", files_removed_at=FOUND_AT)
+    book.report()
+    assert due.read(book.engine, Kind.OUTDATED_REPORT) == []
+    book.becomes(state="undone", files_removed_at=FOUND_AT)
+    assert [each.about for each in due.read(book.engine, Kind.OUTDATED_REPORT)] == [IMPORT]
+
+    def falls_silent(file: UPath, remote_path: str) -> None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        deliver_findings(book.engine, "hero__springfield-il", IMPORT, book.storage, SPRINGFIELD, HERO, falls_silent)
+    assert len(due.read(book.engine, Kind.IMPORT_FILES)) == 1, "files were written again: they are to be removed again"
+    book.report()
+    assert due.read(book.engine, Kind.OUTDATED_REPORT) == []
 
 
 @pytest.mark.parametrize(

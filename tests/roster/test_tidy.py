@@ -10,7 +10,7 @@ from upath import UPath
 
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
-from rollover.ledger import evidence, pause
+from rollover.ledger import evidence, holds, pause
 from rollover.roster.applying.tidy import Tidied, tidy
 from rollover.roster.imports.files import import_folder
 from tests.roster.conftest import District
@@ -60,6 +60,20 @@ def test_sets_that_are_done_with_are_removed_and_the_others_stay(district: Distr
     assert not import_folder(district.storage, done).exists()
     assert import_folder(district.storage, waiting).exists()
     assert tidied(district, NOW) == Tidied()
+
+
+def test_the_removal_is_recorded_when_no_step_can_write_any_more(district: District) -> None:
+    """A step that was at work when the import ended may write a file after the first night."""
+    done = district.take(as_files(whole_set()))["import_id"]
+    district.apply(done)
+    removed = "SELECT files_removed_at FROM ledger.imports"
+    folder = import_folder(district.storage, done)
+    assert tidied(district, NOW) == Tidied(sets=1) and district.rows(removed) == [(None,)]
+    folder.mkdir(parents=True)
+    later = datetime.now(UTC) + timedelta(days=1)
+    assert tidied(district, later) == Tidied(sets=1) and district.rows(removed) == [(later,)]
+    folder.mkdir(parents=True)
+    assert tidied(district, later) == Tidied(), "nobody looks again"
 
 
 # Rows
@@ -150,3 +164,41 @@ def test_an_import_is_compared_anew_after_rows_have_left(desk: Desk) -> None:
     people = applied["details"]["changes"]["people"]
     assert (people["added"], people["returned"]) == (4, 0)
     assert desk.live() == expected(desk.town)
+
+
+# What the ledger says about it
+
+
+def tidied_imports(desk: Desk) -> list[bool]:
+    return [bool(is_over) for (is_over,) in desk.query("SELECT rows_removed_at FROM ledger.imports ORDER BY found_at")]
+
+
+def test_the_ledger_knows_which_imports_have_no_rows_left(desk: Desk) -> None:
+    desk.take(desk.town)
+    desk.take(fewer(desk))
+    tidied(desk, NOW + timedelta(days=GRACE - 1))
+    assert tidied_imports(desk) == [False, False]
+    tidied(desk, LATER)
+    assert tidied_imports(desk) == [True, True]
+
+
+def test_an_import_whose_rows_are_on_hold_is_looked_at_again(desk: Desk) -> None:
+    desk.take(desk.town)
+    desk.take(fewer(desk))
+    with tenant_session(desk.engine, desk.tenant_id) as connection:
+        holds.place(connection, desk.tenant_id, holds.LEGAL, reason="a dispute", by="dana")
+    tidied(desk, LATER)
+    assert tidied_imports(desk) == [True, False]
+
+
+def test_rows_that_an_undo_brings_back_are_removed_by_their_old_import(desk: Desk) -> None:
+    desk.take(desk.town)
+    left = desk.take(fewer(desk))
+    desk.run("UPDATE ledger.imports SET changed_at = changed_at - interval '40 days' WHERE import_id = :i", i=left)
+    desk.take(desk.town)
+    tidied(desk, datetime.now(UTC))
+    assert tidied_imports(desk) == [False, True, False]
+    desk.undo()
+    assert desk.query("SELECT count(*) FROM roster.people WHERE status = 'tobedeleted'") == [(4,)]
+    assert tidied_imports(desk) == [False, False, False]
+    assert tidied(desk, datetime.now(UTC)).rows == {"people": 4, "guardians": 2, "enrollments": 2}

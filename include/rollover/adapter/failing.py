@@ -24,6 +24,9 @@ IMPORT_DAG = "roster_import"
 IMPORT_DROPS = "import_drops"
 """The task of `roster_import` that works on a tenant's imports, oldest first. It returns those that are left, and each
 is one index of the mapped tasks."""
+EXPIRY_DAG = "archive_expiry"
+DUE = "due"
+"""The task of `archive_expiry` whose result lists the rollovers; each is one index of the mapped tasks."""
 
 _where: tuple[BaseException, str] | None = None
 """The last error in a part of a task, and the part. A task runs in a process of its own."""
@@ -112,4 +115,7 @@ def about_of(context: Context) -> About | None:
     if run.dag_id == IMPORT_DAG and task.map_index is not None and task.map_index >= 0:
         found = task.xcom_pull(task_ids=IMPORT_DROPS)[task.map_index]
         return About(Tenant.parse(found.rpartition(SEPARATOR)[0]), import_id=found)
+    if run.dag_id == EXPIRY_DAG and task.map_index is not None and task.map_index >= 0:
+        found = task.xcom_pull(task_ids=DUE)[task.map_index]
+        return About(Tenant.parse(found.rpartition(SEPARATOR)[0]), rollover_id=found)
     return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,14 +72,6 @@ class OpenImport(OpenTenant):
     def current(self) -> Import:
         """The import as the ledger has it now."""
         return imports.current(self.engine, self.tenant.id, self.import_id)
-
-
-def every_tenant() -> Iterator[OpenTenant]:
-    """The tenants whose district and product files are valid, in a stable order."""
-    known, storage = catalog(), Settings().storage_root
-    for tenant in known.tenants:
-        district, product = known.districts[tenant.district], known.products[tenant.product]
-        yield OpenTenant(engine(), tenant, district, product, storage)
 
 
 def open_import(import_id: str) -> OpenImport:

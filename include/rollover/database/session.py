@@ -19,6 +19,8 @@ from rollover.settings import Settings
 log = logging.getLogger(__name__)
 
 APP_ROLE = "rollover_app"
+SEASON_ROLE = "rollover_season"
+"""May read ``ledger.season``, ``ledger.notices`` and ``ledger.due`` of all tenants, and nothing else."""
 LOOK_AGAIN_SECONDS = 0.1
 """How often somebody who does not wait for ever looks whether the tenant's lock is free."""
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
@@ -71,6 +73,14 @@ def tenant_session(
             if backend != driver_of(connection).info.backend_pid:
                 _refuse_unsafe_pooler()
             yield connection
+
+
+@contextmanager
+def every_tenant_session(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that sees of all tenants what :data:`SEASON_ROLE` may read, and nothing else."""
+    with without_values(), engine.begin() as connection:
+        connection.execute(text(f"SET LOCAL ROLE {SEASON_ROLE}"))
+        yield connection
 
 
 def _refuse_unsafe_pooler() -> None:

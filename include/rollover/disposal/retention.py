@@ -8,7 +8,7 @@ rows came late. A rollover must erase those first.
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,7 +26,9 @@ from rollover.database.tables.ledger import archive_plans, archives, rollovers
 from rollover.database.tables.ledger import evidence as evidence_table
 from rollover.errors import Refused
 from rollover.ledger import disposal_plans, holds
+from rollover.ledger import due as ledger_due
 from rollover.ledger.disposal_plans import EXPIRE, Content
+from rollover.ledger.due import Kind
 from rollover.ledger.rollovers import RolloverState
 from rollover.run import Run
 from rollover.tenant import SEPARATOR
@@ -40,19 +42,24 @@ AT_ONCE = 500
 def due(engine: Engine, known: Catalog, storage: UPath, now: datetime) -> list[str]:
     """Return the archived years past their retention, as rollover ids, oldest first.
 
-    The log names the years that have to stay, and why. At most `AT_ONCE` are returned; the others wait.
+    One query says which years are archived. Only a tenant with a year past its retention is opened; the log names the
+    years that have to stay all the same, and why. At most `AT_ONCE` are returned; the others wait.
     """
-    found = []
-    for tenant in known.tenants:
+    found, listed = [], {tenant.id: tenant for tenant in known.tenants}
+    for each in ledger_due.read(engine, Kind.ARCHIVED_YEAR):
+        if (tenant := listed.get(each.tenant_id)) is None:
+            continue
+        assert each.at is not None and each.about is not None
         district, product = known.districts[tenant.district], known.products[tenant.product]
+        run = Run(engine, tenant, SchoolYear.parse(each.about), district, product, storage, now)
+        if _why_not_over(run, each.at.astimezone(UTC).date()) is not None:
+            continue
         with tenant_session(engine, tenant.id) as connection:
-            for year in archived_years(connection):
-                run = Run(engine, tenant, SchoolYear.parse(year), district, product, storage, now)
-                why = _why_kept(connection, run)
-                if why is None:
-                    found.append(run.id)
-                else:
-                    log.info("the archive of %s stays: %s", run.id, why)
+            why = _why_kept(connection, run)
+        if why is None:
+            found.append(run.id)
+        else:
+            log.info("the archive of %s stays: %s", run.id, why)
     if len(found) > AT_ONCE:
         log.warning("%s archived years are due: %s of them wait", len(found), len(found) - AT_ONCE)
     return sorted(found, key=lambda rollover_id: (rollover_id.rpartition(SEPARATOR)[2], rollover_id))[:AT_ONCE]
@@ -77,14 +84,21 @@ def archived_years(connection: Connection) -> list[str]:
     return list(connection.scalars(query))
 
 
-def _why_kept(connection: Connection, run: Run) -> str | None:
-    """Return why an archived year has to stay; None if it is past its retention."""
-    rollover = _rollover(connection, run)
-    expires = run.product.archive_expires_on(run.config, rollover.reset_date)
+def _why_not_over(run: Run, reset_date: date) -> str | None:
+    """Return why the rule keeps an archived year; None if it is past its retention."""
+    expires = run.product.archive_expires_on(run.config, reset_date)
     if expires is None:
         return "the rule keeps it for good"
     if run.now.astimezone(ZoneInfo(run.district.time_zone)).date() < expires:
         return f"it expires on {expires}"
+    return None
+
+
+def _why_kept(connection: Connection, run: Run) -> str | None:
+    """Return why an archived year has to stay; None if it may be disposed of."""
+    rollover = _rollover(connection, run)
+    if (why := _why_not_over(run, rollover.reset_date)) is not None:
+        return why
     if rollover.state != RolloverState.CERTIFIED:
         return "the rollover of the year is not certified"
     if held := holds_on(connection, run.school_year.key):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
 
 from rollover.calendar import utc_minute
 from rollover.config import Catalog
-from rollover.database.session import tenant_session
 from rollover.errors import Refused
-from rollover.ledger import pause
+from rollover.ledger import due
+from rollover.ledger.due import Due, Kind
 from rollover.tenant import Tenant
 
 
@@ -19,8 +20,7 @@ def refuse_overdue_pauses(engine: Engine, known: Catalog, now: datetime) -> None
 
     Changes nothing: a pause never ends by itself, so the same error is raised every time until somebody ends it.
     """
-    found = [_overdue(engine, tenant.id, _max_days(known, tenant), now) for tenant in known.tenants]
-    if overdue := [sentence for sentence in found if sentence]:
+    if overdue := [_sentence(found, known, now) for found in overdue_pauses(due.read(engine, Kind.PAUSE), known, now)]:
         raise Refused(
             f"The roster sync is paused for too long: {'; '.join(overdue)}.",
             "finish the rollover that paused it (its run in Airflow shows which task waits or has failed), or let the "
@@ -28,17 +28,28 @@ def refuse_overdue_pauses(engine: Engine, known: Catalog, now: datetime) -> None
         )
 
 
-def _max_days(known: Catalog, tenant: Tenant) -> int:
+def overdue_pauses(found: Iterable[Due], known: Catalog, now: datetime) -> list[Due]:
+    """Those of the open pauses that last too long, of the tenants that a district file lists."""
+    listed = {tenant.id for tenant in known.tenants}
+    return [
+        each
+        for each in found
+        if each.kind is Kind.PAUSE
+        and each.tenant_id in listed
+        and each.at is not None
+        and now - each.at > timedelta(days=_max_days(known, each))
+    ]
+
+
+def _max_days(known: Catalog, found: Due) -> int:
+    tenant = Tenant.parse(found.tenant_id)
     config = known.districts[tenant.district].uses(tenant.product)
     return known.products[tenant.product].pause_max_days_of(config)
 
 
-def _overdue(engine: Engine, tenant_id: str, max_days: int, now: datetime) -> str | None:
-    with tenant_session(engine, tenant_id) as connection:
-        found = pause.current(connection)
-    if found is None or now - found.paused_at <= timedelta(days=max_days):
-        return None
+def _sentence(found: Due, known: Catalog, now: datetime) -> str:
+    assert found.at is not None
     return (
-        f"{tenant_id} since {utc_minute(found.paused_at)} by {found.paused_by} "
-        f"({(now - found.paused_at).days} days; {max_days} are allowed)"
+        f"{found.tenant_id} since {utc_minute(found.at)} by {found.about} "
+        f"({(now - found.at).days} days; {_max_days(known, found)} are allowed)"
     )

@@ -11,19 +11,17 @@ from threading import Lock
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Engine, Row, func, or_, select, text
+from sqlalchemy import Connection, Engine, Row, func, or_, select
 
 from rollover.calendar import SchoolYear
 from rollover.config import Catalog
-from rollover.database.session import without_values
+from rollover.database.session import every_tenant_session
 from rollover.database.tables.ledger import season
 from rollover.season.deadlines import Dates, Severity
 from rollover.season.facts import CertificateFacts, Facts
 from rollover.season.state import TenantState, as_of, state_of
 from rollover.tenant import Tenant
 
-SEASON_ROLE = "rollover_season"
-"""May read ``ledger.season`` and ``ledger.notices`` of all tenants, and nothing else."""
 _FACTS = TypeAdapter(Facts)
 _YEARS = select(
     season.c.school_year,
@@ -76,8 +74,7 @@ def most_important(states: list[TenantState]) -> TenantState:
 @contextmanager
 def season_session(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that sees the season of all tenants, up to date, and nothing else."""
-    with without_values(), engine.begin() as connection:
-        connection.execute(text(f"SET LOCAL ROLE {SEASON_ROLE}"))
+    with every_tenant_session(engine) as connection:
         connection.execute(select(func.ledger.refresh_season()))
         yield connection
 

@@ -60,14 +60,14 @@ def recorded_in_outbox(connection: Connection) -> set[str]:
     return set(connection.scalars(select(artifacts.c.path).where(artifacts.c.place == OUTBOX)))
 
 
-def refuse_strays(found: dict[str, list[str]]) -> None:
-    """Raise ProofFailed with what :func:`strays` found, by tenant, unless it is nothing."""
+def refuse_strays(found: dict[str, list[str]], others: Iterable[str] = ()) -> None:
+    """Raise ProofFailed with what :func:`strays` found, by tenant, unless it is nothing; `others` is said with it."""
     if not any(found.values()):
         return
     said = [f"{tenant_id}: {problem}" for tenant_id, problems in sorted(found.items()) for problem in problems]
     more = f"; and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
     raise ProofFailed(
-        f"Folders and ledger differ: {'; '.join(said[:SHOWN])}{more}.",
+        f"Folders and ledger differ: {'; '.join([*said[:SHOWN], *others])}{more}.",
         "find out who put a file there that nobody knows, and move it away: it may hold children's records. A missing "
         "file: restore it from the storage's versions. Then clear this task.",
     )

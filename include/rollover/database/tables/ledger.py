@@ -219,7 +219,8 @@ Index(
     imports.c.tenant_id,
     imports.c.changed_at,
     postgresql_where=sql(
-        f"{_FINISHED} AND details #>> '{{reported,folder}}' IS NOT NULL AND details #>> '{{reported,removed_at}}' IS NULL"
+        f"{_FINISHED} AND details #>> '{{reported,folder}}' IS NOT NULL "
+        "AND details #>> '{reported,removed_at}' IS NULL"
     ),
 )
 Index(

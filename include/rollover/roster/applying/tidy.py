@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, select, text, union_all, update
 from upath import UPath
 
 from rollover.database.held import is_held_in_roster
@@ -20,7 +20,7 @@ from rollover.database.tables.roster import ROSTER_TABLES
 from rollover.ledger import evidence, pause
 from rollover.roster.applying.history import mark_gone
 from rollover.roster.imports.files import import_folder
-from rollover.roster.imports.model import TERMINAL
+from rollover.roster.imports.model import TERMINAL, ImportState
 from rollover.roster.imports.roster_version import bump_version
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ FORGOTTEN = """
     DELETE FROM roster.history h USING ledger.imports i WHERE i.import_id = h.import_id AND {over} RETURNING h.import_id
 """
 OVER = "i.state = 'applied' AND i.changed_at < :before"
+SETTLED = timedelta(days=1)
+"""After this time no step writes files of a finished import: one that was at work when it ended has ended, too."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +65,29 @@ def tidy(engine: Engine, tenant_id: str, storage: UPath, *, grace_days: int, now
 
     A row is removed if the import that marked it was applied more than `grace_days` before `now`, unless the row is on
     hold. The history of imports of that age is removed, too. While the sync is paused nothing is removed, because a
-    rollover verifies the live roster with the files.
+    rollover verifies the live roster with the files. What is gone is recorded, so that nobody looks for it again.
     """
     with tenant_session(engine, tenant_id) as connection:
         lock_tenant(connection)
         if pause.current(connection) is not None:
             return Tidied()
         rows = _remove_rows(connection, tenant_id, grace_days, now)
-        done = connection.scalars(select(imports.c.import_id).where(imports.c.state.in_(TERMINAL))).all()
-    return Tidied(_remove_files(tenant_id, storage, done), rows)
+        with_files = (imports.c.state.in_(TERMINAL), imports.c.files_removed_at.is_(None))
+        done = connection.scalars(select(imports.c.import_id).where(*with_files)).all()
+    removed = _remove_files(tenant_id, storage, done)
+    if done:
+        with tenant_session(engine, tenant_id) as connection:
+            settled = (imports.c.import_id.in_(done), imports.c.changed_at < now - SETTLED, *with_files)
+            connection.execute(update(imports).where(*settled).values(files_removed_at=now))
+    return Tidied(removed, rows)
 
 
 def _remove_rows(connection: Connection, tenant_id: str, grace_days: int, now: datetime) -> dict[str, int]:
     given = {"before": now - timedelta(days=grace_days)}
+    over = (imports.c.state == ImportState.APPLIED, imports.c.changed_at < given["before"])
+    unfinished = (*over, imports.c.rows_removed_at.is_(None))
+    if connection.scalar(select(imports.c.import_id).where(*unfinished).limit(1)) is None:
+        return {}
     ended: set[str] = set()
     rows: dict[str, int] = {}
     for table in ROSTER_TABLES:
@@ -91,6 +103,8 @@ def _remove_rows(connection: Connection, tenant_id: str, grace_days: int, now: d
         log.info("%s: rows that left the roster for good: %s", tenant_id, rows)
     ended.update(connection.scalars(text(FORGOTTEN.format(over=OVER)), given))
     mark_gone(connection, ended)
+    left = union_all(*(select(t.c.import_id).where(t.c.status == "tobedeleted") for t in ROSTER_TABLES))
+    connection.execute(update(imports).where(*unfinished, imports.c.import_id.not_in(left)).values(rows_removed_at=now))
     return rows
 
 

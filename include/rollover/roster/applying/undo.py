@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, select, text
+from sqlalchemy import Connection, Engine, Table, select, text, update
 
 from rollover.database.session import lock_tenant, tenant_session
 from rollover.database.tables import directory, ledger, product_tables
@@ -149,6 +149,9 @@ def undo(engine: Engine, tenant_id: str, import_id: str | None = None, *, by: st
         if found.details.has_changed_the_roster:
             undone = _restore(connection, Tenant.parse(tenant_id).product, found)
             history.clear(connection)
+            # Rows that came back are again marked by older imports, whose rows were all removed.
+            again = update(ledger.imports).where(ledger.imports.c.rows_removed_at.isnot(None))
+            connection.execute(again.values(rows_removed_at=None))
             bump_version(connection)
         facts = {"import_id": found.import_id, "by": by, "why": reason, "rows": undone.model_dump()}
         evidence.record(connection, tenant_id, "import_undone", facts, None)

@@ -59,8 +59,6 @@ TERMINAL = (ImportState.APPLIED, ImportState.REJECTED, ImportState.SUPERSEDED, I
 # SQL over rows of the ledger
 IS_WHOLE = func.coalesce(func.jsonb_array_length(imports.c.details["reading"]["deltas"]), 0) == 0
 """SQL for :attr:`Import.is_whole`."""
-REPORT_STATE = imports.c.details["reported"]["state"].astext
-"""The state that the report to the district describes."""
 REPORT_IS_THERE = imports.c.details["reported"]["folder"].astext.isnot(None) & imports.c.details["reported"][
     "removed_at"
 ].astext.is_(None)

@@ -6,8 +6,6 @@ says (see :func:`rollover.sftp.drops.record`). Each `connection` is a tenant ses
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from sqlalchemy import Connection, Engine, func, select
 
 from rollover.database.session import tenant_session
@@ -28,11 +26,6 @@ def pending(engine: Engine, tenant_id: str) -> list[str]:
                 .order_by(imports.c.found_at, imports.c.import_id)
             )
         )
-
-
-def tenants_with_work(engine: Engine, tenant_ids: Iterable[str]) -> list[str]:
-    """The tenants whose ledger lists an unfinished import."""
-    return [tenant_id for tenant_id in tenant_ids if pending(engine, tenant_id)]
 
 
 def why_it_waits(connection: Connection, found: Import) -> str | None:

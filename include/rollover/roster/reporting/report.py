@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
 import pyarrow.parquet as pq
-from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy import Connection, Engine, func, select, text, update
 from upath import UPath
 
 from rollover.calendar import utc_minute
@@ -30,7 +30,7 @@ from rollover.roster.formats import FORMATS
 from rollover.roster.imports import Import, ImportDetails, ImportState
 from rollover.roster.imports.details import Reported
 from rollover.roster.imports.files import TYPED, import_folder, typed_file
-from rollover.roster.imports.model import REPORT_STATE, write_details
+from rollover.roster.imports.model import write_details
 from rollover.roster.reading.columns import ROW
 from rollover.roster.reporting.summary import SHOWN_PLACES, ImportReport, Place, Problem, ranked_problems, summary
 from rollover.sftp.drops import RemoteFile
@@ -90,6 +90,7 @@ def deliver_findings(
         digest = hashlib.sha256(content).hexdigest()
         if found.details.reported is not None and found.details.reported.sha256 == digest:
             return _result(report, remote, delivered=False)
+        _record_files(engine, connection, tenant_id, import_id)
         _write(connection, report, content, storage, remote, deliver)
         reported = Reported(folder=remote, sha256=digest, state=found.state)
         write_details(connection, import_id, ImportDetails(reported=reported))
@@ -97,16 +98,15 @@ def deliver_findings(
         return _result(report, remote, delivered=True)
 
 
-def outdated(engine: Engine, tenant_ids: Iterable[str]) -> list[str]:
-    """The imports of some tenants whose report describes an old state, because they were decided about or undone on the
-    command line."""
+def _record_files(engine: Engine, connection: Connection, tenant_id: str, import_id: str) -> None:
+    """Record that there are files of the import in storage again, if they were removed: before they are written, in a
+    transaction of its own."""
     row = ledger.imports.c
-    query = select(row.import_id).where(row.state != REPORT_STATE).order_by(row.found_at)
-    found: list[str] = []
-    for tenant_id in tenant_ids:
-        with tenant_session(engine, tenant_id) as connection:
-            found += connection.scalars(query)
-    return found
+    were_removed = (row.import_id == import_id, row.files_removed_at.isnot(None))
+    if connection.scalar(select(row.import_id).where(*were_removed)) is None:
+        return
+    with tenant_session(engine, tenant_id) as aside:
+        aside.execute(update(ledger.imports).where(*were_removed).values(files_removed_at=None))
 
 
 def report_of(connection: Connection, found: Import, district: District, product: Product) -> ImportReport:
