@@ -72,8 +72,7 @@ def report() -> list[str]:
     return report_again(nights.tonight())
 
 
-# It follows `tidy`, which removes files that it would miss, and runs even if that has failed for some tenants.
-@task(trigger_rule="all_done_min_one_success")
+@task
 def stray_files() -> None:
     """Compare folders and ledger, both ways."""
     from rollover.nightly.rounds import check_files
@@ -102,9 +101,7 @@ def overdue_pauses() -> None:
     tags=[Tag.ROSTER],
 )
 def roster_sync() -> None:
-    tidied, checked = tidy(), stray_files()
-    due() >> [wake(), tidied, report(), checked, overdue_pauses()]
-    tidied >> checked
+    due() >> [wake(), tidy(), report(), stray_files(), overdue_pauses()]
 
 
 roster_sync()

@@ -110,10 +110,20 @@ def test_a_killed_task_is_recorded_once(airflow: Load, riverside: Path, owner: E
     assert len(failures(owner)) == 2
 
 
+def test_an_expiry_that_fails_is_recorded_by_its_rollover(airflow: Load, riverside: Path, owner: Engine) -> None:
+    years = [f"hero__lakeside-ca__{YEAR}", f"{HERO}__{YEAR}"]
+    context = context_of("archive_expiry")
+    context["ti"] = SimpleNamespace(task_id="expire.erase", map_index=1, xcom_pull=lambda *, task_ids: years)
+    failing.on_task_failure(context)
+    (failure,) = failures(owner)
+    assert (failure["tenant_id"], failure["rollover_id"], failure["step"]) == (HERO, years[1], "expire.erase")
+
+
 @pytest.mark.parametrize(
     "context",
     [
         {},
+        context_of("archive_expiry"),
         context_of("roster_sync"),
         context_of("roster_import"),
         {"dag_run": context_of()["dag_run"]},

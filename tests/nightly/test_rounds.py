@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from rollover.database.session import tenant_session
@@ -245,6 +247,29 @@ def test_what_could_not_be_compared_is_named_with_what_differs(world: World) -> 
     with pytest.raises(ProofFailed, match=rf"{other}: nobody knows .*x\.json; .*{dead}: DeadServer .* could not be"):
         rounds.check_files(world.night)
     assert world.run(f"SELECT checked_at FROM ledger.file_checks WHERE {WHERE}", tenant=dead.id) == [(ago(1),)]
+
+
+def test_a_file_that_is_removed_meanwhile_is_not_missing(world: World) -> None:
+    """Who removes files has the tenant's lock, and records the removal at the end."""
+    world.run(
+        "INSERT INTO ledger.steps (tenant_id, rollover_id, plan_no, step, seconds, result) "
+        f"SELECT tenant_id, rollover_id, 1, 'erase', 1, '{{}}' FROM ledger.rollovers WHERE {WHERE}",
+        tenant=A.id,
+    )
+    known = world.night.known
+    alone = replace(world.night, known=replace(known, districts={A.district: known.districts[A.district]}))
+    world.run(f"UPDATE ledger.file_checks SET differs = true WHERE {WHERE}", tenant=A.id)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        with tenant_session(world.owner, A.id, exclusive=True) as remover:
+            checking = pool.submit(rounds.check_files, alone)
+            with pytest.raises(TimeoutError):
+                checking.result(timeout=1)
+            remover.execute(text("UPDATE ledger.exports SET removed_at = now()"))
+        checking.result()
+    world.run(f"UPDATE ledger.exports SET removed_at = NULL WHERE {WHERE}", tenant=A.id)
+    world.run(f"UPDATE ledger.file_checks SET differs = true WHERE {WHERE}", tenant=A.id)
+    with pytest.raises(ProofFailed, match=rf"{A}: .*2025-26\.csv is missing"):
+        rounds.check_files(alone)
 
 
 # Who may ask

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, select, text
 from upath import UPath
 
+from rollover.database.session import lock_tenant
 from rollover.database.tables.ledger import artifacts, imports, rollovers
 from rollover.errors import ProofFailed
 from rollover.ledger.artifacts import OUTBOX, STORAGE
@@ -50,9 +51,17 @@ def strays(connection: Connection, tenant: Tenant, storage: UPath, outbox_folder
     """
     found = [f"nobody knows {path}" for path in _unknown_in_storage(connection, tenant, storage)]
     found += [f"nobody knows {path} on SFTP" for path in _unknown_in_outbox(connection, outbox_folder, outbox)]
-    expected = sorted(set(connection.scalars(text(EXPECTED))))
-    found += [f"{path} is missing" for path in expected if not UPath(path).exists()]
-    return found
+    return found + [f"{path} is missing" for path in _missing(connection)]
+
+
+def _missing(connection: Connection) -> list[str]:
+    """The files that the ledger says are there, and that are not."""
+    missing = [path for path in connection.scalars(text(EXPECTED)) if not UPath(path).exists()]
+    if not missing:
+        return []
+    # Whoever removes files says so when all of them are gone, and has the tenant's lock until then.
+    lock_tenant(connection)
+    return sorted(set(missing).intersection(connection.scalars(text(EXPECTED))))
 
 
 def recorded_in_outbox(connection: Connection) -> set[str]:
