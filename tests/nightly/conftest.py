@@ -185,7 +185,7 @@ def _add_exports(connection: Connection, tenants: Iterable[Tenant], certified_at
         artifacts.append({**key, "plan_no": 1, "place": OUTBOX, "path": remote, "intended_at": certified_at})
     for table, rows in ((ledger.rollovers, rollovers), (ledger.exports, exports), (ledger.artifacts, artifacts)):
         connection.execute(insert(table), rows)
-    return [row["path"] for row in artifacts]
+    return [str(row["path"]) for row in artifacts]
 
 
 @contextmanager

@@ -253,23 +253,23 @@ def test_a_file_that_is_removed_meanwhile_is_not_missing(world: World) -> None:
     """Who removes files has the tenant's lock, and records the removal at the end."""
     world.run(
         "INSERT INTO ledger.steps (tenant_id, rollover_id, plan_no, step, seconds, result) "
-        f"SELECT tenant_id, rollover_id, 1, 'erase', 1, '{{}}' FROM ledger.rollovers WHERE {WHERE}",
-        tenant=A.id,
+        "SELECT tenant_id, rollover_id, 1, 'erase', 1, '{}' FROM ledger.rollovers"
     )
+    world.run("UPDATE ledger.file_checks SET differs = true")
     known = world.night.known
-    alone = replace(world.night, known=replace(known, districts={A.district: known.districts[A.district]}))
-    world.run(f"UPDATE ledger.file_checks SET differs = true WHERE {WHERE}", tenant=A.id)
+    alone, other = (
+        replace(world.night, known=replace(known, districts={tenant.district: known.districts[tenant.district]}))
+        for tenant in (A, B)
+    )
     with ThreadPoolExecutor(max_workers=1) as pool:
         with tenant_session(world.owner, A.id, exclusive=True) as remover:
             checking = pool.submit(rounds.check_files, alone)
             with pytest.raises(TimeoutError):
                 checking.result(timeout=1)
-            remover.execute(text("UPDATE ledger.exports SET removed_at = now()"))
+            remover.execute(text("UPDATE ledger.exports SET removed_at = now()"))  # of its tenant: A
         checking.result()
-    world.run(f"UPDATE ledger.exports SET removed_at = NULL WHERE {WHERE}", tenant=A.id)
-    world.run(f"UPDATE ledger.file_checks SET differs = true WHERE {WHERE}", tenant=A.id)
-    with pytest.raises(ProofFailed, match=rf"{A}: .*2025-26\.csv is missing"):
-        rounds.check_files(alone)
+    with pytest.raises(ProofFailed, match=rf"{B}: .*2025-26\.csv is missing"):
+        rounds.check_files(other)
 
 
 # Who may ask
