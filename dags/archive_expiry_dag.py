@@ -29,7 +29,7 @@ from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, dag, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
-from wiring import DEFAULT_ARGS, DISPLAY_NAMES, Tag
+from wiring import DEFAULT_ARGS, DISPLAY_NAMES, Pool, Tag
 
 from rollover.adapter import asking, connections, failing, runs
 from rollover.roster.review.answers import Answer
@@ -44,7 +44,7 @@ from rollover.settings import Settings
     schedule=CronTriggerTimetable(Settings().archive_expiry_schedule, timezone="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args=DEFAULT_ARGS,
+    default_args={**DEFAULT_ARGS, "pool": Pool.NIGHTLY},
     on_failure_callback=failing.on_failure,
     tags=[Tag.ARCHIVE],
 )

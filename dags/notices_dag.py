@@ -25,7 +25,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import CronTriggerTimetable, dag, task
-from wiring import DEFAULT_ARGS, Tag
+from wiring import DEFAULT_ARGS, Pool, Tag
 
 from rollover.adapter import failing, runs
 from rollover.settings import Settings
@@ -39,7 +39,7 @@ from rollover.settings import Settings
     schedule=CronTriggerTimetable(Settings().notices_schedule, timezone="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args=DEFAULT_ARGS,
+    default_args={**DEFAULT_ARGS, "pool": Pool.NIGHTLY},
     on_failure_callback=failing.on_failure,
     tags=[Tag.NOTICES],
 )

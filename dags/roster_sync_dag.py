@@ -30,7 +30,7 @@ from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
-from wiring import DEFAULT_ARGS, ROSTER_DROPS, Tag
+from wiring import DEFAULT_ARGS, ROSTER_DROPS, Pool, Tag
 
 from rollover.adapter import connections, failing, importing, nights, runs
 from rollover.settings import Settings
@@ -96,7 +96,7 @@ def overdue_pauses() -> None:
     schedule=CronTriggerTimetable(Settings().roster_sync_schedule, timezone="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args=DEFAULT_ARGS,
+    default_args={**DEFAULT_ARGS, "pool": Pool.NIGHTLY},
     on_failure_callback=failing.on_failure,
     tags=[Tag.ROSTER],
 )

@@ -133,7 +133,7 @@ def world(owner: Engine, engine: Engine, storage: UPath, tmp_path: Path) -> Iter
     product = product.model_copy(update={"grace_days": GRACE, "exports_kept_days": EXPORTS_KEPT})
     districts = {tenant.district: _district(tenant) for tenant in TENANTS}
     known = Catalog(districts, {"hero": product}, ())
-    assert known.tenants == TENANTS
+    assert list(known.tenants) == TENANTS
     with owner.begin() as connection:
         _fill(connection)
     sessions = Sessions()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,17 @@ from rollover.database.session import tenant_session
 from rollover.errors import Refused
 from rollover.lint import load_catalog
 from rollover.roster.imports.queue import awaited_import
-from rollover.roster.intake.watch import FIRST_WAIT, KNOWN_SECONDS, Found, OpenSftp, Place, Watch, places, record_all
+from rollover.roster.intake.watch import (
+    FIRST_WAIT,
+    KNOWN_SECONDS,
+    SERVERS_AT_ONCE,
+    Found,
+    OpenSftp,
+    Place,
+    Watch,
+    places,
+    record_all,
+)
 from rollover.sftp.drops import RemoteFile, candidates
 from tests.support.sftp_server import Sftp, sftp, sftp_server
 from tests.support.small_district import PRODUCTS
@@ -160,6 +171,26 @@ def test_a_server_that_does_not_answer_is_left_alone_for_a_while(
     assert asked.count("another_sftp") == 3, "at 0, after 15 and after 30 seconds more"
     assert asked.count("district_sftp") == 5
     assert "ConnectionRefusedError" in caplog.text and "secret" not in caplog.text
+
+
+def test_the_others_are_looked_at_while_a_server_is_silent(
+    place: Place, folder: Path, engine: Engine, open_sftp: OpenSftp
+) -> None:
+    (folder / "done").touch()
+    (folder / "roster.zip").write_bytes(b"zip")
+    others_were_looked_at = threading.Event()
+
+    @contextmanager
+    def opened(connection: str) -> Iterator[paramiko.SFTPClient]:
+        if connection != "district_sftp":
+            assert others_were_looked_at.wait(20), "it held up the others"
+            raise TimeoutError
+        with open_sftp(connection) as client:
+            yield client
+        others_were_looked_at.set()
+
+    where = [*(Place(f"silent_{n}", "/x", MATH) for n in range(SERVERS_AT_ONCE - 1)), place]
+    assert [drop.tenant_id for drop in Watch(SETTLE).look(where, lambda: engine, opened, 0.0)] == [HERO]
 
 
 def test_a_missing_folder_is_reported_once_and_keeps_no_other_waiting(

@@ -6,6 +6,7 @@ import logging
 import posixpath
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 
 UNREACHABLE = (OSError, EOFError, paramiko.SSHException, Refused)
 """Errors of a server, its connection or its host key; any other error is our own mistake."""
+SERVERS_AT_ONCE = 8
+"""A server that does not answer takes the whole patience of a connection: the others are looked at meanwhile."""
+
 OpenSftp = Callable[[str], AbstractContextManager[paramiko.SFTPClient]]
 FIRST_WAIT, LONGEST_WAIT = 15.0, 300.0
 """The first and the longest wait, in seconds, before a server that does not answer is asked again; it doubles each
@@ -126,11 +130,12 @@ class Watch:
         self._folders = {(place.connection, posixpath.normpath(place.folder)) for place in where}
         for place in where:
             by_connection[place.connection].append(place)
-        settled = [
-            found
-            for connection, group in by_connection.items()
-            for found in self._look_at(connection, group, open_sftp, clock)
-        ]
+        with ThreadPoolExecutor(SERVERS_AT_ONCE, "sftp-watch") as threads:
+            looks = [
+                threads.submit(self._look_at, connection, group, open_sftp, clock)
+                for connection, group in by_connection.items()
+            ]
+            settled = [found for look in looks for found in look.result()]
         self._learn(settled, open_engine, clock)
         return [found for found in settled if not self._knows(found)]
 
