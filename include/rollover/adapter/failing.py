@@ -90,7 +90,7 @@ def record(context: Context, *, unless_recorded: bool = False) -> None:
             about = replace(about, import_id=next(iter(queue.pending(engine, about.tenant.id)), None))
             if about.import_id is None:
                 return
-        step = _part_of(error) or task.task_id.rpartition(".")[2]
+        step = _part_of(error) or task.task_id
         where = failures.Failed(step=step, run_id=run.run_id, rollover_id=about.rollover_id, import_id=about.import_id)
         with tenant_session(engine, about.tenant.id) as connection:
             if unless_recorded and failures.is_recorded(connection, run.run_id, run.start_date):
