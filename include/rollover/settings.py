@@ -50,6 +50,6 @@ class Settings(BaseSettings):
 
     @property
     def storage_root(self) -> UPath:
-        from upath import UPath  # slow to import, and many commands need no storage
+        from rollover.storage import storage_path  # brings upath: slow to import, and many commands need no storage
 
-        return UPath(self.storage)
+        return storage_path(self.storage)

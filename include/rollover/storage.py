@@ -25,6 +25,13 @@ MAKE_ROOM = "make room there, then do this again."
 LET_US_IN = "let this account read and write there, or correct ROLLOVER_STORAGE, then do this again."
 
 
+def storage_path(url: str) -> UPath:
+    """The path of a URL. Storage is shared: what another process wrote or removed there is seen at once, so fsspec may
+    not remember what it listed. Every path of storage is made here, or from one that was."""
+    path = UPath(url)
+    return path if path.protocol in LOCAL else UPath(url, use_listings_cache=False)
+
+
 @contextmanager
 def whole_file(path: UPath) -> Iterator[IO[bytes]]:
     """Open a stream that becomes `path` when the block ends without an error, replacing an older file of that name.

@@ -30,6 +30,7 @@ from rollover.database.tables.ledger import steps
 from rollover.errors import ProofFailed, Refused
 from rollover.ledger import disposal_plans, evidence
 from rollover.ledger.results import Step
+from rollover.storage import storage_path
 from rollover.tenant import Tenant, rollover_id
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def archived_year(connection: Connection, tenant: Tenant, year: SchoolYear) -> A
         raise Refused(f"The archive of {year} of {tenant} expired {over}.", "nothing brings it back.")
     if receipt is None:
         raise Refused(f"The ledger has no archive of {year} of {tenant}.", "see `rollover archive list`.")
-    path = UPath(receipt["path"])
+    path = storage_path(receipt["path"])
     manifest = manifests.read(path, receipt["sha256"])
     for key_id in {file.key_id for file in manifest.files if file.key_id}:
         if gone := disposal_plans.destroyed(connection, key_id):

@@ -12,12 +12,12 @@ from functools import lru_cache
 from typing import Any
 
 import duckdb
-from upath import UPath
 
 from rollover.archive import manifest as manifests
 from rollover.archive.keys import Keys
 from rollover.archive.query import archived, ask, without_values
 from rollover.archive.retained import Retained
+from rollover.storage import storage_path
 
 KEPT_YEARS = 2_000
 """For so many archived years the numbers are kept in memory; each takes a few kilobytes."""
@@ -102,12 +102,12 @@ _one_at_a_time = threading.Lock()
 
 @lru_cache(maxsize=KEPT_YEARS)
 def _counted(path: str, sha256: str, keys: Keys) -> Counted:
-    manifest = manifests.read(UPath(path), sha256)
+    manifest = manifests.read(storage_path(path), sha256)
     held = {file.table.partition(".")[2] for file in manifest.files}
     if not held:
         return Counted(manifest.school_year, {}, {})
     by_school: dict[tuple[str, str], int] = {}
-    with archived([(UPath(path).parent, manifest)], keys) as connection:
+    with archived([(storage_path(path).parent, manifest)], keys) as connection:
         for measure in MEASURES[manifest.product]:
             if measure.table in held:
                 sql = f"SELECT school_id, {measure.sql} FROM {measure.table} GROUP BY ALL ORDER BY ALL"  # noqa: S608

@@ -28,7 +28,7 @@ from rollover.ledger.plans import FrozenPlan, Line, PlanAction, stayed
 from rollover.ledger.results import Archived, ManifestFile, Step
 from rollover.ledger.steps import PLAN_AGAIN
 from rollover.run import Run
-from rollover.storage import read_back, remove_parts, whole_file
+from rollover.storage import read_back, remove_parts, storage_path, whole_file
 
 log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
@@ -306,7 +306,7 @@ def _run_before(connection: Connection, run: Run, number: int) -> Manifest | Non
     )
     if found[0]["sha256"] in set(restored):
         return None
-    manifest = manifests.read(UPath(found[0]["path"]), found[0]["sha256"])
+    manifest = manifests.read(storage_path(found[0]["path"]), found[0]["sha256"])
     return manifest.model_copy(update={"files": [f for f in manifest.files if _went(connection, run, f)]})
 
 

@@ -13,6 +13,7 @@ from rollover.certificate.check import checked
 from rollover.certificate.signing import DO_NOT_RELY, Signed
 from rollover.database.tables.ledger import certificates
 from rollover.errors import ProofFailed, Refused
+from rollover.storage import storage_path
 from rollover.tenant import rollover_id
 
 
@@ -62,7 +63,7 @@ def issued(connection: Connection, tenant_id: str, school_year: str) -> Issued:
             f"{tenant_id} has no certificate of {school_year}.",
             f"`rollover status {tenant_id}` shows how far its rollovers are.",
         )
-    path = UPath(row.path)
+    path = storage_path(row.path)
     if not path.exists():
         raise Refused(f"{path} is missing.", "restore it from the storage's versions, or use the copy in the outbox.")
     signed = checked(path.read_bytes())

@@ -265,17 +265,16 @@ def report(
     ] = None,
 ) -> Lines[ArchivedReport]:
     """Make a report of an archived year as it was when the year was live, for the archived schools."""
-    from upath import UPath
-
     from rollover.archive.report import write_archived_report
     from rollover.exports import reports_of
+    from rollover.storage import storage_path
 
     found, wanted = context.tenant(tenant), school_year(year)
     known = reports_of(found.product)
     if report not in known:
         raise BadArgument(f"'{report}' is not a report of {found.product}{did_you_mean(report, known)}")
     exports = context.settings.storage_root / "exports" / found.product / found.district / wanted.key
-    folder = UPath(out) if out else exports / "from_archive"
+    folder = storage_path(out) if out else exports / "from_archive"
     district = context.catalog.districts[found.district]
     receipts = write_archived_report(context.engine, found, wanted, known[report], district, folder, context.keys)
     files = [WrittenFile(each.path, each.rows, each.bytes, each.sha256) for each in receipts]

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from sqlalchemy import Connection, Engine, select, update
-from upath import UPath
 
 from rollover.database.session import tenant_session
 from rollover.database.tables.ledger import exports, rollovers
 from rollover.ledger import evidence
 from rollover.ledger.rollovers import RolloverState
+from rollover.storage import storage_path
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def _remove(
     for path, delivered_to in files:
         if delivered_to is not None:
             remove(delivered_to)
-        UPath(path).unlink(missing_ok=True)
+        storage_path(path).unlink(missing_ok=True)
     connection.execute(
         update(exports)
         .where(exports.c.rollover_id == rollover_id, exports.c.removed_at.is_(None))

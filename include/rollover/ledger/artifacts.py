@@ -26,7 +26,7 @@ from rollover.ledger.plans import FrozenPlan
 from rollover.ledger.results import Step
 from rollover.run import Run
 from rollover.sftp.outbox import Outbox
-from rollover.storage import LOCAL, is_part
+from rollover.storage import LOCAL, is_part, storage_path
 from rollover.tenant import Tenant
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ def remove_abandoned(connection: Connection, run: Run, outbox: Outbox | None = N
     if not connection.scalar(text(IS_ERASED), {"rollover_id": run.id}):
         return 0
     belonging = _belonging(connection, run)
-    removed = [path for path in _abandoned_in_storage(connection, run, belonging) if _unlink(UPath(path))]
+    removed = [path for path in _abandoned_in_storage(connection, run, belonging) if _unlink(storage_path(path))]
     _record_removed(run, STORAGE, _abandoned(connection, run, STORAGE, belonging))
     if outbox is not None:
         in_outbox = _abandoned(connection, run, OUTBOX, belonging)

@@ -16,7 +16,7 @@ from rollover.ledger import rollovers
 from rollover.ledger.plans import FrozenPlan
 from rollover.ledger.results import Archived
 from rollover.run import Run
-from rollover.storage import read_back
+from rollover.storage import read_back, storage_path
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -95,7 +95,7 @@ def damaged(files: Iterable[Written]) -> list[str]:
     """What is wrong with some files, each as a sentence; empty if all are intact."""
     found = []
     for file in files:
-        path = UPath(file.path)
+        path = storage_path(file.path)
         if not path.exists():
             found.append(f"{path} is missing")
         elif read_back(path) != (file.sha256, file.bytes):

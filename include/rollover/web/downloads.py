@@ -25,7 +25,7 @@ from rollover.calendar import SchoolYear
 from rollover.exports import reports_of
 from rollover.exports.write import Receipt
 from rollover.sheet import streamed
-from rollover.storage import TEMPORARY
+from rollover.storage import TEMPORARY, storage_path
 from rollover.tenant import Tenant, rollover_id
 from rollover.web.archive import trends_of
 from rollover.web.data import archive, drop, exports, findings, plan, proof
@@ -81,7 +81,7 @@ def certificate(page: PageDep, tenant_id: str, year: str, plan_no: int, form: Li
         issued = next((each for each in proof.certificates_of(found.connection, year) if each.plan_no == plan_no), None)
         if issued is None:
             raise HTTPException(HTTPStatus.NOT_FOUND)
-    file = stored(page.host.storage, str(UPath(issued.path).with_suffix(f".{form}")))
+    file = stored(page.host.storage, str(storage_path(issued.path).with_suffix(f".{form}")))
     return attachment(safe_name("certificate", tenant_id, f"{year}.{form}"), chunks(file))
 
 
@@ -174,12 +174,12 @@ def rows_of(reader: pa.RecordBatchReader) -> Iterator[tuple[Any, ...]]:
 def one_file(receipts: list[Receipt], folder: UPath) -> tuple[UPath, str]:
     """The file of a report, or a zip of its files; and its suffix."""
     if len(receipts) == 1:
-        path = UPath(receipts[0].path)
+        path = storage_path(receipts[0].path)
         return path, path.suffix.lstrip(".")
     target = folder / "report.zip"
     with target.open("wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
         for receipt in receipts:
-            packed.writestr(receipt.file, UPath(receipt.path).read_bytes())
+            packed.writestr(receipt.file, storage_path(receipt.path).read_bytes())
     return target, "zip"
 
 

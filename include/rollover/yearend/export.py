@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, insert
-from upath import UPath
 
 from rollover.database.tables.ledger import exports
 from rollover.exports import Scope, reports_of
@@ -18,7 +17,7 @@ from rollover.ledger.plans import FrozenPlan
 from rollover.ledger.receipts import exports_folder, file_name
 from rollover.ledger.results import Exported, ExportedReport
 from rollover.sftp.outbox import Outbox
-from rollover.storage import remove_parts
+from rollover.storage import remove_parts, storage_path
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ def export_reports(connection: Connection, plan: FrozenPlan, outbox: Outbox) -> 
         for receipt in write_report(connection, known[report], scope, folder, name)
     ]
     remote = {receipt.file: f"{run.config.outbox}/{run.school_year}/{receipt.file}" for receipt in written}
-    artifacts.deliver(plan, outbox, [(UPath(receipt.path), remote[receipt.file]) for receipt in written])
+    artifacts.deliver(plan, outbox, [(storage_path(receipt.path), remote[receipt.file]) for receipt in written])
     for receipt in written:
         record(connection, plan, delivered_to=remote[receipt.file], **vars(receipt))
     log.info("%s files of %s reports are delivered", len(written), len(run.product.reports))

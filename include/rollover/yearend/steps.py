@@ -13,8 +13,6 @@ import logging
 import time
 from collections.abc import Callable
 
-from upath import UPath
-
 from rollover.archive import write
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
@@ -39,6 +37,7 @@ from rollover.ledger.results import (
 from rollover.ledger.steps import finish, once, record, require
 from rollover.run import Run
 from rollover.sftp.outbox import Outbox
+from rollover.storage import storage_path
 from rollover.yearend import approval, export, new_roster, verify
 from rollover.yearend import certify as certifying
 from rollover.yearend import erase as erasing
@@ -164,7 +163,7 @@ def certify(run: Run, outbox: Outbox) -> Certified:
         issued = step.done or step.finish(certifying.certify(step.connection, step.plan, outbox))
     with tenant_session(run.engine, run.tenant.id) as connection:
         plan = plans.in_force(connection, run)
-    files = [UPath(issued.path), UPath(issued.pdf)]
+    files = [storage_path(issued.path), storage_path(issued.pdf)]
     remote = f"{run.config.outbox}/{run.school_year}/certificate_"
     artifacts.deliver(plan, outbox, [(file, f"{remote}{file.name}") for file in files])
     return issued

@@ -13,7 +13,7 @@ from rollover.errors import ProofFailed
 from rollover.ledger.artifacts import OUTBOX, STORAGE
 from rollover.ledger.rollovers import RolloverState
 from rollover.sftp.outbox import Outbox, part_of
-from rollover.storage import is_part
+from rollover.storage import is_part, storage_path
 from rollover.tenant import SEPARATOR, Tenant
 
 ROOTS = ("archive", "exports", "certificates")
@@ -56,7 +56,7 @@ def strays(connection: Connection, tenant: Tenant, storage: UPath, outbox_folder
 
 def _missing(connection: Connection) -> list[str]:
     """The files that the ledger says are there, and that are not."""
-    missing = [path for path in connection.scalars(text(EXPECTED)) if not UPath(path).exists()]
+    missing = [path for path in connection.scalars(text(EXPECTED)) if not storage_path(path).exists()]
     if not missing:
         return []
     # Whoever removes files says so when all of them are gone, and has the tenant's lock until then.

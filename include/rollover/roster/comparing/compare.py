@@ -140,6 +140,7 @@ def _look(
         open_set(duck, files, connection, storage, found.import_id, changes)
         rekeyed.find(duck, changes)
         counted = tally(duck, changes)
+        in_no_class = without_enrollment(duck)
     live_year, set_year = _live_year(connection), _set_year(found)
     years = 0 if live_year is None else set_year.first_year - SchoolYear.parse(live_year).first_year
     known = frozenset(connection.scalars(select(directory.schools.c.school_id)))
@@ -150,7 +151,7 @@ def _look(
         known,
         seen_before(connection, found),
         found.rejected_rows,
-        without_enrollment(duck),
+        in_no_class,
         found.details.reading.cut_off,
         found.details.reading.other_status,
         rows_before(connection) if live_year is None else {},

@@ -15,6 +15,7 @@ from upath import UPath
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
 from rollover.ledger import evidence
+from rollover.storage import storage_path
 
 DOWNLOADED = "downloaded"
 """The kind of evidence of a download of personal data."""
@@ -43,7 +44,7 @@ def chunks(path: UPath) -> Iterator[bytes]:
 
 def stored(storage: UPath, path: str) -> UPath:
     """A file of storage by the path that the ledger has. Raises Refused if it is not below `storage`, or is gone."""
-    found = UPath(path)
+    found = storage_path(path)
     if ".." in found.parts or not str(found).startswith(f"{str(storage).rstrip('/')}/"):
         raise Refused("The file does not lie in the storage that these pages may read.", "report this.")
     if not found.is_file():
