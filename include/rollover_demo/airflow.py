@@ -161,6 +161,10 @@ class LocalAirflow:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def ended(self) -> list[str]:
+        """The components whose process ended by itself."""
+        return [name for name, process in self._processes.items() if process.poll() is not None]
+
     def log_of(self, name: str) -> Path:
         path = self.folder / "logs" / f"{name}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -206,9 +210,9 @@ class LocalAirflow:
     def _wait_healthy(self, deadline: float) -> None:
         missing = set(HEALTH_OF.values())
         while missing:
-            for name, process in self._processes.items():
-                if process.poll() is not None:
-                    raise AirflowFailed(f"{name} ended with {process.returncode}; see {self.log_of(name)}")
+            for name in self.ended():
+                code = self._processes[name].returncode
+                raise AirflowFailed(f"{name} ended with {code}; see {self.log_of(name)}")
             if time.monotonic() > deadline:
                 raise AirflowFailed(f"not healthy in time: {', '.join(sorted(missing))}; see {self.folder / 'logs'}")
             time.sleep(0.2)

@@ -97,21 +97,18 @@ def prepared(folder: Path, specs: Iterable[DistrictSpec]) -> Iterator[tuple[Post
         server.stop()
 
 
-@contextmanager
-def running(
-    folder: Path,
-    specs: Iterable[DistrictSpec],
-    server: PostgresServer,
-    owner: Engine,
-    *,
-    users: Mapping[str, str] = USERS,
-    more: Mapping[str, str] = NOTHING,
-) -> Iterator[Services]:
-    """SFTP server, mail server and Airflow, started and healthy; stopped at the end, whatever happens.
+@dataclass(frozen=True)
+class Neighbours:
+    """The districts' SFTP server and the mail server, running; and the environment by which Airflow reaches them."""
 
-    `users` are Airflow's, with their roles. `more` is added to the environment of Airflow's processes.
-    """
-    specs = tuple(specs)
+    sftp: SftpServer
+    sftp_accounts: dict[str, Account]
+    environment: dict[str, str]
+
+
+@contextmanager
+def neighbours(folder: Path, specs: Iterable[DistrictSpec], server: PostgresServer) -> Iterator[Neighbours]:
+    """SFTP server and mail server, started; stopped at the end, whatever happens."""
     accounts = {ROLLOVER: Account(secrets.token_urlsafe(16), ".")}
     accounts |= {spec.id: Account(secrets.token_urlsafe(16), spec.id) for spec in specs}
     root = folder / "sftp"
@@ -121,9 +118,6 @@ def running(
     sftp = start(root, accounts, folder / "sftp-server")
     mail = MailServer(folder / MAIL).start()
     environment = SHORT_WAITS | {
-        "ROLLOVER_DISTRICTS": str(folder / "districts"),
-        "ROLLOVER_STORAGE": f"file://{folder / 'storage'}",
-        "ROLLOVER_SIGNING_KEY": str(folder / SIGNING_KEY),
         "ROLLOVER_DATABASE_URL": database_url(server, PERSONS[0]),
         "AIRFLOW_CONN_PRODUCT_DB": json.dumps(
             {"conn_type": "postgres", "host": server.socket_folder, "login": LOGIN, "schema": DATABASE}
@@ -147,16 +141,42 @@ def running(
             }
         ),
     }
-    metadata = server.url(METADATA, driver="psycopg2")
-    airflow = LocalAirflow(folder / "airflow", metadata, environment={**environment, **more}, users=users)
     try:
-        api = airflow.start()
-        write_env(folder / ENV, server, airflow)
-        yield Services(folder, specs, owner, airflow, api, sftp, accounts)
+        yield Neighbours(sftp, accounts, environment)
     finally:
-        airflow.stop()
         mail.stop()
         sftp.stop()
+
+
+@contextmanager
+def running(
+    folder: Path,
+    specs: Iterable[DistrictSpec],
+    server: PostgresServer,
+    owner: Engine,
+    *,
+    users: Mapping[str, str] = USERS,
+    more: Mapping[str, str] = NOTHING,
+) -> Iterator[Services]:
+    """SFTP server, mail server and Airflow, started and healthy; stopped at the end, whatever happens.
+
+    `users` are Airflow's, with their roles. `more` is added to the environment of Airflow's processes.
+    """
+    specs = tuple(specs)
+    with neighbours(folder, specs, server) as near:
+        environment = near.environment | {
+            "ROLLOVER_DISTRICTS": str(folder / "districts"),
+            "ROLLOVER_STORAGE": f"file://{folder / 'storage'}",
+            "ROLLOVER_SIGNING_KEY": str(folder / SIGNING_KEY),
+        }
+        metadata = server.url(METADATA, driver="psycopg2")
+        airflow = LocalAirflow(folder / "airflow", metadata, environment={**environment, **more}, users=users)
+        try:
+            api = airflow.start()
+            write_env(folder / ENV, server, airflow)
+            yield Services(folder, specs, owner, airflow, api, near.sftp, near.sftp_accounts)
+        finally:
+            airflow.stop()
 
 
 def database_url(server: PostgresServer, person: str) -> str:
