@@ -48,10 +48,14 @@ FOR_TASKS = (
 
 
 class ProcessStart:
-    """Airflow calls it in its scheduler, DAG processor and triggerer, before they begin."""
+    """Airflow calls it in its scheduler, DAG processor and triggerer, before they begin, and in each task."""
 
     @hookimpl
     def on_starting(self, component: Any) -> None:
+        from airflow.jobs.job import Job
+
+        if not isinstance(component, Job):  # a task, which is a fork of the scheduler
+            return
         match sys.argv[1:2]:
             case ["scheduler"]:
                 make_missing_pools()

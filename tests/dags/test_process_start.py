@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from airflow import settings
+from airflow.jobs.job import Job
 from airflow.models.dagbag import DagPriorityParsingRequest
 from airflow.models.pool import Pool
 from airflow.sdk import DAG
@@ -56,6 +57,22 @@ def test_every_module_that_is_imported_before_is_there(caplog: pytest.LogCapture
     assert caplog.text == ""
     process_start.preload(("rollover.there_is_none",))
     assert "rollover.there_is_none is not imported before the tasks" in caplog.text
+
+
+def test_the_scheduler_begins_with_it_and_its_tasks_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks are forks of the scheduler, so their command line is the scheduler's."""
+    done: list[str] = []
+    monkeypatch.setattr(process_start, "make_missing_pools", lambda: done.append("pools"))
+    monkeypatch.setattr(process_start, "preload", lambda modules: done.append("modules"))
+    monkeypatch.setattr(process_start, "start_watching", lambda folder: done.append("watch"))
+    for command in ("scheduler", "dag-processor", "triggerer"):
+        monkeypatch.setattr("sys.argv", ["airflow", command])
+        process_start.ProcessStart().on_starting(object())
+        assert done == []
+    for command in ("scheduler", "dag-processor", "triggerer"):
+        monkeypatch.setattr("sys.argv", ["airflow", command])
+        process_start.ProcessStart().on_starting(Job())
+    assert done == ["pools", "modules", "modules", "watch"]
 
 
 def test_a_new_changed_or_removed_district_file_is_seen_once(tmp_path: Path) -> None:
