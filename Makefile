@@ -6,7 +6,7 @@ export AIRFLOW_HOME := $(CURDIR)
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-browser test-thorough texts lint format bench clean requirements
+.PHONY: help demo test test-slow test-cluster test-browser test-thorough texts lint format bench clean requirements
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,10 +15,13 @@ demo: $(VENV)/installed ## a season's rollovers on real parts; ARGS=--exit, --as
 	@$(BIN)/python -m rollover_demo.demo $(ARGS)
 
 test: $(VENV)/installed-dev ## the tests, against a real PostgreSQL, SFTP server and Airflow; ARGS for pytest
-	@$(BIN)/python -m pytest -m "not slow and not browser" $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow and not cluster and not browser" $(ARGS)
 
 test-slow: $(VENV)/installed-dev ## the others: killed at every statement, random sets, whole runs, a season
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-cluster: $(VENV)/installed-dev ## a season on two Celery workers, S3 and servers that fail; needs Debian's redis-server
+	@$(BIN)/python -m pytest -n0 -x -m cluster tests/cluster $(ARGS)
 
 test-browser: $(VENV)/installed-dev ## the pages in a real browser, against a running demo; needs Debian's chromium
 	@$(BIN)/python -m pytest -n0 -x -m browser tests/browser $(ARGS)

@@ -27,7 +27,7 @@ from tests.support.personal_values import Secrets, places
 
 SEASON_SECONDS = 900.0
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.cluster,
     pytest.mark.timeout(1500),
     pytest.mark.skipif(missing() is not None, reason=str(missing())),
 ]
