@@ -24,7 +24,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, event, select, text
 
-from rollover.adapter import connections, noting
+from rollover.adapter import connections, importing, noting
 from rollover.season.run_note import MARK
 from tests.dags.airflow_home import HOME
 from tests.dags.test_import_in_review import half, town, validated
@@ -98,7 +98,7 @@ def test_a_run_that_waits_says_for_what_and_then_what_came_of_it(airflow: Load, 
     assert waiting[1].startswith("Waits for data engineer since ")
     lines = note_of(done.run_id).split("\n")
     assert lines[0] == f"{MARK} Plan rejected by tester: nothing was changed"
-    assert lines[-1] == "This run stopped at approve. Steps that are done are not repeated."
+    assert lines[-1] == "This run stopped at archive. Steps that are done are not repeated."
     plugin()["write_note_of_task"](task_of(done.run_id, "ask_approval"))
     assert note_of(done.run_id).split("\n") == lines, "what has ended is left as it is"
 
@@ -143,11 +143,11 @@ def test_an_import_that_waits_is_found_by_its_district(
 
     def answer() -> str:
         run_id = newest_run("roster_import")
-        plugin()["write_note_of_task"](task_of(run_id, "import_roster.ask"))
+        plugin()["write_note_of_task"](task_of(run_id, "unfinished.ask"))
         while_waiting.append(note_of(run_id))
         return "Discard"
 
-    done = run_dag(airflow("roster_import"), partition_key=HERO, answers={"import_roster.ask": answer})
+    done = run_dag(airflow("roster_import"), partition_key=HERO, answers={"unfinished.ask": answer})
     assert while_waiting[0].startswith(f"{MARK} {WHO} 2025-26: in review ")
     assert "(over its limits: " in while_waiting[0]
     assert note_of(done.run_id).startswith(f"{MARK} {WHO} 2025-26: rejected ")
@@ -158,13 +158,16 @@ def test_an_import_that_waits_is_found_by_its_district(
 
 @pytest.mark.slow
 def test_an_import_is_reported_to_its_district_and_noted(airflow: Load, riverside: Path, owner: Engine) -> None:
-    """Two drops in one run: one that can be taken, and one that is refused and skips the steps that follow."""
+    """Two drops in one run: one that can be taken, and one that is refused."""
     for name, ends in (("good.zip", YEAR.last_year), ("stale.zip", 2022)):
         drop(riverside, new_year_zip(ends), name)
     run_dag(airflow("roster_intake"))
     finished = run_dag(airflow("roster_import"), partition_key=HERO, asset_extra={})
     assert finished.state == "success"
-    reports = [finished.result_of("import_roster.report_result", n) for n in (0, 1)]
+    with owner.connect() as connection:
+        ids = connection.scalars(text("SELECT import_id FROM ledger.imports")).all()
+    reports = [importing.report_to_district(import_id) for import_id in ids]
+    assert not any(said["delivered"] for said in reports), "it is there already"
     assert {said["state"] for said in reports} == {"applied", "rejected"}
     for said in reports:
         folder = riverside / "outbox" / "imports" / said["folder"].rpartition("/")[2]
@@ -229,7 +232,7 @@ def test_whatever_goes_wrong_the_run_goes_on(
     with caplog.at_level(logging.WARNING), create_session(scoped=False) as session:
         run = session.scalars(select(DagRun).where(DagRun.run_id == done.run_id)).one()
         get_listener_manager().hook.on_dag_run_running(dag_run=run, msg="")
-    plugin()["write_note_of_task"](task_of(done.run_id, "pending"))
+    plugin()["write_note_of_task"](task_of(done.run_id, "import_drops"))
     assert note_of(done.run_id) == before
     assert caplog.text.count("ConnectionError") == 2 and "O'Hara" not in caplog.text
 
