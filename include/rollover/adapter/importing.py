@@ -200,9 +200,9 @@ def decide(import_id: str, answer: dict[str, str]) -> dict[str, Any]:
 
     work = open_import(import_id)
     done = decision.decide(work.engine, work.tenant.id, import_id, **answer)
-    if not done.decided and answer["answer"] != Answer.LATER:
-        raise Refused(f"Too late: import {import_id}: {done.said}.", "look at `rollover status`.")
-    if not done.decided:
+    if not done.decided and answer["answer"] == Answer.LATER:
         raise AirflowSkipException(f"Import {import_id}: {done.said}.")
+    if not done.decided and not decision.was_decided(work.current(), answer["answer"], answer["by"]):
+        raise Refused(f"Too late: import {import_id}: {done.said}.", "look at `rollover status`.")
     apply_when_due(work, work.current())
     return done.as_json()

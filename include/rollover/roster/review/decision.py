@@ -156,7 +156,6 @@ def decide(
 
     `digest` is that of the comparison that the person saw, or its first characters. Nothing happens if the comparison
     has changed since, or if the import is no longer in review: it was superseded, or somebody else answered first.
-    The same answer of the same person again is decided already: a killed task gives it twice.
     Raises Refused if the answer has no person, or was not offered.
     """
     given = _answer(answer)
@@ -172,8 +171,6 @@ def decide(
             )
             return _undecided(found, said)
         seen = Comparison.of(found)
-        if seen is not None and _is_decided(found, given, by) and _names(digest, seen.digest):
-            return Decided(import_id, found.state, True, given.value)
         if found.state is not ImportState.IN_REVIEW or seen is None:
             return _undecided(found, _why_not_open(found))
         if not _names(digest, seen.digest):
@@ -186,8 +183,9 @@ def decide(
         return Decided(import_id, imports.load(connection, import_id).state, True, given.value)
 
 
-def _is_decided(found: Import, answer: Answer, by: str) -> bool:
-    return found.state is not ImportState.IN_REVIEW and (found.decision, found.decided_by) == (DECISIONS[answer], by)
+def was_decided(found: Import, answer: str, by: str) -> bool:
+    """Whether this answer of this person is the decision about an import: a killed task gives it again."""
+    return (found.decision, found.decided_by) == (DECISIONS.get(Answer(answer)), by)
 
 
 def _keep_answer(
