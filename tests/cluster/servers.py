@@ -176,7 +176,7 @@ class S3(Server):
 
     @property
     def settings(self) -> dict[str, str]:
-        """What s3fs is told, by the variables that every AWS library reads."""
+        """What s3fs needs to know, in the variables that every AWS library reads."""
         return {
             "AWS_ENDPOINT_URL": f"http://{HOST}:{self.port}",
             "AWS_ACCESS_KEY_ID": "rollover",

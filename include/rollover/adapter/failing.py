@@ -49,7 +49,7 @@ def _part_of(error: object) -> str | None:
 
 @dataclass(frozen=True)
 class About:
-    """What a failed task was about; no id if it was one of the tenant's imports, and which is not known."""
+    """What a failed task was about; no id if it was one of the tenant's imports, and nobody knows which."""
 
     tenant: Tenant
     rollover_id: str | None = None
@@ -86,7 +86,7 @@ def record(context: Context, *, unless_recorded: bool = False) -> None:
             return
         task, run = context["ti"], context["dag_run"]
         engine = connections.engine()
-        if about.rollover_id is None and about.import_id is None:  # the oldest was at work
+        if about.rollover_id is None and about.import_id is None:  # its process was killed: most likely at the oldest
             about = replace(about, import_id=next(iter(queue.pending(engine, about.tenant.id)), None))
             if about.import_id is None:
                 return
