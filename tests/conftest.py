@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from upath import UPath
 from rollover.database import migrate
 from rollover.database.session import connect
 from rollover_demo.postgres import LOGIN, PostgresServer
+from tests.support.memory_folder import short_folder
 
 TEMPLATE = "rollover_template"
 PERSONS = ("dana", "kim")
@@ -32,8 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A server of our own, with a migrated template database; gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="rollover-test-"))
-    server = PostgresServer(folder / "pg")
+    folder = short_folder("rollover-test-")
+    server = PostgresServer(folder / "pg", durable=False)
     server.create(TEMPLATE)
     migrate.upgrade(connect(server.url(TEMPLATE)))
     server.create_login()

