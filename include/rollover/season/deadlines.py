@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 
 from rollover.calendar import SchoolYear, reset_day, reset_instant
@@ -123,46 +123,58 @@ class Dates:
         return None, None
 
 
-def alarms(standing: Standing, facts: Facts, dates: Dates, school_year: str, now: datetime) -> Iterator[Alarm]:
-    """What is late or wrong as of `now`, besides the phase itself."""
-    yield from _of_year(standing, facts, dates, now)
+@dataclass(frozen=True)
+class TimedAlarm:
+    """An alarm, and from when on and until when it holds while the facts stay the same. None: whatever the time is."""
+
+    alarm: Alarm
+    begins: datetime | None = None
+    ends: datetime | None = None
+
+    def holds_at(self, now: datetime) -> bool:
+        return (self.begins is None or now >= self.begins) and (self.ends is None or now < self.ends)
+
+
+def alarms(standing: Standing, facts: Facts, dates: Dates, school_year: str) -> Iterator[TimedAlarm]:
+    """What is late or wrong besides the phase itself, or will be if nothing happens."""
+    yield from _of_year(standing, facts, dates)
     if school_year == facts.current_school_year or standing.phase not in {*NOT_BEGUN, Phase.CERTIFIED}:
-        yield from _of_tenant(standing, facts, dates, now)
+        yield from _of_tenant(standing, facts, dates)
 
 
-def _of_year(standing: Standing, facts: Facts, dates: Dates, now: datetime) -> Iterator[Alarm]:
+def _of_year(standing: Standing, facts: Facts, dates: Dates) -> Iterator[TimedAlarm]:
     phase, since = standing.phase, standing.since
-    if phase in NOT_BEGUN and dates.is_active and now > dates.reset_at + GRACE:
-        yield Alarm.RESET_DATE_PASSED
-    if phase is Phase.WAITING_FOR_APPROVAL and since and now > since + timedelta(days=dates.approval_days):
-        yield Alarm.APPROVAL_OVERDUE
+    if phase in NOT_BEGUN and dates.is_active:
+        yield TimedAlarm(Alarm.RESET_DATE_PASSED, dates.reset_at + GRACE)
+    if phase is Phase.WAITING_FOR_APPROVAL and since:
+        yield TimedAlarm(Alarm.APPROVAL_OVERDUE, since + timedelta(days=dates.approval_days))
     waits_for_files = phase is Phase.WAITING_FOR_ROSTER and standing.waits_for is WaitsFor.DISTRICT_IT
-    if waits_for_files and dates.files_due is not None and now.astimezone(UTC).date() >= dates.files_due:
-        yield Alarm.FILES_MISSING
+    if waits_for_files and dates.files_due is not None:
+        yield TimedAlarm(Alarm.FILES_MISSING, datetime.combine(dates.files_due, time(), UTC))
     if facts.notices is not None and facts.notices.failed:
-        yield Alarm.NOTICE_NOT_SENT
+        yield TimedAlarm(Alarm.NOTICE_NOT_SENT)
 
 
-def _of_tenant(standing: Standing, facts: Facts, dates: Dates, now: datetime) -> Iterator[Alarm]:
-    yield from _of_imports(standing, facts, dates, now)
-    if facts.pause is not None and now > facts.pause.since + timedelta(days=dates.pause_max_days):
-        yield Alarm.PAUSE_TOO_LONG
+def _of_tenant(standing: Standing, facts: Facts, dates: Dates) -> Iterator[TimedAlarm]:
+    yield from _of_imports(standing, facts, dates)
+    if facts.pause is not None:
+        yield TimedAlarm(Alarm.PAUSE_TOO_LONG, facts.pause.since + timedelta(days=dates.pause_max_days))
     if facts.dag is not None and facts.dag.state != "on" and dates.is_active:
-        yield Alarm.DAG_PAUSED if facts.dag.state == "paused" else Alarm.DAG_MISSING
+        yield TimedAlarm(Alarm.DAG_PAUSED if facts.dag.state == "paused" else Alarm.DAG_MISSING)
 
 
-def _of_imports(standing: Standing, facts: Facts, dates: Dates, now: datetime) -> Iterator[Alarm]:
+def _of_imports(standing: Standing, facts: Facts, dates: Dates) -> Iterator[TimedAlarm]:
     newest, review = facts.newest_drop, facts.in_review
     if facts.import_failure is not None:
-        yield Alarm.IMPORT_FAILED
+        yield TimedAlarm(Alarm.IMPORT_FAILED)
     if review is not None:
-        if now > review.since + timedelta(days=dates.review_days):
-            yield Alarm.REVIEW_OVERDUE
-        elif standing.phase is not Phase.ROSTER_IN_REVIEW:
-            yield Alarm.ROSTER_IN_REVIEW
+        overdue = review.since + timedelta(days=dates.review_days)
+        yield TimedAlarm(Alarm.REVIEW_OVERDUE, overdue)
+        if standing.phase is not Phase.ROSTER_IN_REVIEW:
+            yield TimedAlarm(Alarm.ROSTER_IN_REVIEW, ends=overdue)
     if newest is not None and newest.state is ImportState.REJECTED:
         is_unread = facts.unread is not None and facts.unread.found_at == newest.found_at
-        yield Alarm.FILES_NOT_READ if is_unread else Alarm.DROP_REJECTED
+        yield TimedAlarm(Alarm.FILES_NOT_READ if is_unread else Alarm.DROP_REJECTED)
 
 
 def severity_of(standing: Standing, found: tuple[Alarm, ...]) -> Severity:

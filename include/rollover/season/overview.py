@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from rollover.calendar import SchoolYear
-from rollover.ledger.results import Step
 from rollover.season.phases import NOT_BEGUN, Phase
 from rollover.season.state import TenantState
 
@@ -61,25 +60,21 @@ def overview(states: Iterable[TenantState], year: SchoolYear, now: datetime) -> 
     """Sum up some states as of `now`. The totals are those of one school year, the lists those of every year given."""
     today = now.astimezone(UTC).date()
     known = [state for state in states if state.dates.is_active or state.phase not in NOT_BEGUN]
-    of_year = [state for state in known if state.school_year == year.key]
+    key = year.key
+    of_year = [state for state in known if state.school_year == key]
     upcoming = [state for state in known if _resets_soon(state, today)]
     late = [state for state in known if state.is_late]
     return Overview(
         school_year=year.key,
         tenants=len(of_year),
         due=sum(state.dates.reset_date <= today for state in of_year),
-        reset=sum(map(is_reset, of_year)),
+        reset=sum(state.is_reset for state in of_year),
         certified=sum(state.phase is Phase.CERTIFIED for state in of_year),
         by_phase=_by_phase(of_year),
         by_day=_by_day(of_year),
-        upcoming=sorted(upcoming, key=lambda state: (state.dates.reset_date, state.tenant)),
-        late=sorted(late, key=lambda state: (-state.severity.rank, state.tenant, state.school_year)),
+        upcoming=sorted(upcoming, key=lambda state: (state.dates.reset_date, state.tenant.id)),
+        late=sorted(late, key=lambda state: (-state.severity.rank, state.tenant.id, state.school_year)),
     )
-
-
-def is_reset(state: TenantState) -> bool:
-    """Whether the year's data is gone, as a step of its own has verified."""
-    return state.phase is Phase.CERTIFIED or Step.VERIFY_RESET in state.facts.done
 
 
 def _resets_soon(state: TenantState, today: date) -> bool:
@@ -94,6 +89,6 @@ def _by_phase(states: list[TenantState]) -> list[PhaseCount]:
 
 def _by_day(states: list[TenantState]) -> list[DayCount]:
     planned = Counter(state.dates.reset_date for state in states)
-    reset = Counter(state.dates.reset_date for state in states if is_reset(state))
+    reset = Counter(state.dates.reset_date for state in states if state.is_reset)
     certified = Counter(state.dates.reset_date for state in states if state.phase is Phase.CERTIFIED)
     return [DayCount(day, planned[day], reset[day], certified[day]) for day in sorted(planned)]

@@ -130,21 +130,22 @@ class SeasonReader:
         self._years: set[str] = set()
         self._known: dict[tuple[str, str], _Known] = {}
         self._catalog: Catalog | None = None
+        self._listed: dict[str, Tenant] = {}
 
     def read(self, engine: Engine, known: Catalog, now: datetime, *, year: SchoolYear | None = None) -> Season:
         """Like :func:`read_season`."""
         with self._lock:
             self._update(engine, year)
             if self._catalog is not known:
-                self._catalog = known
+                self._catalog, self._listed = known, {tenant.id: tenant for tenant in known.tenants}
                 for each in self._known.values():
                     each.state = None
-            wanted = {tenant.id: tenant for tenant in known.tenants}
+            key = year.key if year else None
             return Season(
                 tuple(
-                    found.as_of(wanted[tenant_id], school_year, known, now)
+                    found.as_of(self._listed[tenant_id], school_year, known, now)
                     for (tenant_id, school_year), found in self._known.items()
-                    if tenant_id in wanted and (not found.is_past or (year is not None and school_year == year.key))
+                    if tenant_id in self._listed and (not found.is_past or school_year == key)
                 )
             )
 

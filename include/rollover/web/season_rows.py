@@ -56,7 +56,8 @@ def of_year(season: Season, year: SchoolYear, *, only: bool) -> list[TenantState
 
     A tenant that has neither is there with its newest year. With `only`, the states of the year itself.
     """
-    found = [state for state in season.states if state.school_year == year.key or (_is_open(state) and not only)]
+    key = year.key
+    found = [state for state in season.states if state.school_year == key or (_is_open(state) and not only)]
     if only:
         return found
     shown = {state.tenant for state in found}
