@@ -32,7 +32,7 @@ from rollover.database.session import connect
 from rollover.settings import HOME
 from rollover.tenant import Tenant
 from rollover.web.app import create_app
-from rollover.web.host import Host, Right, Visitor
+from rollover.web.host import KEPT_CONNECTIONS, Host, Right, Visitor
 from rollover_demo.postgres import LOGIN, PostgresServer
 
 ASKED = 0.3
@@ -85,7 +85,7 @@ def main() -> None:
         server.create_login()
         known = catalog(folder / "districts", given.tenants)
         fill(owner, known, UPath(folder / "storage"), open_items=200)
-        host = _host(connect(server.url("bench", user=LOGIN)), known, folder)
+        host = _host(connect(server.url("bench", user=LOGIN), keep=KEPT_CONNECTIONS), known, folder)
         found = _measure(host, owner, known, given.requests)
     finally:
         server.stop()

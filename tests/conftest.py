@@ -9,9 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Engine
 from upath import UPath
 
 from rollover.database import migrate
@@ -106,16 +105,8 @@ def login_of(postgres: PostgresServer, database: str) -> Callable[[str], str]:
 
 @contextmanager
 def pooled(url: URL) -> Iterator[Engine]:
-    """As :func:`rollover.database.session.connect`, but connections are used again, which saves a test's time."""
-    engine = create_engine(url, hide_parameters=True)
-
-    @event.listens_for(engine, "reset")
-    def unlock(connection: psycopg.Connection, *_: object) -> None:
-        """What a connection that is closed gives back."""
-        connection.rollback()
-        connection.execute("SELECT pg_advisory_unlock_all()")
-        connection.rollback()
-
+    """An engine whose connections are used again, which saves a test's time."""
+    engine = connect(url, keep=5)
     yield engine
     engine.dispose()
 

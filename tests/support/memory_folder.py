@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-IN_MEMORY = Path("/dev/shm")  # noqa: S108 - the folder in it is made with a name of its own
+IN_MEMORY = Path("/dev/shm")
 ROOM = 4 << 30
 """Bytes that must be free there."""
 
@@ -16,4 +16,4 @@ ROOM = 4 << 30
 def short_folder(prefix: str) -> Path:
     """Make a folder with a short path: that of a Unix socket may not be longer than 107 characters."""
     fits = os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free > ROOM
-    return Path(tempfile.mkdtemp(prefix=prefix, dir=IN_MEMORY if fits else "/tmp"))  # noqa: S108 - as above
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=IN_MEMORY if fits else "/tmp"))

@@ -29,10 +29,10 @@ SFTP_TURN_SECONDS = 60.0
 """How long a task waits, with its worker, for a place at a server."""
 
 
-def engine(*, patience: int | None = None) -> Engine:
+def engine(*, patience: int | None = None, keep: int = 0) -> Engine:
     """The product database, from the Airflow connection ``product_db``; its host may be a socket folder.
 
-    `patience` is after how many seconds a connection that is not made counts as failed.
+    `patience` is after how many seconds a connection that is not made counts as failed; `keep`, how many are kept open.
     """
     said = BaseHook.get_connection(PRODUCT_DB)
     query = {str(key): str(value) for key, value in said.extra_dejson.items()}
@@ -42,7 +42,7 @@ def engine(*, patience: int | None = None) -> Engine:
     if host and host.startswith("/"):
         query, host = {"host": host, **query}, None
     url = URL.create("postgresql+psycopg", said.login, said.password, host, said.port, said.schema, query)
-    return connect(url)
+    return connect(url, keep=keep)
 
 
 @contextmanager

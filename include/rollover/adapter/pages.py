@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -25,7 +25,7 @@ from rollover.season.facts import OpenQuestion
 from rollover.settings import Settings
 from rollover.tenant import SEPARATOR, Tenant
 from rollover.web.app import create_app
-from rollover.web.host import Host, NotAnswered, Right, Visitor
+from rollover.web.host import KEPT_CONNECTIONS, Host, NotAnswered, Right, Visitor
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.base_auth_manager import ResourceMethod
@@ -255,7 +255,7 @@ def host() -> Host:
     settings = Settings()
     return Host(
         visitor=visitor,
-        engine=cache(connections.engine),
+        engine=cache(partial(connections.engine, keep=KEPT_CONNECTIONS)),
         catalog=FreshCatalog(runs.catalog, (settings.districts, settings.products)),
         answer=answer,
         answered_by=answered_by,

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, func, select, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, func, select, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import PoolResetState
 
 from rollover.errors import DatabaseFailed, DatabaseUnavailable, Refused, TenantBusy
 from rollover.settings import Settings
@@ -26,9 +27,24 @@ LOOK_AGAIN_SECONDS = 0.1
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
 
 
-def connect(url: str | URL) -> Engine:
-    """Return an engine for a task or a command. It has no pool: a task is short, and forked workers share nothing."""
-    return create_engine(url, poolclass=NullPool, hide_parameters=True)
+def connect(url: str | URL, *, keep: int = 0) -> Engine:
+    """Return an engine. That of a task or a command has no pool: it is short, and forked workers share nothing.
+
+    A server that lives long keeps up to `keep` connections, since a new one has yet to learn what is in the database.
+    """
+    if not keep:
+        return create_engine(url, poolclass=NullPool, hide_parameters=True)
+    engine = create_engine(url, pool_size=keep, max_overflow=-1, pool_pre_ping=True, hide_parameters=True)
+    event.listen(engine, "reset", _give_locks_back)
+    return engine
+
+
+def _give_locks_back(connection: psycopg.Connection[Any], _: object, state: PoolResetState) -> None:
+    """What ends with a connection that is closed, of one that is kept."""
+    if not state.terminate_only:
+        connection.rollback()
+        connection.execute("SELECT pg_advisory_unlock_all()")
+        connection.rollback()
 
 
 @contextmanager

@@ -25,6 +25,9 @@ from rollover.tenant import Tenant
 
 log = logging.getLogger(__name__)
 
+KEPT_CONNECTIONS = 5
+"""So many connections to the product database stay open for the next request."""
+
 
 class Right(StrEnum):
     """The rights that a person can have about a tenant. docs/pages.md says what each is in Airflow."""
