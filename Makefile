@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 export AIRFLOW_HOME := $(CURDIR)
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
+# Compiled modules are kept, also where the environment says otherwise: else each process compiles all of them again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-cluster test-browser test-thorough texts lint format bench clean requirements

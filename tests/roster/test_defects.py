@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ def whole(spec: str) -> Files:
     return as_files(spec, made(spec, students=3))
 
 
-WHOLE = {spec: take(whole(spec)) for spec in SPECS}
+@cache
+def whole_rows(spec: str) -> Taken:
+    return take(whole(spec))
 
 
 def rows_of(taken: Taken) -> dict[str, dict[Any, dict[str, Any]]]:
@@ -51,7 +54,7 @@ def rows_of(taken: Taken) -> dict[str, dict[Any, dict[str, Any]]]:
 
 def foreign(taken: Taken, spec: str, *fixed: tuple[str, str]) -> list[str]:
     """Rows that the whole set does not have, or that say something else; `fixed` are the (table, column) that may."""
-    clean = rows_of(WHOLE[spec])
+    clean = rows_of(whole_rows(spec))
     reported = []
     for table, rows in rows_of(taken).items():
         for key, row in rows.items():

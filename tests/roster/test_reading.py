@@ -10,6 +10,7 @@ import resource
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -44,20 +45,18 @@ ENCODINGS: dict[str, Callable[[str], bytes]] = {
 LINE_ENDS = ("\r\n", "\n", "\r")
 
 
+@cache
 def plain() -> dict[str, pl.DataFrame]:
     tables = take(as_files(whole_set())).tables
     assert tables
     return tables
 
 
-PLAIN = plain()
-
-
 def assert_same_roster(files: dict[str, bytes], *codes: str) -> None:
     taken = take(files)
     assert set(taken.codes) == set(codes)
     assert taken.tables
-    for table, rows in PLAIN.items():
+    for table, rows in plain().items():
         assert rows.equals(taken.tables[table]), table
 
 
@@ -234,7 +233,7 @@ def test_a_line_break_in_the_header_and_in_the_last_field() -> None:
         "column_unknown",
         "line_break",
     }
-    assert taken.tables and taken.tables["people"].equals(PLAIN["people"])
+    assert taken.tables and taken.tables["people"].equals(plain()["people"])
 
 
 def test_surrounding_spaces_are_no_part_of_a_value() -> None:
@@ -242,7 +241,7 @@ def test_surrounding_spaces_are_no_part_of_a_value() -> None:
     files = {name: data.replace(b'" ,', b'",') for name, data in files.items()}
     taken = take(files)
     assert set(taken.codes) == {"value_spaces"}
-    assert taken.tables and taken.tables["people"].equals(PLAIN["people"])
+    assert taken.tables and taken.tables["people"].equals(plain()["people"])
 
 
 def test_a_quote_in_an_unquoted_value_is_a_character() -> None:
@@ -425,7 +424,7 @@ def test_any_bytes_in_any_file_of_a_set(name: str, data: bytes, behind: bool) ->
     taken = take(files)
     if taken.tables and not taken.refused:
         for table in ("orgs", "people", "classes", "enrollments"):
-            known = set(PLAIN[table]["sourced_id"])
+            known = set(plain()[table]["sourced_id"])
             new = taken.ids(table) - known
             assert all(value in data.decode("utf-8", "replace") + data.decode("cp1252", "replace") for value in new)
 
