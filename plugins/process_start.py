@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 POOLS = HOME / "pools.json"
 """As `airflow pools import` reads it."""
 FOR_DAG_FILES = (
+    "airflow.sdk.definitions.decorators",
     "rollover.adapter.asking",
     "rollover.adapter.importing",
     "rollover.adapter.stepping",

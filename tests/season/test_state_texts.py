@@ -74,7 +74,7 @@ PHASES: dict[Phase, list[dict[str, Any]]] = {
     Phase.SCHEDULED: [{}],
     Phase.INFORMED: [{"notices": {"informed_at": AT, "last_sent_at": AT, "failed": 0}}],
     Phase.HELD: [{"holds": {"holds": 2, "of_district": 1, "since": AT}}],
-    Phase.EXPORTING: [PLANNED],
+    Phase.EXPORTING: [PLANNED, {"rollover": ROLLOVER}],
     Phase.WAITING_FOR_APPROVAL: [EXPORTED],
     Phase.ARCHIVING_AND_ERASING: [APPROVED],
     Phase.WAITING_FOR_ROSTER: [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,20 @@ def test_an_impossible_value_is_not_shown_again(browser: Browser) -> None:
     answer = browser(ADMIN).get("/season?page=<b>&phase=<i>x")
     assert answer.status_code == 422
     assert "<b>" not in answer.text and "<i>" not in answer.text
+
+
+def test_a_page_that_cannot_be_made_says_so(host: Host) -> None:
+    def broken() -> None:
+        raise TypeError("of somebody's row")
+
+    client = TestClient(
+        create_app(replace(host, clock=broken)), headers={"x-login": ADMIN}, raise_server_exceptions=False
+    )
+    answer = client.get("/season")
+    assert answer.status_code == 500
+    assert "The log of Airflow&#39;s API server says why." in answer.text and "somebody" not in answer.text
+    assert 'href="/season"' in answer.text
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
 
 
 def test_no_other_file_is_served(browser: Browser) -> None:

@@ -105,6 +105,7 @@ def test_a_school_has_to_be_confirmed(browser: Browser, owner: Engine, airflow: 
     clerk = browser(CLERK)
     page = clerk.get(f"/decisions/confirm?answer={HERO}.1:Approve").text
     assert "North: 18 rows &lt;i&gt;" in page
+    assert "<details open>" in page, "what is to be confirmed is explained among the numbers"
     assert answer(clerk, f"{HERO}.1:Approve").status_code == 422
     assert answer(clerk, f"{HERO}.1:Approve", also=(f"{OTHER}.1:{school}",)).status_code == 422
     assert airflow.answers == []

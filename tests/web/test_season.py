@@ -116,6 +116,25 @@ def test_filters_search_and_order(browser: Browser, owner: Engine) -> None:
     assert shown("reset=2026-07-28") == [math]
 
 
+def test_the_form_can_be_sent_as_it_is(browser: Browser, owner: Engine) -> None:
+    put(owner, HERO, "2025-26", **FAILED)
+    put(owner, OTHER, "2025-26", **RESET)
+    admin = browser(ADMIN)
+    page = admin.get("/season").text
+    form = page.split('<form class="filters"')[1].split("</form>")[0]
+    names = re.findall(r'<(?:select|input type="search") name="(\w+)"', form)
+    assert {"q", "year", "product", "phase", "waits_for"} <= set(names)
+    assert rows(admin.get("/season", params=dict.fromkeys(names, "")).text) == rows(page) != []
+    assert len(rows(admin.get("/season", params={**dict.fromkeys(names, ""), "q": "hillside"}).text)) == 1
+
+
+def test_a_row_leads_to_its_own_year(browser: Browser, owner: Engine) -> None:
+    put(owner, HERO, "2024-25", **FAILED)
+    put(owner, HERO, "2025-26")
+    page = browser(ADMIN).get("/season").text
+    assert f"/tenants/{HERO}?year=2024-25" in page and f"/tenants/{HERO}?year=2025-26" in page
+
+
 def test_the_table_has_pages(browser: Browser, owner: Engine, known: Catalog) -> None:
     for n in range(PAGE_ROWS + 3):
         known.districts[f"d{n:03}"] = district(f"d{n:03}")
@@ -181,6 +200,14 @@ def test_who_resets_next_and_does_not_know(browser: Browser, owner: Engine) -> N
     assert (day, resets, informed_) == ("Tuesday, Jul 28, 2026", "3", "1")
     assert "Hillside-Wa · Imagine Math," in names and "Riverside-Ca · Imagine Math Facts" in names
     assert names.count("Riverside") == 1
+
+
+def test_if_nobody_resets_soon_the_next_day_is_named(browser: Browser, owner: Engine) -> None:
+    informed = {"informed_at": NOW, "last_sent_at": NOW, "failed": 0}
+    put(owner, MATH, "2026-27", notices=informed)
+    put(owner, "imagine_math__hillside-wa", "2026-27")
+    html = browser(ADMIN).get("/season").text.split('id="soon"')[1].split("</section>")[0]
+    assert "None. The next is on" in html and "Jul 28, 2027" in html and "2 tenants, 1 informed." in html
 
 
 def test_an_empty_season_says_so(browser: Browser) -> None:

@@ -14,7 +14,7 @@ from rollover.errors import RolloverError
 from rollover.season.read import SeasonReader
 from rollover.web import archive, dates, decisions, downloads, drop, holds, home, season, tenant
 from rollover.web.forms import FIELD, Forms
-from rollover.web.headers import SecurityHeaders
+from rollover.web.headers import HEADERS, SecurityHeaders
 from rollover.web.host import Host, Visitor
 from rollover.web.page import STATIC, VERSION, Page, PageDep, environment
 
@@ -75,6 +75,7 @@ def create_app(host: Host) -> FastAPI:
     app.add_exception_handler(StarletteHTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(RolloverError, on_own_error)
+    app.add_exception_handler(Exception, on_unexpected)
     return app
 
 
@@ -100,6 +101,14 @@ def on_invalid(request: Request, _: Exception) -> HTMLResponse:
 def on_own_error(request: Request, error: Exception) -> HTMLResponse:
     """Show an error of our own, whose text names no personal value."""
     return error_page(request, HTTPStatus.CONFLICT, str(error))
+
+
+def on_unexpected(request: Request, _: Exception) -> HTMLResponse:
+    """Show that something is wrong with the pages themselves. The error itself goes to the server's log."""
+    what = "This page could not be made; nothing was changed. The log of Airflow's API server says why."
+    page = error_page(request, HTTPStatus.INTERNAL_SERVER_ERROR, what)
+    page.headers.update(HEADERS)  # it is made outside of all middleware
+    return page
 
 
 def error_page(request: Request, status: HTTPStatus, what: str) -> HTMLResponse:

@@ -15,9 +15,9 @@ SHOWN_SCHOOLS = 60
 
 
 @router.get("")
-def of_archive(page: PageDep, tenant_id: str) -> Response:
+def of_archive(page: PageDep, tenant_id: str, year: str | None = None) -> Response:
     """The archived years by the ledger, and their charts."""
-    with shown(page, tenant_id, None) as found:
+    with shown(page, tenant_id, year) as found:
         view = archive.archive(found.connection, page.district(found.tenant), page.product(found.tenant))
         return found.html("archive.html.j2", archive=view, table_title=archive.table_title)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, timedelta
 
 from rollover.calendar import SchoolYear
-from rollover.season.phases import Phase
+from rollover.season.phases import NOT_BEGUN, Phase
 from rollover.season.state import TenantState
 
 MOST_MONTHS = 12
@@ -61,6 +61,13 @@ def soon(upcoming: Iterable[TenantState]) -> list[Soon]:
         Soon(day, len(states), [state for state in states if not is_informed(state)])
         for day, states in sorted(found.items())
     ]
+
+
+def next_resets(states: Iterable[TenantState], today: date) -> Soon | None:
+    """The first day after today on which tenants reset whose rollover has not begun."""
+    ahead = [state for state in states if state.phase in NOT_BEGUN and state.dates.is_active]
+    days = soon(state for state in ahead if state.dates.reset_date > today)
+    return days[0] if days else None
 
 
 def is_informed(state: TenantState) -> bool:

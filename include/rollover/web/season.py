@@ -12,7 +12,7 @@ from rollover.calendar import SchoolYear
 from rollover.season.overview import NEXT_DAYS, overview
 from rollover.season.phases import Phase, WaitsFor
 from rollover.web.page import PageDep
-from rollover.web.progress import certified_days, chart, months, soon
+from rollover.web.progress import certified_days, chart, months, next_resets, soon
 from rollover.web.season_rows import Choice, in_order, of_year, rows_of
 
 router = APIRouter()
@@ -27,7 +27,8 @@ SHOWN_LATE = 8
 def season(page: PageDep, choice: Annotated[Choice, Query()]) -> Response:
     """Show the season of a year."""
     year = year_of(choice, page.season_year)
-    states = of_year(page.season_of(year), year, only=choice.year is not None)
+    known = page.season_of(year)
+    states = of_year(known, year, only=choice.year is not None)
     sums, today = overview(states, year, page.now), page.now.astimezone(UTC).date()
     planned = {each.day: each.planned for each in sums.by_day}
     late = in_order(sums.late, None)
@@ -47,6 +48,7 @@ def season(page: PageDep, choice: Annotated[Choice, Query()]) -> Response:
         rows=rows_of(states, choice),
         sums=sums,
         soon=soon(sums.upcoming),
+        next_day=None if sums.upcoming else next_resets(known.states, today),
         next_days=NEXT_DAYS,
         shown_names=SHOWN_NAMES,
         months=list(months(planned)),

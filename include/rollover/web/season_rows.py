@@ -24,6 +24,7 @@ def _none_if_empty(value: object) -> object:
 
 
 Empty = BeforeValidator(_none_if_empty)
+Year = Annotated[str, Field(pattern=r"^\d{4}-\d{2}$")]
 
 
 class Choice(BaseModel):
@@ -31,7 +32,7 @@ class Choice(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    year: Annotated[str | None, Empty, Field(pattern=r"^\d{4}-\d{2}$")] = None
+    year: Annotated[Year | None, Empty] = None
     product: Annotated[str | None, Empty] = None
     phase: Annotated[Phase | None, Empty] = None
     waits_for: Annotated[WaitsFor | None, Empty] = None

@@ -30,10 +30,11 @@ globalThis.AirflowPlugin = function RolloverPanel() {
     };
   }, []);
   if (!season || season.tenants === 0) return null;
+  const seasonPage = new URL(PAGE, document.baseURI).href;
   return h(
     "section",
     { "aria-label": "Rollover", style: card },
-    h("a", { href: new URL(PAGE, document.baseURI).href, style: { fontWeight: 600 } }, "Rollover"),
-    season.lines.map(({ text, wrong }) => h("span", { key: text, style: wrong ? serious : muted }, text)),
+    h("a", { href: seasonPage, style: { fontWeight: 600, textDecoration: "underline" } }, "Rollover"),
+    season.lines.map(({ text, wrong }) => h("a", { key: text, href: seasonPage, style: wrong ? serious : muted }, text)),
   );
 };
