@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+
+os.environ.setdefault("POLARS_MAX_THREADS", "1")  # before it is imported: three workers share two cores
 
 import pytest
 from sqlalchemy import URL, Engine
