@@ -26,7 +26,9 @@ from rollover.run import Run
 from rollover.web.app import create_app
 from rollover.web.host import Host
 from rollover.yearend import steps
+from tests.season.test_state_texts import AT, FAILURE, ROLLOVER
 from tests.support import certified
+from tests.support.made_season import put
 from tests.support.small_district import NORTH, NOW, SOUTH, hero_world, run_of, unguarded
 from tests.web.conftest import ADMIN, CLERK, READER, Browser
 from tests.yearend.test_rollover_steps import RUN_ID, answer_to, certify, no_outbox, nobody, until_reset
@@ -167,6 +169,17 @@ def test_the_way_of_a_rollover_with_who_and_what(run: Run, browser: Browser) -> 
         "approve Plan 1 was approved dana",
     ):
         assert said in page, said
+
+
+def test_what_began_since_a_refusal_is_said_beside_it(run: Run, owner: Engine, browser: Browser) -> None:
+    refused = {**FAILURE, "remedy": "backfill 2024-25 first.", "failed_at": AT}
+    put(owner, run.tenant.id, "2025-26", failure=refused)
+    before = {**ROLLOVER, "is_current": False, "started_at": AT - timedelta(days=1)}
+    put(owner, run.tenant.id, "2024-25", rollover=before)
+    assert "To go on: backfill 2024-25 first." in seen(browser, "?year=2025-26")
+    assert "Since then" not in seen(browser, "?year=2025-26")
+    put(owner, run.tenant.id, "2024-25", rollover={**before, "started_at": AT + timedelta(hours=1)})
+    assert "Since then 2024-25 has begun: Exporting" in seen(browser, "?year=2025-26")
 
 
 def test_the_proof_that_the_data_is_gone(run: Run, browser: Browser) -> None:
