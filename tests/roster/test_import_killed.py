@@ -95,8 +95,8 @@ def tidied(engine: Engine, tenant_id: str, storage: str) -> None:
 def kill_until_done(
     desk: Desk, work: Any, *arguments: Any, step: int | None = None, notes_its_end: bool = False
 ) -> int:
-    """Kill the work at each of its statements in turn, or at some, until it gets to its end; returns at how many rows
-    were as before.
+    """Kill the work at each of its statements in turn, or at some, until it gets to its end; returns the last one that
+    changed nothing.
 
     After each time, everything must be as it was before; or, if the work notes something in a later transaction
     (`notes_its_end`), as it is at the end.

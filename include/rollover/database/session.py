@@ -30,7 +30,8 @@ Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
 def connect(url: str | URL, *, keep: int = 0) -> Engine:
     """Return an engine. That of a task or a command has no pool: it is short, and forked workers share nothing.
 
-    A server that lives long keeps up to `keep` connections, since a new one has yet to learn what is in the database.
+    A server that lives long keeps `keep` connections for its next requests, since a new one has yet to learn what is
+    in the database. It opens more when it needs them, and closes those again.
     """
     if not keep:
         return create_engine(url, poolclass=NullPool, hide_parameters=True)
@@ -40,7 +41,7 @@ def connect(url: str | URL, *, keep: int = 0) -> Engine:
 
 
 def _give_locks_back(connection: psycopg.Connection[Any], _: object, state: PoolResetState) -> None:
-    """What ends with a connection that is closed, of one that is kept."""
+    """End the transaction and the locks of a connection that is kept, as closing it would."""
     if not state.terminate_only:
         connection.rollback()
         connection.execute("SELECT pg_advisory_unlock_all()")

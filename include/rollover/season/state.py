@@ -123,7 +123,7 @@ def state_of(
 
 
 def as_of(state: TenantState, now: datetime) -> TenantState:
-    """What the same facts mean at another time: the same object if they mean the same."""
+    """What the same facts mean at another time: the same object while they mean the same."""
     if state.known_from <= now < state.known_until:
         return state
     return replace(state, **_of_now(state.standing, state.facts, state.timed, now))

@@ -15,7 +15,7 @@ from rollover.ledger import questions
 from rollover.ledger.questions import Question
 from rollover.roster.review.answers import Answer
 from rollover.season.facts import OpenQuestion
-from rollover.tenant import Tenant
+from rollover.tenant import SEPARATOR, Tenant
 from rollover.web.host import Right
 from rollover.web.page import Page
 from rollover.yearend.approval import APPROVE, REJECT
@@ -47,6 +47,11 @@ class Open:
     @property
     def path(self) -> str:
         return f"/decisions/{self.tenant.id}/{self.question.question_id}"
+
+    @property
+    def school_year(self) -> str | None:
+        """The year of a plan, which is asked about by the id of its rollover; None for another question."""
+        return self.question.about.rpartition(SEPARATOR)[2] if self.question.kind == "plan" else None
 
     @property
     def options(self) -> list[str]:
