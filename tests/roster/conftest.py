@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from rollover.database.session import tenant_session
 from rollover.roster import imports
 from rollover.roster.applying.apply import apply
 from rollover.roster.applying.undo import undo
+from rollover.roster.columnar import in_one_duckdb
 from rollover.roster.comparing.compare import compare
 from rollover.roster.imports import Import
 from rollover.roster.intake.fetch import fetch
@@ -34,6 +35,13 @@ OTHER = "hero__shelbyville-il"
 
 
 CONFIG = TenantConfig(first_school_year=YEAR, folder="/springfield-il/hero", roster_import="nightly")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_duckdb() -> Iterator[None]:
+    """As in a task. To start one for each stage of each import takes a third of these tests' time."""
+    with in_one_duckdb():
+        yield
 
 
 @pytest.fixture(params=["hero"])

@@ -101,6 +101,7 @@ def import_drop(import_id: str) -> Import:
     superseded or in review, is a delta that waits for an older import, or waits for the night or for a rollover.
     Each stage returns an import that is past it as it is.
     """
+    from rollover.roster.columnar import in_one_duckdb
     from rollover.roster.comparing import compare
     from rollover.roster.reading import stage
     from rollover.roster.validating import validate
@@ -110,12 +111,13 @@ def import_drop(import_id: str) -> Import:
         fetch(work)
     with failing.at("stage"):
         stage.stage(*work.given, work.config, needs_username=work.product.needs_username)
-    with failing.at("validate"):
-        zone, begins = work.district.time_zone, work.district.school_year_begins
-        validate.validate(*work.given, time_zone=zone, begins=begins)
-    with failing.at("compare"):
-        found = compare.compare(*work.given, work.limits)
-    return apply_when_due(work, found)
+    with in_one_duckdb():
+        with failing.at("validate"):
+            zone, begins = work.district.time_zone, work.district.school_year_begins
+            validate.validate(*work.given, time_zone=zone, begins=begins)
+        with failing.at("compare"):
+            found = compare.compare(*work.given, work.limits)
+        return apply_when_due(work, found)
 
 
 def fetch(work: OpenImport) -> None:

@@ -41,14 +41,16 @@ def approve_and_archive(run: Run, answer: dict[str, Any] | None) -> Results:
 
 def import_roster(run: Run, import_id: str) -> Results:
     """Make the set that the rollover waited for the live roster, report it to the district, and verify it."""
+    from rollover.roster.columnar import in_one_duckdb
     from rollover.yearend import steps
 
-    with failing.at(Step.IMPORT_ROSTER):
-        steps.before_import(run)
-        importing.apply_for_rollover(import_id, run.id)
-        imported = steps.import_roster(run, import_id)
-        importing.report_to_district(import_id)
-    return {Step.IMPORT_ROSTER.value: imported.as_json()} | take(run, Step.VERIFY_ROSTER)
+    with in_one_duckdb():
+        with failing.at(Step.IMPORT_ROSTER):
+            steps.before_import(run)
+            importing.apply_for_rollover(import_id, run.id)
+            imported = steps.import_roster(run, import_id)
+            importing.report_to_district(import_id)
+        return {Step.IMPORT_ROSTER.value: imported.as_json()} | take(run, Step.VERIFY_ROSTER)
 
 
 def take(run: Run, *wanted: Step) -> Results:

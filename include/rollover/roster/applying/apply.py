@@ -14,6 +14,7 @@ from rollover.database.tables import directory, ledger
 from rollover.errors import Refused
 from rollover.roster import imports
 from rollover.roster.applying.merge import merge
+from rollover.roster.columnar import in_one_duckdb
 from rollover.roster.comparing import compare
 from rollover.roster.comparing.diff import Counts
 from rollover.roster.imports import Import, ImportDetails, ImportState
@@ -68,10 +69,11 @@ def apply(
             return ApplyResult(imports.load(connection, import_id), False)
         if found.details.unchanged:
             return _apply_unchanged(connection, found)
-        found = compare.refresh(connection, import_id, storage, limits)
-        if found.state is not ImportState.READY:
-            return ApplyResult(found, False)
-        return _finish(connection, found, merge(connection, tenant_id, found, storage))
+        with in_one_duckdb():
+            found = compare.refresh(connection, import_id, storage, limits)
+            if found.state is not ImportState.READY:
+                return ApplyResult(found, False)
+            return _finish(connection, found, merge(connection, tenant_id, found, storage))
 
 
 # Whether it goes live at all

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Table, TextClause, exists, select, text
 from upath import UPath
 
 from rollover.database.tables.roster import ROSTER_TABLES
-from rollover.roster.columnar import columnar, local_copy, quoted
+from rollover.roster.columnar import beside, columnar, local_copy, quoted
 from rollover.roster.imports.files import diff_file, staged_file
 from rollover.roster.imports.roster_version import roster_version
 from rollover.roster.live import load_live, load_live_hashes
@@ -131,7 +131,7 @@ def _find(
         return
     hashed = f"CREATE OR REPLACE TABLE staged AS SELECT {keys}, {ROW_HASH} FROM ({with_hash(table, rows)})"
     with ThreadPoolExecutor(1) as aside:  # while PostgreSQL sends the others
-        staged_hashes = aside.submit(duck.cursor().execute, hashed)
+        staged_hashes = aside.submit(beside(duck).execute, hashed)
         load_live_hashes(connection, duck, table)
         staged_hashes.result()
     duck.execute(NEW_ROWS)

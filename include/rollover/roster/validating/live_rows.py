@@ -142,7 +142,7 @@ def _load_whole(
     connection: Connection, duck: duckdb.DuckDBPyConnection, found: Import, table: Table, *, renamed: bool
 ) -> None:
     """Load the active rows of a live table, unless they are loaded with every column."""
-    query = "SELECT column_name FROM duckdb_columns() WHERE table_name = $name"
+    query = "SELECT column_name FROM duckdb_columns() WHERE table_name = $name AND database_name = current_database()"
     there = {column for (column,) in duck.execute(query, {"name": f"live_{table.name}"}).fetchall()}
     if not there.issuperset(value_columns(table)):
         duck.execute(f"DROP TABLE IF EXISTS live_{table.name}")
