@@ -1,8 +1,5 @@
 """What happens once when a process of Airflow starts: pools are made, modules are imported that every task needs, and
 district files are watched.
-
-Airflow forks: the scheduler its workers, a worker each task, and the DAG processor a process for each file. What was
-imported before is there at once, in memory that all of them share. Importing takes most of the time of a short task.
 """
 
 from __future__ import annotations
@@ -10,42 +7,19 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from importlib import import_module
 from typing import Any
 
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
 from rollover.adapter.district_watch import start_watching
+from rollover.adapter.preloading import FOR_DAG_FILES, FOR_TASKS, preload
 from rollover.settings import HOME, Settings
 
 log = logging.getLogger(__name__)
 
 POOLS = HOME / "pools.json"
 """As `airflow pools import` reads it."""
-FOR_DAG_FILES = (
-    "airflow.sdk.definitions.decorators",
-    "rollover.adapter.asking",
-    "rollover.adapter.importing",
-    "rollover.adapter.stepping",
-    "rollover.adapter.waiting",
-)
-FOR_TASKS = (
-    *FOR_DAG_FILES,
-    "airflow.sdk.execution_time.task_runner",
-    "airflow.dag_processing.dagbag",
-    "airflow.providers.sftp.hooks.sftp",
-    "psycopg",
-    "rollover.yearend.steps",
-    "rollover.roster.intake.fetch",
-    "rollover.roster.reading.stage",
-    "rollover.roster.validating.validate",
-    "rollover.roster.comparing.compare",
-    "rollover.roster.applying.apply",
-    "rollover.roster.reporting.report",
-    "rollover.roster.review.decision",
-    "rollover.roster.verifying.verify",
-)
 
 
 class ProcessStart:
@@ -77,15 +51,6 @@ def make_missing_pools() -> None:
             if name not in known:
                 Pool.create_or_update_pool(name, **pool, session=session)
                 log.info("made the pool %s with %s slots", name, pool["slots"])
-
-
-def preload(modules: tuple[str, ...]) -> None:
-    """Import modules. One that cannot be imported is left to the task that needs it, whose log then says why."""
-    for name in modules:
-        try:
-            import_module(name)
-        except Exception:
-            log.exception("%s is not imported before the tasks", name)
 
 
 class ProcessStartPlugin(AirflowPlugin):

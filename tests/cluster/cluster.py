@@ -66,11 +66,12 @@ class Cluster:
 @dataclass(frozen=True)
 class After:
     """What is left after the season, with the servers that hold it still running. `restarted` names the processes of
-    Airflow that ended by themselves."""
+    Airflow that ended by themselves, `preloaded` the workers that had loaded what tasks need."""
 
     cluster: Cluster
     faults: Faults
     restarted: list[str]
+    preloaded: list[str]
     all_stopped: bool
 
 
@@ -128,9 +129,10 @@ def season_on_a_cluster(
             faults.start()
             play(season, say, time.monotonic() + timeout)
             assert season.wait_for_mails()
+            preloaded = [worker.name for worker in cluster.workers if worker.has_loaded("_duckdb")]
         say(f"started again: {', '.join(supervisor.restarted) or 'nothing'}")
         snapshot(owner, folder / "after")
-        yield After(cluster, faults, supervisor.restarted, nothing_left(airflow, cluster.workers))
+        yield After(cluster, faults, supervisor.restarted, preloaded, nothing_left(airflow, cluster.workers))
 
 
 @contextmanager
@@ -165,6 +167,7 @@ def _settings(redis: Redis, s3: S3) -> dict[str, str]:
     return {
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
         "AIRFLOW__CELERY__BROKER_URL": redis.url,
+        "AIRFLOW__CELERY__CELERY_CONFIG_OPTIONS": "rollover.adapter.celery_settings.CELERY_CONFIG",
         "AIRFLOW__CELERY__TASK_ACKS_LATE": "True",
         "AIRFLOW__CELERY__WORKER_PREFETCH_MULTIPLIER": "1",
         "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "86400",

@@ -91,6 +91,12 @@ class Worker:
         """Whether it ended by itself."""
         return not self._is_lost and self._process is not None and self._process.poll() is not None
 
+    def has_loaded(self, library: str) -> bool:
+        """Whether the worker itself, of which tasks are forks, has a compiled library in its memory."""
+        if self._process is None:
+            return False
+        return any(f"/{library}" in file.path for file in psutil.Process(self._process.pid).memory_maps())
+
     def processes(self) -> Iterator[psutil.Process]:
         """Every process of the machine, its tasks too."""
         for process in psutil.process_iter():

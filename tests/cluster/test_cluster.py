@@ -110,5 +110,9 @@ def test_nothing_personal_is_in_the_logs_of_a_machine_or_the_metadata(after: Aft
     assert [(name, found) for name, content in searched if (found := secret.found_in(content))] == []
 
 
+def test_workers_have_what_tasks_need_before_they_start(after: After) -> None:
+    assert after.preloaded == [worker.name for worker in after.cluster.workers] and len(after.preloaded) == 2
+
+
 def test_nothing_of_airflow_is_left_running(after: After) -> None:
     assert after.all_stopped

@@ -14,11 +14,14 @@ from airflow.jobs.job import Job
 from airflow.models.dagbag import DagPriorityParsingRequest
 from airflow.models.pool import Pool
 from airflow.sdk import DAG
+from celery import Celery
 from sqlalchemy import delete, select
 
 import process_start
 from rollover.adapter import district_watch
+from rollover.adapter.celery_settings import CELERY_CONFIG
 from rollover.adapter.district_watch import DistrictWatch, request_parsing, shard_of
+from rollover.adapter.preloading import FOR_TASKS, preload
 from tests.support.run_dag import run_dag
 
 Load = Callable[[str], DAG]
@@ -53,10 +56,16 @@ def test_pools_are_made_once_and_stay_as_an_operator_has_set_them(metadata_datab
 
 
 def test_every_module_that_is_imported_before_is_there(caplog: pytest.LogCaptureFixture) -> None:
-    process_start.preload(process_start.FOR_TASKS)
+    preload(FOR_TASKS)
     assert caplog.text == ""
-    process_start.preload(("rollover.there_is_none",))
+    preload(("rollover.there_is_none",))
     assert "rollover.there_is_none is not imported before the tasks" in caplog.text
+
+
+def test_a_celery_worker_imports_the_same(metadata_database: None) -> None:
+    app = Celery(config_source=CELERY_CONFIG)
+    assert set(app.loader.default_modules) >= set(FOR_TASKS)
+    assert app.conf.task_acks_late is True, "the other settings are Airflow's"
 
 
 def test_the_scheduler_begins_with_it_and_its_tasks_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
