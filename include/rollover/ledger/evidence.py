@@ -131,6 +131,12 @@ def record(connection: Connection, tenant_id: str, kind: str, facts: dict[str, A
     return digest
 
 
+def last_facts(connection: Connection, rollover_id: str, kind: str) -> dict[str, Any] | None:
+    """The facts of a rollover's last link of a kind; None if it has none."""
+    query = select(evidence.c.facts).where(evidence.c.rollover_id == rollover_id, evidence.c.kind == kind)
+    return connection.scalar(query.order_by(evidence.c.evidence_id.desc()).limit(1))
+
+
 def chain_hash(link: dict[str, Any]) -> str:
     """The SHA-256 of a link in its canonical form: sorted keys, UTC times, no spaces."""
     canonical = {**link, "recorded_at": link["recorded_at"].isoformat()}

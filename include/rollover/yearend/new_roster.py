@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
-from rollover.ledger import artifacts, rollovers
+from rollover.ledger import artifacts, evidence, rollovers
 from rollover.ledger.plans import FrozenPlan
 from rollover.ledger.results import RosterImported, RosterVerified, Step
 from rollover.ledger.steps import finish, record, require
@@ -21,7 +21,8 @@ from rollover.yearend import export
 def record_import(run: Run, import_id: str) -> RosterImported:
     """Record that an import brought in the new year's roster.
 
-    Not once only: a district may correct a set that was applied but not verified, and the last one counts.
+    Not once only: a district may correct a set that was applied but not verified, and the last one counts. The same
+    import is recorded once, however often its task runs.
     """
     with tenant_session(run.engine, run.tenant.id, exclusive=True) as connection:
         require(connection, run, Step.IMPORT_ROSTER)
@@ -32,10 +33,10 @@ def record_import(run: Run, import_id: str) -> RosterImported:
                 "clear 'await_roster' and everything after it.",
             )
         result = RosterImported(import_id=import_id, details=applied.details.as_json())
-        if rollovers.is_done(connection, run, Step.IMPORT_ROSTER):
-            record(connection, run, result)
-        else:
+        if not rollovers.is_done(connection, run, Step.IMPORT_ROSTER):
             finish(connection, run, result, 0)
+        elif (evidence.last_facts(connection, run.id, Step.IMPORT_ROSTER) or {}).get("import_id") != import_id:
+            record(connection, run, result)
         return result
 
 
