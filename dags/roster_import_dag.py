@@ -42,7 +42,7 @@ from airflow.sdk import TriggerRule, chain, dag, get_current_context, task, task
 from airflow.sdk.exceptions import AirflowSkipException
 from wiring import DEFAULT_ARGS, DISPLAY_NAMES, ROSTER_DROPS, Pool, Tag
 
-from rollover.adapter import asking, connections, failing, importing
+from rollover.adapter import asking, connections, failing, importing, runs
 from rollover.roster.imports import queue
 from tenant_timetable import TenantTimetable
 
@@ -50,10 +50,12 @@ from tenant_timetable import TenantTimetable
 @task(task_display_name=DISPLAY_NAMES["import_drops"])
 def import_drops(partition_key: str | None = None) -> list[str]:
     """Import what the tenant's ledger lists; return the imports that are left to the tasks below."""
-    tenant, context = importing.tenant_of(partition_key), get_current_context()
-    pending = queue.pending(connections.engine(), tenant.id)
-    context["ti"].xcom_push(importing.IMPORTS, pending)
-    return importing.import_drops(pending, by_run=context["run_id"])
+    tenant, context = runs.tenant_of(partition_key), get_current_context()
+    pending, this = queue.pending(connections.engine(), tenant.id), context["ti"]
+    this.xcom_push(importing.IMPORTS, pending)
+    return importing.import_drops(
+        pending, by_run=context["run_id"], begin=lambda each: this.xcom_push(failing.AT_WORK, each)
+    )
 
 
 @task(task_display_name=DISPLAY_NAMES["go_on"])
@@ -71,7 +73,7 @@ def decide(import_id: str, answer: dict[str, str]) -> dict[str, Any]:
 @task(outlets=[ROSTER_DROPS], task_display_name=DISPLAY_NAMES["wake"])
 def wake(import_id: str, *, outlet_events: Any = None) -> None:
     """Start the tenant's next run if another import waited for this one."""
-    work = importing.open_import(import_id)
+    work = runs.open_import(import_id)
     if not queue.lets_another_go_on(work.engine, work.tenant.id, import_id):
         raise AirflowSkipException(f"nothing waits for {import_id}")
     outlet_events[ROSTER_DROPS].add_partitions([work.tenant.id])

@@ -13,11 +13,11 @@ import pytest
 from airflow.sdk import DAG
 from sqlalchemy import Engine, text
 
-from rollover.adapter import connections, failing
+from rollover.adapter import connections, failing, importing
 from rollover.roster.reading import stage
 from rollover.yearend import steps
 from tests.dags.test_rollover_dag import HERO, ROLLOVER, drop, new_year_zip
-from tests.support.run_dag import run_dag
+from tests.support.run_dag import run_dag, xcom_of
 from tests.support.small_district import YEAR
 
 Load = Callable[[str], DAG]
@@ -90,6 +90,7 @@ def test_an_import_that_fails_is_recorded_by_its_id(
     monkeypatch.setattr(stage, "stage", fails_once)
     done = run_dag(airflow("roster_import"), partition_key=HERO, asset_extra={})
     assert done.result_of("import_drops") == [second], "the first is imported, though it is another's turn after it"
+    assert xcom_of(done.run_id, failing.IMPORT_DROPS, failing.AT_WORK) == second, "the last that it began with"
     assert done.state_of("unfinished.go_on", 0) == "failed"
     with owner.connect() as connection:
         states = connection.scalars(text("SELECT state FROM ledger.imports ORDER BY found_at")).all()
@@ -97,6 +98,34 @@ def test_an_import_that_fails_is_recorded_by_its_id(
     (failure,) = failures(owner)
     assert (failure["tenant_id"], failure["import_id"], failure["rollover_id"]) == (HERO, second, None)
     assert (failure["step"], failure["error_class"]) == ("stage", "KeyError")
+
+
+@pytest.mark.parametrize("at_work", [None, 1])
+def test_a_killed_import_is_recorded_by_the_id_that_it_had_begun_with(
+    at_work: int | None, airflow: Load, riverside: Path, owner: Engine
+) -> None:
+    """Without one it had not begun: the oldest was next."""
+    for name in ("first.zip", "second.zip"):
+        drop(riverside, new_year_zip(YEAR.last_year), name)
+        run_dag(airflow("roster_intake"))
+    with owner.connect() as connection:
+        ids = connection.scalars(text("SELECT import_id FROM ledger.imports ORDER BY found_at")).all()
+    begun: list[str] = []
+    importing.import_drops(list(ids), by_run="r", begin=begun.append)
+    assert begun == list(ids)
+    with owner.begin() as connection:
+        connection.execute(text("UPDATE ledger.imports SET state = 'staged'"))
+
+    def xcom_pull(*, task_ids: str, key: str) -> str | None:
+        assert (task_ids, key) == (failing.IMPORT_DROPS, failing.AT_WORK)
+        return None if at_work is None else ids[at_work]
+
+    context = context_of("roster_import")
+    context["dag_run"].partition_key = HERO
+    context["ti"] = SimpleNamespace(task_id=failing.IMPORT_DROPS, map_index=-1, xcom_pull=xcom_pull)
+    failing.on_task_failure(context)
+    (failure,) = failures(owner)
+    assert (failure["import_id"], failure["error_class"]) == (ids[at_work or 0], "Killed")
 
 
 def test_a_killed_task_is_recorded_once(airflow: Load, riverside: Path, owner: Engine) -> None:

@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from sqlalchemy import Engine, text, update
 from upath import UPath
 
-from rollover.adapter import asking, connections, importing, waiting
+from rollover.adapter import asking, connections, runs, waiting
 from rollover.database.session import tenant_session
 from rollover.database.tables import ledger
 from rollover.roster.comparing.compare import compare
@@ -401,7 +401,7 @@ def test_a_question_that_was_cleared_is_not_put_with_the_old_numbers(
     with owner.begin() as connection:
         connection.execute(text("UPDATE roster.people SET status = 'tobedeleted' WHERE sourced_id = 's1'"))
         connection.execute(text("UPDATE ledger.roster_versions SET version = version + 1"))
-    work = importing.open_import(import_id)
+    work = runs.open_import(import_id)
     again = compare(work.engine, work.tenant.id, import_id, work.storage, work.limits)
     assert again.state == "in_review"
     with pytest.raises(AirflowSkipException, match="the next run asks again"):

@@ -33,7 +33,7 @@ SECONDS = 120.0
 
 
 def import_drops(import_id: str) -> list[str]:
-    return importing.import_drops([import_id], by_run=RUN_ID)
+    return importing.import_drops([import_id], by_run=RUN_ID, begin=lambda _: None)
 
 
 def import_drop(import_id: str) -> str:

@@ -114,6 +114,13 @@ def asset_events_of(run_id: str) -> list[AssetEvent]:
         return list(session.scalars(query))
 
 
+def xcom_of(run_id: str, task_id: str, key: str) -> Any:
+    """What a task that is not mapped said in XCom under a key."""
+    query = select(XComModel).where(XComModel.run_id == run_id, XComModel.task_id == task_id, XComModel.key == key)
+    with cast(Any, settings.NonScopedSession)() as session:
+        return XComModel.deserialize_value(session.scalars(query).one())
+
+
 def _create_run(
     dag: DAG,
     partition_key: str | None,

@@ -17,8 +17,7 @@ from airflow.sdk import BaseNotifier, Param
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
-from rollover.adapter.importing import OpenImport, open_import
-from rollover.adapter.runs import clock, open_rollover, open_run
+from rollover.adapter.runs import OpenImport, clock, open_import, open_rollover, open_run
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
 from rollover.ledger import questions

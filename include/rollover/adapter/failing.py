@@ -24,6 +24,8 @@ IMPORT_DAG = "roster_import"
 IMPORT_DROPS = "import_drops"
 """The task of `roster_import` that works on a tenant's imports, oldest first. It returns those that are left, and each
 is one index of the mapped tasks."""
+AT_WORK = "at_work"
+"""The key under which it says in XCom which import it works on now: if its process is killed, nobody else knows."""
 EXPIRY_DAG = "archive_expiry"
 DUE = "due"
 """The task of `archive_expiry` whose result lists the rollovers; each is one index of the mapped tasks."""
@@ -49,7 +51,7 @@ def _part_of(error: object) -> str | None:
 
 @dataclass(frozen=True)
 class About:
-    """What a failed task was about; no id if it was one of the tenant's imports, and nobody knows which."""
+    """What a failed task was about; no id if it was about the tenant's imports, and had not begun with one."""
 
     tenant: Tenant
     rollover_id: str | None = None
@@ -86,7 +88,7 @@ def record(context: Context, *, unless_recorded: bool = False) -> None:
             return
         task, run = context["ti"], context["dag_run"]
         engine = connections.engine()
-        if about.rollover_id is None and about.import_id is None:  # its process was killed: most likely at the oldest
+        if about.rollover_id is None and about.import_id is None:  # killed before it began with one
             about = replace(about, import_id=next(iter(queue.pending(engine, about.tenant.id)), None))
             if about.import_id is None:
                 return
@@ -111,7 +113,7 @@ def about_of(context: Context) -> About | None:
         tenant = Tenant.parse(run.dag_id.removeprefix(ROLLOVER_DAGS))
         return About(tenant, rollover_id=rollover_id(tenant.id, SchoolYear.parse(key).key))
     if run.dag_id == IMPORT_DAG and task.task_id == IMPORT_DROPS:
-        return About(Tenant.parse(key))
+        return About(Tenant.parse(key), import_id=task.xcom_pull(task_ids=IMPORT_DROPS, key=AT_WORK))
     if run.dag_id == IMPORT_DAG and task.map_index is not None and task.map_index >= 0:
         found = task.xcom_pull(task_ids=IMPORT_DROPS)[task.map_index]
         return About(Tenant.parse(found.rpartition(SEPARATOR)[0]), import_id=found)

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
-from sqlalchemy import Engine
-from upath import UPath
 
 from rollover.adapter import connections, failing
-from rollover.adapter.connections import engine
-from rollover.adapter.runs import catalog, clock, district_of
-from rollover.config import District, Product, RosterLimits, TenantConfig
+from rollover.adapter.runs import OpenImport, clock, open_import
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
-from rollover.roster import imports
 from rollover.roster.imports import Import, ImportState
 from rollover.roster.review.answers import Answer
-from rollover.settings import Settings
-from rollover.tenant import SEPARATOR, Tenant
 
 log = logging.getLogger(__name__)
 
@@ -29,57 +22,6 @@ NIGHTLY = "nightly"
 """In the extra of an asset event: the nightly sync sent it."""
 IMPORTS = "imports"
 """The key under which `import_drops` says in XCom which imports it works on."""
-
-
-def tenant_of(partition_key: str | None) -> Tenant:
-    """The tenant that a run's partition key names. Raises Refused if it names none."""
-    try:
-        return Tenant.parse(partition_key or "")
-    except ValueError as error:
-        raise Refused(f"The partition key {error}.", "start the run with a tenant as its partition key.") from None
-
-
-@dataclass(frozen=True)
-class OpenTenant:
-    """A tenant, with the arguments of the tasks about it."""
-
-    engine: Engine
-    tenant: Tenant
-    district: District
-    product: Product
-    storage: UPath
-
-    @property
-    def config(self) -> TenantConfig:
-        return self.district.products[self.product.product]
-
-    @property
-    def limits(self) -> RosterLimits:
-        return self.product.limits_of(self.config)
-
-
-@dataclass(frozen=True)
-class OpenImport(OpenTenant):
-    """An import, with the arguments of its stages."""
-
-    import_id: str
-
-    @property
-    def given(self) -> tuple[Engine, str, str, UPath]:
-        """The first arguments of a stage."""
-        return self.engine, self.tenant.id, self.import_id, self.storage
-
-    def current(self) -> Import:
-        """The import as the ledger has it now."""
-        return imports.current(self.engine, self.tenant.id, self.import_id)
-
-
-def open_import(import_id: str) -> OpenImport:
-    """The import with an id ``<tenant>__<12 digits>``."""
-    tenant = Tenant.parse(import_id.rpartition(SEPARATOR)[0])
-    known = catalog(only=tenant.district)
-    district, product = district_of(known, tenant), known.products[tenant.product]
-    return OpenImport(engine(), tenant, district, product, Settings().storage_root, import_id)
 
 
 def is_due(work: OpenImport) -> bool:
@@ -182,11 +124,12 @@ def needs_a_person(import_id: str, *, by_run: str) -> bool:
         return why is None
 
 
-def import_drops(import_ids: list[str], *, by_run: str) -> list[str]:
-    """Take each import as far as it goes, in the order given. Returns those that are left: a person has to be asked, or
-    it failed. One that fails holds up no other; it is tried again by itself."""
+def import_drops(import_ids: list[str], *, by_run: str, begin: Callable[[str], None]) -> list[str]:
+    """Take each import as far as it goes, in the order given, and call `begin` with its id before. Returns those that
+    are left: a person has to be asked, or it failed. One that fails holds up no other; it is tried again by itself."""
     failed = set()
     for import_id in import_ids:
+        begin(import_id)
         try:
             import_drop(import_id)
         except Exception as error:  # its text may quote a value

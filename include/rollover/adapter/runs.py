@@ -1,19 +1,24 @@
-"""Opens the rollover that a task works on, by the DAG and the partition key of its run."""
+"""Opens what a task works on: a rollover, by the DAG and the partition key of its run, or an import, by its id."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
+from sqlalchemy import Engine
+from upath import UPath
 
 from rollover.adapter.connections import engine
 from rollover.calendar import SchoolYear
-from rollover.config import Catalog, District
+from rollover.config import Catalog, District, Product, RosterLimits, TenantConfig
 from rollover.database.session import tenant_session
 from rollover.errors import Refused
 from rollover.ledger import rollovers
 from rollover.lint import load_catalog
+from rollover.roster import imports
+from rollover.roster.imports import Import
 from rollover.run import Run
 from rollover.settings import Settings
 from rollover.tenant import SEPARATOR, Tenant
@@ -61,6 +66,51 @@ def open_rollover(rollover_id: str) -> Run:
     """The argument of a step by its rollover's id, ``<tenant>__<school year>``, for a run about several rollovers."""
     tenant_id, _, year = rollover_id.rpartition(SEPARATOR)
     return open_run(year, tenant_id)
+
+
+def tenant_of(partition_key: str | None) -> Tenant:
+    """The tenant that a run's partition key names. Raises Refused if it names none."""
+    try:
+        return Tenant.parse(partition_key or "")
+    except ValueError as error:
+        raise Refused(f"The partition key {error}.", "start the run with a tenant as its partition key.") from None
+
+
+@dataclass(frozen=True)
+class OpenImport:
+    """An import and its tenant, with the arguments of the import's stages."""
+
+    engine: Engine
+    tenant: Tenant
+    district: District
+    product: Product
+    storage: UPath
+    import_id: str
+
+    @property
+    def config(self) -> TenantConfig:
+        return self.district.products[self.product.product]
+
+    @property
+    def limits(self) -> RosterLimits:
+        return self.product.limits_of(self.config)
+
+    @property
+    def given(self) -> tuple[Engine, str, str, UPath]:
+        """The first arguments of a stage."""
+        return self.engine, self.tenant.id, self.import_id, self.storage
+
+    def current(self) -> Import:
+        """The import as the ledger has it now."""
+        return imports.current(self.engine, self.tenant.id, self.import_id)
+
+
+def open_import(import_id: str) -> OpenImport:
+    """The import with an id ``<tenant>__<12 digits>``."""
+    tenant = Tenant.parse(import_id.rpartition(SEPARATOR)[0])
+    known = catalog(only=tenant.district)
+    district, product = district_of(known, tenant), known.products[tenant.product]
+    return OpenImport(engine(), tenant, district, product, Settings().storage_root, import_id)
 
 
 def is_alive(run_id: str) -> bool:
