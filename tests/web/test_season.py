@@ -72,11 +72,14 @@ def test_the_totals_say_what_the_page_says(browser: Browser, owner: Engine) -> N
 def test_a_failed_backfill_is_not_hidden(browser: Browser, owner: Engine) -> None:
     put(owner, HERO, "2025-26")
     put(owner, HERO, "2023-24", **FAILED)
-    worst, current = rows(browser(ADMIN).get("/season").text)
+    html = browser(ADMIN).get("/season").text
+    worst, current = rows(html)
     assert "2023-24" in worst and "Failed at archive" in worst
     assert "Scheduled" in current
-    (only,) = rows(browser(ADMIN).get("/season?year=2025-26").text)
-    assert "Scheduled" in only
+    assert "1 planned" in html and "Tiles and table also show 1 other school year under way or late." in html
+    html = browser(ADMIN).get("/season?year=2025-26").text
+    (only,) = rows(html)
+    assert "Scheduled" in only and "Tiles and table also show" not in html
 
 
 def test_a_year_that_is_past_can_be_chosen(browser: Browser, owner: Engine) -> None:

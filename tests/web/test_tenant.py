@@ -202,6 +202,21 @@ def test_the_proof_that_the_data_is_gone(run: Run, browser: Browser) -> None:
     assert browser(CLERK).get("/tenants/hero__hillside-wa/certificates/2025-26/1.json").status_code == 404
 
 
+def test_files_of_no_plan_that_was_run_are_counted_beside_what_is_kept(
+    run: Run, owner: Engine, browser: Browser
+) -> None:
+    certified.until_resumed(run)
+    certify(run)
+    with owner.begin() as connection:
+        left = {"place": "storage", "path": f"{run.storage}/archive/left-behind.parquet", "plan_no": 2}
+        connection.execute(
+            insert(ledger.artifacts).values(tenant_id=run.tenant.id, rollover_id=run.id, intended_at=NOW, **left)
+        )
+    proof = seen(browser, "/proof?year=2025-26")
+    assert "1 unexpected file of no plan that was run" in proof
+    assert "this besides them is kept" in proof and "nothing else" not in proof
+
+
 def test_a_broken_chain_is_seen(run: Run, owner: Engine, browser: Browser) -> None:
     until_reset(run)
     assert "intact" in seen(browser, "/proof")
