@@ -30,6 +30,7 @@ from rollover.database.session import connect, tenant_session
 from rollover.ledger.results import Planned
 from rollover.lint import load_catalog
 from rollover.roster.applying import apply
+from rollover.roster.columnar import in_one_duckdb
 from rollover.roster.comparing import compare
 from rollover.roster.imports import ImportState
 from rollover.roster.intake import fetch
@@ -146,11 +147,12 @@ class _Work:
         steps.verify_reset(run)
         steps.before_import(run)
         given = (self.engine, tenant.id, import_id, storage)
-        apply.apply(*given, self.product.limits_of(run.config), rollover_id=run.id)
-        steps.import_roster(run, import_id)
-        self._report(run, import_id)
-        with self._outbox() as outbox:
-            steps.verify_roster(run, outbox)
+        with in_one_duckdb():
+            apply.apply(*given, self.product.limits_of(run.config), rollover_id=run.id)
+            steps.import_roster(run, import_id)
+            self._report(run, import_id)
+            with self._outbox() as outbox:
+                steps.verify_roster(run, outbox)
         steps.resume_sync(run)
         with self._outbox() as outbox:
             steps.certify(run, outbox)
@@ -167,8 +169,9 @@ class _Work:
         with self._session() as session:
             fetch.fetch(*given[:3], session, server, run.storage)
         stage.stage(*given, run.config, needs_username=self.product.needs_username)
-        validate.validate(*given, time_zone=self.district.time_zone, begins=self.district.school_year_begins)
-        found = compare.compare(*given, self.product.limits_of(run.config))
+        with in_one_duckdb():
+            validate.validate(*given, time_zone=self.district.time_zone, begins=self.district.school_year_begins)
+            found = compare.compare(*given, self.product.limits_of(run.config))
         if found.state is not ImportState.READY:
             raise RuntimeError(f"the set of {tenant_id} is {found.state}: {found.reason}")
         self._report(run, import_id)
