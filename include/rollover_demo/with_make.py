@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import FrameType
 
 import psutil
 
@@ -18,16 +19,31 @@ EVERY_SECONDS = 0.5
 
 
 def end_with_make() -> None:
-    """Send this program SIGINT when the make that runs it was interrupted or is gone; without a make, do nothing."""
+    """Send this program SIGINT when the make that runs it was interrupted or is gone, unless it gets its own; without a
+    make, do nothing. A second SIGINT would interrupt what the program does to end."""
     make = next((process for process in psutil.Process().parents() if process.name() in ("make", "gmake")), None)
     if make is not None and _catches_sigint(make.pid):
-        threading.Thread(target=_watch, args=(make,), daemon=True).start()
+        threading.Thread(target=_watch, args=(make, _interruption()), daemon=True).start()
 
 
-def _watch(make: psutil.Process) -> None:
+def _interruption() -> threading.Event:
+    """Set when this program gets SIGINT; its handler is called as before."""
+    handler, interrupted = signal.getsignal(signal.SIGINT), threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
+        if callable(handler):
+            handler(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    return interrupted
+
+
+def _watch(make: psutil.Process, interrupted: threading.Event) -> None:
     while make.is_running() and _catches_sigint(make.pid):
         time.sleep(EVERY_SECONDS)
-    os.kill(os.getpid(), signal.SIGINT)
+    if not interrupted.wait(EVERY_SECONDS):  # Ctrl-C reaches both, but not at the same moment
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def _catches_sigint(pid: int) -> bool:

@@ -23,6 +23,8 @@ try:
     time.sleep(60)
 except KeyboardInterrupt:
     print("stopped", flush=True)
+    time.sleep(2)  # what it does to end
+    print("ended", flush=True)
 """
 
 
@@ -46,5 +48,6 @@ def test_it_ends_with_make(tmp_path: Path, alone: bool) -> None:
         os.killpg(make.pid, signal.SIGINT)
     begun = time.monotonic()
     assert make.stdout.readline() == "stopped\n"
+    assert make.stdout.readline() == "ended\n", "it was interrupted while it ended"
     make.wait(10)
     assert time.monotonic() - begun < 10 and not program.is_running()
