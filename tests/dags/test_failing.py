@@ -104,7 +104,7 @@ def test_an_import_that_fails_is_recorded_by_its_id(
 def test_a_killed_import_is_recorded_by_the_id_that_it_had_begun_with(
     at_work: int | None, airflow: Load, riverside: Path, owner: Engine
 ) -> None:
-    """Without one it had not begun: the oldest was next."""
+    """Without one it had not begun: the oldest was next. One that is finished has not failed."""
     for name in ("first.zip", "second.zip"):
         drop(riverside, new_year_zip(YEAR.last_year), name)
         run_dag(airflow("roster_intake"))
@@ -126,6 +126,11 @@ def test_a_killed_import_is_recorded_by_the_id_that_it_had_begun_with(
     failing.on_task_failure(context)
     (failure,) = failures(owner)
     assert (failure["import_id"], failure["error_class"]) == (ids[at_work or 0], "Killed")
+    with owner.begin() as connection:
+        applied = {"begun": ids[at_work or 0]}
+        connection.execute(text("UPDATE ledger.imports SET state = 'applied' WHERE import_id = :begun"), applied)
+    failing.on_task_failure(context)
+    assert failures(owner)[1]["import_id"] == ids[1 - (at_work or 0)]
 
 
 def test_a_killed_task_is_recorded_once(airflow: Load, riverside: Path, owner: Engine) -> None:

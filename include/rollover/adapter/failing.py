@@ -88,8 +88,10 @@ def record(context: Context, *, unless_recorded: bool = False) -> None:
             return
         task, run = context["ti"], context["dag_run"]
         engine = connections.engine()
-        if about.rollover_id is None and about.import_id is None:  # killed before it began with one
-            about = replace(about, import_id=next(iter(queue.pending(engine, about.tenant.id)), None))
+        if task.task_id == IMPORT_DROPS:
+            pending = queue.pending(engine, about.tenant.id)
+            if about.import_id not in pending:  # it had not begun with one, or that one is finished
+                about = replace(about, import_id=next(iter(pending), None))
             if about.import_id is None:
                 return
         step = _part_of(error) or task.task_id
