@@ -83,7 +83,7 @@ def rollover_dag(tenant: Tenant, district: District, product: Product) -> DAG:
         schedule=SchoolYearTimetable.of(district, product),
         max_active_runs=1,
         # By Airflow's rule a task weighs as much as all that follow: large districts first, then who is less far.
-        default_args={**DEFAULT_ARGS, "pool": Pool.ROLLOVERS, "priority_weight": max(1, district.students)},
+        default_args={**DEFAULT_ARGS, "pool": Pool.ROLLOVERS, "priority_weight": district.weight},
         on_failure_callback=failing.on_failure,
         tags=[Tag.ROLLOVER, tenant.product, tenant.district],
     )

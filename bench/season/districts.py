@@ -90,6 +90,14 @@ def upload(services: Services, files: dict[str, bytes]) -> None:
         path.with_name(f"{path.name}.done").touch()
 
 
+def say_sizes(made: Made, folder: Path) -> None:
+    """Say in the files of large districts how many students they have, so that these go first."""
+    for spec in made.specs:
+        if made.kinds[named(spec)] is Kind.LARGE:
+            with (folder / "districts" / f"{spec.id}.yaml").open("a") as file:
+                file.write(f"students: {sum(school.students for school in spec.schools)}\n")
+
+
 def let_fail(owner: Engine, tenants: Iterable[str]) -> None:
     """Let the database refuse what `archive` records of some tenants, each time that it is tried."""
     listed = ", ".join(f"'{tenant_id}'" for tenant_id in tenants)

@@ -129,6 +129,7 @@ def play(made: Made, *, parsed: int, idle_seconds: float, timeout: float, more: 
     try:
         files = districts.drops(made)
         with prepared(folder, made.specs) as (server, owner), districts.silent_servers(made, folder) as connections:
+            districts.say_sizes(made, folder)
             write_districts(folder / "districts", parsed)
             if failing := made.of(Kind.FAILS):
                 districts.let_fail(owner, failing)

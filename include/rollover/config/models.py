@@ -135,7 +135,7 @@ class District(_Model):
     org_sourced_id: Name
     sftp_connection: Name
     students: int = Field(default=0, ge=0)
-    """About how many there are: where places are few, the largest district goes first."""
+    """About how many there are: see :attr:`weight`."""
     agreement: Name | None = None
     """The agreement under which its data is disposed of, with its date. Certificates name it."""
     contacts: tuple[Contact, ...] = ()
@@ -161,6 +161,11 @@ class District(_Model):
     def uses(self, product: str) -> TenantConfig:
         """This district's use of a product. Raises KeyError if it does not use it."""
         return self.products[cast(ProductName, product)]
+
+    @property
+    def weight(self) -> int:
+        """Who goes first where places are few, as Airflow's ``priority_weight``: the largest district."""
+        return max(1, self.students)
 
     def facts(self, product: str, year: SchoolYear) -> YearFacts:
         """The dates that decide one tenant's reset in one school year."""
