@@ -289,8 +289,13 @@ def test_a_task_reads_the_file_of_its_district_and_no_other(tmp_path: Path, monk
     read: list[str] = []
     real = Path.read_text
     monkeypatch.setattr(Path, "read_text", lambda path, **given: read.append(path.name) or real(path, **given))
+    listed: list[Path] = []
+    for name in ("glob", "iterdir"):  # also to list thousands of files takes longer than to read one
+        lists = getattr(Path, name)
+        monkeypatch.setattr(Path, name, lambda path, *given, of=lists: listed.append(path) or of(path, *given))
     catalog = load_catalog(districts, PRODUCTS, only="district-1-il")
     assert list(catalog.districts) == ["district-1-il"] and catalog.problems == ()
+    assert districts not in listed and listed
     assert [name for name in read if name.startswith(("district", "broken"))] == ["district-1-il.yaml"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from rollover.adapter.runs import catalog, district_of
+from rollover.config.load import files_in
 from rollover.settings import Settings
 from rollover.tenant import Tenant
 
@@ -15,7 +16,7 @@ def weight_of(tenant_id: str) -> int:
     Raises ValueError for an id that is no tenant's, and Refused if no valid district file lists the tenant.
     """
     tenant = Tenant.parse(tenant_id)
-    files = Settings().districts.glob(f"{tenant.district}.y*ml")
+    files = files_in(Settings().districts, tenant.district)
     return _read(tenant, tuple(file.stat().st_mtime_ns for file in files))
 
 
