@@ -37,6 +37,8 @@ NEW_ROWS = """
     CREATE OR REPLACE TABLE new_rows AS
     FROM staged ANTI JOIN (FROM live_hashes WHERE is_active) live USING (row_hash)
 """
+SMALL = 50_000
+"""With so few rows of a set, every live row is read: to find those that differ first takes longer."""
 FEW = 50_000
 """So many live rows that differ from the set are looked up one by one, and may be in memory."""
 PLACE = "format('({},{})', block, line)"
@@ -122,7 +124,7 @@ def _find(
 ) -> None:
     """Fill DuckDB's table ``difference`` with the keys of rows that differ, and with none if no row is live.
 
-    Only the hashes of unchanged live rows are read.
+    Of a large table, only the hashes of unchanged live rows are read.
     """
     keys = ", ".join(key_columns(table))
     rows = f"FROM read_parquet({quoted(staged)})"
@@ -130,17 +132,32 @@ def _find(
         duck.execute(DIFFERENCE.format(rows=NOTHING.format(keys=keys, rows=rows)))
         return
     hashed = f"CREATE OR REPLACE TABLE staged AS SELECT {keys}, {ROW_HASH} FROM ({with_hash(table, rows)})"
+    if pq.read_metadata(staged).num_rows > SMALL:
+        compared, where = _differing(connection, duck, table, hashed)
+    else:
+        duck.execute(hashed)
+        compared, where = "staged", None
+    live = load_live(connection, duck, table, [*key_columns(table), ROW_HASH, "status"], where)
+    duck.execute(DIFFERENCE.format(rows=COMPARED.format(keys=keys, live=live, staged=compared)))
+    duck.execute(f"DROP TABLE {live}")
+
+
+def _differing(
+    connection: Connection, duck: duckdb.DuckDBPyConnection, table: Table, hashed: str
+) -> tuple[str, TextClause | None]:
+    """Find by their hashes which rows may differ: the table of those of the set, and which of the live ones.
+
+    `hashed` makes the table ``staged``.
+    """
     with ThreadPoolExecutor(1) as aside:  # while PostgreSQL sends the others
         staged_hashes = aside.submit(beside(duck).execute, hashed)
         load_live_hashes(connection, duck, table)
         staged_hashes.result()
-    duck.execute(NEW_ROWS)
-    where, compared = _where_they_differ(duck), "new_rows"
+    where = _where_they_differ(duck)
     if where is None:
-        compared = "staged"
-    live = load_live(connection, duck, table, [*key_columns(table), ROW_HASH, "status"], where)
-    duck.execute(DIFFERENCE.format(rows=COMPARED.format(keys=keys, live=live, staged=compared)))
-    duck.execute(f"DROP TABLE {live}")
+        return "staged", None
+    duck.execute(NEW_ROWS)
+    return "new_rows", where
 
 
 def _where_they_differ(duck: duckdb.DuckDBPyConnection) -> TextClause | None:
