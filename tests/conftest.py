@@ -24,11 +24,12 @@ from tests.support.memory_folder import short_folder
 TEMPLATE = "rollover_template"
 PERSONS = ("dana", "kim")
 """Personal logins: `dana` and `kim` are two people."""
+LONGEST = ("test_end_to_end.py", "test_killed.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file first, so that the other worker does all the rest meanwhile."""
-    items.sort(key=lambda item: item.path.name != "test_end_to_end.py")
+    """The longest files first, so that the other worker does all the rest meanwhile."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")
