@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import uuid
@@ -24,12 +25,21 @@ from tests.support.memory_folder import short_folder
 TEMPLATE = "rollover_template"
 PERSONS = ("dana", "kim")
 """Personal logins: `dana` and `kim` are two people."""
-LONGEST = ("test_end_to_end.py", "test_killed.py")
+LONGEST = ("test_end_to_end.py", "test_killed.py", "test_restarted.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that the other worker does all the rest meanwhile."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: to look through it for garbage again and again takes 8% of the tests' time."""
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
