@@ -21,7 +21,8 @@ from uuid import UUID
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
-from rollover.season.run_note import IMPORT_DAG, has_note, with_note
+from rollover.season.run_note import has_note, with_note
+from rollover.tenant import IMPORT_DAG
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun

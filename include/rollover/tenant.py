@@ -9,6 +9,8 @@ PRODUCTS = ("hero", "imagine_math", "imagine_math_facts")
 SEPARATOR = "__"
 ROLLOVER_DAGS = f"rollover{SEPARATOR}"
 """How the id of every DAG of a tenant begins."""
+IMPORT_DAG = "roster_import"
+"""The DAG that imports for all tenants; the partition key of a run is the tenant."""
 
 
 @dataclass(frozen=True, order=True)

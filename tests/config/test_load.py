@@ -64,6 +64,11 @@ def test_right_files_load(folder: Path) -> None:
             "fodler:",
             "bad-tx.yaml:11: products.imagine_math.fodler: is not a known key Did you mean 'folder'?",
         ),
+        (
+            "time_zone:",
+            "students: 3000000000\ntime_zone:",
+            "students: Input should be less than or equal to 10000000",
+        ),
         ("nightly", "nightl", ":13: products.imagine_math.roster_import: 'nightl' is not one of"),
         ("oneroster_1_1", "oneroster_1_3", ":12: products.imagine_math.roster_format: 'oneroster_1_3' is not one of"),
         (

@@ -95,6 +95,8 @@ def test_a_new_changed_or_removed_district_file_is_seen_once(tmp_path: Path) -> 
     (tmp_path / "notes.txt").touch()
     assert watch.changed() == {"b", "c", "d"}
     assert watch.changed() == set()
+    (tmp_path / "e.yml").touch()
+    assert watch.changed() == {"e"}
 
 
 def test_the_files_of_changed_districts_are_parsed_next(airflow: Load, riverside: Path, no_requests: None) -> None:

@@ -40,7 +40,9 @@ class DistrictWatch:
         return {path.stem for path, _ in before.items() ^ self._seen.items()}
 
     def _look(self) -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in self._folder.glob("*.yaml")}
+        from rollover.config.load import files_in  # every process of Airflow loads this module
+
+        return {path: path.stat().st_mtime_ns for path in files_in(self._folder)}
 
 
 def request_parsing(districts: Iterable[str]) -> list[str]:

@@ -13,14 +13,13 @@ from rollover.calendar import SchoolYear
 from rollover.database.session import tenant_session
 from rollover.ledger import failures
 from rollover.roster.imports import queue
-from rollover.tenant import ROLLOVER_DAGS, SEPARATOR, Tenant, rollover_id
+from rollover.tenant import IMPORT_DAG, ROLLOVER_DAGS, SEPARATOR, Tenant, rollover_id
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 log = logging.getLogger(__name__)
 
-IMPORT_DAG = "roster_import"
 IMPORT_DROPS = "import_drops"
 """The task of `roster_import` that works on a tenant's imports, oldest first. It returns those that are left, and each
 is one index of the mapped tasks."""

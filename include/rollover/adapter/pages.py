@@ -21,6 +21,7 @@ from fastapi import FastAPI, HTTPException
 from rollover.adapter import connections, runs
 from rollover.archive.keys import Keys
 from rollover.config import Catalog
+from rollover.config.load import files_in
 from rollover.season.facts import OpenQuestion
 from rollover.settings import Settings
 from rollover.tenant import SEPARATOR, Tenant
@@ -246,7 +247,7 @@ class FreshCatalog:
 
     def _signature(self) -> object:
         """Names, sizes and times of all files."""
-        found = (path.stat() for folder in self._folders for path in sorted(folder.glob("*.yaml")))
+        found = (path.stat() for folder in self._folders for path in files_in(folder))
         return [(each.st_ino, each.st_size, each.st_mtime_ns) for each in found]
 
 

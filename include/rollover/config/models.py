@@ -134,8 +134,8 @@ class District(_Model):
     time_zone: str
     org_sourced_id: Name
     sftp_connection: Name
-    students: int = Field(default=0, ge=0)
-    """About how many there are: see :attr:`weight`."""
+    students: int = Field(default=0, ge=0, le=10_000_000)
+    """About how many there are: see :attr:`weight`. Airflow cannot store a weight of billions."""
     agreement: Name | None = None
     """The agreement under which its data is disposed of, with its date. Certificates name it."""
     contacts: tuple[Contact, ...] = ()

@@ -16,7 +16,7 @@ from rollover.roster.imports import ImportState
 from rollover.season.deadlines import Alarm
 from rollover.season.facts import ImportFacts
 from rollover.season.state import TenantState
-from rollover.tenant import ROLLOVER_DAGS, rollover_id
+from rollover.tenant import IMPORT_DAG, ROLLOVER_DAGS, rollover_id
 from rollover.texts import render
 
 MARK = "Result:"
@@ -25,7 +25,6 @@ LONGEST = 1000
 """Characters that Airflow keeps of a note."""
 LEAST_ROOM = 100
 """With less room than this below a person's note, nothing is added."""
-IMPORT_DAG = "roster_import"
 OF_IMPORTS = frozenset(
     {
         Alarm.DROP_REJECTED,

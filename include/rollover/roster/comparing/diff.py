@@ -38,7 +38,7 @@ NEW_ROWS = """
     FROM staged ANTI JOIN (FROM live_hashes WHERE is_active) live USING (row_hash)
 """
 SMALL = 50_000
-"""With so few rows of a set, every live row is read: to find those that differ first takes longer."""
+"""If a set has so few rows of a table, all live ones are read: to find those that differ first takes longer."""
 FEW = 50_000
 """So many live rows that differ from the set are looked up one by one, and may be in memory."""
 PLACE = "format('({},{})', block, line)"
@@ -103,7 +103,7 @@ def _write(
     with local_copy(staged_file(storage, import_id, table.name)) as staged:
         rows = pq.read_metadata(staged).num_rows
         is_first = not connection.scalar(select(exists().select_from(table)))
-        _find(connection, duck, table, staged, is_first=is_first)
+        _find(connection, duck, table, staged, is_first=is_first, is_small=rows <= SMALL)
     found = dict(duck.sql("SELECT change, count(*) FROM difference GROUP BY change").fetchall())
     found |= {"added": rows} if is_first else {}
     counts = {change: found.get(change, 0) for change in ("added", "returned", "changed")}
@@ -120,7 +120,13 @@ def _write(
 
 
 def _find(
-    connection: Connection, duck: duckdb.DuckDBPyConnection, table: Table, staged: Path, *, is_first: bool
+    connection: Connection,
+    duck: duckdb.DuckDBPyConnection,
+    table: Table,
+    staged: Path,
+    *,
+    is_first: bool,
+    is_small: bool,
 ) -> None:
     """Fill DuckDB's table ``difference`` with the keys of rows that differ, and with none if no row is live.
 
@@ -132,11 +138,11 @@ def _find(
         duck.execute(DIFFERENCE.format(rows=NOTHING.format(keys=keys, rows=rows)))
         return
     hashed = f"CREATE OR REPLACE TABLE staged AS SELECT {keys}, {ROW_HASH} FROM ({with_hash(table, rows)})"
-    if pq.read_metadata(staged).num_rows > SMALL:
-        compared, where = _differing(connection, duck, table, hashed)
-    else:
+    if is_small:
         duck.execute(hashed)
         compared, where = "staged", None
+    else:
+        compared, where = _differing(connection, duck, table, hashed)
     live = load_live(connection, duck, table, [*key_columns(table), ROW_HASH, "status"], where)
     duck.execute(DIFFERENCE.format(rows=COMPARED.format(keys=keys, live=live, staged=compared)))
     duck.execute(f"DROP TABLE {live}")
